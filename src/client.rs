@@ -1,0 +1,206 @@
+//! One client as the rest of the program sees it: what its handshake said, how it ended, and a way to its connection
+//! from any thread.
+
+use crate::mailbox::{Command, Mailbox, Order};
+use crate::protocol::close;
+use crate::protocol::handshake::Head;
+use crate::protocol::message::Kind;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A client. Stays readable after its connection has ended.
+#[derive(Debug)]
+pub struct Client {
+    /// Counts from 1 in the order of the upgrades, unique in a server.
+    pub id: u64,
+    /// The client's address; an IPv4 client of a dual-stack socket is shown as IPv4.
+    pub peer: SocketAddr,
+    /// The subprotocol that was agreed.
+    pub subprotocol: Option<String>,
+    /// Where its worker finds the connection.
+    pub(crate) seat: usize,
+    head: Box<[u8]>,
+    mailbox: Arc<Mailbox>,
+    closing: AtomicBool,
+    ended: OnceLock<(u16, String)>,
+    /// Nanoseconds of the last ping's round trip; `u64::MAX` before there is one.
+    rtt: AtomicU64,
+    /// Payload bytes of `send` that are not on the wire yet.
+    queued: AtomicUsize,
+    flushed: (Mutex<()>, Condvar),
+}
+
+/// Why [`Client::send`] did not send.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The close frame was sent or the connection has ended.
+    Closed,
+    /// That many bytes wait already.
+    Full(usize),
+}
+
+impl Client {
+    pub(crate) fn new(
+        id: u64,
+        peer: SocketAddr,
+        subprotocol: Option<String>,
+        seat: usize,
+        head: Box<[u8]>,
+        mailbox: Arc<Mailbox>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            peer,
+            subprotocol,
+            seat,
+            head,
+            mailbox,
+            closing: AtomicBool::new(false),
+            ended: OnceLock::new(),
+            rtt: AtomicU64::new(u64::MAX),
+            queued: AtomicUsize::new(0),
+            flushed: (Mutex::new(()), Condvar::new()),
+        })
+    }
+
+    /// The upgrade request.
+    #[must_use]
+    pub fn head(&self) -> Option<Head<'_>> {
+        Head::parse(&self.head)
+    }
+
+    /// Whether messages can be sent.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.closing.load(Ordering::Acquire)
+    }
+
+    /// Close code and reason, once the connection has ended: 1005 for a close frame without a code, 1006 for none.
+    #[must_use]
+    pub fn ended(&self) -> Option<&(u16, String)> {
+        self.ended.get()
+    }
+
+    /// The round trip of the last ping that was answered.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        Some(self.rtt.load(Ordering::Relaxed))
+            .filter(|&nanos| nanos != u64::MAX)
+            .map(Duration::from_nanos)
+    }
+
+    /// Payload bytes of [`Self::send`] that wait for the network.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queued.load(Ordering::Acquire)
+    }
+
+    /// The letterbox of its worker, for those who post in batches.
+    #[must_use]
+    pub const fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// Takes room for a message of `len` bytes in the send queue of at most `limit`; a message goes into an empty
+    /// queue whatever its length.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing is taken then.
+    pub fn reserve(&self, len: usize, limit: usize) -> Result<(), SendError> {
+        if !self.is_open() {
+            return Err(SendError::Closed);
+        }
+        let fits = |queued: usize| {
+            (queued == 0 || queued.saturating_add(len) <= limit).then(|| queued + len)
+        };
+        match self
+            .queued
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, fits)
+        {
+            Ok(_) => Ok(()),
+            Err(queued) => Err(SendError::Full(queued)),
+        }
+    }
+
+    /// Queues a message. Any thread; never blocks.
+    ///
+    /// # Errors
+    /// As [`Self::reserve`].
+    pub fn send(
+        self: &Arc<Self>,
+        kind: Kind,
+        payload: Vec<u8>,
+        limit: usize,
+    ) -> Result<(), SendError> {
+        self.reserve(payload.len(), limit)?;
+        self.order(Order::Send(kind, payload));
+        Ok(())
+    }
+
+    /// Gives the connection an order; it does not matter if that has ended. Any thread.
+    pub fn order(self: &Arc<Self>, order: Order) {
+        self.mailbox.post_one(Command::Client(self.clone(), order));
+    }
+
+    /// Waits until the send queue is empty or the client gone: `false` at the deadline. `None` waits for ever.
+    #[must_use]
+    pub fn wait_flushed(&self, deadline: Option<Instant>) -> bool {
+        let (lock, condition) = &self.flushed;
+        let mut guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        while self.queued() > 0 && self.ended().is_none() {
+            guard =
+                match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                    None => condition
+                        .wait(guard)
+                        .unwrap_or_else(PoisonError::into_inner),
+                    Some(Duration::ZERO) => return false,
+                    Some(left) => {
+                        condition
+                            .wait_timeout(guard, left)
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .0
+                    }
+                };
+        }
+        true
+    }
+
+    /// `len` bytes of [`Self::send`] are on the wire or given up.
+    pub(crate) fn release(&self, len: usize) {
+        if len > 0 && self.queued.fetch_sub(len, Ordering::AcqRel) == len {
+            self.wake_flushers();
+        }
+    }
+
+    pub(crate) fn set_closing(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn set_ended(&self, code: u16, reason: String) {
+        self.set_closing();
+        debug_assert!(code == close::NO_STATUS || code == close::ABNORMAL || close::is_valid(code));
+        // A connection ends once.
+        let _ = self.ended.set((code, reason));
+        self.wake_flushers();
+    }
+
+    pub(crate) fn set_rtt(&self, rtt: Duration) {
+        self.rtt.store(
+            u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX - 1),
+            Ordering::Relaxed,
+        );
+    }
+
+    fn wake_flushers(&self) {
+        // The lock orders this after a waiter's look at the queue.
+        drop(
+            self.flushed
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        self.flushed.1.notify_all();
+    }
+}

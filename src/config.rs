@@ -1,0 +1,271 @@
+//! Every option of a server: its unit, its default and the reason for it. Checked once, in [`Config::check`].
+
+use crate::error::Error;
+use crate::protocol::handshake::Policy;
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+/// The options of a server. Names are those of the Python API.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Port to listen on; 0 takes a free one. Default 1234, the port of Qt's example.
+    pub port: u16,
+    /// Name or address to listen on. Default `None`: all interfaces, IPv4 and IPv6.
+    pub host: Option<String>,
+    /// Subprotocols that are supported; the client's first offer among them is chosen. Default: none.
+    pub subprotocols: Vec<String>,
+    /// Origins that are admitted, exact strings; a `None` among them admits a missing Origin. Default `None`: every one,
+    /// since the header protects users of browsers, and an echo has nothing to protect.
+    pub origins: Option<Vec<Option<String>>>,
+    /// Bytes of payload in one message. Default 64 MiB, which is tungstenite's; beyond it the client gets 1009.
+    pub max_message_size: usize,
+    /// Clients at the same time; one more gets 503. Default `None`: as many as the system has descriptors.
+    pub max_connections: Option<usize>,
+    /// Bytes that all connections together may keep: partial messages, held messages, unsent output. Default 1 GiB:
+    /// sixteen of the longest messages; a connection that needs more gets 1013.
+    pub memory_limit: usize,
+    /// Bytes that may wait to be sent to one client by the application. Default 16 MiB.
+    pub max_send_queue: usize,
+    /// From the connection to the end of the upgrade request. Default 10 s, as Qt's.
+    pub open_timeout: Duration,
+    /// From our close frame to the end of the connection, and for the whole of an orderly stop. Default 5 s.
+    pub close_timeout: Duration,
+    /// Without a byte from the client; it gets 1001 after it. Default `None`: idle connections are left alone.
+    pub idle_timeout: Option<Duration>,
+    /// Between two keepalive pings. Default `None`: nothing is sent unprompted.
+    pub ping_interval: Option<Duration>,
+    /// From a keepalive ping to its pong; the client gets 1011 after it. Default 20 s.
+    pub ping_timeout: Duration,
+    /// Threads that serve connections. Default `None`: one per core, at most 4, which is beyond what loopback needs.
+    pub workers: Option<usize>,
+    /// The `Server` header; empty leaves it out. Default `echoserver`.
+    pub server_name: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            port: 1234,
+            host: None,
+            subprotocols: Vec::new(),
+            origins: None,
+            max_message_size: 64 << 20,
+            max_connections: None,
+            memory_limit: 1 << 30,
+            max_send_queue: 16 << 20,
+            open_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(5),
+            idle_timeout: None,
+            ping_interval: None,
+            ping_timeout: Duration::from_secs(20),
+            workers: None,
+            server_name: "echoserver".into(),
+        }
+    }
+}
+
+/// More threads than this is a mistake in the call, not a machine.
+const MAX_WORKERS: usize = 1024;
+/// tokio's timers reach about two years; a longer timeout is meant as "never".
+const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
+
+impl Config {
+    /// Checks every option; after this nothing checks again.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the first option that can't have its value.
+    pub fn check(&self) -> Result<(), Error> {
+        for (option, value) in [
+            ("max_message_size", self.max_message_size),
+            ("memory_limit", self.memory_limit),
+        ] {
+            if value == 0 {
+                return Err(invalid(option, value, "must be positive"));
+            }
+        }
+        if self.max_connections == Some(0) {
+            return Err(invalid(
+                "max_connections",
+                0,
+                "must be positive, or None for no limit",
+            ));
+        }
+        match self.workers {
+            Some(workers @ 0) => {
+                return Err(invalid("workers", workers, "must be positive, or None"));
+            }
+            Some(workers) if workers > MAX_WORKERS => {
+                return Err(invalid("workers", workers, "must be at most 1024"));
+            }
+            _ => {}
+        }
+        let timeouts = [
+            ("open_timeout", Some(self.open_timeout)),
+            ("idle_timeout", self.idle_timeout),
+            ("ping_interval", self.ping_interval),
+            ("ping_timeout", Some(self.ping_timeout)),
+        ];
+        for (option, timeout) in timeouts {
+            if timeout.is_some_and(|timeout| timeout.is_zero()) {
+                return Err(invalid(option, 0, "must be positive"));
+            }
+        }
+        for (option, timeout) in timeouts
+            .into_iter()
+            .chain([("close_timeout", Some(self.close_timeout))])
+        {
+            if let Some(timeout) = timeout.filter(|timeout| *timeout > MAX_TIMEOUT) {
+                return Err(invalid(
+                    option,
+                    timeout.as_secs_f64(),
+                    "must be at most a year, in seconds",
+                ));
+            }
+        }
+        for name in &self.subprotocols {
+            if name.is_empty() || !name.bytes().all(is_token) {
+                return Err(invalid(
+                    "subprotocols",
+                    quoted(name),
+                    "must be tokens (RFC 9110 section 5.6.2)",
+                ));
+            }
+        }
+        for origin in self.origins.iter().flatten().flatten() {
+            if origin.is_empty() || !origin.bytes().all(is_visible) {
+                return Err(invalid(
+                    "origins",
+                    quoted(origin),
+                    "must be visible ASCII without spaces",
+                ));
+            }
+        }
+        if !self
+            .server_name
+            .bytes()
+            .all(|byte| is_visible(byte) || byte == b' ')
+            || self.server_name.trim().len() != self.server_name.len()
+        {
+            return Err(invalid(
+                "server_name",
+                quoted(&self.server_name),
+                "must be printable ASCII without spaces around",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Threads that serve connections.
+    #[must_use]
+    pub fn worker_count(&self) -> usize {
+        self.workers
+            .unwrap_or_else(|| available_parallelism().map_or(1, NonZeroUsize::get).min(4))
+    }
+
+    /// What the request check needs to know.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            subprotocols: self.subprotocols.clone(),
+            origins: self.origins.clone(),
+            server_name: self.server_name.clone(),
+        }
+    }
+}
+
+fn invalid(option: &'static str, value: impl ToString, reason: &'static str) -> Error {
+    Error::Invalid {
+        option,
+        value: value.to_string(),
+        reason,
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.escape_debug())
+}
+
+const fn is_visible(byte: u8) -> bool {
+    matches!(byte, 0x21..=0x7e)
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        Config::default().check().unwrap();
+    }
+
+    #[test]
+    fn an_error_names_the_option_and_its_value() {
+        let cases: [(Config, &str); 8] = [
+            (
+                Config {
+                    max_message_size: 0,
+                    ..Config::default()
+                },
+                "max_message_size=0",
+            ),
+            (
+                Config {
+                    memory_limit: 0,
+                    ..Config::default()
+                },
+                "memory_limit=0",
+            ),
+            (
+                Config {
+                    max_connections: Some(0),
+                    ..Config::default()
+                },
+                "max_connections=0",
+            ),
+            (
+                Config {
+                    workers: Some(5000),
+                    ..Config::default()
+                },
+                "workers=5000",
+            ),
+            (
+                Config {
+                    open_timeout: Duration::ZERO,
+                    ..Config::default()
+                },
+                "open_timeout=0",
+            ),
+            (
+                Config {
+                    idle_timeout: Some(Duration::MAX),
+                    ..Config::default()
+                },
+                "idle_timeout=",
+            ),
+            (
+                Config {
+                    subprotocols: vec!["a b".into()],
+                    ..Config::default()
+                },
+                "subprotocols='a b'",
+            ),
+            (
+                Config {
+                    server_name: "a\r\nb".into(),
+                    ..Config::default()
+                },
+                r"server_name='a\r\nb'",
+            ),
+        ];
+        for (config, expected) in cases {
+            let text = config.check().unwrap_err().to_string();
+            assert!(text.starts_with(expected), "{text}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What can go wrong for whoever runs a server: one variant for each thing that a caller can do something about.
+//!
+//! The failure of one connection is not an `Error`: it ends as a close code and reason.
+
+use std::io;
+
+/// Why a server could not be made or run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An option has a value that it can't have. Correct the call.
+    #[error("{option}={value}: {reason}")]
+    Invalid {
+        /// The option's name.
+        option: &'static str,
+        /// Its value, as the caller would write it.
+        value: String,
+        /// What it has to be.
+        reason: &'static str,
+    },
+    /// The address can't be listened on: in use, not allowed, unknown. Choose another, or end who has it.
+    #[error("cannot listen on host={host} port={port}: {source}")]
+    Listen {
+        /// The host as given; `*` for all interfaces.
+        host: String,
+        /// The port as given.
+        port: u16,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// Threads, an event queue or descriptors are not to be had. Free some.
+    #[error("cannot start the server: {source}")]
+    Start {
+        /// The operating system's reason.
+        #[from]
+        source: io::Error,
+    },
+    /// The server was started or stopped before; a server runs once. Make another.
+    #[error("{0}")]
+    State(&'static str),
+}

@@ -1,0 +1,157 @@
+//! The port between the server and whoever answers its clients.
+//!
+//! All methods run on a worker's thread and must not block: who needs time takes what it is given elsewhere and
+//! answers through [`Client::order`].
+
+use crate::client::Client;
+use crate::memory::Account;
+use crate::protocol::frame::{self, Opcode};
+use crate::protocol::message::Kind;
+use std::fmt::Debug;
+use std::ops::{BitOr, Range};
+use std::sync::Arc;
+
+/// What a handler wants to hear of. Everything else is answered without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wants(u32);
+
+impl Wants {
+    /// Nothing: a native echo.
+    pub const NOTHING: Self = Self(0);
+    /// New clients.
+    pub const OPEN: Self = Self(1);
+    /// Text messages.
+    pub const TEXT: Self = Self(1 << 1);
+    /// Binary messages.
+    pub const BINARY: Self = Self(1 << 2);
+    /// Clients that are gone.
+    pub const CLOSE: Self = Self(1 << 3);
+
+    /// Whether something of `other` is wanted.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// As a number, for keeping in an atomic.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The inverse of [`Self::bits`].
+    #[must_use]
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// Whether messages of this kind are wanted.
+    #[must_use]
+    pub const fn has_kind(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Text => self.has(Self::TEXT),
+            Kind::Binary => self.has(Self::BINARY),
+        }
+    }
+}
+
+impl BitOr for Wants {
+    type Output = Self;
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// Whether a new client's messages are taken at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// At once.
+    Open,
+    /// After [`Order::Admit`](crate::mailbox::Order::Admit).
+    Later,
+}
+
+/// Messages of one client that came together, as frames that can be sent back as they lie.
+#[derive(Debug)]
+pub struct Batch {
+    /// Whole server frames, one per message.
+    pub wire: Vec<u8>,
+    /// What they are and where the payloads lie in `wire`.
+    pub messages: Vec<(Kind, Range<usize>)>,
+    /// Holds the charge for `wire`.
+    account: Account,
+}
+
+impl Batch {
+    pub(crate) const fn new(account: Account) -> Self {
+        Self {
+            wire: Vec::new(),
+            messages: Vec::new(),
+            account,
+        }
+    }
+
+    /// Appends a message: its payload is `parts` and then `last`. `false` if that passes the memory limit.
+    pub(crate) fn push<'a>(
+        &mut self,
+        kind: Kind,
+        len: usize,
+        pieces: impl Iterator<Item = &'a [u8]>,
+    ) -> bool {
+        let mut header = [0; frame::MAX_SERVER_HEADER];
+        let header_len = frame::write_server_header(&mut header, true, kind.opcode(), len);
+        self.wire.reserve(header_len + len);
+        self.wire.extend_from_slice(&header[..header_len]);
+        let start = self.wire.len();
+        for piece in pieces {
+            self.wire.extend_from_slice(piece);
+        }
+        self.messages.push((kind, start..start + len));
+        self.account.charge_anyway(header_len + len)
+    }
+
+    /// Where each message's frame ends.
+    pub fn ends(&self) -> impl Iterator<Item = usize> {
+        self.messages.iter().map(|(_, payload)| payload.end)
+    }
+}
+
+/// Answers a server's clients.
+pub trait Handler: Send + Sync + Debug {
+    /// What it wants to hear of; asked once for every read, so it has to be cheap.
+    fn wants(&self) -> Wants {
+        Wants::NOTHING
+    }
+
+    /// A client has come. Asked only with [`Wants::OPEN`].
+    fn on_open(&self, _client: &Arc<Client>) -> Gate {
+        Gate::Open
+    }
+
+    /// Messages that are wanted. Each of them has to be answered through `Order::Replies`, in order.
+    fn on_messages(&self, _client: &Arc<Client>, _batch: Batch) {}
+
+    /// A client is gone; nothing of it follows. Called only with [`Wants::CLOSE`].
+    fn on_close(&self, _client: &Arc<Client>) {}
+
+    /// All clients are gone and all workers at their end; the last call.
+    fn on_closed(&self) {}
+}
+
+/// The native answer: every message goes back from where it was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Echo;
+
+impl Handler for Echo {}
+
+/// A frame for a message of this kind.
+#[must_use]
+pub fn message_frame(kind: Kind, payload: &[u8]) -> Vec<u8> {
+    frame::server_frame(kind.opcode(), payload)
+}
+
+/// A ping frame.
+#[must_use]
+pub fn ping_frame(payload: &[u8]) -> Vec<u8> {
+    frame::server_frame(Opcode::Ping, payload)
+}

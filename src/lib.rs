@@ -1,0 +1,23 @@
+//! `echoserver`: a strict, fast WebSocket echo server, made to be embedded in Python.
+//!
+//! A map of the crate, from the ground up; imports run one way only, from the bottom of this list to its top:
+//!
+//! - [`config`], [`error`], [`memory`]: what can be set, what can fail, what may be kept.
+//! - [`protocol`]: RFC 6455 without I/O: bytes in, events and bytes out.
+//! - [`client`], [`mailbox`], [`handler`]: a client as others see it, the way to its connection from any thread, and
+//!   the port to whoever answers.
+//! - [`server`]: tokio: sockets, threads, time.
+//! - `python`: the binding, behind the feature of that name.
+
+pub mod client;
+pub mod config;
+pub mod error;
+pub mod handler;
+pub mod mailbox;
+pub mod memory;
+pub mod protocol;
+#[cfg(feature = "python")]
+mod python;
+pub mod server;
+
+pub use tokio_tungstenite::tungstenite;

@@ -1,0 +1,112 @@
+//! What connections keep beyond the shared read buffer is charged here, so that `memory_limit` bounds it.
+//!
+//! Nothing waits for memory: a step that does not fit is refused at once, and that connection is closed with 1013.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The memory that all connections of a server may keep together.
+#[derive(Debug)]
+pub struct Memory {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl Memory {
+    /// A budget of `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            used: AtomicUsize::new(0),
+        })
+    }
+
+    /// Bytes charged at the moment.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+/// One connection's part of a [`Memory`]; what it still holds goes back when it is dropped.
+#[derive(Debug)]
+pub struct Account {
+    memory: Arc<Memory>,
+    held: usize,
+}
+
+/// A charge did not fit.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Exhausted;
+
+impl Account {
+    /// An account that holds nothing yet.
+    #[must_use]
+    pub const fn new(memory: Arc<Memory>) -> Self {
+        Self { memory, held: 0 }
+    }
+
+    /// The limit that all accounts share, in bytes.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.memory.limit
+    }
+
+    /// Takes `bytes`.
+    ///
+    /// # Errors
+    /// [`Exhausted`] if they do not fit; nothing is taken then.
+    pub fn charge(&mut self, bytes: usize) -> Result<(), Exhausted> {
+        let used = self.memory.used.fetch_add(bytes, Ordering::Relaxed);
+        if used.saturating_add(bytes) > self.memory.limit {
+            self.memory.used.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(Exhausted);
+        }
+        self.held += bytes;
+        Ok(())
+    }
+
+    /// Takes `bytes` even beyond the limit, for output that exists already. `false`: the limit is passed, and the
+    /// connection has to end after it.
+    pub fn charge_anyway(&mut self, bytes: usize) -> bool {
+        let used = self.memory.used.fetch_add(bytes, Ordering::Relaxed);
+        self.held += bytes;
+        used.saturating_add(bytes) <= self.memory.limit
+    }
+
+    /// Gives `bytes` back.
+    pub fn release(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.held, "more released than held");
+        self.held -= bytes;
+        self.memory.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        if self.held > 0 {
+            self.memory.used.fetch_sub(self.held, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_kept_and_given_back() {
+        let memory = Memory::new(100);
+        let (mut a, mut b) = (Account::new(memory.clone()), Account::new(memory.clone()));
+        assert_eq!(a.charge(60), Ok(()));
+        assert_eq!(b.charge(41), Err(Exhausted));
+        assert_eq!(b.charge(40), Ok(()));
+        assert!(!b.charge_anyway(1));
+        a.release(10);
+        drop(a);
+        assert_eq!(memory.used(), 41);
+        drop(b);
+        assert_eq!(memory.used(), 0);
+    }
+}

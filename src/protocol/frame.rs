@@ -1,0 +1,333 @@
+//! Frame headers (RFC 6455 section 5.2) and masking (section 5.3).
+
+use super::Violation;
+
+/// The longest header that a server sends.
+pub const MAX_SERVER_HEADER: usize = 10;
+/// The longest header that a client sends: with a masking key.
+pub const MAX_CLIENT_HEADER: usize = 14;
+/// The longest payload of a control frame (section 5.5).
+pub const MAX_CONTROL: usize = 125;
+
+/// The opcode nibble of the first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Opcode {
+    /// A further fragment of a message.
+    Continuation = 0,
+    /// The first or only frame of a text message.
+    Text = 1,
+    /// The first or only frame of a binary message.
+    Binary = 2,
+    /// A close frame.
+    Close = 8,
+    /// A ping.
+    Ping = 9,
+    /// A pong.
+    Pong = 10,
+}
+
+impl Opcode {
+    /// Whether this is a control opcode (section 5.5).
+    #[must_use]
+    pub const fn is_control(self) -> bool {
+        self as u8 >= 8
+    }
+}
+
+/// A client's frame header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// The last frame of its message.
+    pub fin: bool,
+    /// What the payload is.
+    pub opcode: Opcode,
+    /// Payload bytes.
+    pub len: u64,
+    /// Masking key.
+    pub key: [u8; 4],
+    /// Bytes of the header itself.
+    pub size: usize,
+}
+
+impl Header {
+    /// Reads the header at the start of `bytes`; `None` while it is incomplete.
+    ///
+    /// # Errors
+    /// 1002 at the first byte that breaks a rule, even if the header is incomplete.
+    #[inline]
+    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, Violation> {
+        let Some(&first) = bytes.first() else {
+            return Ok(None);
+        };
+        if first & 0x70 != 0 {
+            return Err(Violation::protocol(
+                "RSV bits must be 0 without an extension (RFC 6455 section 5.2)",
+            ));
+        }
+        let fin = first & 0x80 != 0;
+        let opcode = match first & 0x0f {
+            0 => Opcode::Continuation,
+            1 => Opcode::Text,
+            2 => Opcode::Binary,
+            8 => Opcode::Close,
+            9 => Opcode::Ping,
+            10 => Opcode::Pong,
+            _ => {
+                return Err(Violation::protocol(
+                    "reserved opcode (RFC 6455 section 5.2)",
+                ));
+            }
+        };
+        if opcode.is_control() && !fin {
+            return Err(Violation::protocol(
+                "fragmented control frame (RFC 6455 section 5.5)",
+            ));
+        }
+        let Some(&second) = bytes.get(1) else {
+            return Ok(None);
+        };
+        if second & 0x80 == 0 {
+            return Err(Violation::protocol(
+                "client frames must be masked (RFC 6455 section 5.1)",
+            ));
+        }
+        let short = second & 0x7f;
+        if opcode.is_control() && usize::from(short) > MAX_CONTROL {
+            return Err(Violation::protocol(
+                "control frame over 125 bytes (RFC 6455 section 5.5)",
+            ));
+        }
+        let (len, size) = match short {
+            126 => {
+                let Some(&length) = bytes[2..].first_chunk() else {
+                    return Ok(None);
+                };
+                let len = u64::from(u16::from_be_bytes(length));
+                if len < 126 {
+                    return Err(NON_MINIMAL);
+                }
+                (len, 4)
+            }
+            127 => {
+                if bytes.get(2).is_some_and(|top| top & 0x80 != 0) {
+                    return Err(Violation::protocol(
+                        "length with the top bit set (RFC 6455 section 5.2)",
+                    ));
+                }
+                let Some(&length) = bytes[2..].first_chunk() else {
+                    return Ok(None);
+                };
+                let len = u64::from_be_bytes(length);
+                if len < 1 << 16 {
+                    return Err(NON_MINIMAL);
+                }
+                (len, 10)
+            }
+            len => (u64::from(len), 2),
+        };
+        let Some(&key) = bytes[size..].first_chunk() else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            fin,
+            opcode,
+            len,
+            key,
+            size: size + 4,
+        }))
+    }
+}
+
+const NON_MINIMAL: Violation =
+    Violation::protocol("length is not in its shortest form (RFC 6455 section 5.2)");
+
+/// Bytes of a server's header for a payload of `len` bytes.
+#[must_use]
+#[inline]
+pub const fn server_header_len(len: usize) -> usize {
+    match len {
+        0..=125 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    }
+}
+
+/// Writes a server's header at the start of `out`, which has room for it, and returns its length.
+#[inline]
+pub fn write_server_header(out: &mut [u8], fin: bool, opcode: Opcode, len: usize) -> usize {
+    out[0] = if fin { 0x80 } else { 0 } | opcode as u8;
+    // The casts cut nothing: each branch is taken only for lengths that fit.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the length was compared with the type's range"
+    )]
+    match server_header_len(len) {
+        2 => {
+            out[1] = len as u8;
+            2
+        }
+        4 => {
+            out[1] = 126;
+            out[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+            4
+        }
+        _ => {
+            out[1] = 127;
+            out[2..10].copy_from_slice(&(len as u64).to_be_bytes());
+            10
+        }
+    }
+}
+
+/// One whole frame as a server sends it.
+#[must_use]
+pub fn server_frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+    let mut header = [0; MAX_SERVER_HEADER];
+    let len = write_server_header(&mut header, true, opcode, payload.len());
+    let mut frame = Vec::with_capacity(len + payload.len());
+    frame.extend_from_slice(&header[..len]);
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// Unmasks `len` bytes at `from` and moves them to `to`, which does not lie after `from`.
+///
+/// Forward and block by block: a block is written only after it was read, and never reaches the next one's source.
+#[inline]
+pub fn unmask(bytes: &mut [u8], from: usize, to: usize, len: usize, key: [u8; 4]) {
+    const BLOCK: usize = 32;
+    let gap = from - to;
+    let window = &mut bytes[to..from + len];
+    let mut keys = [0; BLOCK];
+    for (i, byte) in keys.iter_mut().enumerate() {
+        *byte = key[i % 4];
+    }
+    let mut at = 0;
+    while at + BLOCK <= len {
+        at = unmask_block::<BLOCK>(window, at, gap, &keys);
+    }
+    while at + 8 <= len {
+        at = unmask_block::<8>(window, at, gap, &keys);
+    }
+    while at < len {
+        window[at] = window[at + gap] ^ key[at % 4];
+        at += 1;
+    }
+}
+
+#[inline]
+fn unmask_block<const N: usize>(
+    window: &mut [u8],
+    at: usize,
+    gap: usize,
+    keys: &[u8; 32],
+) -> usize {
+    let mut block = [0; N];
+    block.copy_from_slice(&window[at + gap..at + gap + N]);
+    for (byte, key) in block.iter_mut().zip(keys) {
+        *byte ^= key;
+    }
+    window[at..at + N].copy_from_slice(&block);
+    at + N
+}
+
+/// The key for what follows after `done` bytes of payload.
+#[must_use]
+pub const fn rotate(key: [u8; 4], done: usize) -> [u8; 4] {
+    [
+        key[done % 4],
+        key[(done + 1) % 4],
+        key[(done + 2) % 4],
+        key[(done + 3) % 4],
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(bytes: &[u8]) -> Option<u16> {
+        Header::parse(bytes).err().map(|violation| violation.code)
+    }
+
+    #[test]
+    fn headers_of_every_length_are_read() {
+        let cases: [(&[u8], u64, usize); 5] = [
+            (&[0x82, 0x80, 1, 2, 3, 4], 0, 6),
+            (&[0x82, 0xfd, 1, 2, 3, 4], 125, 6),
+            (&[0x82, 0xfe, 0, 126, 1, 2, 3, 4], 126, 8),
+            (&[0x82, 0xfe, 0xff, 0xff, 1, 2, 3, 4], 65535, 8),
+            (&[0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4], 65536, 14),
+        ];
+        for (bytes, len, size) in cases {
+            let header = Header::parse(bytes).unwrap().unwrap();
+            assert_eq!(
+                (header.len, header.size, header.key),
+                (len, size, [1, 2, 3, 4])
+            );
+            for end in 0..bytes.len() {
+                assert_eq!(Header::parse(&bytes[..end]), Ok(None), "{end} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn rules_are_checked_at_the_first_byte_that_breaks_them() {
+        for first in [0xc2, 0xa2, 0x92, 0x83, 0x8b, 0x08, 0x09] {
+            assert_eq!(code(&[first]), Some(1002), "{first:#x}");
+        }
+        assert_eq!(code(&[0x82, 0x05]), Some(1002));
+        assert_eq!(code(&[0x89, 0xfe]), Some(1002));
+        assert_eq!(code(&[0x82, 0xfe, 0, 125]), Some(1002));
+        assert_eq!(code(&[0x82, 0xff, 0x80]), Some(1002));
+        assert_eq!(
+            code(&[0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff]),
+            Some(1002)
+        );
+    }
+
+    #[test]
+    fn server_headers_have_the_shortest_form() {
+        for len in [0, 125, 126, 65535, 65536] {
+            let frame = server_frame(Opcode::Binary, &vec![7; len]);
+            assert_eq!(frame.len(), server_header_len(len) + len);
+            assert_eq!(frame[0], 0x82);
+        }
+        assert_eq!(
+            server_frame(Opcode::Text, &[0; 126])[..4],
+            [0x81, 126, 0, 126]
+        );
+        assert_eq!(
+            server_frame(Opcode::Text, &vec![0; 65536])[..10],
+            [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]
+        );
+    }
+
+    #[test]
+    fn unmasking_moves_to_the_left() {
+        let key = [1, 20, 3, 255];
+        for len in 0..100 {
+            for gap in 0..12 {
+                let plain: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();
+                let mut bytes = vec![0xee; gap];
+                bytes.extend(plain.iter().enumerate().map(|(i, byte)| byte ^ key[i % 4]));
+                unmask(&mut bytes, gap, 0, len, key);
+                assert_eq!(bytes[..len], plain[..], "{len} bytes by {gap}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rotated_key_goes_on_where_the_first_part_ended() {
+        let key = [9, 8, 7, 6];
+        for cut in 0..9 {
+            let mut whole = *b"a payload";
+            let mut parts = whole;
+            unmask(&mut whole, 0, 0, 9, key);
+            unmask(&mut parts, 0, 0, cut, key);
+            unmask(&mut parts, cut, cut, 9 - cut, rotate(key, cut));
+            assert_eq!(whole, parts);
+        }
+    }
+}

@@ -1,0 +1,708 @@
+//! One client after its upgrade: read, protocol, handler, write; back-pressure, timeouts and the closing handshake.
+//!
+//! Strategy. One poll reads into the worker's shared buffer, turns the client's frames into the replies where they
+//! lie, and writes these with one call. Nothing is read while output waits, so a client that does not read is not read
+//! from. Messages that the handler wants leave as a batch per read; until they are answered, later replies are held
+//! behind them.
+
+use super::outbox::Outbox;
+use super::stats::Counters;
+use super::timers::{Alarm, Timers};
+use super::upgrade::Upgraded;
+use super::worker::Seated;
+use crate::client::Client;
+use crate::config::Config;
+use crate::handler::{Batch, Gate, Wants, ping_frame};
+use crate::mailbox::{Order, Replies};
+use crate::memory::Account;
+use crate::protocol::Violation;
+use crate::protocol::close;
+use crate::protocol::frame::{self, Opcode, server_frame};
+use crate::protocol::message::{Event, Kind, Receiver, Window};
+use crate::protocol::partial::{Chunk, Partial};
+use bytes::BufMut;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::mem;
+use std::ops::Range;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+/// Bytes read from one client before others have their turn.
+const TURN: usize = 1 << 20;
+/// Messages of one client that may wait for their answers; beyond it the client is not read from.
+const MAX_UNANSWERED: usize = 1024;
+/// Bytes of them.
+const MAX_UNANSWERED_BYTES: usize = 1 << 20;
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The last frame is sent, now TCP has to end in order.
+    Linger,
+    /// Nothing is to be said any more.
+    Drop,
+}
+
+/// How far the closing handshake is (RFC 6455 section 7).
+#[derive(Debug)]
+enum Closing {
+    Open,
+    /// Our last frame goes out after the answers that are outstanding.
+    Due(Vec<u8>),
+    /// Our close frame is out, the client's is awaited.
+    Sent,
+    /// Both are.
+    Done,
+}
+
+/// A place in the order of replies.
+#[derive(Debug)]
+enum Slot {
+    /// That many answers of the handler are awaited.
+    Awaited(usize),
+    /// A reply that waits for the ones before it.
+    Held(Chunk),
+}
+
+#[derive(Debug)]
+pub(super) struct Connection<S> {
+    stream: S,
+    seated: Seated,
+    client: Arc<Client>,
+    account: Account,
+    receiver: Receiver,
+    out: Outbox,
+    slots: VecDeque<Slot>,
+    unanswered: usize,
+    unanswered_bytes: usize,
+    closing: Closing,
+    ended: Option<(u16, String)>,
+    gate: Gate,
+    eof: bool,
+    left: bool,
+    /// What came in the same segment as the request.
+    rest: Vec<u8>,
+    timers: Option<Box<Timers>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn new(stream: S, client: Arc<Client>, upgraded: Upgraded, seated: Seated) -> Self {
+        seated.worker.enlist(&client);
+        let shared = &seated.worker.shared;
+        let handler = &shared.handler;
+        let gate = if handler.wants().has(Wants::OPEN) {
+            handler.on_open(&client)
+        } else {
+            Gate::Open
+        };
+        let mut account = Account::new(shared.memory.clone());
+        let mut out = Outbox::default();
+        out.keep(upgraded.response, &mut account);
+        Self {
+            stream,
+            client,
+            account,
+            receiver: Receiver::new(shared.config.max_message_size),
+            out,
+            slots: VecDeque::new(),
+            unanswered: 0,
+            unanswered_bytes: 0,
+            closing: Closing::Open,
+            ended: None,
+            gate,
+            eof: false,
+            left: false,
+            rest: upgraded.rest,
+            timers: Timers::for_options(&shared.config),
+            seated,
+        }
+    }
+
+    /// Does all that can be done now. Never waits with the shared buffer in hand.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.seated.seat.register(cx);
+        if self.seated.worker.is_stopping() {
+            self.close(close::GOING_AWAY, "the server is stopping");
+        }
+        if self.seated.seat.has_orders() {
+            for order in self.seated.seat.take_orders() {
+                if self.obey(order).is_break() {
+                    return Poll::Ready(End::Drop);
+                }
+            }
+        }
+        loop {
+            if let Poll::Ready(end) = self.poll_io(cx) {
+                return Poll::Ready(end);
+            }
+            if let Some(end) = ready!(self.poll_timers(cx)) {
+                return Poll::Ready(end);
+            }
+        }
+    }
+
+    fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let mut turn = TURN;
+        loop {
+            if !self.out.is_empty() {
+                match self.send(cx, &[]) {
+                    Ok(true) => {}
+                    Ok(false) => return Poll::Pending,
+                    Err(_) => return Poll::Ready(End::Drop),
+                }
+            }
+            match mem::replace(&mut self.closing, Closing::Done) {
+                Closing::Due(last) if self.slots.is_empty() => {
+                    self.out.keep(last, &mut self.account);
+                    continue;
+                }
+                // The client's close ends the wait, and so does the end of its stream.
+                Closing::Done => return Poll::Ready(End::Linger),
+                Closing::Sent if self.eof => return Poll::Ready(End::Drop),
+                closing => self.closing = closing,
+            }
+            if self.eof && self.slots.is_empty() {
+                return Poll::Ready(End::Drop);
+            }
+            if !self.may_read() {
+                return Poll::Pending;
+            }
+            if turn == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match ready!(self.read(cx)) {
+                Ok(0) => self.eof = true,
+                Ok(len) => turn = turn.saturating_sub(len),
+                Err(_) => return Poll::Ready(End::Drop),
+            }
+        }
+    }
+
+    fn may_read(&self) -> bool {
+        !self.eof
+            && self.gate == Gate::Open
+            && matches!(self.closing, Closing::Open | Closing::Sent)
+            && self.unanswered < MAX_UNANSWERED
+            && self.unanswered_bytes < MAX_UNANSWERED_BYTES
+    }
+
+    /// One read, what it brings, and one write.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let worker = self.seated.worker.clone();
+        if !self.rest.is_empty() {
+            let mut rest = mem::take(&mut self.rest);
+            worker.counters().bytes_received.add(rest.len() as u64);
+            return Poll::Ready(self.process(cx, &mut rest));
+        }
+        let mut buffer = worker.buffer.borrow_mut();
+        let threshold = buffer.len();
+        match self.receiver.spare(threshold, &mut self.account) {
+            Ok(None) => {}
+            Ok(Some((spare, room))) => {
+                let len = ready!(pin!(self.stream.read_buf(&mut spare.limit(room))).poll(cx))?;
+                self.seated.worker.counters().bytes_received.add(len as u64);
+                return Poll::Ready(self.take_spare(cx, len).map(|()| len));
+            }
+            Err(violation) => {
+                self.fail(violation);
+                return Poll::Ready(Ok(1));
+            }
+        }
+        let mut read = ReadBuf::new(&mut buffer);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+        let len = read.filled().len();
+        if len == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        self.seated.worker.counters().bytes_received.add(len as u64);
+        Poll::Ready(self.process(cx, &mut buffer[..len]))
+    }
+
+    /// The end of a long message, or a further part of it.
+    fn take_spare(&mut self, cx: &mut Context<'_>, len: usize) -> io::Result<()> {
+        self.hear();
+        match self.receiver.filled(len) {
+            Ok(None) => Ok(()),
+            Ok(Some(event)) => {
+                let mut turn = Turn::new(self.wants(), &mut []);
+                self.take(event, &mut turn);
+                self.end_turn(cx, turn)
+            }
+            Err(violation) => {
+                self.fail(violation);
+                Ok(())
+            }
+        }
+    }
+
+    /// Answers what is in `bytes`; returns their number.
+    fn process(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> io::Result<usize> {
+        self.hear();
+        let len = bytes.len();
+        let mut turn = Turn::new(self.wants(), bytes);
+        while matches!(self.closing, Closing::Open | Closing::Sent) {
+            match self.receiver.next(&mut turn.window, &mut self.account) {
+                Ok(Some(event)) => self.take(event, &mut turn),
+                Ok(None) => break,
+                Err(violation) => self.fail(violation),
+            }
+        }
+        self.end_turn(cx, turn).map(|()| len)
+    }
+
+    fn end_turn(&mut self, cx: &mut Context<'_>, mut turn: Turn<'_>) -> io::Result<()> {
+        turn.count(self.seated.worker.counters());
+        if let Some(batch) = turn.batch.take() {
+            self.seated
+                .worker
+                .shared
+                .handler
+                .on_messages(&self.client, batch);
+        }
+        if turn.has_output() || !self.out.is_empty() {
+            self.send(cx, turn.output())?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: Event, turn: &mut Turn<'_>) {
+        if matches!(self.closing, Closing::Sent) {
+            // After our close frame nothing may be sent, so only the client's matters.
+            match event {
+                Event::Close(_) => self.closing = Closing::Done,
+                Event::Message { parts, .. } => parts.release(&mut self.account),
+                Event::Ping(_) | Event::Pong(_) => {}
+            }
+            return;
+        }
+        match event {
+            Event::Message {
+                kind,
+                parts,
+                payload,
+            } => self.take_message(kind, parts, payload, turn),
+            Event::Ping(ping) => {
+                turn.pings += 1;
+                self.put(turn, Opcode::Pong, ping.payload());
+            }
+            Event::Pong(pong) => {
+                turn.pongs += 1;
+                if let Some(rtt) = self
+                    .timers
+                    .as_mut()
+                    .and_then(|timers| timers.pong(pong.payload()))
+                {
+                    self.client.set_rtt(rtt);
+                }
+            }
+            Event::Close(payload) => {
+                // The receiver has checked it, so this is not an error.
+                let said = close::parse(payload.payload()).ok().flatten();
+                let (code, reason) = said.map_or((close::NO_STATUS, ""), |said| said);
+                self.ended = Some((code, reason.to_owned()));
+                let answer = match said {
+                    Some(_) => payload.payload().to_vec(),
+                    None => close::payload(close::NORMAL, ""),
+                };
+                self.end_with(server_frame(Opcode::Close, &answer));
+            }
+        }
+    }
+
+    #[inline]
+    fn take_message(
+        &mut self,
+        kind: Kind,
+        parts: Partial,
+        payload: Range<usize>,
+        turn: &mut Turn<'_>,
+    ) {
+        match kind {
+            Kind::Text => turn.texts += 1,
+            Kind::Binary => turn.binaries += 1,
+        }
+        if turn.wants.has_kind(kind) {
+            return self.give_message(kind, parts, payload, turn);
+        }
+        if !self.slots.is_empty() {
+            return self.hold_message(kind, parts, payload, turn);
+        }
+        let len = parts.len() + payload.len();
+        let window = &mut turn.window;
+        if parts.is_empty() && payload.start == window.write + frame::server_header_len(len) {
+            frame::write_server_header(&mut window.bytes[window.write..], true, kind.opcode(), len);
+            window.write = payload.end;
+        } else {
+            self.spill(turn);
+            if parts.is_empty() {
+                let mut header = [0; frame::MAX_SERVER_HEADER];
+                let header_len = frame::write_server_header(&mut header, true, kind.opcode(), len);
+                self.keep(header[..header_len].to_vec());
+            } else {
+                self.out.extend(parts.into_frame(kind.opcode(), len));
+            }
+            // The last part is output where it lies.
+            turn.base = payload.start;
+            turn.window.write = payload.end;
+        }
+        turn.sent += 1;
+    }
+
+    /// A message for the handler.
+    fn give_message(
+        &mut self,
+        kind: Kind,
+        parts: Partial,
+        payload: Range<usize>,
+        turn: &mut Turn<'_>,
+    ) {
+        let len = parts.len() + payload.len();
+        let memory = &self.seated.worker.shared.memory;
+        let batch = turn
+            .batch
+            .get_or_insert_with(|| Batch::new(Account::new(memory.clone())));
+        let fits = batch.push(
+            kind,
+            len,
+            parts.pieces().chain([&turn.window.bytes[payload]]),
+        );
+        parts.release(&mut self.account);
+        self.unanswered += 1;
+        self.unanswered_bytes += len;
+        match self.slots.back_mut() {
+            Some(Slot::Awaited(count)) => *count += 1,
+            _ => self.slots.push_back(Slot::Awaited(1)),
+        }
+        if !fits {
+            self.fail(Violation::no_memory(self.account.limit()));
+        }
+    }
+
+    /// A native echo that has to wait for the answers before it.
+    fn hold_message(
+        &mut self,
+        kind: Kind,
+        parts: Partial,
+        payload: Range<usize>,
+        turn: &mut Turn<'_>,
+    ) {
+        let last = &turn.window.bytes[payload];
+        let mut message = parts.pieces().collect::<Vec<_>>().concat();
+        message.extend_from_slice(last);
+        parts.release(&mut self.account);
+        let frame = server_frame(kind.opcode(), &message);
+        turn.sent += 1;
+        self.unanswered_bytes += frame.len();
+        if !self.account.charge_anyway(frame.len()) {
+            self.fail(Violation::no_memory(self.account.limit()));
+        }
+        let charged = frame.len();
+        self.slots.push_back(Slot::Held(Chunk::new(frame, charged)));
+    }
+
+    /// A frame of ours among the output: in place if there is room before what is yet to be read.
+    fn put(&mut self, turn: &mut Turn<'_>, opcode: Opcode, payload: &[u8]) {
+        let window = &mut turn.window;
+        let header_len = frame::server_header_len(payload.len());
+        if window.write + header_len + payload.len() <= window.read {
+            frame::write_server_header(
+                &mut window.bytes[window.write..],
+                true,
+                opcode,
+                payload.len(),
+            );
+            window.write += header_len;
+            window.bytes[window.write..window.write + payload.len()].copy_from_slice(payload);
+            window.write += payload.len();
+        } else {
+            self.spill(turn);
+            self.keep(server_frame(opcode, payload));
+        }
+    }
+
+    /// Moves the output so far out of the window, so that something else can follow it.
+    fn spill(&mut self, turn: &mut Turn<'_>) {
+        if turn.has_output() {
+            self.keep(turn.output().to_vec());
+            turn.base = turn.window.write;
+        }
+    }
+
+    fn keep(&mut self, bytes: Vec<u8>) {
+        if !self.out.keep(bytes, &mut self.account) {
+            self.fail(Violation::no_memory(self.account.limit()));
+        }
+    }
+
+    /// Sends what waits and then `tail`; `false` if some of it has to wait.
+    fn send(&mut self, cx: &mut Context<'_>, tail: &[u8]) -> io::Result<bool> {
+        let sent = self
+            .out
+            .send(&mut self.stream, cx, tail, &mut self.account, &self.client)?;
+        self.seated
+            .worker
+            .counters()
+            .bytes_sent
+            .add(sent.bytes as u64);
+        if !sent.fits {
+            self.fail(Violation::no_memory(self.account.limit()));
+        }
+        Ok(sent.all)
+    }
+
+    /// Ends the connection for what the client did, after the answers to everything before it.
+    fn fail(&mut self, violation: Violation) {
+        match self.closing {
+            Closing::Open => {
+                self.seated.worker.counters().violations.add(1);
+                self.end_with(server_frame(
+                    Opcode::Close,
+                    &close::payload(violation.code, &violation.reason),
+                ));
+                self.ended = Some((violation.code, violation.reason.into_owned()));
+            }
+            Closing::Sent => self.closing = Closing::Done,
+            Closing::Due(_) | Closing::Done => {}
+        }
+    }
+
+    /// Our last frame; nothing is read after this but the end of the stream.
+    fn end_with(&mut self, last: Vec<u8>) {
+        self.client.set_closing();
+        self.closing = Closing::Due(last);
+        self.start_close_timer();
+    }
+
+    /// Begins the closing handshake from our side: the close frame goes out now.
+    fn close(&mut self, code: u16, reason: &str) {
+        if !matches!(self.closing, Closing::Open) {
+            return;
+        }
+        self.client.set_closing();
+        self.ended = Some((code, reason.to_owned()));
+        self.closing = Closing::Sent;
+        // Answers can't be sent after it any more, and the client's close has to be read.
+        self.slots.clear();
+        self.unanswered = 0;
+        self.unanswered_bytes = 0;
+        self.gate = Gate::Open;
+        self.out.keep(
+            server_frame(Opcode::Close, &close::payload(code, reason)),
+            &mut self.account,
+        );
+        self.start_close_timer();
+    }
+
+    fn start_close_timer(&mut self) {
+        let config = &self.seated.worker.shared.config;
+        self.timers
+            .get_or_insert_with(|| Timers::new(config))
+            .close_within(config.close_timeout);
+    }
+
+    fn obey(&mut self, order: Order) -> std::ops::ControlFlow<()> {
+        match order {
+            Order::Admit => self.gate = Gate::Open,
+            Order::Replies(replies) => self.take_replies(replies),
+            Order::Send(kind, payload) => {
+                if matches!(self.closing, Closing::Open) {
+                    self.out.count_queued(payload.len());
+                    self.keep(server_frame(kind.opcode(), &payload));
+                    self.seated.worker.counters().messages_sent.add(1);
+                } else {
+                    self.client.release(payload.len());
+                }
+            }
+            Order::Ping(payload) => {
+                if matches!(self.closing, Closing::Open) {
+                    self.keep(ping_frame(&payload));
+                    let config = &self.seated.worker.shared.config;
+                    self.timers
+                        .get_or_insert_with(|| Timers::new(config))
+                        .sent_ping(payload);
+                }
+            }
+            Order::Close(code, reason) => self.close(code, &reason),
+            Order::Abort => return std::ops::ControlFlow::Break(()),
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    /// Answers to the oldest messages that wait for one, and what was held behind them.
+    fn take_replies(&mut self, replies: Replies) {
+        if matches!(self.closing, Closing::Sent | Closing::Done) {
+            return;
+        }
+        let Replies {
+            mut wire,
+            ends,
+            answered,
+        } = replies;
+        self.unanswered = self.unanswered.saturating_sub(ends.len());
+        self.unanswered_bytes = self.unanswered_bytes.saturating_sub(answered);
+        let (mut start, mut before, mut sent) = (0, 0, 0);
+        for &end in &ends {
+            sent += u64::from(end > before);
+            before = end;
+            let Some(Slot::Awaited(count)) = self.slots.front_mut() else {
+                break;
+            };
+            *count -= 1;
+            if *count == 0 {
+                self.slots.pop_front();
+                if matches!(self.slots.front(), Some(Slot::Held(_))) {
+                    if start < end {
+                        self.keep(wire[start..end].to_vec());
+                    }
+                    start = end;
+                    self.send_held();
+                }
+            }
+        }
+        if start < wire.len() {
+            self.keep(if start == 0 {
+                wire
+            } else {
+                wire.split_off(start)
+            });
+        }
+        self.seated.worker.counters().messages_sent.add(sent);
+    }
+
+    fn send_held(&mut self) {
+        while let Some(Slot::Held(_)) = self.slots.front() {
+            if let Some(Slot::Held(chunk)) = self.slots.pop_front() {
+                self.unanswered_bytes = self.unanswered_bytes.saturating_sub(chunk.bytes().len());
+                self.out.push(chunk);
+            }
+        }
+    }
+
+    /// What time brings; ready when the connection ends for it.
+    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
+        let reading = self.may_read();
+        let Some(timers) = &mut self.timers else {
+            return Poll::Pending;
+        };
+        match ready!(timers.poll(cx)) {
+            Alarm::Ping(payload) => self.keep(ping_frame(&payload)),
+            // While our side does not read, because callbacks are behind, silence is no sign of the client's.
+            Alarm::Idle | Alarm::NoPong if !reading && self.out.is_empty() => timers.forgive(),
+            Alarm::Idle => {
+                let reason = format!(
+                    "nothing was received for idle_timeout of {:?}",
+                    self.config().idle_timeout.unwrap_or_default()
+                );
+                self.close(close::GOING_AWAY, &reason);
+            }
+            Alarm::NoPong => {
+                let reason = format!(
+                    "no pong within ping_timeout of {:?}",
+                    self.config().ping_timeout
+                );
+                self.close(close::INTERNAL_ERROR, &reason);
+            }
+            Alarm::NoClose => return Poll::Ready(Some(End::Drop)),
+        }
+        Poll::Ready(None)
+    }
+
+    fn config(&self) -> &Config {
+        &self.seated.worker.shared.config
+    }
+
+    fn hear(&mut self) {
+        if let Some(timers) = &mut self.timers {
+            timers.hear();
+        }
+    }
+
+    fn wants(&self) -> Wants {
+        self.seated.worker.shared.handler.wants()
+    }
+}
+
+impl<S> Connection<S> {
+    /// Announces that the client is gone, and hands out what the end of TCP needs.
+    pub(super) fn leave(&mut self) -> (&mut S, &Seated) {
+        if !mem::replace(&mut self.left, true) {
+            self.receiver.release(&mut self.account);
+            self.out.abandon(&self.client);
+            let (code, reason) = self
+                .ended
+                .take()
+                .unwrap_or((close::ABNORMAL, String::new()));
+            self.client.set_ended(code, reason);
+            let shared = &self.seated.worker.shared;
+            shared.open.fetch_sub(1, Ordering::Relaxed);
+            self.seated.worker.delist(&self.client);
+            if shared.handler.wants().has(Wants::CLOSE) {
+                shared.handler.on_close(&self.client);
+            }
+        }
+        (&mut self.stream, &self.seated)
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// What one read brings and what goes out for it: `window.bytes[base..window.write]`, behind all other output.
+#[derive(Debug)]
+struct Turn<'a> {
+    window: Window<'a>,
+    base: usize,
+    wants: Wants,
+    batch: Option<Batch>,
+    texts: u64,
+    binaries: u64,
+    sent: u64,
+    pings: u64,
+    pongs: u64,
+}
+
+impl<'a> Turn<'a> {
+    const fn new(wants: Wants, bytes: &'a mut [u8]) -> Self {
+        let window = Window {
+            bytes,
+            read: 0,
+            write: 0,
+        };
+        Self {
+            window,
+            base: 0,
+            wants,
+            batch: None,
+            texts: 0,
+            binaries: 0,
+            sent: 0,
+            pings: 0,
+            pongs: 0,
+        }
+    }
+
+    const fn has_output(&self) -> bool {
+        self.base < self.window.write
+    }
+
+    fn output(&self) -> &[u8] {
+        &self.window.bytes[self.base..self.window.write]
+    }
+
+    fn count(&self, counters: &Counters) {
+        counters.text_messages_received.add(self.texts);
+        counters.binary_messages_received.add(self.binaries);
+        counters.messages_sent.add(self.sent);
+        counters.pings_received.add(self.pings);
+        counters.pongs_received.add(self.pongs);
+    }
+}

@@ -1,0 +1,330 @@
+//! The blocking face of the server: [`Server::bind`], `start`, `stop`, `wait`. All of it may be called from any thread
+//! that is not a worker.
+//!
+//! A server has `workers` threads, each with a runtime of its own; a connection stays on the thread that it was given
+//! to. The first worker accepts and hands new connections to the one with the fewest.
+
+mod connection;
+mod listener;
+mod outbox;
+mod stats;
+mod timers;
+mod upgrade;
+mod worker;
+
+pub use stats::Stats;
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::error::Error;
+use crate::handler::Handler;
+use crate::mailbox::{Command, Mailbox};
+use crate::memory::Memory;
+use crate::protocol::handshake::Policy;
+use stats::Counters;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// A connection on its way to its worker.
+#[derive(Debug)]
+pub struct Accepted {
+    socket: TcpStream,
+    peer: SocketAddr,
+}
+
+/// What all threads of a server share.
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    policy: Policy,
+    handler: Arc<dyn Handler>,
+    memory: Arc<Memory>,
+    workers: Box<[Face]>,
+    /// Clients at the moment.
+    open: AtomicUsize,
+    next_id: AtomicU64,
+    /// When a stop ends at the latest.
+    deadline: Mutex<Option<Instant>>,
+    /// Workers that run, and the signal that it became none.
+    running: (Mutex<usize>, Condvar),
+    serving: AtomicBool,
+}
+
+/// What others know of a worker.
+#[derive(Debug, Default)]
+struct Face {
+    mailbox: Arc<Mailbox>,
+    counters: Counters,
+    roster: Mutex<BTreeMap<u64, Arc<Client>>>,
+    /// Connections, with those on their way to it.
+    load: AtomicUsize,
+}
+
+/// A WebSocket server. Listens from the beginning; serves from `start` to `stop`, once.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    Bound(Vec<TcpListener>),
+    Started(Vec<JoinHandle<()>>),
+    Finished,
+}
+
+impl Server {
+    /// Checks the options and listens.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] or [`Error::Listen`].
+    pub fn bind(config: Config, handler: Arc<dyn Handler>) -> Result<Self, Error> {
+        config.check()?;
+        let listeners = listener::bind(config.host.as_deref(), config.port)?;
+        let address = match listeners.first() {
+            Some(listener) => listener.local_addr()?,
+            None => return Err(io::Error::from(io::ErrorKind::AddrNotAvailable).into()),
+        };
+        let shared = Shared {
+            policy: config.policy(),
+            handler,
+            memory: Memory::new(config.memory_limit),
+            workers: (0..config.worker_count())
+                .map(|_| Face::default())
+                .collect(),
+            open: AtomicUsize::new(0),
+            next_id: AtomicU64::new(1),
+            deadline: Mutex::new(None),
+            running: (Mutex::new(0), Condvar::new()),
+            serving: AtomicBool::new(false),
+            config,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+            address,
+            state: Mutex::new(State::Bound(listeners)),
+        })
+    }
+
+    /// Starts the workers; clients that came since `bind` are served now.
+    ///
+    /// # Errors
+    /// [`Error::State`] unless this is the first call, [`Error::Start`] if there are no threads or event queues.
+    pub fn start(&self) -> Result<(), Error> {
+        let mut state = lock(&self.state);
+        let listeners = match std::mem::replace(&mut *state, State::Finished) {
+            State::Bound(listeners) => listeners,
+            other => {
+                let why = match other {
+                    State::Finished => "the server was stopped; make another",
+                    _ => "the server was started before",
+                };
+                *state = other;
+                return Err(Error::State(why));
+            }
+        };
+        let mut threads = Vec::new();
+        match self.spawn(listeners, &mut threads) {
+            Ok(()) => {
+                self.shared.serving.store(true, Ordering::Release);
+                *state = State::Started(threads);
+                Ok(())
+            }
+            Err(source) => {
+                drop(state);
+                self.stop(Duration::ZERO);
+                for thread in threads {
+                    // It did not get as far as running anything that could panic.
+                    let _ = thread.join();
+                }
+                Err(source.into())
+            }
+        }
+    }
+
+    fn spawn(
+        &self,
+        listeners: Vec<TcpListener>,
+        threads: &mut Vec<JoinHandle<()>>,
+    ) -> io::Result<()> {
+        let (ready, readiness) = mpsc::channel();
+        let mut listeners = Some(listeners);
+        for index in 0..self.shared.workers.len() {
+            let (shared, ready, listeners) = (
+                self.shared.clone(),
+                ready.clone(),
+                listeners.take().unwrap_or_default(),
+            );
+            let running = Running::new(shared.clone());
+            let work = move || {
+                match worker::runtime() {
+                    Ok(runtime) => {
+                        // The receiver waits for it.
+                        let _ = ready.send(Ok(()));
+                        worker::run(runtime, shared, index, listeners);
+                    }
+                    Err(error) => drop(ready.send(Err(error))),
+                }
+                drop(running);
+            };
+            threads.push(
+                thread::Builder::new()
+                    .name(format!("echoserver-w{index}"))
+                    .spawn(work)?,
+            );
+        }
+        for _ in 0..threads.len() {
+            // A thread that ends without a word has panicked.
+            readiness
+                .recv()
+                .map_err(|_| io::Error::other("a worker thread panicked"))??;
+        }
+        Ok(())
+    }
+
+    /// Asks the server to stop and returns at once: it accepts no more, tells every client 1001, and ends when they
+    /// are gone, at the latest after `timeout`. A second call can only bring the end forward.
+    pub fn stop(&self, timeout: Duration) {
+        let mut state = lock(&self.state);
+        if let State::Bound(_) = *state {
+            *state = State::Finished;
+        }
+        drop(state);
+        self.shared.serving.store(false, Ordering::Release);
+        let mut deadline = lock(&self.shared.deadline);
+        let due = Instant::now() + timeout;
+        *deadline = Some(deadline.map_or(due, |earlier| earlier.min(due)));
+        drop(deadline);
+        for worker in &self.shared.workers {
+            worker.mailbox.post_one(Command::Stop);
+        }
+    }
+
+    /// Waits until the server has stopped and its threads have ended: `false` after `timeout`. `None` waits for ever.
+    #[must_use]
+    pub fn wait(&self, timeout: Option<Duration>) -> bool {
+        let (running, condition) = &self.shared.running;
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        if matches!(*lock(&self.state), State::Bound(_)) {
+            return false;
+        }
+        let mut count = lock(running);
+        while *count > 0 {
+            count =
+                match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                    None => condition
+                        .wait(count)
+                        .unwrap_or_else(PoisonError::into_inner),
+                    Some(Duration::ZERO) => return false,
+                    Some(left) => {
+                        condition
+                            .wait_timeout(count, left)
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .0
+                    }
+                };
+        }
+        drop(count);
+        let mut state = lock(&self.state);
+        if let State::Started(threads) = std::mem::replace(&mut *state, State::Finished) {
+            for thread in threads {
+                // A panic was reported when it happened; the server has ended all the same.
+                let _ = thread.join();
+            }
+        }
+        true
+    }
+
+    /// Where the server listens; of several addresses the first.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From `start` to `stop`.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.shared.serving.load(Ordering::Acquire)
+    }
+
+    /// The options.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// The clients at this moment, in the order of their coming.
+    #[must_use]
+    pub fn clients(&self) -> Vec<Arc<Client>> {
+        let mut clients: Vec<_> = self
+            .shared
+            .workers
+            .iter()
+            .flat_map(|worker| lock(&worker.roster).values().cloned().collect::<Vec<_>>())
+            .collect();
+        clients.sort_by_key(|client| client.id);
+        clients
+    }
+
+    /// The counters, added up.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats {
+            memory_used: self.shared.memory.used() as u64,
+            ..Stats::default()
+        };
+        for worker in &self.shared.workers {
+            stats.add(&worker.counters);
+        }
+        stats
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+        // With no time limit it is true.
+        let _ = self.wait(None);
+    }
+}
+
+impl Shared {
+    /// When a stop ends at the latest.
+    fn deadline(&self) -> tokio::time::Instant {
+        lock(&self.deadline).unwrap_or_else(Instant::now).into()
+    }
+}
+
+/// Counts a worker while it lives, also if it panics; the last one reports the end of the server.
+struct Running(Arc<Shared>);
+
+impl Running {
+    fn new(shared: Arc<Shared>) -> Self {
+        *lock(&shared.running.0) += 1;
+        Self(shared)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut count = lock(&self.0.running.0);
+        *count -= 1;
+        if *count == 0 {
+            self.0.serving.store(false, Ordering::Release);
+            self.0.handler.on_closed();
+            self.0.running.1.notify_all();
+        }
+    }
+}
+
+/// Nothing that can panic runs under these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,132 @@
+//! Output of one connection that must be kept: chunks in the order of their sending.
+
+use crate::client::Client;
+use crate::memory::Account;
+use crate::protocol::partial::Chunk;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::AsyncWrite;
+
+/// Pieces in one `writev`.
+const MAX_SLICES: usize = 16;
+
+/// What is to be sent.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    chunks: VecDeque<Chunk>,
+    /// Payload bytes of application sends among them, which the client's send queue is waiting to get back. Given
+    /// back when all output is sent: a send queue is about a client that does not read, not about the last packet.
+    queued: usize,
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Appends a chunk that is charged already.
+    pub(super) fn push(&mut self, chunk: Chunk) {
+        self.chunks.push_back(chunk);
+    }
+
+    pub(super) fn extend(&mut self, chunks: Vec<Chunk>) {
+        self.chunks.extend(chunks);
+    }
+
+    /// Appends bytes and charges them: `false` if that passes the memory limit, so that the connection has to end.
+    pub(super) fn keep(&mut self, bytes: Vec<u8>, account: &mut Account) -> bool {
+        let len = bytes.len();
+        self.chunks.push_back(Chunk::new(bytes, len));
+        account.charge_anyway(len)
+    }
+
+    /// `len` bytes of the client's send queue are in here now.
+    pub(super) fn count_queued(&mut self, len: usize) {
+        self.queued += len;
+    }
+
+    /// Sends the chunks and then `tail` as far as the socket takes them; what it does not take of `tail` is kept.
+    /// Returns the number of bytes sent and whether all was. The task is woken when the socket takes more.
+    pub(super) fn send<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+        mut tail: &[u8],
+        account: &mut Account,
+        client: &Client,
+    ) -> io::Result<Sent> {
+        let mut bytes = 0;
+        loop {
+            if self.chunks.is_empty() && tail.is_empty() {
+                client.release(std::mem::take(&mut self.queued));
+                return Ok(Sent {
+                    bytes,
+                    all: true,
+                    fits: true,
+                });
+            }
+            let sent = if self.chunks.is_empty() {
+                Pin::new(&mut *stream).poll_write(cx, tail)
+            } else {
+                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                let pieces = self.chunks.iter().map(Chunk::bytes).chain([tail]);
+                let mut count = 0;
+                for (slice, piece) in slices.iter_mut().zip(pieces) {
+                    *slice = IoSlice::new(piece);
+                    count += 1;
+                }
+                Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count])
+            };
+            match sent {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(sent)) => {
+                    bytes += sent;
+                    tail = &tail[self.advance(sent, account)..];
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    let fits = tail.is_empty() || self.keep(tail.to_vec(), account);
+                    return Ok(Sent {
+                        bytes,
+                        all: false,
+                        fits,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Forgets `sent` bytes and returns how many of them lie beyond the chunks.
+    fn advance(&mut self, mut sent: usize, account: &mut Account) -> usize {
+        while let Some(chunk) = self.chunks.front_mut() {
+            let len = chunk.bytes().len();
+            if sent < len {
+                chunk.advance(sent);
+                return 0;
+            }
+            sent -= len;
+            account.release(chunk.charged());
+            self.chunks.pop_front();
+        }
+        // An idle connection owns no buffer.
+        self.chunks = VecDeque::new();
+        sent
+    }
+
+    /// Nothing of it will be sent any more.
+    pub(super) fn abandon(&mut self, client: &Client) {
+        self.chunks.clear();
+        client.release(std::mem::take(&mut self.queued));
+    }
+}
+
+/// How far [`Outbox::send`] came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    pub(super) bytes: usize,
+    pub(super) all: bool,
+    /// Whether what is kept is within the memory limit.
+    pub(super) fits: bool,
+}

@@ -1,0 +1,158 @@
+//! A connection before and after its time as a WebSocket: the upgrade request with its answer, and the end of TCP.
+
+use super::connection::{Connection, End};
+use super::worker::Seated;
+use crate::client::Client;
+use crate::protocol::handshake::{self, MAX_HEAD, Refusal, Verdict};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Poll, ready};
+use std::time::SystemTime;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{sleep, timeout};
+
+/// First allocation for a request; browsers send about half of it.
+const FIRST_READ: usize = 1024;
+/// What is read and thrown away after the last frame, so that the client gets to read that.
+const MAX_LINGER: usize = 1 << 20;
+
+/// Serves one connection from its first byte to its last.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    peer: SocketAddr,
+    seated: Seated,
+) {
+    // Boxed: what the upgrade needs is not kept for the time after it.
+    let Some((client, upgraded)) = Box::pin(upgrade(&mut stream, peer, &seated)).await else {
+        return;
+    };
+    let mut connection = Connection::new(stream, client, upgraded, seated);
+    if poll_fn(|cx| connection.poll(cx)).await == End::Linger {
+        let (stream, seated) = connection.leave();
+        Box::pin(finish(stream, seated)).await;
+    }
+}
+
+/// What an upgrade leaves to the connection.
+#[derive(Debug)]
+pub(super) struct Upgraded {
+    /// The 101, to be sent first.
+    pub(super) response: Vec<u8>,
+    /// What came in the same segment as the request.
+    pub(super) rest: Vec<u8>,
+}
+
+/// Reads the request and answers it. With an upgrade: the client, and what came after the request.
+async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    peer: SocketAddr,
+    seated: &Seated,
+) -> Option<(Arc<Client>, Upgraded)> {
+    let worker = &seated.worker;
+    let shared = &worker.shared;
+    let request = timeout(shared.config.open_timeout, read_request(stream, seated)).await;
+    let refusal = match request {
+        Ok(Ok((mut head, Verdict::Upgrade(upgrade)))) => {
+            let open = shared.open.fetch_add(1, Ordering::Relaxed);
+            let limit = shared.config.max_connections.unwrap_or(usize::MAX);
+            if open < limit {
+                let rest = head.split_off(upgrade.head_len);
+                let response =
+                    handshake::accept_response(&upgrade, &shared.policy, SystemTime::now(), &[]);
+                let client = Client::new(
+                    shared.next_id.fetch_add(1, Ordering::Relaxed),
+                    peer,
+                    upgrade.subprotocol,
+                    seated.index,
+                    head.into(),
+                    shared.workers[worker.index()].mailbox.clone(),
+                );
+                return Some((client, Upgraded { response, rest }));
+            }
+            shared.open.fetch_sub(1, Ordering::Relaxed);
+            Refusal::full(limit)
+        }
+        Ok(Ok((_, Verdict::Refuse(refusal)))) => refusal,
+        Ok(Ok((_, Verdict::Plain(plain)))) => Refusal::plain(&plain),
+        // Gone, or we are: nobody to answer.
+        Ok(Ok((_, Verdict::Incomplete)) | Err(_)) => return None,
+        Err(_) => Refusal::timeout(),
+    };
+    worker.counters().handshakes_refused.add(1);
+    let response = handshake::refuse_response(&refusal, &shared.policy, SystemTime::now());
+    let answered = timeout(shared.config.close_timeout, stream.write_all(&response)).await;
+    if matches!(answered, Ok(Ok(()))) {
+        finish(stream, seated).await;
+    }
+    None
+}
+
+/// Until the bytes received give a verdict; `Incomplete` at the end of the stream or of the server.
+async fn read_request<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    seated: &Seated,
+) -> io::Result<(Vec<u8>, Verdict)> {
+    let policy = &seated.worker.shared.policy;
+    let mut head = Vec::with_capacity(FIRST_READ);
+    loop {
+        if head.len() == head.capacity() {
+            head.reserve(head.len().min(MAX_HEAD));
+        }
+        if read_more(stream, &mut head, seated).await? == 0 {
+            return Ok((head, Verdict::Incomplete));
+        }
+        match handshake::check(&head, policy) {
+            Verdict::Incomplete => {}
+            verdict => return Ok((head, verdict)),
+        }
+    }
+}
+
+/// Reads into the buffer's spare room; nothing at the end of the stream and when the server is to stop.
+async fn read_more<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    buffer: &mut Vec<u8>,
+    seated: &Seated,
+) -> io::Result<usize> {
+    poll_fn(|cx| {
+        seated.seat.register(cx);
+        if seated.worker.is_stopping() {
+            return Poll::Ready(Ok(0));
+        }
+        pin!(stream.read_buf(buffer)).poll(cx)
+    })
+    .await
+}
+
+/// Ends TCP so that the last bytes arrive: half-close, then read and throw away until the client closes too. Closing
+/// with unread input would send a reset, which makes the client forget what it has not read yet.
+async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, seated: &Seated) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let worker = &seated.worker;
+    let mut deadline = pin!(sleep(worker.shared.config.close_timeout));
+    let mut left = MAX_LINGER;
+    poll_fn(|cx| {
+        seated.seat.register(cx);
+        if deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        while left > 0 {
+            let mut buffer = worker.buffer.borrow_mut();
+            let mut buffer = ReadBuf::new(&mut buffer);
+            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {
+                    left = left.saturating_sub(buffer.filled().len())
+                }
+                _ => break,
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+}

@@ -1,0 +1,283 @@
+//! One thread with its own runtime, one read buffer and many connections. What happens to a connection happens on
+//! this thread; others leave an order in its mailbox.
+
+use super::{Accepted, Shared, listener, upgrade};
+use crate::client::Client;
+use crate::mailbox::{Command, Order};
+use crate::server::stats::Counters;
+use slab::Slab;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Waker};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Bytes of the read buffer that all connections of a worker share. Large enough that the length of a read is not
+/// what limits it, small enough to stay in the second-level cache.
+const READ_BUFFER: usize = 256 << 10;
+
+/// A worker's own state; never leaves its thread.
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) buffer: RefCell<Box<[u8]>>,
+    index: usize,
+    seats: RefCell<Slab<Rc<Seat>>>,
+    stopping: Cell<bool>,
+    /// The main task, which waits for the last seat to be empty.
+    main: Cell<Option<Waker>>,
+}
+
+/// Where a connection is found by those who have an order for it.
+#[derive(Default)]
+pub(super) struct Seat {
+    /// The client's id; 0 before the upgrade.
+    client: Cell<u64>,
+    waker: Cell<Option<Waker>>,
+    orders: RefCell<Vec<Order>>,
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat")
+            .field("client", &self.client.get())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("index", &self.index)
+            .field("stopping", &self.stopping.get())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Seat {
+    /// Called first at each poll, so that an order wakes the right task.
+    pub(super) fn register(&self, cx: &Context<'_>) {
+        let waker = match self.waker.take() {
+            Some(waker) if waker.will_wake(cx.waker()) => waker,
+            _ => cx.waker().clone(),
+        };
+        self.waker.set(Some(waker));
+    }
+
+    pub(super) fn take_orders(&self) -> Vec<Order> {
+        self.orders.take()
+    }
+
+    pub(super) fn has_orders(&self) -> bool {
+        !self.orders.borrow().is_empty()
+    }
+
+    fn give(&self, order: Order) {
+        self.orders.borrow_mut().push(order);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// A taken seat; empty again when dropped.
+#[derive(Debug)]
+pub(super) struct Seated {
+    pub(super) worker: Rc<Worker>,
+    pub(super) seat: Rc<Seat>,
+    pub(super) index: usize,
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        self.worker.seats.borrow_mut().remove(self.index);
+        self.worker.shared.workers[self.worker.index]
+            .load
+            .fetch_sub(1, Ordering::Relaxed);
+        if self.worker.stopping.get() {
+            if let Some(main) = self.worker.main.take() {
+                main.wake();
+            }
+        }
+    }
+}
+
+impl Worker {
+    pub(super) fn counters(&self) -> &Counters {
+        &self.shared.workers[self.index].counters
+    }
+
+    pub(super) const fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(super) const fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// Takes a seat for a connection.
+    pub(super) fn sit(self: &Rc<Self>) -> Seated {
+        let seat = Rc::new(Seat::default());
+        let index = self.seats.borrow_mut().insert(seat.clone());
+        Seated {
+            worker: self.clone(),
+            seat,
+            index,
+        }
+    }
+
+    /// Adds a client to those that anybody may list, and to those that can be given orders.
+    pub(super) fn enlist(&self, client: &Arc<Client>) {
+        if let Some(seat) = self.seats.borrow().get(client.seat) {
+            seat.client.set(client.id);
+        }
+        self.counters().clients_opened.add(1);
+        let mut roster = self.shared.workers[self.index]
+            .roster
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        roster.insert(client.id, client.clone());
+    }
+
+    pub(super) fn delist(&self, client: &Client) {
+        self.counters().clients_closed.add(1);
+        let mut roster = self.shared.workers[self.index]
+            .roster
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        roster.remove(&client.id);
+    }
+
+    /// Gives a new connection to the worker with the fewest.
+    pub(super) fn place(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let workers = &self.shared.workers;
+        let least = (0..workers.len())
+            .min_by_key(|&index| workers[index].load.load(Ordering::Relaxed))
+            .unwrap_or(self.index);
+        workers[least].load.fetch_add(1, Ordering::Relaxed);
+        if least == self.index {
+            self.serve(stream, peer);
+        } else if let Ok(socket) = stream.into_std() {
+            workers[least]
+                .mailbox
+                .post_one(Command::Serve(Accepted { socket, peer }));
+        }
+    }
+
+    fn serve(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let seated = self.sit();
+        if self.stopping.get() {
+            return;
+        }
+        // It fails only if the client is gone already, which the first read tells.
+        let _ = stream.set_nodelay(true);
+        spawn_local(upgrade::serve(stream, peer, seated));
+    }
+
+    fn obey(self: &Rc<Self>, command: Command) {
+        match command {
+            Command::Client(client, order) => {
+                // Another may have taken the seat since.
+                if let Some(seat) = self
+                    .seats
+                    .borrow()
+                    .get(client.seat)
+                    .filter(|seat| seat.client.get() == client.id)
+                {
+                    seat.give(order);
+                }
+            }
+            Command::Serve(accepted) => match TcpStream::from_std(accepted.socket) {
+                Ok(stream) => self.serve(stream, accepted.peer),
+                Err(_) => drop(self.sit()),
+            },
+            Command::Stop => {
+                self.stopping.set(true);
+                for (_, seat) in self.seats.borrow().iter() {
+                    seat.wake();
+                }
+            }
+        }
+    }
+}
+
+/// Builds what a worker needs on its own thread.
+pub(super) fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build_local(LocalOptions::default())
+}
+
+/// Runs a worker until it is told to stop and its clients are gone, or the deadline has come.
+pub(super) fn run(
+    runtime: LocalRuntime,
+    shared: Arc<Shared>,
+    index: usize,
+    listeners: Vec<StdListener>,
+) {
+    let worker = Rc::new(Worker {
+        shared,
+        buffer: RefCell::new(vec![0; READ_BUFFER].into()),
+        index,
+        seats: RefCell::default(),
+        stopping: Cell::new(false),
+        main: Cell::new(None),
+    });
+    runtime.block_on(main(worker, listeners));
+    // Dropping the runtime aborts what is left.
+}
+
+async fn main(worker: Rc<Worker>, listeners: Vec<StdListener>) {
+    let mut accepting: Vec<AbortHandle> = Vec::new();
+    // The sockets are non-blocking and the runtime's own: registering them fails only for want of memory, and then
+    // there is nobody to tell but the clients that get no answer.
+    for listener in listeners
+        .into_iter()
+        .filter_map(|listener| TcpListener::from_std(listener).ok())
+    {
+        accepting.push(spawn_local(listener::accept(listener, worker.clone())).abort_handle());
+    }
+    let mailbox = worker.shared.workers[worker.index].mailbox.clone();
+    let mut commands = Vec::new();
+    let mut deadline: Option<(Instant, Pin<Box<Sleep>>)> = None;
+    poll_fn(|cx| {
+        while mailbox.poll_take(cx, &mut commands).is_ready() {
+            for command in commands.drain(..) {
+                worker.obey(command);
+            }
+        }
+        if !worker.stopping.get() {
+            return Poll::Pending;
+        }
+        for task in accepting.drain(..) {
+            task.abort();
+        }
+        if worker.seats.borrow().is_empty() {
+            return Poll::Ready(());
+        }
+        worker.main.set(Some(cx.waker().clone()));
+        // A second stop may have brought the deadline forward.
+        let due = worker.shared.deadline();
+        if deadline.as_ref().is_none_or(|(set, _)| *set != due) {
+            deadline = Some((due, Box::pin(sleep_until(due))));
+        }
+        match &mut deadline {
+            Some((_, sleep)) => sleep.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    })
+    .await;
+}
