@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::protocol::handshake::Policy;
+use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -81,22 +82,22 @@ impl Config {
             ("memory_limit", self.memory_limit),
         ] {
             if value == 0 {
-                return Err(invalid(option, value, "must be positive"));
+                return Err(invalid(option, &value, "must be positive"));
             }
         }
         if self.max_connections == Some(0) {
             return Err(invalid(
                 "max_connections",
-                0,
+                &0,
                 "must be positive, or None for no limit",
             ));
         }
         match self.workers {
             Some(workers @ 0) => {
-                return Err(invalid("workers", workers, "must be positive, or None"));
+                return Err(invalid("workers", &workers, "must be positive, or None"));
             }
             Some(workers) if workers > MAX_WORKERS => {
-                return Err(invalid("workers", workers, "must be at most 1024"));
+                return Err(invalid("workers", &workers, "must be at most 1024"));
             }
             _ => {}
         }
@@ -108,7 +109,7 @@ impl Config {
         ];
         for (option, timeout) in timeouts {
             if timeout.is_some_and(|timeout| timeout.is_zero()) {
-                return Err(invalid(option, 0, "must be positive"));
+                return Err(invalid(option, &0, "must be positive"));
             }
         }
         for (option, timeout) in timeouts
@@ -118,7 +119,7 @@ impl Config {
             if let Some(timeout) = timeout.filter(|timeout| *timeout > MAX_TIMEOUT) {
                 return Err(invalid(
                     option,
-                    timeout.as_secs_f64(),
+                    &timeout.as_secs_f64(),
                     "must be at most a year, in seconds",
                 ));
             }
@@ -127,7 +128,7 @@ impl Config {
             if name.is_empty() || !name.bytes().all(is_token) {
                 return Err(invalid(
                     "subprotocols",
-                    quoted(name),
+                    &quoted(name),
                     "must be tokens (RFC 9110 section 5.6.2)",
                 ));
             }
@@ -136,7 +137,7 @@ impl Config {
             if origin.is_empty() || !origin.bytes().all(is_visible) {
                 return Err(invalid(
                     "origins",
-                    quoted(origin),
+                    &quoted(origin),
                     "must be visible ASCII without spaces",
                 ));
             }
@@ -149,7 +150,7 @@ impl Config {
         {
             return Err(invalid(
                 "server_name",
-                quoted(&self.server_name),
+                &quoted(&self.server_name),
                 "must be printable ASCII without spaces around",
             ));
         }
@@ -174,7 +175,7 @@ impl Config {
     }
 }
 
-fn invalid(option: &'static str, value: impl ToString, reason: &'static str) -> Error {
+fn invalid(option: &'static str, value: &dyn Display, reason: &'static str) -> Error {
     Error::Invalid {
         option,
         value: value.to_string(),

@@ -73,6 +73,13 @@ impl Mailbox {
         self.post(&mut vec![command]);
     }
 
+    /// Throws away what nobody will take any more.
+    pub(crate) fn clear(&self) {
+        // Dropped after the lock: sockets are closed here.
+        let commands = std::mem::take(&mut self.lock().commands);
+        drop(commands);
+    }
+
     /// Takes what has come into `commands`, which is empty before it.
     pub(crate) fn poll_take(&self, cx: &Context<'_>, commands: &mut Vec<Command>) -> Poll<()> {
         let mut inner = self.lock();

@@ -58,13 +58,21 @@ impl Account {
     /// # Errors
     /// [`Exhausted`] if they do not fit; nothing is taken then.
     pub fn charge(&mut self, bytes: usize) -> Result<(), Exhausted> {
-        let used = self.memory.used.fetch_add(bytes, Ordering::Relaxed);
-        if used.saturating_add(bytes) > self.memory.limit {
-            self.memory.used.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(Exhausted);
+        let fits = |used: usize| {
+            used.checked_add(bytes)
+                .filter(|&sum| sum <= self.memory.limit)
+        };
+        match self
+            .memory
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+        {
+            Ok(_) => {
+                self.held += bytes;
+                Ok(())
+            }
+            Err(_) => Err(Exhausted),
         }
-        self.held += bytes;
-        Ok(())
     }
 
     /// Takes `bytes` even beyond the limit, for output that exists already. `false`: the limit is passed, and the

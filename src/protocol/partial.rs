@@ -33,13 +33,6 @@ impl Chunk {
         &self.bytes[self.start..]
     }
 
-    /// What is left of it, with the account it was charged to relieved.
-    pub(crate) fn take(mut self, account: &mut Account) -> Vec<u8> {
-        account.release(self.charged);
-        self.bytes.drain(..self.start);
-        self.bytes
-    }
-
     /// Forgets the first `len` bytes.
     pub(crate) fn advance(&mut self, len: usize) {
         self.start += len;

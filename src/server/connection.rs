@@ -159,6 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match mem::replace(&mut self.closing, Closing::Done) {
                 Closing::Due(last) if self.slots.is_empty() => {
                     self.out.keep(last, &mut self.account);
+                    self.start_close_timer();
                     continue;
                 }
                 // The client's close ends the wait, and so does the end of its stream.
@@ -398,6 +399,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         parts.release(&mut self.account);
         let frame = server_frame(kind.opcode(), &message);
         turn.sent += 1;
+        self.unanswered += 1;
         self.unanswered_bytes += frame.len();
         if !self.account.charge_anyway(frame.len()) {
             self.fail(Violation::no_memory(self.account.limit()));
@@ -476,7 +478,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn end_with(&mut self, last: Vec<u8>) {
         self.client.set_closing();
         self.closing = Closing::Due(last);
-        self.start_close_timer();
     }
 
     /// Begins the closing handshake from our side: the close frame goes out now.
@@ -578,6 +579,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn send_held(&mut self) {
         while let Some(Slot::Held(_)) = self.slots.front() {
             if let Some(Slot::Held(chunk)) = self.slots.pop_front() {
+                self.unanswered = self.unanswered.saturating_sub(1);
                 self.unanswered_bytes = self.unanswered_bytes.saturating_sub(chunk.bytes().len());
                 self.out.push(chunk);
             }

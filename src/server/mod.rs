@@ -184,7 +184,7 @@ impl Server {
             // A thread that ends without a word has panicked.
             readiness
                 .recv()
-                .map_err(|_| io::Error::other("a worker thread panicked"))??;
+                .map_err(|_gone| io::Error::other("a worker thread panicked"))??;
         }
         Ok(())
     }
@@ -199,7 +199,7 @@ impl Server {
         drop(state);
         self.shared.serving.store(false, Ordering::Release);
         let mut deadline = lock(&self.shared.deadline);
-        let due = Instant::now() + timeout;
+        let due = after(timeout);
         *deadline = Some(deadline.map_or(due, |earlier| earlier.min(due)));
         drop(deadline);
         for worker in &self.shared.workers {
@@ -211,7 +211,7 @@ impl Server {
     #[must_use]
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
         let (running, condition) = &self.shared.running;
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = timeout.map(after);
         if matches!(*lock(&self.state), State::Bound(_)) {
             return false;
         }
@@ -237,6 +237,10 @@ impl Server {
             for thread in threads {
                 // A panic was reported when it happened; the server has ended all the same.
                 let _ = thread.join();
+            }
+            // A connection may have been on its way to a worker that had ended.
+            for worker in &self.shared.workers {
+                worker.mailbox.clear();
             }
         }
         true
@@ -322,6 +326,13 @@ impl Drop for Running {
             self.0.running.1.notify_all();
         }
     }
+}
+
+/// That much later; a timeout beyond the clock's range is meant as "never", which a century is as well.
+fn after(timeout: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(timeout)
+        .unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 86_400))
 }
 
 /// Nothing that can panic runs under these locks.

@@ -91,13 +91,16 @@ impl Timers {
     /// A pong has come: the round-trip time, if it answers a ping of ours. It answers the ones before it too (RFC
     /// 6455 section 5.5.3).
     pub(super) fn pong(&mut self, payload: &[u8]) -> Option<Duration> {
+        let awaited = self.awaited.map(u64::to_be_bytes);
+        if awaited.is_some_and(|awaited| awaited == payload) {
+            self.awaited = None;
+        }
         let index = self.pings.iter().position(|(ping, _)| ping == payload)?;
         let sent = self
             .pings
             .drain(..=index)
             .next_back()
             .map(|(_, sent)| sent)?;
-        let awaited = self.awaited.map(u64::to_be_bytes);
         if awaited.is_some_and(|awaited| !self.pings.iter().any(|(ping, _)| *ping == awaited)) {
             self.awaited = None;
         }

@@ -147,7 +147,7 @@ async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, seated: &Seat
             let mut buffer = ReadBuf::new(&mut buffer);
             match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer)) {
                 Ok(()) if !buffer.filled().is_empty() => {
-                    left = left.saturating_sub(buffer.filled().len())
+                    left = left.saturating_sub(buffer.filled().len());
                 }
                 _ => break,
             }

@@ -106,15 +106,27 @@ impl Drop for Seated {
         self.worker.shared.workers[self.worker.index]
             .load
             .fetch_sub(1, Ordering::Relaxed);
-        if self.worker.stopping.get() {
-            if let Some(main) = self.worker.main.take() {
-                main.wake();
-            }
+        if self.worker.stopping.get()
+            && let Some(main) = self.worker.main.take()
+        {
+            main.wake();
         }
     }
 }
 
 impl Worker {
+    /// A worker without clients, to be run by [`main`].
+    pub(super) fn new(shared: Arc<Shared>, index: usize) -> Rc<Self> {
+        Rc::new(Self {
+            shared,
+            buffer: RefCell::new(vec![0; READ_BUFFER].into()),
+            index,
+            seats: RefCell::default(),
+            stopping: Cell::new(false),
+            main: Cell::new(None),
+        })
+    }
+
     pub(super) fn counters(&self) -> &Counters {
         &self.shared.workers[self.index].counters
     }
@@ -169,10 +181,13 @@ impl Worker {
         workers[least].load.fetch_add(1, Ordering::Relaxed);
         if least == self.index {
             self.serve(stream, peer);
-        } else if let Ok(socket) = stream.into_std() {
-            workers[least]
-                .mailbox
-                .post_one(Command::Serve(Accepted { socket, peer }));
+        } else {
+            match stream.into_std() {
+                Ok(socket) => workers[least]
+                    .mailbox
+                    .post_one(Command::Serve(Accepted { socket, peer })),
+                Err(_) => drop(workers[least].load.fetch_sub(1, Ordering::Relaxed)),
+            }
         }
     }
 
@@ -228,19 +243,12 @@ pub(super) fn run(
     index: usize,
     listeners: Vec<StdListener>,
 ) {
-    let worker = Rc::new(Worker {
-        shared,
-        buffer: RefCell::new(vec![0; READ_BUFFER].into()),
-        index,
-        seats: RefCell::default(),
-        stopping: Cell::new(false),
-        main: Cell::new(None),
-    });
-    runtime.block_on(main(worker, listeners));
-    // Dropping the runtime aborts what is left.
+    runtime.block_on(main(Worker::new(shared, index), listeners));
+    // Aborts what is left.
+    drop(runtime);
 }
 
-async fn main(worker: Rc<Worker>, listeners: Vec<StdListener>) {
+pub(super) async fn main(worker: Rc<Worker>, listeners: Vec<StdListener>) {
     let mut accepting: Vec<AbortHandle> = Vec::new();
     // The sockets are non-blocking and the runtime's own: registering them fails only for want of memory, and then
     // there is nobody to tell but the clients that get no answer.

@@ -1,0 +1,324 @@
+//! `Client`: one client of a server, as callbacks get it.
+
+use super::dispatcher::payload;
+use super::errors;
+use super::link::{Link, lock};
+use super::server::{PyServer, seconds};
+use crate::client::Client;
+use crate::mailbox::Order;
+use crate::protocol::close;
+use crate::protocol::frame::MAX_CONTROL;
+use pyo3::exceptions::{PyAttributeError, PyTimeoutError, PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// Waits are cut into pieces of this length, between which Ctrl-C is looked for.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// One client of a server. Thread-safe; stays readable after its end.
+#[pyclass(frozen, weakref, name = "Client", module = "echoserver")]
+pub(super) struct PyClient {
+    pub(super) client: Arc<Client>,
+    link: Arc<Link>,
+    /// The application's own attributes. Kept here, and not in a `__dict__` slot, so that the collector sees them.
+    attributes: OnceLock<Py<PyDict>>,
+}
+
+impl PyClient {
+    /// The one object for `client`, made at the first call.
+    pub(super) fn of(
+        py: Python<'_>,
+        server: &PyServer,
+        client: &Arc<Client>,
+    ) -> PyResult<Py<Self>> {
+        if let Some(object) = lock(&server.clients).get(&client.id) {
+            return Ok(object.clone_ref(py));
+        }
+        let object = Py::new(
+            py,
+            Self {
+                client: client.clone(),
+                link: server.link.clone(),
+                attributes: OnceLock::new(),
+            },
+        )?;
+        server.hold_clients();
+        let object = lock(&server.clients)
+            .entry(client.id)
+            .or_insert(object)
+            .clone_ref(py);
+        // Ended before its end could be heard of: nobody would forget it.
+        if client.ended().is_some() && !server.link.in_dispatcher() {
+            server.forget(client.id);
+        }
+        Ok(object)
+    }
+
+    fn check_process(&self) -> PyResult<()> {
+        if self.link.is_forked() {
+            Err(errors::forked())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn own<'py>(&self, py: Python<'py>) -> &Bound<'py, PyDict> {
+        self.attributes
+            .get_or_init(|| PyDict::new(py).unbind())
+            .bind(py)
+    }
+}
+
+#[pymethods]
+impl PyClient {
+    /// Number of this client, from 1, unique in its server.
+    #[getter]
+    fn id(&self) -> u64 {
+        self.client.id
+    }
+
+    /// Address and port of the client.
+    #[getter]
+    fn peer(&self) -> (String, u16) {
+        (self.client.peer.ip().to_string(), self.client.peer.port())
+    }
+
+    /// Path of the requested URL, without the query.
+    #[getter]
+    fn path(&self) -> String {
+        self.client
+            .head()
+            .map_or_else(String::new, |head| head.path().to_owned())
+    }
+
+    /// Query of the requested URL, without the question mark.
+    #[getter]
+    fn query(&self) -> String {
+        self.client
+            .head()
+            .map_or_else(String::new, |head| head.query().to_owned())
+    }
+
+    /// The request's headers: a mapping with case-insensitive names, repeated fields joined.
+    #[getter]
+    fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let class = py
+            .import(intern!(py, "echoserver.headers"))?
+            .getattr(intern!(py, "Headers"))?;
+        class.call1((self.raw_headers(),))
+    }
+
+    /// The request's header lines, as they came.
+    #[getter]
+    fn raw_headers(&self) -> Vec<(String, String)> {
+        // Header values are bytes; latin-1 shows each as one character (RFC 9110 section 5.5).
+        let text = |value: &[u8]| value.iter().map(|&byte| char::from(byte)).collect();
+        self.client.head().map_or_else(Vec::new, |head| {
+            head.fields()
+                .map(|(name, value)| (name.to_owned(), text(value)))
+                .collect()
+        })
+    }
+
+    /// The `Origin` header.
+    #[getter]
+    fn origin(&self) -> Option<String> {
+        self.client.head()?.field_joined("origin")
+    }
+
+    /// The subprotocol that was agreed.
+    #[getter]
+    fn subprotocol(&self) -> Option<&str> {
+        self.client.subprotocol.as_deref()
+    }
+
+    /// Whether messages can be sent.
+    #[getter]
+    fn is_open(&self) -> bool {
+        self.client.is_open()
+    }
+
+    /// Close code, once the connection has ended.
+    #[getter]
+    fn close_code(&self) -> Option<u16> {
+        self.client.ended().map(|(code, _)| *code)
+    }
+
+    /// Close reason, once the connection has ended.
+    #[getter]
+    fn close_reason(&self) -> Option<&str> {
+        self.client.ended().map(|(_, reason)| reason.as_str())
+    }
+
+    /// Seconds that the last answered ping took.
+    #[getter]
+    fn rtt(&self) -> Option<f64> {
+        self.client.rtt().map(|rtt| rtt.as_secs_f64())
+    }
+
+    /// Queues a message and returns its payload bytes.
+    fn send(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
+        self.check_process()?;
+        let Some(payload) = payload(data)? else {
+            return Err(PyTypeError::new_err(format!(
+                "send() takes str or bytes-like data, not {}",
+                data.get_type().name()?
+            )));
+        };
+        let bytes = payload.bytes()?;
+        let limit = self.link.max_send_queue;
+        self.client
+            .reserve(bytes.len(), limit)
+            .map_err(|error| errors::send_error(&error, self.client.id, limit))?;
+        self.link
+            .order(&self.client, Order::Send(payload.kind, bytes.to_vec()));
+        Ok(bytes.len())
+    }
+
+    /// Waits until everything that was sent is on the wire.
+    #[pyo3(signature = (timeout=None))]
+    fn flush(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        self.check_process()?;
+        let deadline = seconds("timeout", timeout)?.map(|timeout| Instant::now() + timeout);
+        if self.link.in_dispatcher() {
+            // What waits in the batch could never leave while this waits for it.
+            lock(&self.link.outgoing).flush();
+        }
+        loop {
+            let slice = Instant::now() + SLICE;
+            let until = deadline.map_or(slice, |deadline| deadline.min(slice));
+            if py.detach(|| self.client.wait_flushed(Some(until))) {
+                return Ok(());
+            }
+            py.check_signals()?;
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                let queued = self.client.queued();
+                return Err(PyTimeoutError::new_err(format!(
+                    "{queued} bytes still wait for client {}",
+                    self.client.id
+                )));
+            }
+        }
+    }
+
+    /// Sends a ping; its pong sets `rtt`.
+    #[pyo3(signature = (payload=None))]
+    fn ping(&self, payload: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        self.check_process()?;
+        let mut bytes = Vec::new();
+        if let Some(object) = payload {
+            let Some(payload) = self::payload(object)? else {
+                let actual = object.get_type().name()?;
+                return Err(PyTypeError::new_err(format!(
+                    "ping() takes str or bytes-like data, not {actual}"
+                )));
+            };
+            bytes.extend_from_slice(payload.bytes()?);
+        }
+        if bytes.len() > MAX_CONTROL {
+            let len = bytes.len();
+            return Err(PyValueError::new_err(format!(
+                "payload of {len} bytes: a ping has at most {MAX_CONTROL} (RFC 6455 section 5.5)"
+            )));
+        }
+        if !self.client.is_open() {
+            return Err(errors::send_error(
+                &crate::client::SendError::Closed,
+                self.client.id,
+                0,
+            ));
+        }
+        self.link.order(&self.client, Order::Ping(bytes));
+        Ok(())
+    }
+
+    /// Begins the closing handshake; returns at once.
+    #[pyo3(signature = (code=1000, reason=""))]
+    fn close(&self, code: i64, reason: &str) -> PyResult<()> {
+        self.check_process()?;
+        let Some(code) = u16::try_from(code)
+            .ok()
+            .filter(|code| close::is_valid(*code))
+        else {
+            return Err(PyValueError::new_err(format!(
+                "code={code}: may not be sent; 1000 to 1003, 1007 to 1014 and 3000 to 4999 may (RFC 6455 section 7.4)"
+            )));
+        };
+        if reason.len() > close::MAX_REASON {
+            return Err(PyValueError::new_err(format!(
+                "reason of {} bytes in UTF-8: a close frame has room for {} (RFC 6455 section 5.5)",
+                reason.len(),
+                close::MAX_REASON
+            )));
+        }
+        self.link
+            .order(&self.client, Order::Close(code, reason.to_owned()));
+        Ok(())
+    }
+
+    /// Drops the connection without a close frame; returns at once.
+    fn abort(&self) -> PyResult<()> {
+        self.check_process()?;
+        self.link.order(&self.client, Order::Abort);
+        Ok(())
+    }
+
+    fn __repr__(&self) -> String {
+        let client = &self.client;
+        let state = match client.ended() {
+            Some((code, reason)) if reason.is_empty() => format!("closed {code}"),
+            Some((code, reason)) => format!("closed {code} {reason:?}"),
+            None if client.is_open() => "open".to_owned(),
+            None => "closing".to_owned(),
+        };
+        format!(
+            "<Client {} {} {} {state}>",
+            client.id,
+            client.peer,
+            self.path()
+        )
+    }
+
+    /// The application's own attributes.
+    #[getter]
+    fn __dict__<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        self.own(py).clone()
+    }
+
+    fn __getattr__<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        let found = self
+            .attributes
+            .get()
+            .and_then(|own| own.bind(name.py()).get_item(name).transpose())
+            .transpose()?;
+        found.ok_or_else(|| {
+            PyAttributeError::new_err(format!("'Client' object has no attribute '{name}'"))
+        })
+    }
+
+    fn __setattr__(
+        slf: &Bound<'_, Self>,
+        name: &Bound<'_, PyString>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        if slf.get_type().hasattr(name)? {
+            return Err(PyAttributeError::new_err(format!(
+                "attribute '{name}' of 'Client' objects can't be set"
+            )));
+        }
+        slf.get().own(slf.py()).set_item(name, value)
+    }
+
+    fn __delattr__(&self, name: &Bound<'_, PyString>) -> PyResult<()> {
+        self.__getattr__(name)?;
+        self.own(name.py()).del_item(name)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.attributes.get().map_or(Ok(()), |own| visit.call(own))
+    }
+}

@@ -1,0 +1,369 @@
+//! The dispatcher: takes what the workers have queued, attached once per batch, and answers it. The only file that
+//! calls Python callables. Whoever runs the server runs it; workers never attach to the interpreter.
+
+use super::client::PyClient;
+use super::link::{Answer, Event, Link, lock};
+use super::server::PyServer;
+use crate::client::Client;
+use crate::handler::{Batch, Wants, message_frame};
+use crate::mailbox::Order;
+use crate::protocol::message::Kind;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMemoryView, PyString};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// How long the main thread sleeps before it looks for a signal.
+const SIGNAL_CHECK: Duration = Duration::from_millis(50);
+/// How long an answer waits for the ones after it in a batch.
+const HOLD: Duration = Duration::from_millis(1);
+
+/// The type of `NO_REPLY`: returned by a callback, it sends nothing for that message.
+#[pyclass(frozen, name = "NoReply", module = "echoserver._core")]
+pub(super) struct NoReply;
+
+#[pymethods]
+impl NoReply {
+    #[new]
+    const fn new() -> Self {
+        Self
+    }
+
+    #[expect(clippy::unused_self, reason = "the interpreter calls it so")]
+    const fn __repr__(&self) -> &'static str {
+        "NO_REPLY"
+    }
+
+    #[expect(
+        clippy::unused_self,
+        reason = "pickled and copied as the one object it is"
+    )]
+    const fn __reduce__(&self) -> &'static str {
+        "NO_REPLY"
+    }
+}
+
+/// What the embedding program wants to be called.
+#[expect(clippy::struct_field_names, reason = "the names of the Python API")]
+pub(super) struct Callbacks {
+    pub(super) on_connect: Option<Py<PyAny>>,
+    pub(super) on_text: Option<Py<PyAny>>,
+    pub(super) on_binary: Option<Py<PyAny>>,
+    pub(super) on_disconnect: Option<Py<PyAny>>,
+    pub(super) on_closed: Option<Py<PyAny>>,
+}
+
+impl Callbacks {
+    pub(super) fn wants(&self) -> Wants {
+        let mut wants = Wants::NOTHING;
+        let all = [
+            (&self.on_connect, Wants::OPEN),
+            (&self.on_text, Wants::TEXT),
+            (&self.on_binary, Wants::BINARY),
+            (&self.on_disconnect, Wants::CLOSE),
+        ];
+        for (callback, want) in all {
+            if callback.is_some() {
+                wants = wants | want;
+            }
+        }
+        wants
+    }
+}
+
+/// One run of the dispatcher.
+pub(super) struct Dispatcher<'a, 'py> {
+    py: Python<'py>,
+    server: &'a PyServer,
+    link: &'a Link,
+    /// What ends the server and comes out of `serve()`: Ctrl-C, or `SystemExit` of a callback.
+    fatal: Option<PyErr>,
+    main_thread: bool,
+    flushed: Instant,
+}
+
+impl<'a, 'py> Dispatcher<'a, 'py> {
+    /// Runs until the server has ended.
+    pub(super) fn run(py: Python<'py>, server: &'a PyServer, main_thread: bool) -> PyResult<()> {
+        let link = &*server.link;
+        if !link.begin_drain() {
+            return Err(PyRuntimeError::new_err("the server is run already"));
+        }
+        let mut dispatcher = Self {
+            py,
+            server,
+            link,
+            fatal: None,
+            main_thread,
+            flushed: Instant::now(),
+        };
+        dispatcher.drain();
+        link.end_drain();
+        dispatcher.fatal.map_or(Ok(()), Err)
+    }
+
+    fn drain(&mut self) {
+        let mut events = Vec::new();
+        loop {
+            let timeout = self.main_thread.then_some(SIGNAL_CHECK);
+            let link = self.link;
+            self.py.detach(|| link.take(&mut events, timeout));
+            if let Err(error) = self.py.check_signals() {
+                self.end_by(error);
+            }
+            self.flushed = Instant::now();
+            for event in events.drain(..) {
+                match event {
+                    Event::Open(client) => self.open(&client),
+                    Event::Messages(client, batch) => self.messages(&client, batch),
+                    Event::Close(client) => self.close(&client),
+                    Event::Closed => {
+                        self.closed();
+                        lock(&self.link.outgoing).flush();
+                        return;
+                    }
+                }
+            }
+            lock(&self.link.outgoing).flush();
+        }
+    }
+
+    fn open(&mut self, client: &Arc<Client>) {
+        if let Some(callback) = &self.server.callbacks.on_connect {
+            self.call_with_client("on_connect", callback, client);
+        }
+        lock(&self.link.outgoing).push(client, Order::Admit);
+    }
+
+    fn close(&mut self, client: &Arc<Client>) {
+        if self.link.debug() {
+            let text = PyClient::of(self.py, self.server, client).and_then(|object| {
+                Ok(format!(
+                    "socketDisconnected: {}",
+                    object.bind(self.py).repr()?
+                ))
+            });
+            self.print(text);
+        }
+        if let Some(callback) = &self.server.callbacks.on_disconnect {
+            self.call_with_client("on_disconnect", callback, client);
+        }
+        self.server.forget(client.id);
+    }
+
+    fn closed(&mut self) {
+        if let Some(callback) = &self.server.callbacks.on_closed {
+            let called = self.call("on_closed", || callback.call0(self.py).map(drop));
+            self.report(called, callback);
+        }
+    }
+
+    fn call_with_client(&mut self, name: &'static str, callback: &Py<PyAny>, client: &Arc<Client>) {
+        let called = PyClient::of(self.py, self.server, client)
+            .and_then(|object| self.call(name, || callback.call1(self.py, (object,)).map(drop)));
+        self.report(called, callback);
+    }
+
+    /// Calls the callbacks for the messages of a batch, in order.
+    fn messages(&mut self, client: &Arc<Client>, batch: Batch) {
+        let object = match PyClient::of(self.py, self.server, client) {
+            Ok(object) => object,
+            // Out of memory at the worst: the messages are answered natively.
+            Err(error) => return self.give_up(error, client, batch),
+        };
+        lock(&self.link.outgoing).begin(client.clone(), batch);
+        loop {
+            let next = lock(&self.link.outgoing)
+                .message()
+                .map(|(kind, payload)| (kind, self.to_python(kind, payload)));
+            let Some((kind, message)) = next else { break };
+            let answer = self.answer(&object, kind, message);
+            let mut outgoing = lock(&self.link.outgoing);
+            outgoing.answer(answer);
+            let now = Instant::now();
+            if now - self.flushed > HOLD {
+                outgoing.flush();
+                self.flushed = now;
+            }
+        }
+        lock(&self.link.outgoing).end();
+    }
+
+    fn give_up(&mut self, error: PyErr, client: &Arc<Client>, batch: Batch) {
+        let mut outgoing = lock(&self.link.outgoing);
+        outgoing.begin(client.clone(), batch);
+        while outgoing.message().is_some() {
+            outgoing.answer(Answer::Echo);
+        }
+        outgoing.end();
+        drop(outgoing);
+        self.report_to(error, None);
+    }
+
+    fn to_python(&self, kind: Kind, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+        match kind {
+            Kind::Text => PyString::from_bytes(self.py, payload).map(Bound::into_any),
+            Kind::Binary => Ok(PyBytes::new(self.py, payload).into_any()),
+        }
+    }
+
+    fn answer(
+        &mut self,
+        client: &Py<PyClient>,
+        kind: Kind,
+        message: PyResult<Bound<'py, PyAny>>,
+    ) -> Answer {
+        let callbacks = &self.server.callbacks;
+        let (name, callback) = match kind {
+            Kind::Text => ("on_text", &callbacks.on_text),
+            Kind::Binary => ("on_binary", &callbacks.on_binary),
+        };
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => {
+                self.report_to(error, callback.as_ref());
+                return Answer::Nothing;
+            }
+        };
+        if self.link.debug() {
+            let text = match kind {
+                Kind::Text => message
+                    .str()
+                    .map(|text| format!("Message received: {text}")),
+                Kind::Binary => message
+                    .repr()
+                    .map(|bytes| format!("Binary Message received: {bytes}")),
+            };
+            self.print(text);
+        }
+        let Some(callback) = callback else {
+            return Answer::Echo;
+        };
+        let py = self.py;
+        let reply = self
+            .call(name, || callback.call1(py, (client, message)))
+            .and_then(|reply| {
+                let reply = reply.into_bound(py);
+                Self::to_answer(name, &reply)
+            });
+        match reply {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.report_to(error, Some(callback));
+                Answer::Nothing
+            }
+        }
+    }
+
+    /// The reply rules: `None` echoes, text and bytes are sent instead, `NO_REPLY` sends nothing.
+    fn to_answer(name: &str, reply: &Bound<'_, PyAny>) -> PyResult<Answer> {
+        if reply.is_none() {
+            return Ok(Answer::Echo);
+        }
+        if reply.is_instance_of::<NoReply>() {
+            return Ok(Answer::Nothing);
+        }
+        match payload(reply)? {
+            Some(payload) => Ok(Answer::Frame(message_frame(payload.kind, payload.bytes()?))),
+            None => Err(PyTypeError::new_err(format!(
+                "{name} returned {}, not None, str, bytes-like or NO_REPLY",
+                reply.get_type().name()?
+            ))),
+        }
+    }
+
+    /// Runs one callback, with its name where `stop()` finds it.
+    fn call<T>(&self, name: &'static str, call: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+        *lock(&self.link.callback) = Some(name);
+        let result = call();
+        *lock(&self.link.callback) = None;
+        result
+    }
+
+    fn print(&mut self, text: PyResult<String>) {
+        let py = self.py;
+        let printed = text.and_then(|text| {
+            py.import(intern!(py, "builtins"))?
+                .call_method1(intern!(py, "print"), (text,))
+                .map(drop)
+        });
+        if let Err(error) = printed {
+            self.report_to(error, None);
+        }
+    }
+
+    fn report(&mut self, called: PyResult<()>, callback: &Py<PyAny>) {
+        if let Err(error) = called {
+            self.report_to(error, Some(callback));
+        }
+    }
+
+    /// An exception of a callback: the connection lives on. Only the two that are meant to end a program end the
+    /// server.
+    fn report_to(&mut self, error: PyErr, callback: Option<&Py<PyAny>>) {
+        let py = self.py;
+        if error.is_instance_of::<PyKeyboardInterrupt>(py)
+            || error.is_instance_of::<PySystemExit>(py)
+        {
+            return self.end_by(error);
+        }
+        self.link.callback_errors.fetch_add(1, Ordering::Relaxed);
+        error.write_unraisable(py, callback.map(|callback| callback.bind(py)));
+    }
+
+    /// Stops the server for an exception, which comes out at the end; at a second one without waiting for clients.
+    fn end_by(&mut self, error: PyErr) {
+        let again = self.fatal.is_some();
+        self.server.core.stop(if again {
+            Duration::ZERO
+        } else {
+            self.server.core.config().close_timeout
+        });
+        self.fatal.get_or_insert(error);
+    }
+}
+
+/// What can be sent, as found in a Python object.
+pub(super) struct Payload<'py> {
+    pub(super) kind: Kind,
+    object: Bound<'py, PyAny>,
+}
+
+impl Payload<'_> {
+    /// # Errors
+    /// `UnicodeEncodeError` for text with a lone surrogate.
+    pub(super) fn bytes(&self) -> PyResult<&[u8]> {
+        match self.object.cast::<PyString>() {
+            Ok(text) => Ok(text.to_str()?.as_bytes()),
+            Err(_) => Ok(self.object.cast::<PyBytes>()?.as_bytes()),
+        }
+    }
+}
+
+/// Text for a `str`, binary for anything bytes-like, `None` for the rest.
+pub(super) fn payload<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Payload<'py>>> {
+    if object.is_instance_of::<PyString>() {
+        return Ok(Some(Payload {
+            kind: Kind::Text,
+            object: object.clone(),
+        }));
+    }
+    if object.is_instance_of::<PyBytes>() {
+        return Ok(Some(Payload {
+            kind: Kind::Binary,
+            object: object.clone(),
+        }));
+    }
+    // memoryview reads every buffer, whatever its item type and layout.
+    let Ok(view) = PyMemoryView::from(object) else {
+        return Ok(None);
+    };
+    let object = view.call_method0(intern!(object.py(), "tobytes"))?;
+    Ok(Some(Payload {
+        kind: Kind::Binary,
+        object,
+    }))
+}

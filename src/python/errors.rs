@@ -1,0 +1,48 @@
+//! [`Error`] as a Python exception: the only place where that is decided.
+
+use crate::client::SendError;
+use crate::error::Error;
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use std::io;
+
+mod imported {
+
+    pyo3::import_exception!(echoserver.exceptions, BindError);
+    pyo3::import_exception!(echoserver.exceptions, SendQueueFull);
+    pyo3::import_exception!(echoserver.exceptions, ClientClosed);
+}
+use imported::{BindError, ClientClosed, SendQueueFull};
+
+impl From<Error> for PyErr {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            Error::Invalid { .. } => PyValueError::new_err(text),
+            Error::Listen { source, .. } => BindError::new_err((source.raw_os_error(), text)),
+            Error::Start { source } => os_error(&source, text),
+            Error::State(_) => PyRuntimeError::new_err(text),
+        }
+    }
+}
+
+fn os_error(source: &io::Error, text: String) -> PyErr {
+    PyOSError::new_err((source.raw_os_error(), text))
+}
+
+/// Why a message for client `id` was not taken.
+pub(super) fn send_error(error: &SendError, id: u64, limit: usize) -> PyErr {
+    match error {
+        SendError::Closed => ClientClosed::new_err(format!("client {id} is closed")),
+        SendError::Full(queued) => SendQueueFull::new_err(format!(
+            "{queued} bytes wait to be sent to client {id}, max_send_queue={limit} has no room for more"
+        )),
+    }
+}
+
+/// What every call gets in a process that was forked from the one that made the server.
+pub(super) fn forked() -> PyErr {
+    PyRuntimeError::new_err(
+        "this server belongs to the process that was forked; its threads are not in the child: make a server here",
+    )
+}

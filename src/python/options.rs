@@ -1,0 +1,185 @@
+//! Keyword arguments to [`Config`]. Types are checked here, values in `Config::check`; every error names the argument
+//! and its value.
+
+use crate::config::Config;
+use crate::error::Error;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString};
+use std::time::Duration;
+
+/// The options of a server, from a dictionary that has all of them.
+pub(super) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
+    let get = |name: &'static str| Argument::new(options, name);
+    let config = Config {
+        port: get("port")?.port()?,
+        host: get("host")?.optional(Argument::text)?,
+        subprotocols: get("subprotocols")?.list(Argument::text)?,
+        origins: get("origins")?
+            .optional(|origins| origins.list(|origin| origin.optional(Argument::text)))?,
+        max_message_size: get("max_message_size")?.size()?,
+        max_connections: get("max_connections")?.optional(Argument::size)?,
+        memory_limit: get("memory_limit")?.size()?,
+        max_send_queue: get("max_send_queue")?.size()?,
+        open_timeout: get("open_timeout")?.seconds()?,
+        close_timeout: get("close_timeout")?.seconds()?,
+        idle_timeout: get("idle_timeout")?.optional(Argument::seconds)?,
+        ping_interval: get("ping_interval")?.optional(Argument::seconds)?,
+        ping_timeout: get("ping_timeout")?.seconds()?,
+        workers: get("workers")?.optional(Argument::size)?,
+        server_name: get("server_name")?.text()?,
+    };
+    config.check()?;
+    Ok(config)
+}
+
+/// The defaults by name, for the test that compares them with the Python signature.
+pub(super) fn defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let config = Config::default();
+    let seconds = |timeout: Duration| timeout.as_secs_f64();
+    let defaults = PyDict::new(py);
+    defaults.set_item("port", config.port)?;
+    defaults.set_item("host", config.host)?;
+    defaults.set_item(
+        "subprotocols",
+        pyo3::types::PyTuple::new(py, config.subprotocols)?,
+    )?;
+    defaults.set_item("origins", config.origins)?;
+    defaults.set_item("max_message_size", config.max_message_size)?;
+    defaults.set_item("max_connections", config.max_connections)?;
+    defaults.set_item("memory_limit", config.memory_limit)?;
+    defaults.set_item("max_send_queue", config.max_send_queue)?;
+    defaults.set_item("open_timeout", seconds(config.open_timeout))?;
+    defaults.set_item("close_timeout", seconds(config.close_timeout))?;
+    defaults.set_item("idle_timeout", config.idle_timeout.map(seconds))?;
+    defaults.set_item("ping_interval", config.ping_interval.map(seconds))?;
+    defaults.set_item("ping_timeout", seconds(config.ping_timeout))?;
+    defaults.set_item("workers", config.workers)?;
+    defaults.set_item("server_name", config.server_name)?;
+    Ok(defaults)
+}
+
+/// One argument's name and value.
+pub(super) struct Argument<'py> {
+    name: &'static str,
+    value: Bound<'py, PyAny>,
+}
+
+impl<'py> Argument<'py> {
+    fn new(options: &Bound<'py, PyDict>, name: &'static str) -> PyResult<Self> {
+        let value = options
+            .get_item(name)?
+            .ok_or_else(|| PyTypeError::new_err(format!("missing option {name}")))?;
+        Ok(Self { name, value })
+    }
+
+    /// For a value that is no option, such as the timeout of a method.
+    pub(super) const fn of(name: &'static str, value: Bound<'py, PyAny>) -> Self {
+        Self { name, value }
+    }
+
+    pub(super) fn optional<T>(self, read: impl FnOnce(Self) -> PyResult<T>) -> PyResult<Option<T>> {
+        if self.value.is_none() {
+            Ok(None)
+        } else {
+            read(self).map(Some)
+        }
+    }
+
+    fn list<T>(self, read: impl Fn(Self) -> PyResult<T>) -> PyResult<Vec<T>> {
+        // A string is a sequence of strings too, but never meant as one.
+        if self.value.is_instance_of::<PyString>() || self.value.is_instance_of::<PyBytes>() {
+            return Err(self.wrong_type("a sequence of strings"));
+        }
+        let Ok(items) = self.value.try_iter() else {
+            return Err(self.wrong_type("a sequence of strings"));
+        };
+        items
+            .map(|item| {
+                read(Self {
+                    name: self.name,
+                    value: item?,
+                })
+            })
+            .collect()
+    }
+
+    fn text(self) -> PyResult<String> {
+        match self.value.cast::<PyString>() {
+            Ok(text) => Ok(text.to_str()?.to_owned()),
+            Err(_) => Err(self.wrong_type("a str")),
+        }
+    }
+
+    fn port(self) -> PyResult<u16> {
+        self.int("an int")?
+            .extract()
+            .map_err(|_error| self.out_of_range("must be 0 to 65535"))
+    }
+
+    fn size(self) -> PyResult<usize> {
+        let int = self.int("an int")?;
+        int.extract().map_err(|_error| match int.lt(0) {
+            Ok(true) => self.bad_value("must not be negative"),
+            _ => self.out_of_range("is more than this machine can address"),
+        })
+    }
+
+    /// Seconds; not negative, finite.
+    pub(super) fn seconds(self) -> PyResult<Duration> {
+        let value = &self.value;
+        let is_number = value.is_instance_of::<PyFloat>() || value.is_instance_of::<PyInt>();
+        if !is_number || value.is_instance_of::<PyBool>() {
+            return Err(self.wrong_type("a number of seconds"));
+        }
+        let seconds: f64 = value
+            .extract()
+            .map_err(|_error| self.out_of_range("is too large for seconds"))?;
+        if seconds.is_nan() || seconds < 0.0 {
+            return Err(self.bad_value("must not be negative"));
+        }
+        Duration::try_from_secs_f64(seconds)
+            .map_err(|_error| self.bad_value("must be finite seconds"))
+    }
+
+    fn int(&self, expected: &str) -> PyResult<Bound<'py, PyInt>> {
+        match self.value.cast::<PyInt>() {
+            Ok(int) if !int.is_instance_of::<PyBool>() => Ok(int.clone()),
+            _ => Err(self.wrong_type(expected)),
+        }
+    }
+
+    fn wrong_type(&self, expected: &str) -> PyErr {
+        let actual = self
+            .value
+            .get_type()
+            .name()
+            .map_or_else(|_| "something else".into(), |name| name.to_string());
+        PyTypeError::new_err(format!(
+            "{}={}: must be {expected}, not {actual}",
+            self.name,
+            self.shown()
+        ))
+    }
+
+    fn out_of_range(&self, reason: &str) -> PyErr {
+        PyOverflowError::new_err(format!("{}={}: {reason}", self.name, self.shown()))
+    }
+
+    fn bad_value(&self, reason: &'static str) -> PyErr {
+        PyValueError::new_err(
+            Error::Invalid {
+                option: self.name,
+                value: self.shown(),
+                reason,
+            }
+            .to_string(),
+        )
+    }
+
+    fn shown(&self) -> String {
+        self.value
+            .repr()
+            .map_or_else(|_| "?".into(), |text| text.to_string())
+    }
+}

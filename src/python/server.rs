@@ -1,0 +1,297 @@
+//! `_core.Server`: what the Python class `EchoServer` stands on.
+
+use super::client::PyClient;
+use super::dispatcher::{Callbacks, Dispatcher, payload};
+use super::errors;
+use super::link::{Link, lock};
+use super::options::{self, Argument};
+use crate::handler::Wants;
+use crate::mailbox::Order;
+use crate::server::Server;
+use pyo3::exceptions::PyTypeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use std::collections::HashMap;
+use std::mem;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Waits are cut into pieces of this length, between which Ctrl-C is looked for.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// A server, its callbacks and its `Client` objects.
+#[pyclass(frozen, name = "Server", module = "echoserver._core")]
+pub(super) struct PyServer {
+    pub(super) core: Arc<Server>,
+    pub(super) link: Arc<Link>,
+    pub(super) callbacks: Callbacks,
+    /// The `Client` objects that exist, each until its `on_disconnect` has returned.
+    pub(super) clients: Mutex<HashMap<u64, Py<PyClient>>>,
+}
+
+#[pymethods]
+impl PyServer {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        options: &Bound<'_, PyDict>,
+        callbacks: &Bound<'_, PyDict>,
+        debug: bool,
+    ) -> PyResult<Self> {
+        let config = options::config(options)?;
+        let callback = |name: &str| -> PyResult<Option<Py<PyAny>>> {
+            let Some(callback) = callbacks
+                .get_item(name)?
+                .filter(|callback| !callback.is_none())
+            else {
+                return Ok(None);
+            };
+            if callback.is_callable() {
+                return Ok(Some(callback.unbind()));
+            }
+            let shown = callback.repr()?;
+            Err(PyTypeError::new_err(format!(
+                "{name}={shown}: must be callable"
+            )))
+        };
+        let callbacks = Callbacks {
+            on_connect: callback("on_connect")?,
+            on_text: callback("on_text")?,
+            on_binary: callback("on_binary")?,
+            on_disconnect: callback("on_disconnect")?,
+            on_closed: callback("on_closed")?,
+        };
+        let link = Link::new(config.max_send_queue);
+        link.want(callbacks.wants());
+        link.set_debug(debug);
+        let handler = link.clone();
+        let core = py.detach(|| Server::bind(config, handler))?;
+        Ok(Self {
+            core: Arc::new(core),
+            link,
+            callbacks,
+            clients: Mutex::default(),
+        })
+    }
+
+    /// The port that the server listens on.
+    #[getter]
+    fn port(&self) -> PyResult<u16> {
+        self.check_process()?;
+        Ok(self.core.address().port())
+    }
+
+    /// Address and port as bound.
+    #[getter]
+    fn host_address(&self) -> PyResult<(String, u16)> {
+        self.check_process()?;
+        let address = self.core.address();
+        Ok((address.ip().to_string(), address.port()))
+    }
+
+    /// From start to stop.
+    #[getter]
+    fn is_serving(&self) -> PyResult<bool> {
+        self.check_process()?;
+        Ok(self.core.is_serving())
+    }
+
+    /// Whether the example's lines are printed.
+    #[getter]
+    fn debug(&self) -> bool {
+        self.link.debug()
+    }
+
+    #[setter]
+    fn set_debug(&self, debug: bool) -> PyResult<()> {
+        self.check_process()?;
+        self.link.set_debug(debug);
+        Ok(())
+    }
+
+    /// Starts the worker threads.
+    fn start(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_process()?;
+        Ok(py.detach(|| self.core.start())?)
+    }
+
+    /// Runs the callbacks until the server has closed.
+    fn drain(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_process()?;
+        let threading = py.import(intern!(py, "threading"))?;
+        let current = threading.call_method0(intern!(py, "current_thread"))?;
+        let main_thread = current.is(&threading.call_method0(intern!(py, "main_thread"))?);
+        Dispatcher::run(py, self, main_thread)
+    }
+
+    /// Asks the server to stop; returns at once.
+    #[pyo3(signature = (timeout=None))]
+    fn stop(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        self.check_process()?;
+        let timeout = seconds("timeout", timeout)?.unwrap_or(self.core.config().close_timeout);
+        py.detach(|| self.core.stop(timeout));
+        Ok(())
+    }
+
+    /// Waits until the workers and the dispatcher have ended.
+    #[pyo3(signature = (timeout=None))]
+    fn wait(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
+        self.check_process()?;
+        let deadline = seconds("timeout", timeout)?.map(|timeout| Instant::now() + timeout);
+        loop {
+            let left = deadline.map_or(SLICE, |deadline| {
+                deadline.saturating_duration_since(Instant::now())
+            });
+            let slice = left.min(SLICE);
+            let begun = Instant::now();
+            let ended = py.detach(|| {
+                self.core.wait(Some(slice))
+                    && self
+                        .link
+                        .wait_drained(slice.saturating_sub(begun.elapsed()))
+            });
+            if ended {
+                return Ok(true);
+            }
+            py.check_signals()?;
+            if left.is_zero() {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Whether this thread runs the dispatcher.
+    fn in_dispatcher(&self) -> bool {
+        self.link.in_dispatcher()
+    }
+
+    /// The name of the callback that runs now.
+    fn running_callback(&self) -> Option<&'static str> {
+        *lock(&self.link.callback)
+    }
+
+    /// The clients at this moment, in the order of their coming.
+    fn clients<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        self.check_process()?;
+        let clients = py.detach(|| self.core.clients());
+        let objects: PyResult<Vec<_>> = clients
+            .iter()
+            .map(|client| PyClient::of(py, self, client))
+            .collect();
+        PyTuple::new(py, objects?)
+    }
+
+    /// Queues a message to every client but those in `exclude`; returns how many have taken it.
+    #[pyo3(signature = (data, exclude=None))]
+    fn broadcast(
+        &self,
+        data: &Bound<'_, PyAny>,
+        exclude: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
+        self.check_process()?;
+        let Some(payload) = payload(data)? else {
+            let actual = data.get_type().name()?;
+            return Err(PyTypeError::new_err(format!(
+                "broadcast() takes str or bytes-like data, not {actual}"
+            )));
+        };
+        let bytes = payload.bytes()?;
+        let mut excluded = Vec::new();
+        if let Some(exclude) = exclude {
+            for client in exclude.try_iter()? {
+                excluded.push(client?.cast::<PyClient>()?.get().client.id);
+            }
+        }
+        let mut taken = 0;
+        for client in self.core.clients() {
+            if !excluded.contains(&client.id)
+                && client
+                    .reserve(bytes.len(), self.link.max_send_queue)
+                    .is_ok()
+            {
+                self.link
+                    .order(&client, Order::Send(payload.kind, bytes.to_vec()));
+                taken += 1;
+            }
+        }
+        Ok(taken)
+    }
+
+    /// The counters by name.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.check_process()?;
+        let stats = PyDict::new(py);
+        for (name, value) in self.core.stats().fields() {
+            stats.set_item(name, value)?;
+        }
+        stats.set_item(
+            "callback_errors",
+            self.link.callback_errors.load(Ordering::Relaxed),
+        )?;
+        Ok(stats)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let callbacks = &self.callbacks;
+        let all = [
+            &callbacks.on_connect,
+            &callbacks.on_text,
+            &callbacks.on_binary,
+            &callbacks.on_disconnect,
+            &callbacks.on_closed,
+        ];
+        for callback in all.into_iter().flatten() {
+            visit.call(callback)?;
+        }
+        // Locked only by whoever looks a client up at this moment: then there are references from a running thread.
+        if let Ok(clients) = self.clients.try_lock() {
+            for client in clients.values() {
+                visit.call(client)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PyServer {
+    fn check_process(&self) -> PyResult<()> {
+        if self.link.is_forked() {
+            Err(errors::forked())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// From now on the ends of clients have to be heard of, so that their objects can go.
+    pub(super) fn hold_clients(&self) {
+        self.link.want(Wants::CLOSE);
+    }
+
+    pub(super) fn forget(&self, id: u64) {
+        // Dropped after the lock: dropping may run Python code.
+        let forgotten = lock(&self.clients).remove(&id);
+        drop(forgotten);
+    }
+}
+
+impl Drop for PyServer {
+    fn drop(&mut self) {
+        if self.link.is_forked() {
+            // Its threads are not in this process: nothing could be told to stop, and nothing would ever end.
+            mem::forget(self.core.clone());
+        }
+    }
+}
+
+/// A timeout of a method: seconds, or `None`.
+pub(super) fn seconds(
+    name: &'static str,
+    value: Option<Bound<'_, PyAny>>,
+) -> PyResult<Option<Duration>> {
+    value.map_or(Ok(None), |value| {
+        Argument::of(name, value).optional(Argument::seconds)
+    })
+}
