@@ -1,0 +1,1 @@
+"""Runs the generator against echo servers, and tells what came of it."""

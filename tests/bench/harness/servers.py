@@ -1,0 +1,153 @@
+"""The servers: how each is started, and the processes while they run."""
+
+import contextlib
+import os
+import select
+import shlex
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent.parent
+START_SECONDS = 20.0
+STOP_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Spec:
+    """How to start a server. It must print `ready` once it listens on {port}."""
+
+    text: str
+    command: str
+
+    @property
+    def tcp(self) -> bool:
+        """Whether it echoes plain TCP."""
+        return "/tcp_" in self.command
+
+
+OURS = "{python} {here}/servers/ours.py {port}"
+SERVERS = {
+    "tcp_epoll": Spec("plain TCP on epoll: the limit", "{bin}/tcp_epoll {port}"),
+    "ws_own": Spec("least WebSocket echo on tokio", "{bin}/ws_own {port}"),
+    "uwebsockets": Spec("uWebSockets (C++)", "{bin}/uwebsockets {port}"),
+    "tt_cork": Spec("tokio-tungstenite, batched, tuned", "{bin}/tt_cork {port}"),
+    "tt_naive": Spec("tokio-tungstenite as its examples write it", "{bin}/tt_naive {port}"),
+    "echoserver": Spec("echoserver, native echo", OURS),
+    "echoserver-noop": Spec("echoserver, callback that does nothing", f"{OURS} callback-noop"),
+    "echoserver-reply": Spec("echoserver, callback that replies", f"{OURS} callback-reply"),
+    "picows+uvloop": Spec("picows on uvloop", "{python} {here}/servers/picows_echo.py {port}"),
+    "aiohttp+uvloop": Spec("aiohttp on uvloop", "{python} {here}/servers/aiohttp_echo.py {port}"),
+    "websockets+uvloop": Spec(
+        "websockets on uvloop", "{python} {here}/servers/websockets_echo.py {port}"
+    ),
+    "pyside6": Spec("QWebSocketServer of PySide6", "{python} {here}/servers/qt_echo.py {port}"),
+    "node_ws": Spec("ws on Node.js", "node {here}/servers/node/ws_echo.js {port}"),
+}
+
+
+class StartError(Exception):
+    """A server did not come up."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where servers and generator are found, and the cores they run on."""
+
+    bin: Path
+    python: str
+    server_cpus: frozenset[int]
+    load_cpus: frozenset[int]
+
+    def command(self, spec: Spec, port: int) -> list[str]:
+        """The server's arguments, made whole."""
+        values = {"bin": self.bin, "python": self.python, "here": HERE, "port": port}
+        return [part.format(**values) for part in shlex.split(spec.command)]
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """A running server in a process group of its own."""
+
+    def __init__(self, name: str, spec: Spec, place: Place, wrapper: tuple[str, ...] = ()) -> None:
+        """Starts it, below `wrapper` if there is one, and waits until it is ready."""
+        self.name = name
+        self.tcp = spec.tcp
+        self.port = free_port()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
+        try:
+            self.process = subprocess.Popen(
+                [*wrapper, *place.command(spec, self.port)],
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                process_group=0,
+                preexec_fn=lambda: os.sched_setaffinity(0, place.server_cpus),  # noqa: PLW1509 - one thread
+                env=os.environ | {"PYTHONHASHSEED": "0", "QT_QPA_PLATFORM": "offscreen"},
+            )
+        except OSError as error:
+            raise StartError(str(error)) from error
+        try:
+            self._wait_until_ready(START_SECONDS * (10 if wrapper else 1))
+        except StartError:
+            self.stop()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        return self.process.pid
+
+    def _wait_until_ready(self, seconds: float) -> None:
+        assert self.process.stdout is not None
+        end = time.monotonic() + seconds
+        said = b""
+        while b"ready" not in said:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
+                message = f"not ready within {seconds:.0f} s"
+                raise StartError(message)
+            part = os.read(self.process.stdout.fileno(), 4096)
+            if not part:
+                raise StartError(self._last_words())
+            said += part
+
+    def _last_words(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "ended before it was ready"
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def pause(self) -> None:
+        """Keeps it from running while others are measured."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it run again."""
+        self._signal(signal.SIGCONT)
+        time.sleep(0.02)
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Ends it: politely, then not."""
+        self._signal(signal.SIGCONT)
+        self._signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        self._signal(signal.SIGKILL)
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self._errors.close()

@@ -1,0 +1,257 @@
+//! The steady echo load: a number of messages outstanding on each of many connections, for a time or for a count.
+
+use crate::handshake::{Upgrade, open, open_tcp};
+use crate::hist::Hist;
+use crate::inbox::Inbox;
+use crate::messages::{Messages, Rng};
+use crate::options::Options;
+use crate::procstat::{Sample, Watch};
+use crate::sys::{self, Epoll};
+
+struct Conn {
+    fd: i32,
+    inbox: Inbox,
+    /// Messages sent whole, and how much of the next one.
+    sent: u64,
+    partial: usize,
+    /// Messages that may be sent by now: those that came back and those that may be outstanding.
+    allowed: u64,
+    /// The most that will ever be allowed.
+    quota: u64,
+    /// When each outstanding message became allowed.
+    since: Vec<u64>,
+}
+
+impl Conn {
+    fn new(fd: i32, quota: u64, o: &Options) -> Self {
+        Self {
+            fd,
+            inbox: Inbox::new(o.verify),
+            sent: 0,
+            partial: 0,
+            allowed: quota.min(o.inflight as u64),
+            quota,
+            since: vec![0; o.inflight],
+        }
+    }
+
+    /// Sends what is allowed, as much as the socket takes, in as few calls as possible.
+    fn send(&mut self, messages: &Messages) -> Result<(), String> {
+        let n = messages.len() as u64;
+        while self.sent < self.allowed {
+            let first = (self.sent % n) as usize;
+            let end = (first as u64 + (self.allowed - self.sent)).min(n) as usize;
+            let from = messages.starts[first] + self.partial;
+            let to = messages.starts[end];
+            let sent = sys::send(self.fd, &messages.wire[from..to]);
+            let Some(sent) = sent.map_err(|e| format!("send: {e}"))? else {
+                return Ok(());
+            };
+            let reached = from + sent;
+            let whole = messages.starts[first + 1..=end]
+                .iter()
+                .take_while(|s| **s <= reached);
+            let whole = whole.count();
+            self.sent += whole as u64;
+            self.partial = reached - messages.starts[first + whole];
+            if reached < to {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// A pong must not stand inside a message, so one that is owed waits for the next gap.
+    fn send_pongs(&mut self) -> Result<(), String> {
+        if self.partial == 0 && !self.inbox.pongs.is_empty() {
+            let sent = sys::send(self.fd, &self.inbox.pongs).map_err(|e| format!("send: {e}"))?;
+            self.inbox.pongs.drain(..sent.unwrap_or(0));
+        }
+        Ok(())
+    }
+}
+
+#[derive(PartialEq)]
+enum Phase {
+    WarmUp,
+    Measured,
+}
+
+struct Load<'a> {
+    o: &'a Options,
+    messages: Messages,
+    conns: Vec<Conn>,
+    phase: Phase,
+    latency: Hist,
+    /// Messages that came back, in all and since the measurement began.
+    total: u64,
+    measured: u64,
+}
+
+impl<'a> Load<'a> {
+    fn open(o: &'a Options) -> Result<Self, String> {
+        let mut rng = Rng::new(0xC0FFEE);
+        let mut conns = Vec::with_capacity(o.conns);
+        for i in 0..o.conns {
+            let quota = o.count.map_or(u64::MAX, |n| {
+                let share = n / o.conns as u64;
+                share + u64::from((i as u64) < n % o.conns as u64)
+            });
+            let fd = if o.tcp {
+                open_tcp(o.port, 1)?
+            } else {
+                let (fd, rest) = open(&Upgrade::new(&mut rng, o.port), o.port, 1)?;
+                if !rest.is_empty() {
+                    return Err("the server spoke first".into());
+                }
+                fd
+            };
+            sys::set_nonblock(fd);
+            conns.push(Conn::new(fd, quota, o));
+        }
+        Ok(Self {
+            o,
+            messages: Messages::new(o.size, o.text, o.tcp),
+            conns,
+            phase: Phase::WarmUp,
+            latency: Hist::new(),
+            total: 0,
+            measured: 0,
+        })
+    }
+
+    /// One read of one connection. True if there may be more.
+    fn receive(&mut self, i: usize, buffer: &mut [u8]) -> Result<bool, String> {
+        let conn = &mut self.conns[i];
+        let n = match sys::recv(conn.fd, buffer).map_err(|e| format!("recv: {e}"))? {
+            None => return Ok(false),
+            Some(0) => return Err("server closed the connection".into()),
+            Some(n) => n,
+        };
+        let now = sys::now_ns();
+        let before = conn.inbox.received;
+        if self.o.tcp {
+            conn.inbox.feed_tcp(&self.messages, &buffer[..n])?;
+        } else {
+            conn.inbox.feed(&self.messages, &buffer[..n])?;
+        }
+        for number in before..conn.inbox.received {
+            let depth = self.o.inflight as u64;
+            let since = &mut conn.since[(number % depth) as usize];
+            if self.phase == Phase::Measured {
+                self.latency.record(now - *since);
+            }
+            *since = now;
+        }
+        let came = conn.inbox.received - before;
+        conn.allowed = (conn.allowed + came).min(conn.quota);
+        self.total += came;
+        if self.phase == Phase::Measured {
+            self.measured += came;
+        }
+        conn.send_pongs()?;
+        conn.send(&self.messages)?;
+        Ok(n == buffer.len())
+    }
+
+    fn start(&mut self) -> Result<Epoll, String> {
+        let epoll = Epoll::new(1024);
+        for (i, conn) in self.conns.iter_mut().enumerate() {
+            epoll.add(conn.fd, i as u64);
+            conn.since.fill(sys::now_ns());
+            conn.send(&self.messages)?;
+        }
+        Ok(epoll)
+    }
+
+    /// Drives the load; returns what the server had used before, the time taken and the generator's CPU time.
+    fn drive(&mut self, watch: Option<&Watch>) -> Result<(Option<Sample>, u64, u64), String> {
+        let mut buffer = vec![0u8; 256 << 10];
+        let mut unfinished: Vec<usize> = vec![];
+        let mut before = watch.map(Watch::cpu);
+        let (mut begin, mut cpu) = (sys::now_ns(), sys::thread_cpu_ns());
+        let warm_end = begin + (self.o.warmup * 1e9) as u64;
+        let mut epoll = self.start()?;
+        if self.o.count.is_some() {
+            self.phase = Phase::Measured;
+        }
+        let (mut last_total, mut last_progress) = (0, begin);
+        loop {
+            let poll = self.o.spin || !unfinished.is_empty();
+            let n = epoll.wait(if poll { 0 } else { 20 });
+            let now = sys::now_ns();
+            let over = match self.o.count {
+                Some(count) => self.total == count,
+                None => now >= warm_end + (self.o.secs * 1e9) as u64,
+            };
+            if over && self.phase == Phase::Measured {
+                return Ok((before, sys::now_ns() - begin, sys::thread_cpu_ns() - cpu));
+            }
+            if self.phase == Phase::WarmUp && now >= warm_end {
+                before = watch.map(Watch::cpu);
+                (begin, cpu) = (sys::now_ns(), sys::thread_cpu_ns());
+                self.phase = Phase::Measured;
+            }
+            if self.total != last_total {
+                (last_total, last_progress) = (self.total, now);
+            } else if now > last_progress + (self.o.stall * 1e9) as u64 {
+                return Err(format!("nothing came back for {} s", self.o.stall));
+            }
+            for i in std::mem::take(&mut unfinished) {
+                if self.receive(i, &mut buffer)? {
+                    unfinished.push(i);
+                }
+            }
+            for k in 0..n {
+                let (i, events) = epoll.event(k);
+                if events & libc::EPOLLOUT as u32 != 0 {
+                    self.conns[i].send(&self.messages)?;
+                }
+                if events & !(libc::EPOLLOUT as u32) != 0
+                    && self.receive(i, &mut buffer)?
+                    && !unfinished.contains(&i)
+                {
+                    unfinished.push(i);
+                }
+            }
+        }
+    }
+}
+
+/// Says `word` and waits for a line: whoever holds the other end does something meanwhile.
+fn hold(word: &str) -> Result<(), String> {
+    println!("{word}");
+    let mut line = String::new();
+    match std::io::stdin().read_line(&mut line) {
+        Ok(0) => Err("standard input ended".into()),
+        Ok(_) => Ok(()),
+        Err(e) => Err(format!("standard input: {e}")),
+    }
+}
+
+pub(crate) fn run(o: &Options) -> Result<String, String> {
+    let mut load = Load::open(o)?;
+    let watch = o.server_pid.map(Watch::new);
+    if o.hold {
+        hold("connected")?;
+    }
+    let (before, elapsed_ns, cpu_ns) = load.drive(watch.as_ref())?;
+    let after = watch.as_ref().map(Watch::all);
+    if o.hold {
+        hold("done")?;
+    }
+    let secs = elapsed_ns as f64 / 1e9;
+    let rate = load.measured as f64 / secs;
+    let mut json = format!(
+        "\"mode\":\"echo\",\"secs\":{secs:.3},\"msgs\":{},\"msgs_per_s\":{rate:.1},\"mb_per_s\":{:.2},{},\"gen_busy\":{:.3}",
+        load.measured,
+        rate * o.size as f64 / 1e6,
+        load.latency.json(""),
+        cpu_ns as f64 / elapsed_ns as f64
+    );
+    if let (Some(before), Some(after)) = (before, after) {
+        json += &before.json_until(&after, load.measured, elapsed_ns);
+    }
+    load.conns.iter().for_each(|conn| sys::close(conn.fd));
+    Ok(json)
+}
