@@ -9,6 +9,11 @@
 //! - [`server`]: tokio: sockets, threads, time.
 //! - `python`: the binding, behind the feature of that name.
 
+#![cfg_attr(
+    test,
+    expect(clippy::unwrap_used, reason = "a test that can't go on has failed")
+)]
+
 pub mod client;
 pub mod config;
 pub mod error;

@@ -399,11 +399,11 @@ mod tests {
         match len {
             0..=125 => frame.push(0x80 | u8::try_from(len).unwrap()),
             126..=0xffff => {
-                frame.push(0x80 | 126);
+                frame.push(0xfe);
                 frame.extend_from_slice(&u16::try_from(len).unwrap().to_be_bytes());
             }
             _ => {
-                frame.push(0x80 | 127);
+                frame.push(0xff);
                 frame.extend_from_slice(&(len as u64).to_be_bytes());
             }
         }
