@@ -73,11 +73,11 @@ pub enum Event {
         payload: Range<usize>,
     },
     /// A ping, to be answered by a pong with the same payload.
-    Ping(Control),
+    Ping(Box<Control>),
     /// A pong.
-    Pong(Control),
+    Pong(Box<Control>),
     /// A close frame; `close::parse` has accepted the payload. Nothing may follow it.
-    Close(Control),
+    Close(Box<Control>),
 }
 
 /// The receiving side of one connection.
@@ -128,13 +128,23 @@ impl Receiver {
     ) -> Result<Option<Event>, Violation> {
         while window.read < window.bytes.len() {
             if !self.inside {
+                if self.is_idle()
+                    && let Some((kind, len, key)) = short_message(&window.bytes[window.read..])
+                    && len <= self.limit
+                {
+                    window.read += SHORT_HEADER;
+                    return whole(window, kind, len, key).map(Some);
+                }
                 let Some(header) = self.header(window)? else {
                     return Ok(None);
                 };
                 self.begin(header)?;
-                let whole = window.bytes.len() - window.read >= self.missing;
-                if whole && header.fin && matches!(header.opcode, Opcode::Text | Opcode::Binary) {
-                    return self.whole(window).map(Some);
+                let is_whole = window.bytes.len() - window.read >= self.missing;
+                if is_whole && header.fin && matches!(header.opcode, Opcode::Text | Opcode::Binary)
+                {
+                    self.inside = false;
+                    let kind = self.kind.take().unwrap_or(Kind::Binary);
+                    return whole(window, kind, self.missing, self.key).map(Some);
                 }
             }
             let event = if self.opcode.is_control() {
@@ -258,28 +268,6 @@ impl Receiver {
         Ok(())
     }
 
-    /// The common case: one frame, one message, all of it in the window.
-    #[inline]
-    fn whole(&mut self, window: &mut Window<'_>) -> Result<Event, Violation> {
-        let len = self.missing;
-        let to = window
-            .read
-            .min(window.write + frame::server_header_len(len));
-        frame::unmask(window.bytes, window.read, to, len, self.key);
-        window.read += len;
-        self.inside = false;
-        let kind = self.kind.take().unwrap_or(Kind::Binary);
-        let payload = to..to + len;
-        if kind == Kind::Text && std::str::from_utf8(&window.bytes[payload.clone()]).is_err() {
-            return Err(INVALID_TEXT);
-        }
-        Ok(Event::Message {
-            kind,
-            parts: Partial::NEW,
-            payload,
-        })
-    }
-
     /// Payload of a data frame that is not alone or not whole.
     fn payload(
         &mut self,
@@ -343,10 +331,11 @@ impl Receiver {
             self.cut.extend_from_slice(piece);
             return self.close_so_far();
         }
-        let mut control = Control {
+        // Boxed, so that the event of a message stays small.
+        let mut control = Box::new(Control {
             bytes: [0; MAX_CONTROL],
             len: 0,
-        };
+        });
         control.bytes[..before].copy_from_slice(&self.cut);
         control.bytes[before..before + len].copy_from_slice(piece);
         control.len = u8::try_from(before + len).unwrap_or(u8::MAX);
@@ -373,6 +362,58 @@ impl Receiver {
         }
         Ok(None)
     }
+}
+
+/// Bytes of a client's header for a payload of up to 125 bytes.
+const SHORT_HEADER: usize = 6;
+
+/// The common case, told by its first bytes: an unfragmented message of up to 125 bytes, all of it here. Everything
+/// else goes the long way.
+#[inline]
+fn short_message(bytes: &[u8]) -> Option<(Kind, usize, [u8; 4])> {
+    let [
+        first @ (0x81 | 0x82),
+        second @ 0x80..=0xfd,
+        k0,
+        k1,
+        k2,
+        k3,
+        payload @ ..,
+    ] = bytes
+    else {
+        return None;
+    };
+    let kind = if *first == 0x81 {
+        Kind::Text
+    } else {
+        Kind::Binary
+    };
+    let len = usize::from(second & 0x7f);
+    (len <= payload.len()).then_some((kind, len, [*k0, *k1, *k2, *k3]))
+}
+
+/// A message in one frame, whose payload of `len` bytes begins at the window's read position.
+#[inline]
+fn whole(
+    window: &mut Window<'_>,
+    kind: Kind,
+    len: usize,
+    key: [u8; 4],
+) -> Result<Event, Violation> {
+    let to = window
+        .read
+        .min(window.write + frame::server_header_len(len));
+    frame::unmask(window.bytes, window.read, to, len, key);
+    window.read += len;
+    let payload = to..to + len;
+    if kind == Kind::Text && std::str::from_utf8(&window.bytes[payload.clone()]).is_err() {
+        return Err(INVALID_TEXT);
+    }
+    Ok(Event::Message {
+        kind,
+        parts: Partial::NEW,
+        payload,
+    })
 }
 
 const INVALID_TEXT: Violation = Violation::utf8("text is not UTF-8 (RFC 6455 section 8.1)");

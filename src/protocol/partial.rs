@@ -39,10 +39,9 @@ impl Chunk {
         debug_assert!(self.start <= self.bytes.len(), "advanced beyond the end");
     }
 
-    /// Bytes charged for it.
-    #[must_use]
-    pub const fn charged(&self) -> usize {
-        self.charged
+    /// Gives it back to `account`.
+    pub fn free(self, account: &mut Account) {
+        account.free(self.bytes, self.charged);
     }
 
     fn room(&self) -> usize {
@@ -153,7 +152,7 @@ impl Partial {
     /// Gives everything back to `account`.
     pub fn release(self, account: &mut Account) {
         for chunk in self.chunks {
-            account.release(chunk.charged);
+            chunk.free(account);
         }
     }
 
@@ -168,15 +167,14 @@ impl Partial {
         expected: usize,
         account: &mut Account,
     ) -> Result<(), Exhausted> {
-        let step = (self.len + here).max(MIN_CHUNK).min(expected).max(here);
+        let step = (self.len + 2 * here).max(MIN_CHUNK).min(expected).max(here);
         let start = if self.chunks.is_empty() {
             MAX_SERVER_HEADER
         } else {
             0
         };
         let charged = start + step;
-        account.charge(charged)?;
-        let mut bytes = Vec::with_capacity(charged);
+        let mut bytes = account.allocate(charged)?;
         bytes.resize(start, 0);
         self.chunks.push(Chunk {
             bytes,
@@ -231,9 +229,9 @@ mod tests {
 
     #[test]
     fn a_step_that_does_not_fit_is_refused() {
-        let mut account = Account::new(Memory::new(600));
+        let mut account = Account::new(Memory::new(1100));
         let mut partial = Partial::default();
         assert_eq!(partial.push(&[1; 500], 10_000, &mut account), Ok(()));
-        assert_eq!(partial.push(&[1; 500], 9_500, &mut account), Err(Exhausted));
+        assert_eq!(partial.push(&[1; 600], 9_500, &mut account), Err(Exhausted));
     }
 }

@@ -83,7 +83,12 @@ impl Outbox {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(sent)) => {
                     bytes += sent;
-                    tail = &tail[self.advance(sent, account)..];
+                    let beyond = if self.chunks.is_empty() {
+                        sent
+                    } else {
+                        self.advance(sent, account)
+                    };
+                    tail = &tail[beyond..];
                 }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => {
@@ -107,8 +112,9 @@ impl Outbox {
                 return 0;
             }
             sent -= len;
-            account.release(chunk.charged());
-            self.chunks.pop_front();
+            if let Some(chunk) = self.chunks.pop_front() {
+                chunk.free(account);
+            }
         }
         // An idle connection owns no buffer.
         self.chunks = VecDeque::new();

@@ -4,6 +4,7 @@
 use super::{Accepted, Shared, listener, upgrade};
 use crate::client::Client;
 use crate::mailbox::{Command, Order};
+use crate::memory;
 use crate::server::stats::Counters;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -102,7 +103,12 @@ pub(super) struct Seated {
 
 impl Drop for Seated {
     fn drop(&mut self) {
-        self.worker.seats.borrow_mut().remove(self.index);
+        let mut seats = self.worker.seats.borrow_mut();
+        seats.remove(self.index);
+        if seats.is_empty() {
+            memory::forget_spare();
+        }
+        drop(seats);
         self.worker.shared.workers[self.worker.index]
             .load
             .fetch_sub(1, Ordering::Relaxed);
