@@ -27,9 +27,17 @@ pub struct Client {
     ended: OnceLock<(u16, String)>,
     /// Nanoseconds of the last ping's round trip; `u64::MAX` before there is one.
     rtt: AtomicU64,
-    /// Payload bytes of `send` that are not on the wire yet.
+    /// What [`cost`] says of the messages that are not on the wire yet.
     queued: AtomicUsize,
     flushed: (Mutex<()>, Condvar),
+}
+
+/// What a queued message costs beside its payload: its frame's header and the two allocations that hold it.
+const OVERHEAD: usize = 64;
+
+/// Bytes that a message of `len` counts for in the send queue.
+pub(crate) const fn cost(len: usize) -> usize {
+    len + OVERHEAD
 }
 
 /// Why [`Client::send`] did not send.
@@ -91,7 +99,7 @@ impl Client {
             .map(Duration::from_nanos)
     }
 
-    /// Payload bytes of [`Self::send`] that wait for the network.
+    /// Bytes that wait for the network, each message counted with 64 more than its payload.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.queued.load(Ordering::Acquire)
@@ -112,6 +120,7 @@ impl Client {
         if !self.is_open() {
             return Err(SendError::Closed);
         }
+        let len = cost(len);
         let fits = |queued: usize| {
             (queued == 0 || queued.saturating_add(len) <= limit).then(|| queued + len)
         };
@@ -141,7 +150,15 @@ impl Client {
 
     /// Gives the connection an order; it does not matter if that has ended. Any thread.
     pub fn order(self: &Arc<Self>, order: Order) {
+        self.note(&order);
         self.mailbox.post_one(Command::Client(self.clone(), order));
+    }
+
+    /// What has to be true as soon as an order is given, and not when the worker gets to it.
+    pub fn note(&self, order: &Order) {
+        if matches!(order, Order::Close(..) | Order::Abort) {
+            self.set_closing();
+        }
     }
 
     /// Waits until the send queue is empty or the client gone: `false` at the deadline. `None` waits for ever.
@@ -167,7 +184,7 @@ impl Client {
         true
     }
 
-    /// `len` bytes of [`Self::send`] are on the wire or given up.
+    /// Messages of that [`cost`] are on the wire or given up.
     pub(crate) fn release(&self, len: usize) {
         if len > 0 && self.queued.fetch_sub(len, Ordering::AcqRel) == len {
             self.wake_flushers();

@@ -54,12 +54,18 @@ pub struct Mailbox {
 struct Inner {
     commands: Vec<Command>,
     waker: Option<Waker>,
+    closed: bool,
 }
 
 impl Mailbox {
     /// Hands over what is in `commands`, which is empty after it. Any thread; never blocks for long.
     pub fn post(&self, commands: &mut Vec<Command>) {
         let mut inner = self.lock();
+        if inner.closed {
+            drop(inner);
+            commands.clear();
+            return;
+        }
         inner.commands.append(commands);
         let waker = inner.waker.take();
         drop(inner);
@@ -73,10 +79,13 @@ impl Mailbox {
         self.post(&mut vec![command]);
     }
 
-    /// Throws away what nobody will take any more.
-    pub(crate) fn clear(&self) {
+    /// Throws away what nobody will take any more, and what may still come.
+    pub(crate) fn close(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        let commands = std::mem::take(&mut inner.commands);
         // Dropped after the lock: sockets are closed here.
-        let commands = std::mem::take(&mut self.lock().commands);
+        drop(inner);
         drop(commands);
     }
 

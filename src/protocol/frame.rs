@@ -238,7 +238,7 @@ pub fn unmask(bytes: &mut [u8], from: usize, to: usize, len: usize, key: [u8; 4]
 }
 
 /// Written so that the compiler makes vector instructions of it.
-#[inline(always)]
+#[inline]
 fn unmask_words<const WORDS: usize>(window: &mut [u8], at: usize, gap: usize, word: u64) {
     let end = at + WORDS * 8;
     let mut block = [0; WORDS];

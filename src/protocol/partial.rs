@@ -15,6 +15,8 @@ pub struct Chunk {
     bytes: Vec<u8>,
     start: usize,
     charged: usize,
+    /// What it counts for in its client's send queue.
+    pub(crate) queued: usize,
 }
 
 impl Chunk {
@@ -24,6 +26,7 @@ impl Chunk {
             bytes,
             start: 0,
             charged,
+            queued: 0,
         }
     }
 
@@ -180,6 +183,7 @@ impl Partial {
             bytes,
             start,
             charged,
+            queued: 0,
         });
         Ok(())
     }

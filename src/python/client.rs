@@ -66,7 +66,20 @@ impl PyClient {
         }
     }
 
+    /// Takes room in the send queue.
+    fn reserve(&self, len: usize) -> PyResult<()> {
+        let limit = self.link.max_send_queue;
+        self.client
+            .reserve(len, limit)
+            .map_err(|error| errors::send_error(&error, self.client.id, limit))
+    }
+
     fn own<'py>(&self, py: Python<'py>) -> &Bound<'py, PyDict> {
+        // Made before and not under the cell's lock: it may run the collector, and so code that comes here again.
+        if self.attributes.get().is_none() {
+            // Set by another meanwhile: that one is as good.
+            let _ = self.attributes.set(PyDict::new(py).unbind());
+        }
         self.attributes
             .get_or_init(|| PyDict::new(py).unbind())
             .bind(py)
@@ -170,10 +183,7 @@ impl PyClient {
             )));
         };
         let bytes = payload.bytes()?;
-        let limit = self.link.max_send_queue;
-        self.client
-            .reserve(bytes.len(), limit)
-            .map_err(|error| errors::send_error(&error, self.client.id, limit))?;
+        self.reserve(bytes.len())?;
         self.link
             .order(&self.client, Order::Send(payload.kind, bytes.to_vec()));
         Ok(bytes.len())
@@ -183,7 +193,7 @@ impl PyClient {
     #[pyo3(signature = (timeout=None))]
     fn flush(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         self.check_process()?;
-        let deadline = seconds("timeout", timeout)?.map(|timeout| Instant::now() + timeout);
+        let deadline = seconds("timeout", timeout)?.map(crate::server::after);
         if self.link.in_dispatcher() {
             // What waits in the batch could never leave while this waits for it.
             lock(&self.link.outgoing).flush();
@@ -225,13 +235,7 @@ impl PyClient {
                 "payload of {len} bytes: a ping has at most {MAX_CONTROL} (RFC 6455 section 5.5)"
             )));
         }
-        if !self.client.is_open() {
-            return Err(errors::send_error(
-                &crate::client::SendError::Closed,
-                self.client.id,
-                0,
-            ));
-        }
+        self.reserve(bytes.len())?;
         self.link.order(&self.client, Order::Ping(bytes));
         Ok(())
     }

@@ -2,7 +2,9 @@
 //! calls Python callables. Whoever runs the server runs it; workers never attach to the interpreter.
 
 use super::client::PyClient;
-use super::link::{Answer, Event, Link, lock};
+use super::errors;
+use super::link::{Event, Link, lock};
+use super::outgoing::Answer;
 use super::server::PyServer;
 use crate::client::Client;
 use crate::handler::{Batch, Wants, message_frame};
@@ -12,8 +14,10 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyType
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PyString};
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the main thread sleeps before it looks for a signal.
@@ -83,6 +87,8 @@ pub(super) struct Dispatcher<'a, 'py> {
     fatal: Option<PyErr>,
     main_thread: bool,
     flushed: Instant,
+    /// Whether the callback before this one took longer than an answer is held.
+    slow: bool,
 }
 
 impl<'a, 'py> Dispatcher<'a, 'py> {
@@ -90,7 +96,9 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
     pub(super) fn run(py: Python<'py>, server: &'a PyServer, main_thread: bool) -> PyResult<()> {
         let link = &*server.link;
         if !link.begin_drain() {
-            return Err(PyRuntimeError::new_err("the server is run already"));
+            return Err(PyRuntimeError::new_err(
+                "the server is not started, or run already",
+            ));
         }
         let mut dispatcher = Self {
             py,
@@ -99,12 +107,24 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             fatal: None,
             main_thread,
             flushed: Instant::now(),
+            slow: false,
         };
+        let running = Running(link);
         dispatcher.drain();
-        link.end_drain();
+        mem::forget(running);
+        if link.is_forked() {
+            return Err(errors::forked());
+        }
+        py.detach(|| {
+            // With no limit it is true: the workers have said that they have ended.
+            let _ = server.core.wait(None);
+            link.end_drain();
+        });
         dispatcher.fatal.map_or(Ok(()), Err)
     }
 
+    // A frame of its own below which `Running` is dropped when the thread is unwound.
+    #[inline(never)]
     fn drain(&mut self) {
         let mut events = Vec::new();
         loop {
@@ -120,22 +140,30 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
                     Event::Open(client) => self.open(&client),
                     Event::Messages(client, batch) => self.messages(&client, batch),
                     Event::Close(client) => self.close(&client),
-                    Event::Closed => {
-                        self.closed();
-                        lock(&self.link.outgoing).flush();
-                        return;
-                    }
+                    Event::Closed => return self.closed(),
+                }
+                if self.link.is_forked() {
+                    // A callback has forked, and this is the child: what is queued belongs to the parent.
+                    return;
                 }
             }
-            lock(&self.link.outgoing).flush();
+            self.flush();
         }
+    }
+
+    /// Hands over what is collected.
+    fn flush(&mut self) {
+        lock(&self.link.outgoing).flush();
     }
 
     fn open(&mut self, client: &Arc<Client>) {
         if let Some(callback) = &self.server.callbacks.on_connect {
             self.call_with_client("on_connect", callback, client);
         }
-        lock(&self.link.outgoing).push(client, Order::Admit);
+        if !self.link.is_forked() {
+            lock(&self.link.outgoing).push(client, Order::Admit);
+            self.flush();
+        }
     }
 
     fn close(&mut self, client: &Arc<Client>) {
@@ -155,6 +183,7 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
     }
 
     fn closed(&mut self) {
+        self.flush();
         if let Some(callback) = &self.server.callbacks.on_closed {
             let called = self.call("on_closed", || callback.call0(self.py).map(drop));
             self.report(called, callback);
@@ -162,6 +191,8 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
     }
 
     fn call_with_client(&mut self, name: &'static str, callback: &Py<PyAny>, client: &Arc<Client>) {
+        // Nobody waits for this callback who need not.
+        self.flush();
         let called = PyClient::of(self.py, self.server, client)
             .and_then(|object| self.call(name, || callback.call1(self.py, (object,)).map(drop)));
         self.report(called, callback);
@@ -175,21 +206,34 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             Err(error) => return self.give_up(error, client, batch),
         };
         lock(&self.link.outgoing).begin(client.clone(), batch);
-        loop {
+        while !self.is_late() {
             let next = lock(&self.link.outgoing)
                 .message()
                 .map(|(kind, payload)| (kind, self.to_python(kind, payload)));
             let Some((kind, message)) = next else { break };
+            if self.slow {
+                // The last callback took its time: nobody waits for the next one who need not.
+                self.flush();
+            }
             let answer = self.answer(&object, kind, message);
+            if self.link.is_forked() {
+                return;
+            }
             let mut outgoing = lock(&self.link.outgoing);
             outgoing.answer(answer);
             let now = Instant::now();
-            if now - self.flushed > HOLD {
+            self.slow = now - self.flushed > HOLD;
+            if self.slow {
                 outgoing.flush();
                 self.flushed = now;
             }
         }
         lock(&self.link.outgoing).end();
+    }
+
+    /// Whether the deadline of a stop has passed: what is queued still can't be answered, and is not delivered.
+    fn is_late(&self) -> bool {
+        self.link.is_over() && self.server.core.is_overdue()
     }
 
     fn give_up(&mut self, error: PyErr, client: &Arc<Client>, batch: Batch) {
@@ -326,6 +370,22 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
     }
 }
 
+/// Guards the frames between a callback and the interpreter's end: a thread that asks for the interpreter then is
+/// ended by unwinding, which Rust may not survive. It parks for ever instead, as pyo3 has it do where pyo3 asks.
+struct Running<'a>(&'a Link);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.end_drain();
+            return;
+        }
+        loop {
+            thread::park();
+        }
+    }
+}
+
 /// What can be sent, as found in a Python object.
 pub(super) struct Payload<'py> {
     pub(super) kind: Kind,
@@ -358,8 +418,10 @@ pub(super) fn payload<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Payloa
         }));
     }
     // memoryview reads every buffer, whatever its item type and layout.
-    let Ok(view) = PyMemoryView::from(object) else {
-        return Ok(None);
+    let view = match PyMemoryView::from(object) {
+        Ok(view) => view,
+        Err(error) if error.is_instance_of::<PyTypeError>(object.py()) => return Ok(None),
+        Err(error) => return Err(error),
     };
     let object = view.call_method0(intern!(object.py(), "tobytes"))?;
     Ok(Some(Payload {

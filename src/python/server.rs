@@ -8,6 +8,7 @@ use super::options::{self, Argument};
 use crate::handler::Wants;
 use crate::mailbox::Order;
 use crate::server::Server;
+use crate::server::after;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -101,8 +102,9 @@ impl PyServer {
 
     /// Whether the example's lines are printed.
     #[getter]
-    fn debug(&self) -> bool {
-        self.link.debug()
+    fn debug(&self) -> PyResult<bool> {
+        self.check_process()?;
+        Ok(self.link.debug())
     }
 
     #[setter]
@@ -115,7 +117,9 @@ impl PyServer {
     /// Starts the worker threads.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         self.check_process()?;
-        Ok(py.detach(|| self.core.start())?)
+        py.detach(|| self.core.start())?;
+        self.link.expect_drain();
+        Ok(())
     }
 
     /// Runs the callbacks until the server has closed.
@@ -140,7 +144,7 @@ impl PyServer {
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
         self.check_process()?;
-        let deadline = seconds("timeout", timeout)?.map(|timeout| Instant::now() + timeout);
+        let deadline = seconds("timeout", timeout)?.map(after);
         loop {
             let left = deadline.map_or(SLICE, |deadline| {
                 deadline.saturating_duration_since(Instant::now())
@@ -164,13 +168,15 @@ impl PyServer {
     }
 
     /// Whether this thread runs the dispatcher.
-    fn in_dispatcher(&self) -> bool {
-        self.link.in_dispatcher()
+    fn in_dispatcher(&self) -> PyResult<bool> {
+        self.check_process()?;
+        Ok(self.link.in_dispatcher())
     }
 
     /// The name of the callback that runs now.
-    fn running_callback(&self) -> Option<&'static str> {
-        *lock(&self.link.callback)
+    fn running_callback(&self) -> PyResult<Option<&'static str>> {
+        self.check_process()?;
+        Ok(*lock(&self.link.callback))
     }
 
     /// The clients at this moment, in the order of their coming.

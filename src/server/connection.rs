@@ -10,7 +10,7 @@ use super::stats::Counters;
 use super::timers::{Alarm, Timers};
 use super::upgrade::Upgraded;
 use super::worker::Seated;
-use crate::client::Client;
+use crate::client::{self, Client};
 use crate::config::Config;
 use crate::handler::{Batch, Gate, Wants, ping_frame};
 use crate::mailbox::{Order, Replies};
@@ -150,6 +150,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let mut turn = TURN;
         loop {
+            // From here on only the client can hold our last frame up.
+            if matches!(self.closing, Closing::Due(_)) && self.slots.is_empty() {
+                self.start_close_timer();
+            }
             if !self.out.is_empty() {
                 match self.send(cx, &[]) {
                     Ok(true) => {}
@@ -160,7 +164,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match mem::replace(&mut self.closing, Closing::Done) {
                 Closing::Due(last) if self.slots.is_empty() => {
                     self.out.keep(last, &mut self.account);
-                    self.start_close_timer();
                     continue;
                 }
                 // The client's close ends the wait, and so does the end of its stream.
@@ -210,7 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Ok(None) => {}
             Ok(Some((spare, room))) => {
                 let len = ready!(pin!(self.stream.read_buf(&mut spare.limit(room))).poll(cx))?;
-                self.seated.worker.counters().bytes_received.add(len as u64);
+                self.counters().bytes_received.add(len as u64);
                 return Poll::Ready(self.take_spare(cx, len).map(|()| len));
             }
             Err(violation) => {
@@ -224,7 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if len == 0 {
             return Poll::Ready(Ok(0));
         }
-        self.seated.worker.counters().bytes_received.add(len as u64);
+        self.counters().bytes_received.add(len as u64);
         Poll::Ready(self.process(cx, &mut buffer[..len]))
     }
 
@@ -261,7 +264,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn end_turn(&mut self, cx: &mut Context<'_>, mut turn: Turn<'_>) -> io::Result<()> {
-        turn.count(self.seated.worker.counters());
+        turn.count(self.counters());
         if let Some(batch) = turn.batch.take() {
             self.seated
                 .worker
@@ -401,7 +404,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         message.extend_from_slice(last);
         parts.release(&mut self.account);
         let frame = server_frame(kind.opcode(), &message);
-        turn.sent += 1;
         self.unanswered += 1;
         self.unanswered_bytes += frame.len();
         if !self.account.charge_anyway(frame.len()) {
@@ -465,7 +467,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn fail(&mut self, violation: Violation) {
         match self.closing {
             Closing::Open => {
-                self.seated.worker.counters().violations.add(1);
+                self.counters().violations.add(1);
                 self.end_with(server_frame(
                     Opcode::Close,
                     &close::payload(violation.code, &violation.reason),
@@ -515,27 +517,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Order::Admit => self.gate = Gate::Open,
             Order::Replies(replies) => self.take_replies(replies),
             Order::Send(kind, payload) => {
-                if matches!(self.closing, Closing::Open) {
-                    self.out.count_queued(payload.len());
-                    self.keep(server_frame(kind.opcode(), &payload));
-                    self.seated.worker.counters().messages_sent.add(1);
-                } else {
-                    self.client.release(payload.len());
-                }
+                self.put_order(server_frame(kind.opcode(), &payload), payload.len());
+                self.counters().messages_sent.add(1);
             }
             Order::Ping(payload) => {
-                if matches!(self.closing, Closing::Open) {
-                    self.keep(ping_frame(&payload));
-                    let config = &self.seated.worker.shared.config;
-                    self.timers
-                        .get_or_insert_with(|| Timers::new(config))
-                        .sent_ping(payload);
-                }
+                self.put_order(ping_frame(&payload), payload.len());
+                let config = &self.seated.worker.shared.config;
+                self.timers
+                    .get_or_insert_with(|| Timers::new(config))
+                    .sent_ping(payload);
             }
             Order::Close(code, reason) => self.close(code, &reason),
             Order::Abort => return std::ops::ControlFlow::Break(()),
         }
         std::ops::ControlFlow::Continue(())
+    }
+
+    /// A frame of the application's, which has taken room in the send queue for `len` bytes.
+    fn put_order(&mut self, frame: Vec<u8>, len: usize) {
+        let cost = client::cost(len);
+        if matches!(self.closing, Closing::Open) {
+            self.keep(frame);
+            self.out.count_last(cost);
+        } else {
+            self.client.release(cost);
+        }
+    }
+
+    fn counters(&self) -> &Counters {
+        self.seated.worker.counters()
     }
 
     /// Answers to the oldest messages that wait for one, and what was held behind them.
@@ -576,12 +586,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 wire.split_off(start)
             });
         }
-        self.seated.worker.counters().messages_sent.add(sent);
+        self.counters().messages_sent.add(sent);
     }
 
     fn send_held(&mut self) {
         while let Some(Slot::Held(_)) = self.slots.front() {
             if let Some(Slot::Held(chunk)) = self.slots.pop_front() {
+                self.counters().messages_sent.add(1);
                 self.unanswered = self.unanswered.saturating_sub(1);
                 self.unanswered_bytes = self.unanswered_bytes.saturating_sub(chunk.bytes().len());
                 self.out.push(chunk);

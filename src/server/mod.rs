@@ -7,6 +7,8 @@
 mod connection;
 mod listener;
 mod outbox;
+#[cfg(test)]
+mod simulation;
 mod stats;
 mod timers;
 mod upgrade;
@@ -240,10 +242,16 @@ impl Server {
             }
             // A connection may have been on its way to a worker that had ended.
             for worker in &self.shared.workers {
-                worker.mailbox.clear();
+                worker.mailbox.close();
             }
         }
         true
+    }
+
+    /// Whether the deadline of a stop has passed.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        lock(&self.shared.deadline).is_some_and(|deadline| deadline <= Instant::now())
     }
 
     /// Where the server listens; of several addresses the first.
@@ -329,7 +337,8 @@ impl Drop for Running {
 }
 
 /// That much later; a timeout beyond the clock's range is meant as "never", which a century is as well.
-fn after(timeout: Duration) -> Instant {
+#[must_use]
+pub fn after(timeout: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(timeout)
         .unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 86_400))

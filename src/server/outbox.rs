@@ -9,6 +9,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
 
+/// What a chunk costs beside its bytes: its place in the queue and the allocator's.
+const OVERHEAD: usize = 64;
 /// Pieces in one `writev`.
 const MAX_SLICES: usize = 16;
 
@@ -16,9 +18,6 @@ const MAX_SLICES: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     chunks: VecDeque<Chunk>,
-    /// Payload bytes of application sends among them, which the client's send queue is waiting to get back. Given
-    /// back when all output is sent: a send queue is about a client that does not read, not about the last packet.
-    queued: usize,
 }
 
 impl Outbox {
@@ -37,14 +36,16 @@ impl Outbox {
 
     /// Appends bytes and charges them: `false` if that passes the memory limit, so that the connection has to end.
     pub(super) fn keep(&mut self, bytes: Vec<u8>, account: &mut Account) -> bool {
-        let len = bytes.len();
-        self.chunks.push_back(Chunk::new(bytes, len));
-        account.charge_anyway(len)
+        let charged = bytes.len() + OVERHEAD;
+        self.chunks.push_back(Chunk::new(bytes, charged));
+        account.charge_anyway(charged)
     }
 
-    /// `len` bytes of the client's send queue are in here now.
-    pub(super) fn count_queued(&mut self, len: usize) {
-        self.queued += len;
+    /// The chunk that was appended last counts for `cost` bytes in the client's send queue until it is sent.
+    pub(super) fn count_last(&mut self, cost: usize) {
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.queued = cost;
+        }
     }
 
     /// Sends the chunks and then `tail` as far as the socket takes them; what it does not take of `tail` is kept.
@@ -60,7 +61,6 @@ impl Outbox {
         let mut bytes = 0;
         loop {
             if self.chunks.is_empty() && tail.is_empty() {
-                client.release(std::mem::take(&mut self.queued));
                 return Ok(Sent {
                     bytes,
                     all: true,
@@ -86,7 +86,7 @@ impl Outbox {
                     let beyond = if self.chunks.is_empty() {
                         sent
                     } else {
-                        self.advance(sent, account)
+                        self.advance(sent, account, client)
                     };
                     tail = &tail[beyond..];
                 }
@@ -104,7 +104,7 @@ impl Outbox {
     }
 
     /// Forgets `sent` bytes and returns how many of them lie beyond the chunks.
-    fn advance(&mut self, mut sent: usize, account: &mut Account) -> usize {
+    fn advance(&mut self, mut sent: usize, account: &mut Account, client: &Client) -> usize {
         while let Some(chunk) = self.chunks.front_mut() {
             let len = chunk.bytes().len();
             if sent < len {
@@ -113,6 +113,7 @@ impl Outbox {
             }
             sent -= len;
             if let Some(chunk) = self.chunks.pop_front() {
+                client.release(chunk.queued);
                 chunk.free(account);
             }
         }
@@ -123,8 +124,9 @@ impl Outbox {
 
     /// Nothing of it will be sent any more.
     pub(super) fn abandon(&mut self, client: &Client) {
-        self.chunks.clear();
-        client.release(std::mem::take(&mut self.queued));
+        for chunk in self.chunks.drain(..) {
+            client.release(chunk.queued);
+        }
     }
 }
 

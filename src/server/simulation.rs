@@ -1,0 +1,218 @@
+//! Connections over a stream in memory, in paused time: short reads, short writes, waits and errors wherever a seed
+//! wants them, timeouts to the millisecond, and handlers that answer when it suits the test.
+//!
+//! The worker is a real one; only its sockets and its clock are not.
+
+mod endings;
+mod order;
+mod stream;
+mod time;
+
+use super::worker::{self, Worker};
+use super::{Server, upgrade};
+use crate::client::Client;
+use crate::config::Config;
+use crate::handler::{Batch, Echo, Gate, Handler, Wants};
+use crate::mailbox::{Order, Replies};
+use crate::protocol::close;
+use std::net::Ipv4Addr;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use stream::{Peer, Temper};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::task::{spawn_local, yield_now};
+use tokio::time::{Instant, timeout};
+
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+const CLOSE: u8 = 0x88;
+const PING: u8 = 0x89;
+const PONG: u8 = 0x8a;
+
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+/// No test takes so long, even in its own time. A wait for nothing ends here, at once in ours.
+const NEVER: Duration = Duration::from_secs(7 * 86_400);
+
+/// A client's frame.
+fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
+    const KEY: [u8; 4] = [0x91, 0x00, 0x3c, 0xff];
+    let payload = payload.as_ref();
+    let mut frame = vec![first];
+    match payload.len() {
+        len @ 0..=125 => frame.push(0x80 | u8::try_from(len).unwrap()),
+        len @ 126..=0xffff => {
+            frame.push(0xfe);
+            frame.extend_from_slice(&u16::try_from(len).unwrap().to_be_bytes());
+        }
+        len => {
+            frame.push(0xff);
+            frame.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&KEY);
+    frame.extend(payload.iter().zip(KEY.iter().cycle()).map(|(b, k)| b ^ k));
+    frame
+}
+
+/// What the server sends, as the tests write it down.
+fn sent(first: u8, payload: impl AsRef<[u8]>) -> (u8, Vec<u8>) {
+    (first, payload.as_ref().to_vec())
+}
+
+fn closed(code: u16, reason: &str) -> (u8, Vec<u8>) {
+    (CLOSE, close::payload(code, reason))
+}
+
+/// A worker without sockets.
+struct Simulation {
+    server: Server,
+    worker: Rc<Worker>,
+}
+
+impl Simulation {
+    /// Runs `test` in time of its own; after it all is stopped, and nothing may be left.
+    fn run(config: Config, handler: Arc<dyn Handler>, test: impl AsyncFnOnce(&Self)) {
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build_local(LocalOptions::default())
+            .unwrap();
+        // It listens, but nobody will ask it to.
+        let config = Config {
+            port: 0,
+            host: Some("127.0.0.1".into()),
+            workers: Some(1),
+            ..config
+        };
+        let server = Server::bind(config, handler).unwrap();
+        let worker = Worker::new(server.shared.clone(), 0);
+        let simulation = Self { server, worker };
+        runtime.block_on(async {
+            let main = spawn_local(worker::main(simulation.worker.clone(), Vec::new()));
+            test(&simulation).await;
+            simulation.server.stop(Duration::ZERO);
+            timeout(NEVER, main).await.unwrap().unwrap();
+        });
+        // Aborts what is left, as the end of a worker does.
+        drop(runtime);
+        let stats = simulation.server.stats();
+        assert_eq!(stats.memory_used, 0, "{stats:?}");
+        assert_eq!(stats.clients_opened, stats.clients_closed);
+        assert_eq!(simulation.server.shared.open.load(Ordering::Relaxed), 0);
+        assert!(simulation.server.clients().is_empty());
+    }
+
+    /// A native echo.
+    fn echo(config: Config, test: impl AsyncFnOnce(&Self)) {
+        Self::run(config, Arc::new(Echo), test);
+    }
+
+    /// A TCP connection.
+    fn connect(&self, temper: Temper) -> Peer {
+        let (stream, peer) = stream::pair(temper);
+        let face = &self.server.shared.workers[0];
+        face.load.fetch_add(1, Ordering::Relaxed);
+        let address = (Ipv4Addr::LOCALHOST, 1).into();
+        spawn_local(upgrade::serve(stream, address, self.worker.sit()));
+        peer
+    }
+
+    /// A client that is upgraded.
+    async fn open(&self) -> (Peer, Arc<Client>) {
+        let peer = self.connect(Temper::even());
+        peer.send(REQUEST);
+        assert!(peer.read_head().await.starts_with("HTTP/1.1 101 "));
+        let client = self.server.clients().pop().unwrap();
+        (peer, client)
+    }
+}
+
+/// Lets everything happen that can happen without the clock.
+async fn settle() {
+    for _ in 0..100 {
+        yield_now().await;
+    }
+}
+
+/// A handler that takes what it is given and answers when it is told to.
+#[derive(Debug)]
+struct Recorder {
+    wants: Wants,
+    gate: Gate,
+    batches: Mutex<Vec<(Arc<Client>, Batch)>>,
+    /// What became of the clients that are gone.
+    gone: Mutex<Vec<(u64, u16, String)>>,
+}
+
+impl Recorder {
+    fn new(wants: Wants) -> Arc<Self> {
+        Self::gated(wants, Gate::Open)
+    }
+
+    fn gated(wants: Wants, gate: Gate) -> Arc<Self> {
+        Arc::new(Self {
+            wants,
+            gate,
+            batches: Mutex::default(),
+            gone: Mutex::default(),
+        })
+    }
+
+    /// The messages that wait for an answer.
+    fn waiting(&self) -> usize {
+        let batches = self.batches.lock().unwrap();
+        batches.iter().map(|(_, batch)| batch.messages.len()).sum()
+    }
+
+    /// Echoes the oldest batch, `size` messages to an order, each order from a thread of its own.
+    fn echo_batch(&self, size: usize) {
+        let (client, batch) = self.batches.lock().unwrap().remove(0);
+        let ends: Vec<usize> = batch.ends().collect();
+        let mut start = 0;
+        for ends in ends.chunks(size) {
+            let end = ends[ends.len() - 1];
+            let replies = Replies {
+                wire: batch.wire[start..end].to_vec(),
+                ends: ends.iter().map(|end| end - start).collect(),
+                answered: batch
+                    .messages
+                    .iter()
+                    .filter(|(_, payload)| start < payload.end && payload.end <= end)
+                    .map(|(_, payload)| payload.len())
+                    .sum(),
+            };
+            let client = client.clone();
+            let order = move || client.order(Order::Replies(replies));
+            std::thread::spawn(order).join().unwrap();
+            start = end;
+        }
+    }
+
+    fn gone(&self) -> Vec<(u64, u16, String)> {
+        self.gone.lock().unwrap().clone()
+    }
+}
+
+impl Handler for Recorder {
+    fn wants(&self) -> Wants {
+        self.wants
+    }
+
+    fn on_open(&self, _client: &Arc<Client>) -> Gate {
+        self.gate
+    }
+
+    fn on_messages(&self, client: &Arc<Client>, batch: Batch) {
+        let mut batches = self.batches.lock().unwrap();
+        batches.push((client.clone(), batch));
+    }
+
+    fn on_close(&self, client: &Arc<Client>) {
+        let (code, reason) = client.ended().unwrap().clone();
+        self.gone.lock().unwrap().push((client.id, code, reason));
+    }
+}

@@ -1,0 +1,309 @@
+//! A stream in memory with two ends: the server's does what its temper wants, the client's sees everything.
+
+use super::NEVER;
+use crate::protocol::handshake::MAX_HEAD;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
+
+/// How the server's end behaves.
+#[derive(Debug, Clone)]
+pub(super) struct Temper {
+    state: u64,
+    /// Reads and writes of few bytes, and waits for no reason.
+    is_moody: bool,
+    /// Reads and writes until one fails.
+    patience: usize,
+}
+
+impl Temper {
+    /// Everything at once.
+    pub(super) const fn even() -> Self {
+        Self {
+            state: 1,
+            is_moody: false,
+            patience: usize::MAX,
+        }
+    }
+
+    pub(super) const fn moody(seed: u64) -> Self {
+        Self {
+            state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            is_moody: true,
+            patience: usize::MAX,
+        }
+    }
+
+    pub(super) const fn failing_after(self, patience: usize) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// A number below `end`.
+    pub(super) fn below(&mut self, end: usize) -> usize {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        usize::try_from(self.state >> 33).unwrap() % end
+    }
+
+    /// How many of `len` bytes are moved now; `None`: the caller has to come again.
+    fn portion(&mut self, len: usize) -> io::Result<Option<usize>> {
+        if self.patience == 0 {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        self.patience -= 1;
+        if !self.is_moody {
+            return Ok(Some(len));
+        }
+        Ok(match self.below(4) {
+            0 => None,
+            1 => Some(1 + self.below(3)),
+            2 => Some(1 + self.below(200)),
+            _ => Some(len),
+        }
+        .map(|portion| portion.min(len)))
+    }
+}
+
+#[derive(Debug)]
+struct Wire {
+    temper: Temper,
+    /// From the client.
+    sent: VecDeque<u8>,
+    has_sent_all: bool,
+    /// To the client.
+    received: VecDeque<u8>,
+    /// What the client takes before it has read something.
+    room: usize,
+    is_shut_down: bool,
+    is_dropped: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    client: Option<Waker>,
+}
+
+impl Wire {
+    fn wake_server(&mut self) {
+        for waker in [self.reader.take(), self.writer.take()]
+            .into_iter()
+            .flatten()
+        {
+            waker.wake();
+        }
+    }
+
+    fn wake_client(&mut self) {
+        if let Some(waker) = self.client.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The server's end.
+#[derive(Debug)]
+pub(super) struct Stream(Rc<RefCell<Wire>>);
+
+/// The client's end.
+#[derive(Debug)]
+pub(super) struct Peer(Rc<RefCell<Wire>>);
+
+pub(super) fn pair(temper: Temper) -> (Stream, Peer) {
+    let wire = Rc::new(RefCell::new(Wire {
+        temper,
+        sent: VecDeque::new(),
+        has_sent_all: false,
+        received: VecDeque::new(),
+        room: usize::MAX,
+        is_shut_down: false,
+        is_dropped: false,
+        reader: None,
+        writer: None,
+        client: None,
+    }));
+    (Stream(wire.clone()), Peer(wire))
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut wire = self.0.borrow_mut();
+        let len = buffer.remaining().min(wire.sent.len());
+        let Some(portion) = wire.temper.portion(len)? else {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        };
+        if len == 0 && !wire.has_sent_all {
+            wire.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        for byte in wire.sent.drain(..portion) {
+            buffer.put_slice(&[byte]);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut wire = self.0.borrow_mut();
+        assert!(!wire.is_shut_down, "written after the end");
+        assert!(!bytes.is_empty(), "nothing written");
+        let len = bytes.len().min(wire.room);
+        let Some(portion) = wire.temper.portion(len)? else {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        };
+        if portion == 0 {
+            wire.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        wire.room -= portion;
+        wire.received.extend(&bytes[..portion]);
+        wire.wake_client();
+        Poll::Ready(Ok(portion))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut wire = self.0.borrow_mut();
+        wire.is_shut_down = true;
+        wire.wake_client();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let mut wire = self.0.borrow_mut();
+        wire.is_dropped = true;
+        wire.wake_client();
+    }
+}
+
+impl Peer {
+    pub(super) fn send(&self, bytes: impl AsRef<[u8]>) {
+        let mut wire = self.0.borrow_mut();
+        wire.sent.extend(bytes.as_ref());
+        wire.wake_server();
+    }
+
+    pub(super) fn send_end(&self) {
+        let mut wire = self.0.borrow_mut();
+        wire.has_sent_all = true;
+        wire.wake_server();
+    }
+
+    /// The next read or write of the server fails.
+    pub(super) fn reset(&self) {
+        let mut wire = self.0.borrow_mut();
+        wire.temper.patience = 0;
+        wire.wake_server();
+    }
+
+    /// Takes that many bytes more, and then none.
+    pub(super) fn take_only(&self, room: usize) {
+        let mut wire = self.0.borrow_mut();
+        wire.room = room;
+        wire.wake_server();
+    }
+
+    /// What the server has not read yet.
+    pub(super) fn unread(&self) -> usize {
+        self.0.borrow().sent.len()
+    }
+
+    /// Whether the server has let go of the connection.
+    pub(super) fn is_dropped(&self) -> bool {
+        self.0.borrow().is_dropped
+    }
+
+    /// Nothing has come that was not read, and no end.
+    pub(super) fn is_silent(&self) -> bool {
+        let wire = self.0.borrow();
+        wire.received.is_empty() && !wire.is_shut_down && !wire.is_dropped
+    }
+
+    /// Waits until `take` finds what it wants in what has come.
+    async fn wait<T>(&self, mut take: impl FnMut(&mut Wire) -> Option<T>) -> T {
+        let wait = poll_fn(|cx| {
+            let mut wire = self.0.borrow_mut();
+            if let Some(found) = take(&mut wire) {
+                return Poll::Ready(found);
+            }
+            wire.client = Some(cx.waker().clone());
+            Poll::Pending
+        });
+        timeout(NEVER, wait).await.unwrap()
+    }
+
+    pub(super) async fn read_head(&self) -> String {
+        self.wait(|wire| {
+            let bytes = wire.received.make_contiguous();
+            let len = bytes.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
+            assert!(len <= MAX_HEAD);
+            let head: Vec<u8> = wire.received.drain(..len).collect();
+            Some(String::from_utf8(head).unwrap())
+        })
+        .await
+    }
+
+    /// The next frame: its first byte and its payload.
+    pub(super) async fn read(&self) -> (u8, Vec<u8>) {
+        self.wait(|wire| {
+            let bytes = wire.received.make_contiguous();
+            let (start, len) = match *bytes {
+                [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
+                [_, 127, _, _, _, _, a, b, c, d, ..] => (
+                    10,
+                    usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap(),
+                ),
+                [_, len @ 0..126, ..] => (2, usize::from(len)),
+                _ => {
+                    assert!(!wire.is_shut_down && !wire.is_dropped, "no further frame");
+                    return None;
+                }
+            };
+            if bytes.len() < start + len {
+                assert!(!wire.is_shut_down && !wire.is_dropped, "a cut frame");
+                return None;
+            }
+            let first = bytes[0];
+            let payload = bytes[start..start + len].to_vec();
+            wire.received.drain(..start + len);
+            Some((first, payload))
+        })
+        .await
+    }
+
+    /// Waits for the server's half of the end of TCP.
+    pub(super) async fn expect_shut_down(&self) {
+        self.wait(|wire| wire.is_shut_down.then_some(())).await;
+        assert!(self.0.borrow().received.is_empty());
+    }
+
+    /// Waits until the server lets go.
+    pub(super) async fn expect_drop(&self) {
+        self.wait(|wire| wire.is_dropped.then_some(())).await;
+    }
+
+    /// Everything that has come.
+    pub(super) fn take_received(&self) -> Vec<u8> {
+        self.0.borrow_mut().received.drain(..).collect()
+    }
+}
