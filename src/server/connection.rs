@@ -5,6 +5,9 @@
 //! from. Messages that the handler wants leave as a batch per read; until they are answered, later replies are held
 //! behind them.
 
+mod replies;
+
+use self::replies::Turn;
 use super::outbox::Outbox;
 use super::stats::Counters;
 use super::timers::{Alarm, Timers};
@@ -12,20 +15,19 @@ use super::upgrade::Upgraded;
 use super::worker::Seated;
 use crate::client::{self, Client};
 use crate::config::Config;
-use crate::handler::{Batch, Gate, Wants, ping_frame};
-use crate::mailbox::{Order, Replies};
+use crate::handler::{Gate, Wants, ping_frame};
+use crate::mailbox::Order;
 use crate::memory::Account;
 use crate::protocol::Violation;
 use crate::protocol::close;
-use crate::protocol::frame::{self, Opcode, server_frame};
-use crate::protocol::message::{Event, Kind, Receiver, Window};
-use crate::protocol::partial::{Chunk, Partial};
+use crate::protocol::frame::{Opcode, server_frame};
+use crate::protocol::message::Receiver;
+use crate::protocol::partial::Chunk;
 use bytes::BufMut;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::mem;
-use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -278,169 +280,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    fn take(&mut self, event: Event, turn: &mut Turn<'_>) {
-        if matches!(self.closing, Closing::Sent) {
-            // After our close frame nothing may be sent, so only the client's matters.
-            match event {
-                Event::Close(_) => self.closing = Closing::Done,
-                Event::Message { parts, .. } => parts.release(&mut self.account),
-                Event::Ping(_) | Event::Pong(_) => {}
-            }
-            return;
-        }
-        match event {
-            Event::Message {
-                kind,
-                parts,
-                payload,
-            } => self.take_message(kind, parts, payload, turn),
-            Event::Ping(ping) => {
-                turn.pings += 1;
-                self.put(turn, Opcode::Pong, ping.payload());
-            }
-            Event::Pong(pong) => {
-                turn.pongs += 1;
-                if let Some(rtt) = self
-                    .timers
-                    .as_mut()
-                    .and_then(|timers| timers.pong(pong.payload()))
-                {
-                    self.client.set_rtt(rtt);
-                }
-            }
-            Event::Close(payload) => {
-                // The receiver has checked it, so this is not an error.
-                let said = close::parse(payload.payload()).ok().flatten();
-                let (code, reason) = said.map_or((close::NO_STATUS, ""), |said| said);
-                self.ended = Some((code, reason.to_owned()));
-                let answer = match said {
-                    Some(_) => payload.payload().to_vec(),
-                    None => close::payload(close::NORMAL, ""),
-                };
-                self.end_with(server_frame(Opcode::Close, &answer));
-            }
-        }
-    }
-
-    #[inline]
-    fn take_message(
-        &mut self,
-        kind: Kind,
-        parts: Partial,
-        payload: Range<usize>,
-        turn: &mut Turn<'_>,
-    ) {
-        match kind {
-            Kind::Text => turn.texts += 1,
-            Kind::Binary => turn.binaries += 1,
-        }
-        if turn.wants.has_kind(kind) {
-            return self.give_message(kind, parts, payload, turn);
-        }
-        if !self.slots.is_empty() {
-            return self.hold_message(kind, parts, payload, turn);
-        }
-        let len = parts.len() + payload.len();
-        let window = &mut turn.window;
-        if parts.is_empty() && payload.start == window.write + frame::server_header_len(len) {
-            frame::write_server_header(&mut window.bytes[window.write..], true, kind.opcode(), len);
-            window.write = payload.end;
-        } else {
-            self.spill(turn);
-            if parts.is_empty() {
-                let mut header = [0; frame::MAX_SERVER_HEADER];
-                let header_len = frame::write_server_header(&mut header, true, kind.opcode(), len);
-                self.keep(header[..header_len].to_vec());
-            } else {
-                self.out.extend(parts.into_frame(kind.opcode(), len));
-            }
-            // The last part is output where it lies.
-            turn.base = payload.start;
-            turn.window.write = payload.end;
-        }
-        turn.sent += 1;
-    }
-
-    /// A message for the handler.
-    fn give_message(
-        &mut self,
-        kind: Kind,
-        parts: Partial,
-        payload: Range<usize>,
-        turn: &mut Turn<'_>,
-    ) {
-        let len = parts.len() + payload.len();
-        let memory = &self.seated.worker.shared.memory;
-        let batch = turn
-            .batch
-            .get_or_insert_with(|| Batch::new(Account::new(memory.clone())));
-        let fits = batch.push(
-            kind,
-            len,
-            parts.pieces().chain([&turn.window.bytes[payload]]),
-        );
-        parts.release(&mut self.account);
-        self.unanswered += 1;
-        self.unanswered_bytes += len;
-        match self.slots.back_mut() {
-            Some(Slot::Awaited(count)) => *count += 1,
-            _ => self.slots.push_back(Slot::Awaited(1)),
-        }
-        if !fits {
-            self.fail(Violation::no_memory(self.account.limit()));
-        }
-    }
-
-    /// A native echo that has to wait for the answers before it.
-    fn hold_message(
-        &mut self,
-        kind: Kind,
-        parts: Partial,
-        payload: Range<usize>,
-        turn: &mut Turn<'_>,
-    ) {
-        let last = &turn.window.bytes[payload];
-        let mut message = parts.pieces().collect::<Vec<_>>().concat();
-        message.extend_from_slice(last);
-        parts.release(&mut self.account);
-        let frame = server_frame(kind.opcode(), &message);
-        self.unanswered += 1;
-        self.unanswered_bytes += frame.len();
-        if !self.account.charge_anyway(frame.len()) {
-            self.fail(Violation::no_memory(self.account.limit()));
-        }
-        let charged = frame.len();
-        self.slots.push_back(Slot::Held(Chunk::new(frame, charged)));
-    }
-
-    /// A frame of ours among the output: in place if there is room before what is yet to be read.
-    fn put(&mut self, turn: &mut Turn<'_>, opcode: Opcode, payload: &[u8]) {
-        let window = &mut turn.window;
-        let header_len = frame::server_header_len(payload.len());
-        if window.write + header_len + payload.len() <= window.read {
-            frame::write_server_header(
-                &mut window.bytes[window.write..],
-                true,
-                opcode,
-                payload.len(),
-            );
-            window.write += header_len;
-            window.bytes[window.write..window.write + payload.len()].copy_from_slice(payload);
-            window.write += payload.len();
-        } else {
-            self.spill(turn);
-            self.keep(server_frame(opcode, payload));
-        }
-    }
-
-    /// Moves the output so far out of the window, so that something else can follow it.
-    fn spill(&mut self, turn: &mut Turn<'_>) {
-        if turn.has_output() {
-            self.keep(turn.output().to_vec());
-            turn.base = turn.window.write;
-        }
-    }
-
     fn keep(&mut self, bytes: Vec<u8>) {
         if !self.out.keep(bytes, &mut self.account) {
             self.fail(Violation::no_memory(self.account.limit()));
@@ -548,58 +387,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.seated.worker.counters()
     }
 
-    /// Answers to the oldest messages that wait for one, and what was held behind them.
-    fn take_replies(&mut self, replies: Replies) {
-        if matches!(self.closing, Closing::Sent | Closing::Done) {
-            return;
-        }
-        let Replies {
-            mut wire,
-            ends,
-            answered,
-        } = replies;
-        self.unanswered = self.unanswered.saturating_sub(ends.len());
-        self.unanswered_bytes = self.unanswered_bytes.saturating_sub(answered);
-        let (mut start, mut before, mut sent) = (0, 0, 0);
-        for &end in &ends {
-            sent += u64::from(end > before);
-            before = end;
-            let Some(Slot::Awaited(count)) = self.slots.front_mut() else {
-                break;
-            };
-            *count -= 1;
-            if *count == 0 {
-                self.slots.pop_front();
-                if matches!(self.slots.front(), Some(Slot::Held(_))) {
-                    if start < end {
-                        self.keep(wire[start..end].to_vec());
-                    }
-                    start = end;
-                    self.send_held();
-                }
-            }
-        }
-        if start < wire.len() {
-            self.keep(if start == 0 {
-                wire
-            } else {
-                wire.split_off(start)
-            });
-        }
-        self.counters().messages_sent.add(sent);
-    }
-
-    fn send_held(&mut self) {
-        while let Some(Slot::Held(_)) = self.slots.front() {
-            if let Some(Slot::Held(chunk)) = self.slots.pop_front() {
-                self.counters().messages_sent.add(1);
-                self.unanswered = self.unanswered.saturating_sub(1);
-                self.unanswered_bytes = self.unanswered_bytes.saturating_sub(chunk.bytes().len());
-                self.out.push(chunk);
-            }
-        }
-    }
-
     /// What time brings; ready when the connection ends for it.
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
         let reading = self.may_read();
@@ -669,56 +456,5 @@ impl<S> Connection<S> {
 impl<S> Drop for Connection<S> {
     fn drop(&mut self) {
         self.leave();
-    }
-}
-
-/// What one read brings and what goes out for it: `window.bytes[base..window.write]`, behind all other output.
-#[derive(Debug)]
-struct Turn<'a> {
-    window: Window<'a>,
-    base: usize,
-    wants: Wants,
-    batch: Option<Batch>,
-    texts: u64,
-    binaries: u64,
-    sent: u64,
-    pings: u64,
-    pongs: u64,
-}
-
-impl<'a> Turn<'a> {
-    const fn new(wants: Wants, bytes: &'a mut [u8]) -> Self {
-        let window = Window {
-            bytes,
-            read: 0,
-            write: 0,
-        };
-        Self {
-            window,
-            base: 0,
-            wants,
-            batch: None,
-            texts: 0,
-            binaries: 0,
-            sent: 0,
-            pings: 0,
-            pongs: 0,
-        }
-    }
-
-    const fn has_output(&self) -> bool {
-        self.base < self.window.write
-    }
-
-    fn output(&self) -> &[u8] {
-        &self.window.bytes[self.base..self.window.write]
-    }
-
-    fn count(&self, counters: &Counters) {
-        counters.text_messages_received.add(self.texts);
-        counters.binary_messages_received.add(self.binaries);
-        counters.messages_sent.add(self.sent);
-        counters.pings_received.add(self.pings);
-        counters.pongs_received.add(self.pongs);
     }
 }
