@@ -49,6 +49,31 @@ thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// A kept buffer for `bytes` that is not much larger.
+fn take_spare(bytes: usize) -> Option<Vec<u8>> {
+    if bytes < MIN_SPARE {
+        return None;
+    }
+    SPARE.with_borrow_mut(|spare| {
+        let fits = |buffer: &Vec<u8>| (bytes..=bytes + bytes / 4).contains(&buffer.capacity());
+        let index = spare.iter().position(fits)?;
+        Some(spare.swap_remove(index))
+    })
+}
+
+fn keep_spare(mut buffer: Vec<u8>) {
+    if buffer.capacity() < MIN_SPARE {
+        return;
+    }
+    SPARE.with_borrow_mut(|spare| {
+        let kept: usize = spare.iter().map(Vec::capacity).sum();
+        if kept + buffer.capacity() <= MAX_SPARE {
+            buffer.clear();
+            spare.push(buffer);
+        }
+    });
+}
+
 /// Gives the large buffers that this thread has kept back to the allocator.
 pub(crate) fn forget_spare() {
     SPARE.take();
@@ -93,34 +118,26 @@ impl Account {
         }
     }
 
-    /// Takes `bytes` and an empty buffer with room for them.
+    /// An empty buffer with room for `bytes`, or somewhat more; its capacity is charged.
     ///
     /// # Errors
     /// As [`Self::charge`].
     pub fn allocate(&mut self, bytes: usize) -> Result<Vec<u8>, Exhausted> {
-        self.charge(bytes)?;
-        let spare = (bytes >= MIN_SPARE).then(|| {
-            SPARE.with_borrow_mut(|spare| {
-                let fits = |buffer: &Vec<u8>| (bytes..=2 * bytes).contains(&buffer.capacity());
-                let index = spare.iter().position(fits)?;
-                Some(spare.swap_remove(index))
-            })
-        });
-        Ok(spare.flatten().unwrap_or_else(|| Vec::with_capacity(bytes)))
+        if let Some(spare) = take_spare(bytes) {
+            match self.charge(spare.capacity()) {
+                Ok(()) => return Ok(spare),
+                Err(Exhausted) => keep_spare(spare),
+            }
+        }
+        let buffer = Vec::with_capacity(bytes);
+        self.charge(buffer.capacity())?;
+        Ok(buffer)
     }
 
     /// Gives back a buffer that was charged with `bytes`.
-    pub fn free(&mut self, mut buffer: Vec<u8>, bytes: usize) {
+    pub fn free(&mut self, buffer: Vec<u8>, bytes: usize) {
         self.release(bytes);
-        if buffer.capacity() >= MIN_SPARE {
-            SPARE.with_borrow_mut(|spare| {
-                let kept: usize = spare.iter().map(Vec::capacity).sum();
-                if kept + buffer.capacity() <= MAX_SPARE {
-                    buffer.clear();
-                    spare.push(buffer);
-                }
-            });
-        }
+        keep_spare(buffer);
     }
 
     /// Takes `bytes` even beyond the limit, for output that exists already. `false`: the limit is passed, and the

@@ -176,8 +176,8 @@ impl Partial {
         } else {
             0
         };
-        let charged = start + step;
-        let mut bytes = account.allocate(charged)?;
+        let mut bytes = account.allocate(start + step)?;
+        let charged = bytes.capacity();
         bytes.resize(start, 0);
         self.chunks.push(Chunk {
             bytes,
