@@ -33,6 +33,12 @@ impl Wants {
         self.0 & other.0 != 0
     }
 
+    /// Both.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// As a number, for keeping in an atomic.
     #[must_use]
     pub const fn bits(self) -> u32 {
@@ -58,7 +64,7 @@ impl Wants {
 impl BitOr for Wants {
     type Output = Self;
     fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        self.or(other)
     }
 }
 

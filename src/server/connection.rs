@@ -163,15 +163,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     Err(_) => return Poll::Ready(End::Drop),
                 }
             }
-            match mem::replace(&mut self.closing, Closing::Done) {
+            match &mut self.closing {
                 Closing::Due(last) if self.slots.is_empty() => {
+                    let last = mem::take(last);
+                    self.closing = Closing::Done;
                     self.out.keep(last, &mut self.account);
                     continue;
                 }
                 // The client's close ends the wait, and so does the end of its stream.
                 Closing::Done => return Poll::Ready(End::Linger),
                 Closing::Sent if self.eof => return Poll::Ready(End::Drop),
-                closing => self.closing = closing,
+                _ => {}
             }
             if self.eof && self.slots.is_empty() {
                 return Poll::Ready(End::Drop);
@@ -256,6 +258,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let len = bytes.len();
         let mut turn = Turn::new(self.wants(), bytes);
         while matches!(self.closing, Closing::Open | Closing::Sent) {
+            if let Err(violation) = self.echo_short(&mut turn) {
+                self.fail(violation);
+                break;
+            }
             match self.receiver.next(&mut turn.window, &mut self.account) {
                 Ok(Some(event)) => self.take(event, &mut turn),
                 Ok(None) => break,
