@@ -24,6 +24,10 @@ use std::time::{Duration, Instant};
 const SIGNAL_CHECK: Duration = Duration::from_millis(50);
 /// How long an answer waits for the ones after it in a batch.
 const HOLD: Duration = Duration::from_millis(1);
+/// A callback that took so long has waited for something; a thread that lost its core for a while is back sooner.
+const SLOW_CALL: Duration = Duration::from_millis(20);
+/// How long callbacks are taken for slow after one that was: no answer waits for the next one then.
+const SLOW_FOR: Duration = Duration::from_secs(10);
 
 /// The type of `NO_REPLY`: returned by a callback, it sends nothing for that message.
 #[pyclass(frozen, name = "NoReply", module = "echoserver._core")]
@@ -87,8 +91,10 @@ pub(super) struct Dispatcher<'a, 'py> {
     fatal: Option<PyErr>,
     main_thread: bool,
     flushed: Instant,
-    /// Whether the callback before this one took longer than an answer is held.
-    slow: bool,
+    /// When the last callback ended, or the batch began.
+    clock: Instant,
+    /// When a callback was slow.
+    slow: Option<Instant>,
 }
 
 impl<'a, 'py> Dispatcher<'a, 'py> {
@@ -107,7 +113,8 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             fatal: None,
             main_thread,
             flushed: Instant::now(),
-            slow: false,
+            clock: Instant::now(),
+            slow: None,
         };
         let running = Running(link);
         dispatcher.drain();
@@ -134,7 +141,8 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             if let Err(error) = self.py.check_signals() {
                 self.end_by(error);
             }
-            self.flushed = Instant::now();
+            self.clock = Instant::now();
+            self.flushed = self.clock;
             for event in events.drain(..) {
                 match event {
                     Event::Open(client) => self.open(&client),
@@ -211,8 +219,7 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
                 .message()
                 .map(|(kind, payload)| (kind, self.to_python(kind, payload)));
             let Some((kind, message)) = next else { break };
-            if self.slow {
-                // The last callback took its time: nobody waits for the next one who need not.
+            if self.slow.is_some_and(|slow| self.clock - slow < SLOW_FOR) {
                 self.flush();
             }
             let answer = self.answer(&object, kind, message);
@@ -222,8 +229,11 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             let mut outgoing = lock(&self.link.outgoing);
             outgoing.answer(answer);
             let now = Instant::now();
-            self.slow = now - self.flushed > HOLD;
-            if self.slow {
+            if now - self.clock > SLOW_CALL {
+                self.slow = Some(now);
+            }
+            self.clock = now;
+            if now - self.flushed > HOLD {
                 outgoing.flush();
                 self.flushed = now;
             }

@@ -362,15 +362,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Order::Admit => self.gate = Gate::Open,
             Order::Replies(replies) => self.take_replies(replies),
             Order::Send(kind, payload) => {
-                self.put_order(server_frame(kind.opcode(), &payload), payload.len());
-                self.counters().messages_sent.add(1);
+                let sent = self.put_order(server_frame(kind.opcode(), &payload), payload.len());
+                self.counters().messages_sent.add(u64::from(sent));
             }
             Order::Ping(payload) => {
-                self.put_order(ping_frame(&payload), payload.len());
-                let config = &self.seated.worker.shared.config;
-                self.timers
-                    .get_or_insert_with(|| Timers::new(config))
-                    .sent_ping(payload);
+                if self.put_order(ping_frame(&payload), payload.len()) {
+                    let config = &self.seated.worker.shared.config;
+                    self.timers
+                        .get_or_insert_with(|| Timers::new(config))
+                        .sent_ping(payload);
+                }
             }
             Order::Close(code, reason) => self.close(code, &reason),
             Order::Abort => return std::ops::ControlFlow::Break(()),
@@ -378,15 +379,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         std::ops::ControlFlow::Continue(())
     }
 
-    /// A frame of the application's, which has taken room in the send queue for `len` bytes.
-    fn put_order(&mut self, frame: Vec<u8>, len: usize) {
+    /// A frame of the application's, which has taken room in the send queue for `len` bytes: `false` if it comes too
+    /// late.
+    fn put_order(&mut self, frame: Vec<u8>, len: usize) -> bool {
         let cost = client::cost(len);
-        if matches!(self.closing, Closing::Open) {
+        let is_open = matches!(self.closing, Closing::Open);
+        if is_open {
             self.keep(frame);
             self.out.count_last(cost);
         } else {
             self.client.release(cost);
         }
+        is_open
     }
 
     fn counters(&self) -> &Counters {
