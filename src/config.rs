@@ -124,6 +124,12 @@ impl Config {
                 ));
             }
         }
+        if let Some(host) = &self.host
+            && (host.is_empty() || host.contains('\0'))
+        {
+            let reason = "must be a name or an address, or None for all interfaces";
+            return Err(invalid("host", &quoted(host), reason));
+        }
         for name in &self.subprotocols {
             if name.is_empty() || !name.bytes().all(is_token) {
                 return Err(invalid(

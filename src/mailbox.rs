@@ -84,9 +84,10 @@ impl Mailbox {
         let mut inner = self.lock();
         inner.closed = true;
         let commands = std::mem::take(&mut inner.commands);
-        // Dropped after the lock: sockets are closed here.
+        let waker = inner.waker.take();
+        // Dropped after the lock: sockets are closed here, and the runtime behind the waker goes.
         drop(inner);
-        drop(commands);
+        drop((commands, waker));
     }
 
     /// Takes what has come into `commands`, which is empty before it.

@@ -19,11 +19,23 @@ impl From<Error> for PyErr {
         let text = error.to_string();
         match error {
             Error::Invalid { .. } => PyValueError::new_err(text),
-            Error::Listen { source, .. } => BindError::new_err((source.raw_os_error(), text)),
+            Error::Listen { source, host, .. } => {
+                let errno = source.raw_os_error().or_else(|| lookup_error(&host));
+                BindError::new_err((errno, text))
+            }
             Error::Start { source } => os_error(&source, text),
             Error::State(_) => PyRuntimeError::new_err(text),
         }
     }
+}
+
+/// The number of a failed look-up, which the standard library does not tell: Python's does.
+fn lookup_error(host: &str) -> Option<i32> {
+    Python::attach(|py| {
+        let socket = py.import("socket").ok()?;
+        let error = socket.call_method1("getaddrinfo", (host, 0)).err()?;
+        error.value(py).getattr("errno").ok()?.extract().ok()
+    })
 }
 
 fn os_error(source: &io::Error, text: String) -> PyErr {

@@ -9,7 +9,25 @@ mod options;
 mod outgoing;
 mod server;
 
+use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
+
+/// pyo3 has one set of types for a process, and notices a second interpreter only if the first has them already.
+fn refuse_subinterpreters(py: Python<'_>) -> PyResult<()> {
+    let Ok(interpreters) = py
+        .import("_interpreters")
+        .or_else(|_| py.import("_xxsubinterpreters"))
+    else {
+        return Ok(());
+    };
+    let current = interpreters.call_method0("get_current")?;
+    if current.eq(interpreters.call_method0("get_main")?)? {
+        return Ok(());
+    }
+    Err(PyImportError::new_err(
+        "echoserver can't be used in a subinterpreter; import it in the main interpreter",
+    ))
+}
 
 #[pyfunction]
 fn after_fork_in_child() {
@@ -31,6 +49,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::refuse_subinterpreters(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("DEFAULTS", options::defaults(module.py())?)?;
         module.add("NO_REPLY", module.getattr("NoReply")?.call0()?)?;

@@ -111,6 +111,13 @@ impl<'py> Argument<'py> {
         }
     }
 
+    pub(super) fn boolean(self) -> PyResult<bool> {
+        match self.value.cast::<PyBool>() {
+            Ok(value) => Ok(value.is_true()),
+            Err(_) => Err(self.wrong_type("a bool")),
+        }
+    }
+
     fn port(self) -> PyResult<u16> {
         self.int("an int")?
             .extract()
@@ -135,7 +142,7 @@ impl<'py> Argument<'py> {
         let seconds: f64 = value
             .extract()
             .map_err(|_error| self.out_of_range("is too large for seconds"))?;
-        if seconds.is_nan() || seconds < 0.0 {
+        if seconds < 0.0 {
             return Err(self.bad_value("must not be negative"));
         }
         Duration::try_from_secs_f64(seconds)

@@ -40,8 +40,9 @@ impl PyServer {
         py: Python<'_>,
         options: &Bound<'_, PyDict>,
         callbacks: &Bound<'_, PyDict>,
-        debug: bool,
+        debug: Bound<'_, PyAny>,
     ) -> PyResult<Self> {
+        let debug = Argument::of("debug", debug).boolean()?;
         let config = options::config(options)?;
         let callback = |name: &str| -> PyResult<Option<Py<PyAny>>> {
             let Some(callback) = callbacks
@@ -108,9 +109,9 @@ impl PyServer {
     }
 
     #[setter]
-    fn set_debug(&self, debug: bool) -> PyResult<()> {
+    fn set_debug(&self, debug: Bound<'_, PyAny>) -> PyResult<()> {
         self.check_process()?;
-        self.link.set_debug(debug);
+        self.link.set_debug(Argument::of("debug", debug).boolean()?);
         Ok(())
     }
 
@@ -122,12 +123,16 @@ impl PyServer {
         Ok(())
     }
 
+    /// Starts the worker threads and runs the callbacks until the server has closed, with nothing between the two.
+    fn serve(&self, py: Python<'_>) -> PyResult<()> {
+        let main_thread = self.is_main_thread(py)?;
+        self.start(py)?;
+        Dispatcher::run(py, self, main_thread)
+    }
+
     /// Runs the callbacks until the server has closed.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
-        self.check_process()?;
-        let threading = py.import(intern!(py, "threading"))?;
-        let current = threading.call_method0(intern!(py, "current_thread"))?;
-        let main_thread = current.is(&threading.call_method0(intern!(py, "main_thread"))?);
+        let main_thread = self.is_main_thread(py)?;
         Dispatcher::run(py, self, main_thread)
     }
 
@@ -269,6 +274,13 @@ impl PyServer {
         } else {
             Ok(())
         }
+    }
+
+    fn is_main_thread(&self, py: Python<'_>) -> PyResult<bool> {
+        self.check_process()?;
+        let threading = py.import(intern!(py, "threading"))?;
+        let current = threading.call_method0(intern!(py, "current_thread"))?;
+        Ok(current.is(&threading.call_method0(intern!(py, "main_thread"))?))
     }
 
     /// From now on the ends of clients have to be heard of, so that their objects can go.

@@ -129,15 +129,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Does all that can be done now. Never waits with the shared buffer in hand.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.seated.seat.register(cx);
-        if self.seated.worker.is_stopping() {
-            self.close(close::GOING_AWAY, "the server is stopping");
-        }
         if self.seated.seat.has_orders() {
             for order in self.seated.seat.take_orders() {
                 if self.obey(order).is_break() {
                     return Poll::Ready(End::Drop);
                 }
             }
+        }
+        let worker = &self.seated.worker;
+        if worker.is_stopping() && (self.slots.is_empty() || worker.is_hurried()) {
+            self.close(close::GOING_AWAY, "the server is stopping");
         }
         loop {
             if let Poll::Ready(end) = self.poll_io(cx) {
@@ -196,9 +197,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn may_read(&self) -> bool {
-        !self.eof
+        // Stopping, only the answers that are outstanding are waited for.
+        let is_wanted = match self.closing {
+            Closing::Open => !self.seated.worker.is_stopping(),
+            Closing::Sent => true,
+            Closing::Due(_) | Closing::Done => false,
+        };
+        is_wanted
+            && !self.eof
             && self.gate == Gate::Open
-            && matches!(self.closing, Closing::Open | Closing::Sent)
             && self.unanswered < MAX_UNANSWERED
             && self.unanswered_bytes < MAX_UNANSWERED_BYTES
     }

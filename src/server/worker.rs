@@ -33,6 +33,8 @@ pub(super) struct Worker {
     index: usize,
     seats: RefCell<Slab<Rc<Seat>>>,
     stopping: Cell<bool>,
+    /// Half of the time for stopping is over.
+    hurried: Cell<bool>,
     /// The main task, which waits for the last seat to be empty.
     main: Cell<Option<Waker>>,
 }
@@ -129,6 +131,7 @@ impl Worker {
             index,
             seats: RefCell::default(),
             stopping: Cell::new(false),
+            hurried: Cell::new(false),
             main: Cell::new(None),
         })
     }
@@ -143,6 +146,17 @@ impl Worker {
 
     pub(super) const fn is_stopping(&self) -> bool {
         self.stopping.get()
+    }
+
+    /// Whether answers that are still outstanding are not waited for any more.
+    pub(super) const fn is_hurried(&self) -> bool {
+        self.hurried.get()
+    }
+
+    fn wake_all(&self) {
+        for (_, seat) in self.seats.borrow().iter() {
+            seat.wake();
+        }
     }
 
     /// Takes a seat for a connection.
@@ -226,9 +240,7 @@ impl Worker {
             },
             Command::Stop => {
                 self.stopping.set(true);
-                for (_, seat) in self.seats.borrow().iter() {
-                    seat.wake();
-                }
+                self.wake_all();
             }
         }
     }
@@ -266,7 +278,7 @@ pub(super) async fn main(worker: Rc<Worker>, listeners: Vec<StdListener>) {
     }
     let mailbox = worker.shared.workers[worker.index].mailbox.clone();
     let mut commands = Vec::new();
-    let mut deadline: Option<(Instant, Pin<Box<Sleep>>)> = None;
+    let mut deadline: Option<(Instant, [Pin<Box<Sleep>>; 2])> = None;
     poll_fn(|cx| {
         while mailbox.poll_take(cx, &mut commands).is_ready() {
             for command in commands.drain(..) {
@@ -286,12 +298,18 @@ pub(super) async fn main(worker: Rc<Worker>, listeners: Vec<StdListener>) {
         // A second stop may have brought the deadline forward.
         let due = worker.shared.deadline();
         if deadline.as_ref().is_none_or(|(set, _)| *set != due) {
-            deadline = Some((due, Box::pin(sleep_until(due))));
+            let now = Instant::now();
+            let half = now + due.saturating_duration_since(now) / 2;
+            deadline = Some((due, [half, due].map(|at| Box::pin(sleep_until(at)))));
         }
-        match &mut deadline {
-            Some((_, sleep)) => sleep.as_mut().poll(cx),
-            None => Poll::Pending,
+        let Some((_, [half, end])) = &mut deadline else {
+            return Poll::Pending;
+        };
+        if !worker.hurried.get() && half.as_mut().poll(cx).is_ready() {
+            worker.hurried.set(true);
+            worker.wake_all();
         }
+        end.as_mut().poll(cx)
     })
     .await;
 }
