@@ -102,7 +102,7 @@ fn one_flood_starves_nobody() {
         other.echo(TEXT, b"me too");
     }
     let taken = asked.elapsed();
-    assert!(taken < limit() / 4, "{taken:?}");
+    assert!(taken < limit(), "{taken:?}");
     server.wait_for(|stats| stats.binary_messages_received > before);
     flood.stream().shutdown(std::net::Shutdown::Both).unwrap();
     sending.join().unwrap();

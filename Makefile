@@ -1,0 +1,68 @@
+# Fresh machine: `make run` serves, `make test` tests; both set up what they need in .venv first.
+# Needs Rust 1.88 or later, a C linker, and CPython 3.11 or later with venv. PYTHON=... chooses the interpreter.
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,$(shell \
+	$(name) -c 'import sys, ensurepip, venv; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
+VENV := .venv
+BIN := $(VENV)/bin
+FUZZ_SECONDS ?= 300
+LINTED := python tests/python tests/browser
+SOURCES := pyproject.toml Cargo.toml Cargo.lock $(shell find src -name '*.rs') python/echoserver/_core.pyi
+# Where its packages can't be had it says so, loudly, and ends with 77.
+CONFORMANCE = @run() { tests/conformance/run --python $(BIN)/python "$$@" || [ $$? = 77 ]; }; run
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DELETE_ON_ERROR:
+.PHONY: help run test check bench conformance conformance-full fuzz clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.ready ## serve on port 1234 until Ctrl-C
+	$(BIN)/echoserver
+
+test: $(VENV)/.tools ## all tests: Rust, and Python on every CPython >= 3.11 of this machine
+	cargo test --locked
+	$(BIN)/python tests/python/all_versions.py
+
+check: $(VENV)/.tools ## formats, lints, types, stubs and docs of both languages
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features python -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --features python
+	$(BIN)/ruff format --check $(LINTED)
+	$(BIN)/ruff check $(LINTED)
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest echoserver --allowlist tests/python/stubtest-allowlist.txt
+	$(BIN)/pyright --warnings
+
+bench: ## speed, latency and memory, compared with other servers (long)
+	PYTHON=$(PYTHON) tests/bench/run
+
+conformance: $(VENV)/.ready ## the Autobahn suite without compression
+	$(CONFORMANCE)
+
+conformance-full: $(VENV)/.ready ## the Autobahn suite, all of it
+	$(CONFORMANCE) --full
+
+fuzz: ## each fuzz target for FUZZ_SECONDS (300); needs cargo-fuzz and a nightly Rust
+	tests/fuzz/run $(FUZZ_SECONDS)
+
+clean: ## remove what was built here
+	rm -rf .venv* target dist python/echoserver/_core*.so
+
+$(VENV)/bin/maturin:
+	@test -n "$(PYTHON)" || { echo 'needs CPython 3.11 or later with venv and pip (Debian: apt install python3-venv)' >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo 'needs Rust 1.88 or later: install it with rustup' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet 'maturin>=1.15,<2'
+
+# The package, built from this checkout.
+$(VENV)/.ready: $(SOURCES) | $(VENV)/bin/maturin
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked --quiet
+	@touch $@
+
+# What tests and checks need besides.
+$(VENV)/.tools: pyproject.toml $(VENV)/.ready
+	[ $@ -nt pyproject.toml ] || VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked --quiet --extras test
+	@touch $@

@@ -1,0 +1,389 @@
+"""EchoServer: the server as Python programs use it, a thin class over `_core.Server`.
+
+No code here runs per message. What is here: where callbacks come from, which thread runs them, and how a server ends
+when nobody ends it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import threading
+import warnings
+from typing import TYPE_CHECKING, Self
+from weakref import WeakValueDictionary
+
+from echoserver._core import Server
+from echoserver.callbacks import resolve
+from echoserver.stats import Stats
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from typing_extensions import Buffer
+
+    from echoserver._core import Client
+    from echoserver.callbacks import OnBinary, OnClient, OnClosed, OnText
+
+__all__ = ["EchoServer"]
+
+# Beyond its deadline a stop waits this often and long (seconds) for the workers, which then drop what is left.
+_DROP_ATTEMPTS, _DROP_WAIT = 20, 0.25
+
+# By id, since a subclass may define equality. Each access is one atomic step, so there is no lock to be held in a fork.
+_started: WeakValueDictionary[int, EchoServer] = WeakValueDictionary()
+
+
+class EchoServer:
+    """A WebSocket server (RFC 6455) that sends back what it gets, unless a callback decides otherwise.
+
+    The constructor listens: from then on clients can connect, and port 0 is known as `port`. They are served by one
+    of `serve()` (blocks; callbacks run in the calling thread), `start()` or `with` (callbacks run in a thread of the
+    server's own). A server runs once. Everything but the constructor may be called from any thread.
+
+    Arguments, with their defaults in the signature:
+
+    - `port`: 0 to 65535; 0 takes a free one.
+    - `debug`: whether to print the lines of Qt's example to `sys.stdout`: the port, each message, each disconnect.
+    - `parent`: kept as `.parent`, otherwise unused.
+    - `host`: name or address to listen on; a name with several addresses takes them all. None is all interfaces, IPv4
+      and IPv6.
+
+    Callbacks, one at a time; each may instead be a method of that name on a subclass:
+
+    - `on_connect(client)`: a client has come; its messages wait until this has returned.
+    - `on_text(client, message: str)`, `on_binary(client, message: bytes)`: a message. None returned echoes it, `str`
+      or bytes-like is sent instead, NO_REPLY sends nothing.
+    - `on_disconnect(client)`: a client is gone, with `client.close_code`; its last callback.
+    - `on_closed()`: the server has stopped; the last callback.
+
+    One that raises, or returns what is no reply, is reported to `sys.unraisablehook` and counted in
+    `stats().callback_errors`; that message gets no reply and the connection lives on. SystemExit and KeyboardInterrupt
+    stop the server and come out of `serve()`, or else of `wait_closed()`, `stop()` or leaving `with`.
+
+    Who may connect:
+
+    - `subprotocols`: names that are supported; the first one that the client offers is chosen (RFC 6455 section 4.2.2).
+    - `origins`: exact values of Origin that are admitted (403 for others, section 10.2); None among them admits
+      requests without one. None admits all.
+    - `max_connections`: clients at a time; further ones get 503. None: no limit.
+
+    Limits, in bytes:
+
+    - `max_message_size`: of one message; a longer one is refused from its header, with 1009.
+    - `memory_limit`: of what all connections together keep; one that needs more gets 1013.
+    - `max_send_queue`: of what may wait for one client in `Client.send`; beyond it SendQueueFull.
+
+    Timeouts, in seconds:
+
+    - `open_timeout`: for the whole upgrade request; 408 after it.
+    - `close_timeout`: for the closing handshake (section 7), and for all of `stop()`.
+    - `idle_timeout`: without a byte from the client; 1001 after it. None: none.
+    - `ping_interval`: between keepalive pings. None: no pings.
+    - `ping_timeout`: for the answer to one; 1011 after it.
+
+    And:
+
+    - `workers`: threads that serve connections. None: one per core, at most 4.
+    - `server_name`: the `Server` header; "" leaves it out.
+
+    Raises BindError, an OSError with `errno`, if the address can't be listened on, and TypeError, ValueError or
+    OverflowError, naming argument and value, for what can't be right.
+    """
+
+    parent: object
+
+    def __init__(  # noqa: PLR0913  # One option, one keyword: nothing to look up elsewhere.
+        self,
+        port: int = 1234,
+        debug: bool = False,
+        parent: object = None,
+        *,
+        host: str | None = None,
+        on_connect: OnClient | None = None,
+        on_text: OnText | None = None,
+        on_binary: OnBinary | None = None,
+        on_disconnect: OnClient | None = None,
+        on_closed: OnClosed | None = None,
+        subprotocols: Iterable[str] = (),
+        origins: Iterable[str | None] | None = None,
+        max_message_size: int = 64 * 2**20,
+        max_connections: int | None = None,
+        memory_limit: int = 2**30,
+        max_send_queue: int = 16 * 2**20,
+        open_timeout: float = 10.0,
+        close_timeout: float = 5.0,
+        idle_timeout: float | None = None,
+        ping_interval: float | None = None,
+        ping_timeout: float = 20.0,
+        workers: int | None = None,
+        server_name: str = "echoserver",
+    ) -> None:
+        """Checks the arguments and listens."""
+        callbacks = resolve(
+            self,
+            {
+                "on_connect": on_connect,
+                "on_text": on_text,
+                "on_binary": on_binary,
+                "on_disconnect": on_disconnect,
+                "on_closed": on_closed,
+            },
+        )
+        options = {
+            "port": port,
+            "host": host,
+            "subprotocols": subprotocols,
+            "origins": origins,
+            "max_message_size": max_message_size,
+            "max_connections": max_connections,
+            "memory_limit": memory_limit,
+            "max_send_queue": max_send_queue,
+            "open_timeout": open_timeout,
+            "close_timeout": close_timeout,
+            "idle_timeout": idle_timeout,
+            "ping_interval": ping_interval,
+            "ping_timeout": ping_timeout,
+            "workers": workers,
+            "server_name": server_name,
+        }
+        self.parent = parent
+        self._is_started = False
+        self._is_used = False
+        self._is_everywhere = host is None
+        self._close_timeout = close_timeout
+        self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self._server = Server(options, callbacks, debug)
+        if debug:
+            print(f"Echoserver listening on port {self.port}")
+
+    @property
+    def _core(self) -> Server:
+        try:
+            return self._server
+        except AttributeError:
+            message = f"{type(self).__name__}: EchoServer.__init__ was not called; call super().__init__(...) first"
+            raise RuntimeError(message) from None
+
+    # Running and ending
+
+    def serve(self) -> None:
+        """Serves in this thread, which also runs the callbacks, until `stop()` or Ctrl-C.
+
+        Ctrl-C (in the main thread) stops the server in order and then raises KeyboardInterrupt; handlers that the
+        application has set for signals are called while it serves. RuntimeError if the server ran or was stopped
+        before.
+        """
+        core = self._core
+        self._note_start()
+        core.serve()
+
+    def start(self) -> Self:
+        """Serves in the background and returns the server, ready.
+
+        Callbacks run in a daemon thread named `echoserver-<port>`. The server keeps itself alive until it is stopped,
+        at the latest when the interpreter exits. RuntimeError if it ran or was stopped before.
+        """
+        thread = threading.Thread(target=self._run, name=f"echoserver-{self.port}", daemon=True)
+        core = self._core
+        try:
+            self._note_start()
+            core.start()
+            try:
+                thread.start()
+            except RuntimeError:
+                # There is no thread to be had.
+                self._abandon()
+                raise
+        except KeyboardInterrupt:
+            self._abandon()
+            raise
+        self._thread = thread
+        return self
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Stops: accepts no more clients, tells all of them 1001 (RFC 6455 section 7.4.1), waits until they are gone.
+
+        `timeout` in seconds is for all of it, None means `close_timeout`; then what is left is dropped. On the thread
+        that runs the callbacks (in a callback, or in a signal handler during `serve()`) it only asks and returns at
+        once. A second call does no harm. TimeoutError, which names it, if a callback still runs at the end; sockets
+        and threads of the server are closed all the same.
+        """
+        if self._stop(timeout):
+            self._finish()
+
+    def wait_closed(self, timeout: float | None = None) -> None:
+        """Waits until the server has stopped and its callbacks have ended; any number of threads may.
+
+        TimeoutError after `timeout` seconds, as `stop()` and futures do; None waits for ever. RuntimeError if it was
+        never started, or on the thread that runs the callbacks, as `threading.Thread.join()`.
+        """
+        core = self._core
+        if core.in_dispatcher():
+            raise RuntimeError("wait_closed() in the thread that runs the callbacks would wait for itself")
+        if not self._is_used:
+            raise RuntimeError("the server was not started, so there is nothing to wait for")
+        if self._is_started and not core.wait(timeout):
+            raise TimeoutError(f"the server still runs after {timeout:g} s")
+        self._finish()
+
+    def __enter__(self) -> Self:
+        """As `start()`."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """As `stop()`."""
+        self.stop()
+
+    # What it is
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, also if 0 was asked for."""
+        return self._core.port
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host (an IP address; `::` for all interfaces) and port it listens on; of several the first."""
+        return self._core.host_address
+
+    @property
+    def url(self) -> str:
+        """Where a client on this machine reaches it, such as `ws://127.0.0.1:1234/`."""
+        host, port = self.address
+        if self._is_everywhere or host == "0.0.0.0":
+            host = "127.0.0.1"
+        elif host == "::":
+            host = "::1"
+        return f"ws://[{host}]:{port}/" if ":" in host else f"ws://{host}:{port}/"
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether clients are served: from `serve()` or `start()` to `stop()`."""
+        return self._core.is_serving
+
+    @property
+    def debug(self) -> bool:
+        """Whether messages and disconnects are printed; may be set at any time."""
+        return self._core.debug
+
+    @debug.setter
+    def debug(self, value: bool) -> None:
+        self._core.debug = value
+
+    @property
+    def clients(self) -> tuple[Client, ...]:
+        """The clients at this moment, in the order in which they came."""
+        return self._core.clients()
+
+    def broadcast(self, data: str | Buffer, exclude: Iterable[Client] = ()) -> int:
+        """Sends `data` to all clients except those in `exclude`: text if it is a `str`, else binary.
+
+        Returns how many it was queued for. Never blocks: closed clients and those with a full send queue are left out.
+        """
+        return self._core.broadcast(data, exclude)
+
+    def stats(self) -> Stats:
+        """What it has done so far."""
+        return Stats(**self._core.stats())
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        try:
+            url, stats, is_serving = self.url, self.stats(), self.is_serving
+            if is_serving:
+                state = f"serving, clients={stats.clients_opened - stats.clients_closed}"
+            elif not self._is_used:
+                state = "listening, not started"
+            elif self._is_started and not self._core.wait(0):
+                state = "stopping"
+            else:
+                state = "stopped"
+        except RuntimeError as error:
+            return f"<{name}: {error}>"
+        return f"<{name} {url} {state}>"
+
+    def __del__(self) -> None:
+        server = self.__dict__.get("_server")
+        if server is None or self._is_used:
+            return
+        text = f"{self!r} was never run"
+        try:
+            server.stop(0)
+        except RuntimeError:
+            # A forked child: the socket is its parent's.
+            return
+        warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
+
+    # How it runs
+
+    def _note_start(self) -> None:
+        """Before the start, so that Ctrl-C right after it finds things in order."""
+        self._is_started = self._is_used = True
+        _started[id(self)] = self
+
+    def _abandon(self) -> None:
+        """Ends a server that was started, where nobody may run its dispatcher."""
+        if self._core.is_serving:
+            self._core.stop(0)
+            with contextlib.suppress(RuntimeError):
+                self._core.drain()
+
+    def _run(self) -> None:
+        try:
+            self._server.drain()
+        except BaseException as error:  # Raised where somebody waits for the server.
+            self._failure = error
+
+    def _stop(self, timeout: float | None) -> bool:
+        """Stops and waits; False in the thread that runs the callbacks, which can't wait."""
+        core = self._core
+        core.stop(timeout)
+        self._is_used = True
+        if core.in_dispatcher():
+            return False
+        limit = self._close_timeout if timeout is None else timeout
+        has_ended = core.wait(limit)
+        callback = None
+        for _ in range(_DROP_ATTEMPTS):
+            has_ended = has_ended or core.wait(_DROP_WAIT)
+            callback = core.running_callback()
+            if has_ended or callback is not None:
+                break
+        if not has_ended:
+            raise TimeoutError(f"{callback or 'the server'} still runs after {limit:g} s")
+        return True
+
+    def _finish(self) -> None:
+        """The server has ended: its thread does, and what a callback raised to end it comes out, once."""
+        if self._thread is not None:
+            self._thread.join()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+
+@atexit.register
+def _stop_all() -> None:
+    servers = [server for reference in _started.valuerefs() if (server := reference()) is not None]
+    try:
+        # All are asked before one is waited for.
+        for server in servers:
+            server._core.stop(None)
+        for server in servers:
+            _stop_last(server)
+    except RuntimeError:
+        # A forked child: the servers are its parent's.
+        return
+
+
+def _stop_last(server: EchoServer) -> None:
+    try:
+        server._stop(None)
+    except TimeoutError as error:
+        logging.getLogger("echoserver").warning("at exit: %r: %s", server, error)

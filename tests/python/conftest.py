@@ -1,0 +1,62 @@
+"""Fixtures: servers on free ports of 127.0.0.1 that end with the test."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from echoserver import EchoServer
+from support import FACTOR, Watched
+
+Listen = Callable[..., EchoServer]
+
+
+def pytest_configure() -> None:
+    # A shell ignores it for what it runs in the background, and our children would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    limit = float(config.getini("timeout"))
+    for item in items:
+        own = item.get_closest_marker("timeout")
+        item.add_marker(pytest.mark.timeout((own.args[0] if own else limit) * FACTOR), append=False)
+
+
+@pytest.fixture
+def listen() -> Iterator[Listen]:
+    """Makes servers that only listen; those that are not stopped by the test are stopped after it."""
+    servers: list[EchoServer] = []
+
+    def listen(port: int = 0, debug: bool = False, *, host: str | None = "127.0.0.1", **options: Any) -> EchoServer:
+        server = EchoServer(port, debug, host=host, **options)
+        servers.append(server)
+        return server
+
+    yield listen
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def run(listen: Listen) -> Listen:
+    """Makes servers that serve."""
+
+    def run(**options: Any) -> EchoServer:
+        return listen(**options).start()
+
+    return run
+
+
+@pytest.fixture
+def server(run: Listen) -> EchoServer:
+    """A server that serves, with all defaults."""
+    return run()
+
+
+@pytest.fixture
+def watched(run: Listen) -> Watched:
+    return Watched(run)

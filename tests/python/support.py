@@ -1,0 +1,208 @@
+"""What the tests share: clients that are not ours, subprocesses, and the one time limit."""
+
+from __future__ import annotations
+
+import base64
+import os
+import queue
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Self
+
+from websockets.sync.client import ClientConnection
+from websockets.sync.client import connect as websockets_connect
+
+from echoserver import Client, EchoServer
+
+# For machines that are slow, or under a debugger.
+FACTOR = float(os.environ.get("ECHOSERVER_TIMEOUT_FACTOR", "1"))
+# Seconds that nothing here should ever take.
+TIMEOUT = 15.0 * FACTOR
+
+
+def connect(url: str, **options: Any) -> ClientConnection:
+    """A client of the `websockets` package, without compression and limits."""
+    settings: dict[str, Any] = {
+        "compression": None,
+        "max_size": None,
+        "open_timeout": TIMEOUT,
+        "close_timeout": TIMEOUT,
+        "ping_interval": None,
+        "proxy": None,
+    }
+    connection: ClientConnection = websockets_connect(url, **settings | options)
+    return connection
+
+
+def eventually(condition: Callable[[], object], what: str = "the condition") -> None:
+    """Returns when `condition()` is true. Only for what nobody announces, such as a counter."""
+    deadline = time.monotonic() + TIMEOUT
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come true within {TIMEOUT:g} s"
+        pause.wait(0.005)
+
+
+def in_thread(function: Callable[..., object], *arguments: object) -> threading.Thread:
+    """Calls `function` in a thread of its own."""
+    thread = threading.Thread(target=function, args=arguments, daemon=True)
+    thread.start()
+    return thread
+
+
+def join(thread: threading.Thread) -> None:
+    """Waits for a thread that must end."""
+    thread.join(TIMEOUT)
+    assert not thread.is_alive()
+
+
+def python(code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    """A Python process that runs `code`; its standard streams are pipes."""
+    return program(sys.executable, "-c", code, *arguments, **options)
+
+
+def program(*command: str, **options: Any) -> subprocess.Popen[str]:
+    """A process whose standard streams are pipes, with every Python warning an error."""
+    environment = os.environ | {"PYTHONWARNINGS": "error", "PYTHONFAULTHANDLER": "1"} | options.pop("env", {})
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=environment, text=True, **pipes | options)
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Status, stdout and stderr of a process that must end."""
+    with process:
+        try:
+            out, err = process.communicate(timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            raise AssertionError(f"still runs after {TIMEOUT:g} s\nstdout:\n{out}\nstderr:\n{err}") from None
+    return process.returncode, out, err
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    """The first line of its stdout; what it says on stderr if it ends without one."""
+    assert process.stdout
+    watchdog = threading.Timer(TIMEOUT, process.kill)
+    watchdog.start()
+    line = process.stdout.readline()
+    watchdog.cancel()
+    assert line.endswith("\n"), f"no line on stdout: {finished(process)}"
+    return line.removesuffix("\n")
+
+
+class RawClient:
+    """A WebSocket client made of a socket, for what proper clients don't do."""
+
+    def __init__(self, port: int, *lines: str, host: str = "127.0.0.1", receive_buffer: int | None = None) -> None:
+        """Connects, and sends an upgrade request with these lines more."""
+        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        if receive_buffer is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(TIMEOUT)
+        self.socket.connect((host, port))
+        self.file = self.socket.makefile("rb")
+        key = base64.b64encode(bytes(16)).decode()
+        request = [
+            "GET / HTTP/1.1",
+            f"Host: localhost:{port}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Key: {key}",
+            "Sec-WebSocket-Version: 13",
+            *lines,
+        ]
+        self.socket.sendall("".join(f"{line}\r\n" for line in [*request, ""]).encode())
+
+    def status(self) -> int:
+        """Reads the response's head, which stays as `headers`, and returns its status."""
+        status = int(self.file.readline().split()[1])
+        self.headers: dict[str, str] = {}
+        while line := self.file.readline().decode().strip():
+            name, value = line.split(":", 1)
+            self.headers[name.lower()] = value.strip()
+        return status
+
+    def opened(self) -> Self:
+        """Itself, when the server has agreed."""
+        assert self.status() == 101
+        return self
+
+    def send(self, opcode: int, payload: bytes = b"", *, fin: bool = True) -> None:
+        """Sends a frame, masked with zeros."""
+        self.socket.sendall(frame(opcode, payload, fin=fin))
+
+    def receive(self) -> tuple[int, bytes]:
+        """Opcode and payload of the next frame, which must be final; EOFError at the end."""
+        head = self.file.read(2)
+        if len(head) < 2:
+            raise EOFError
+        assert head[0] & 0x80
+        length = head[1]
+        if length == 126:
+            (length,) = struct.unpack("!H", self.file.read(2))
+        elif length == 127:
+            (length,) = struct.unpack("!Q", self.file.read(8))
+        return head[0] & 0x0F, self.file.read(length)
+
+    def close_code(self) -> int:
+        """The code of the close frame that must come next."""
+        opcode, payload = self.receive()
+        assert opcode == 8
+        return int.from_bytes(payload[:2], "big")
+
+    def is_dropped(self) -> bool:
+        """Whether the connection ends without a further close frame."""
+        try:
+            while self.receive()[0] != 8:
+                pass
+        except (EOFError, ConnectionResetError):
+            return True
+        return False
+
+    def close(self) -> None:
+        """Closes the socket."""
+        self.file.close()
+        self.socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def frame(opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
+    """A client's frame, masked with zeros, so that the payload is as it is."""
+    head = bytes([fin << 7 | opcode])
+    if len(payload) < 126:
+        head += bytes([0x80 | len(payload)])
+    elif len(payload) < 1 << 16:
+        head += struct.pack("!BH", 0x80 | 126, len(payload))
+    else:
+        head += struct.pack("!BQ", 0x80 | 127, len(payload))
+    return head + bytes(4) + payload
+
+
+class Watched:
+    """A server, and the clients that have come and gone."""
+
+    def __init__(self, run: Callable[..., EchoServer], **options: Any) -> None:
+        """Runs it; `run` is the fixture."""
+        self.came: queue.Queue[Client] = queue.Queue()
+        self.went: queue.Queue[Client] = queue.Queue()
+        self.server: EchoServer = run(on_connect=self.came.put, on_disconnect=self.went.put, **options)
+        self.url, self.port = self.server.url, self.server.port
+
+    def next(self) -> Client:
+        """The next client that comes."""
+        return self.came.get(timeout=TIMEOUT)
+
+    def gone(self) -> Client:
+        """The next client that is gone."""
+        return self.went.get(timeout=TIMEOUT)

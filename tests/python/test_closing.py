@@ -1,0 +1,119 @@
+"""How a connection ends, and how that is told to the application."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from echoserver import Client
+from support import TIMEOUT, RawClient, Watched, connect, frame
+
+if TYPE_CHECKING:
+    from conftest import Listen
+
+
+class Code(enum.IntEnum):
+    MINE = 4001
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [((), 1000, ""), ((1001, "bye"), 1001, "bye"), ((3000,), 3000, ""), ((Code.MINE, "é" * 61), 4001, "é" * 61)],
+)
+def test_close_tells_code_and_reason(watched: Watched, arguments: Any, code: int, reason: str) -> None:
+    with connect(watched.url) as raw:
+        client = watched.next()
+        client.close(*arguments)
+        with pytest.raises(ConnectionClosed):
+            raw.recv(TIMEOUT)
+        assert (raw.close_code, raw.close_reason) == (code, reason)
+    assert watched.gone() is client
+    assert (client.close_code, client.close_reason) == (code, reason)
+
+
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, -1, 65536, 2**40])
+def test_a_close_code_that_may_not_be_sent_is_a_value_error(watched: Watched, code: int) -> None:
+    with connect(watched.url) as raw:
+        client = watched.next()
+        with pytest.raises(ValueError, match=f"code={code}"):
+            client.close(code)
+        raw.send("still open")
+        assert raw.recv(TIMEOUT) == "still open"
+
+
+@pytest.mark.parametrize("reason", ["x" * 124, "é" * 62])
+def test_a_reason_beyond_123_bytes_is_a_value_error(watched: Watched, reason: str) -> None:
+    with connect(watched.url):
+        client = watched.next()
+        with pytest.raises(ValueError, match="124 bytes"):
+            client.close(1000, reason)
+
+
+def test_wrong_types_of_close_are_type_errors(watched: Watched) -> None:
+    with connect(watched.url):
+        client = watched.next()
+        for arguments in [("1000",), (None,), (1000, None), (1000, b"x"), (1000.0,)]:
+            with pytest.raises(TypeError):
+                client.close(*arguments)  # type: ignore[arg-type]
+
+
+def test_closing_in_a_callback_sends_the_replies_before_it(run: Listen) -> None:
+    def on_text(client: Client, text: str) -> None:
+        if text == "end":
+            client.close(4000, "as you wish")
+
+    server = run(on_text=on_text)
+    with RawClient(server.port).opened() as client:
+        client.socket.sendall(frame(1, b"a") + frame(1, b"b") + frame(1, b"end"))
+        received = [client.receive() for _ in range(3)]
+    assert received == [(1, b"a"), (1, b"b"), (8, b"\x0f\xa0as you wish")]
+
+
+def test_abort_drops_the_connection_without_a_close_frame(watched: Watched) -> None:
+    with RawClient(watched.port).opened() as raw:
+        client = watched.next()
+        client.abort()
+        with pytest.raises((EOFError, ConnectionResetError)):
+            raw.receive()
+    assert watched.gone() is client
+    assert (client.close_code, client.close_reason) == (1006, "")
+
+
+def test_aborting_in_a_callback_ends_that_client_only(run: Listen) -> None:
+    server = run(on_text=lambda client, _: client.abort())
+    with RawClient(server.port).opened() as one, RawClient(server.port).opened() as two:
+        one.send(1, b"x")
+        assert one.is_dropped()
+        two.send(2, b"y")
+        assert two.receive() == (2, b"y")
+
+
+@pytest.mark.parametrize(
+    ("last", "code", "reason"),
+    [
+        (frame(8, b"\x0f\xa0bye"), 4000, "bye"),
+        (frame(8, b"\x03\xe8"), 1000, ""),
+        (frame(8), 1005, ""),
+        (b"", 1006, ""),
+        (frame(3), 1002, None),
+        (frame(1, b"\xff"), 1007, None),
+    ],
+)
+def test_close_codes_are_told_honestly(watched: Watched, last: bytes, code: int, reason: str | None) -> None:
+    with RawClient(watched.port).opened() as raw:
+        client = watched.next()
+        assert (client.close_code, client.close_reason) == (None, None)
+        raw.socket.sendall(last)
+    assert watched.gone() is client
+    assert client.close_code == code
+    assert client.close_reason if reason is None else client.close_reason == reason
+
+
+def test_a_stop_is_1001_also_on_this_side(watched: Watched) -> None:
+    with connect(watched.url):
+        client = watched.next()
+        watched.server.stop()
+    assert client.close_code == 1001

@@ -1,0 +1,119 @@
+"""What type checkers make of a program that uses everything: `make check` checks this file, and here it is executed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, assert_type
+
+import pytest
+
+from echoserver import NO_REPLY, BindError, Client, ClientClosed, EchoServer, EchoServerError, SendQueueFull, Stats
+from support import TIMEOUT, connect
+
+
+def on_text(client: Client, message: str) -> str | None:
+    assert_type(client.id, int)
+    assert_type(client.peer, tuple[str, int])
+    assert_type(client.path, str)
+    assert_type(client.query, str)
+    headers: Mapping[str, str] = client.headers
+    assert_type(headers["host"], str)
+    assert_type(client.raw_headers, list[tuple[str, str]])
+    assert_type(client.origin, str | None)
+    assert_type(client.subprotocol, str | None)
+    assert_type(client.is_open, bool)
+    assert_type(client.close_code, int | None)
+    assert_type(client.close_reason, str | None)
+    assert_type(client.rtt, float | None)
+    assert_type(client.send(message), int)
+    client.send(memoryview(b"binary"))
+    client.flush()
+    client.flush(timeout=TIMEOUT)
+    client.ping()
+    client.ping(b"payload")
+    client.mine = "anything"
+    assert_type(client.__dict__, dict[str, Any])
+    return message.upper() if message else None
+
+
+class Shop(EchoServer):
+    """Callbacks as methods, with replies of every kind."""
+
+    def __init__(self, greeting: str) -> None:
+        super().__init__(0, True, self, host="127.0.0.1", subprotocols=["chat"], origins=[None, "null"], ping_timeout=5)
+        self.greeting = greeting
+
+    def on_connect(self, client: Client) -> None:
+        client.send(self.greeting)
+
+    def on_binary(self, client: Client, message: bytes) -> object:
+        return NO_REPLY if client.is_open else message
+
+    def on_disconnect(self, client: Client) -> None:
+        assert client.close_code is not None
+
+
+def test_a_typed_program_runs() -> None:
+    with EchoServer(0, host="127.0.0.1", on_text=on_text, on_binary=lambda _, data: bytearray(data)) as server:
+        assert_type(server, EchoServer)
+        assert_type(server.port, int)
+        assert_type(server.address, tuple[str, int])
+        assert_type(server.url, str)
+        assert_type(server.is_serving, bool)
+        assert_type(server.debug, bool)
+        assert_type(server.clients, tuple[Client, ...])
+        assert_type(server.stats(), Stats)
+        assert_type(server.stats().messages_sent, int)
+        with connect(server.url) as client:
+            client.send("typed")
+            assert [client.recv(TIMEOUT) for _ in range(3)] == ["typed", b"binary", "TYPED"]
+            assert_type(server.broadcast(b"x", exclude=server.clients), int)
+    assert_type(server.stop(1.5), None)
+    assert_type(server.wait_closed(1), None)
+    assert_type(server.parent, object)
+
+
+def test_a_typed_subclass_runs() -> None:
+    with Shop("welcome") as shop:
+        assert_type(shop, Shop)
+        with connect(shop.url) as client:
+            assert client.recv(TIMEOUT) == "welcome"
+            client.send(b"no reply")
+
+
+def test_exceptions_are_typed() -> None:
+    try:
+        EchoServer(0, host="no-such-host.invalid")
+    except BindError as error:
+        number: int | None = error.errno
+        assert number is None or number != 0
+    for error_type in (SendQueueFull, ClientClosed, BindError):
+        base: type[EchoServerError] = error_type
+        assert issubclass(base, Exception)
+
+
+WRONG = """
+from echoserver import Client, EchoServer
+EchoServer("1234")
+EchoServer(0, on_text=lambda client: None)
+EchoServer(0, on_text=lambda client, message: 5)
+EchoServer(0, on_binary=5)
+EchoServer(0, max_connections="many")
+EchoServer(0).port = 5
+Client().send(5)
+EchoServer(0).stats().nothing
+"""
+
+
+@pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed here")
+def test_mistakes_are_found(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.py"
+    file.write_text(WRONG)
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(file)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    lines = {int(line.split(":")[1]) for line in result.stdout.splitlines() if ": error:" in line}
+    assert lines == set(range(3, 11)), result.stdout
