@@ -148,6 +148,9 @@ class Server:
     def start(self) -> None:
         """Starts the worker threads. RuntimeError if it was started or stopped before."""
 
+    def serve(self) -> None:
+        """`start` and `drain`, with nothing between the two that Ctrl-C could meet."""
+
     def drain(self) -> None:
         """Runs the callbacks until the server has closed: once, on the thread that is to call them.
 

@@ -198,8 +198,9 @@ fn a_missing_pong_ends_a_connection() {
         let begun = Instant::now();
         assert_eq!(peer.read().await.0, PING);
         expect(begun, 30 * SECOND);
-        // Talking is no pong.
+        // Talking is no pong, and a pong that nobody asked for is none either.
         sleep(19 * SECOND).await;
+        peer.send(frame(PONG, "unasked"));
         peer.send(frame(BINARY, "talk"));
         assert_eq!(peer.read().await, sent(BINARY, "talk"));
         let (first, payload) = peer.read().await;
