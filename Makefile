@@ -28,8 +28,8 @@ test: $(VENV)/.tools ## all tests: Rust, and Python on every CPython >= 3.11 of 
 check: $(VENV)/.tools ## formats, lints, types, stubs and docs of both languages
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --all-targets --features python -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --features python
+	cargo clippy --locked --all-targets --features abi3 -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --features abi3
 	$(BIN)/ruff format --check $(LINTED)
 	$(BIN)/ruff check $(LINTED)
 	$(BIN)/mypy
