@@ -13,6 +13,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,8 @@ impl PyClient {
             },
         )?;
         server.hold_clients();
+        // See `Connection::leave`.
+        fence(Ordering::SeqCst);
         let object = lock(&server.clients)
             .entry(client.id)
             .or_insert(object)

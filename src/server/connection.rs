@@ -30,7 +30,7 @@ use std::io;
 use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::task::yield_now;
@@ -459,6 +459,9 @@ impl<S> Connection<S> {
                 .take()
                 .unwrap_or((close::ABNORMAL, String::new()));
             self.client.set_ended(code, reason);
+            // Between the end and the look at who wants to hear of it: whoever begins to want it between the two
+            // looks for the end after that (`PyClient::of`).
+            fence(Ordering::SeqCst);
             let shared = &self.seated.worker.shared;
             shared.open.fetch_sub(1, Ordering::Relaxed);
             self.seated.worker.delist(&self.client);
