@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from echoserver import EchoServer
-from support import FACTOR, Watched
+from support import FACTOR, Watched, processes
 
 Listen = Callable[..., EchoServer]
 
@@ -24,6 +24,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         own = item.get_closest_marker("timeout")
         item.add_marker(pytest.mark.timeout((own.args[0] if own else limit) * FACTOR), append=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_process_stays() -> Iterator[None]:
+    yield
+    for process in processes:
+        process.kill()
+        with process:
+            process.communicate()
+    processes.clear()
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from echoserver import Client, EchoServer
 FACTOR = float(os.environ.get("ECHOSERVER_TIMEOUT_FACTOR", "1"))
 # Seconds that nothing here should ever take.
 TIMEOUT = 15.0 * FACTOR
+# What `program` has started in this test; conftest.py ends what a failed test leaves.
+processes: list[subprocess.Popen[str]] = []
 
 
 def connect(url: str, **options: Any) -> ClientConnection:
@@ -70,7 +72,9 @@ def program(*command: str, **options: Any) -> subprocess.Popen[str]:
     """A process whose standard streams are pipes, with every Python warning an error."""
     environment = os.environ | {"PYTHONWARNINGS": "error", "PYTHONFAULTHANDLER": "1"} | options.pop("env", {})
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, env=environment, text=True, **pipes | options)
+    process = subprocess.Popen(command, env=environment, text=True, **pipes | options)
+    processes.append(process)
+    return process
 
 
 def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
