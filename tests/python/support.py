@@ -77,15 +77,15 @@ def program(*command: str, **options: Any) -> subprocess.Popen[str]:
     return process
 
 
-def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def finished(process: subprocess.Popen[str], seconds: float = TIMEOUT) -> tuple[int, str, str]:
     """Status, stdout and stderr of a process that must end."""
     with process:
         try:
-            out, err = process.communicate(timeout=TIMEOUT)
+            out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             out, err = process.communicate()
-            raise AssertionError(f"still runs after {TIMEOUT:g} s\nstdout:\n{out}\nstderr:\n{err}") from None
+            raise AssertionError(f"still runs after {seconds:g} s\nstdout:\n{out}\nstderr:\n{err}") from None
     return process.returncode, out, err
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from echoserver import EchoServer
-from support import FACTOR, RawClient, eventually, finished, in_thread, join, python
+from support import FACTOR, TIMEOUT, RawClient, eventually, finished, in_thread, join, python
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -54,7 +54,7 @@ assert grown < 2**20, f"grown by {grown} bytes"
 
 
 def test_a_thousand_servers_leave_no_thread_descriptor_or_memory() -> None:
-    assert finished(python(CYCLES)) == (0, "", "")
+    assert finished(python(CYCLES), 3 * TIMEOUT) == (0, "", "")
 
 
 def descriptors() -> int:
