@@ -137,6 +137,10 @@ pub trait Handler: Send + Sync + Debug {
     /// Messages that are wanted. Each of them has to be answered through `Order::Replies`, in order.
     fn on_messages(&self, _client: &Arc<Client>, _batch: Batch) {}
 
+    /// A worker has done what there was to do and is about to sleep. The time to wake somebody else, once for all that
+    /// was given since.
+    fn on_park(&self) {}
+
     /// A client is gone; nothing of it follows. Called only with [`Wants::CLOSE`].
     fn on_close(&self, _client: &Arc<Client>) {}
 

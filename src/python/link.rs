@@ -19,6 +19,9 @@ pub(super) fn count_fork() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
+/// Between two wake-ups of the dispatcher by a worker that has more to do.
+const WAKE_INTERVAL: Duration = Duration::from_micros(100);
+
 /// What the workers tell the dispatcher.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -48,6 +51,8 @@ pub(super) struct Link {
     debug: AtomicBool,
     pub(super) callback_errors: AtomicU64,
     queue: Mutex<Queue>,
+    /// Messages are queued, and the dispatcher sleeps: it is woken when the worker has nothing else to do, or soon.
+    owed: AtomicBool,
     filled: Condvar,
     drain: Mutex<Drain>,
     drained: Condvar,
@@ -62,6 +67,8 @@ pub(super) struct Link {
 struct Queue {
     events: Vec<Event>,
     waiting: bool,
+    /// When the dispatcher was last woken.
+    woken: Option<Instant>,
 }
 
 impl Link {
@@ -73,6 +80,7 @@ impl Link {
             debug: AtomicBool::new(false),
             callback_errors: AtomicU64::new(0),
             queue: Mutex::default(),
+            owed: AtomicBool::new(false),
             filled: Condvar::new(),
             drain: Mutex::new(Drain::Never),
             drained: Condvar::new(),
@@ -106,12 +114,32 @@ impl Link {
     }
 
     fn push(&self, event: Event) {
+        let can_wait = matches!(event, Event::Messages(..));
         let mut queue = lock(&self.queue);
         queue.events.push(event);
-        if mem::take(&mut queue.waiting) {
-            drop(queue);
-            self.filled.notify_one();
+        self.wake(queue, can_wait);
+    }
+
+    /// Wakes the dispatcher if it sleeps. With messages that can wait it does so at most once in `WAKE_INTERVAL`: each
+    /// wake-up may take the core from the worker, which has more for it in a moment.
+    fn wake(&self, mut queue: MutexGuard<'_, Queue>, can_wait: bool) {
+        if !queue.waiting {
+            return;
         }
+        let now = Instant::now();
+        if can_wait && queue.woken.is_some_and(|woken| now - woken < WAKE_INTERVAL) {
+            self.owed.store(true, Ordering::Relaxed);
+            return;
+        }
+        self.owed.store(false, Ordering::Relaxed);
+        queue.waiting = false;
+        queue.woken = Some(now);
+        drop(queue);
+        self.filled.notify_one();
+    }
+
+    fn is_owed(&self) -> bool {
+        self.owed.load(Ordering::Relaxed)
     }
 
     /// Swaps what is queued into `events`, which is empty before it; waits for something at most `timeout`.
@@ -187,6 +215,10 @@ impl Link {
 
 impl Handler for Link {
     fn wants(&self) -> Wants {
+        // Asked for every read: a worker that never comes to rest pays here what it owes.
+        if self.is_owed() {
+            self.wake(lock(&self.queue), true);
+        }
         let wants = Wants::from_bits(self.wants.load(Ordering::Relaxed));
         if self.debug() {
             wants | Wants::TEXT | Wants::BINARY | Wants::CLOSE
@@ -202,6 +234,12 @@ impl Handler for Link {
 
     fn on_messages(&self, client: &Arc<Client>, batch: Batch) {
         self.push(Event::Messages(client.clone(), batch));
+    }
+
+    fn on_park(&self) {
+        if self.is_owed() {
+            self.wake(lock(&self.queue), false);
+        }
     }
 
     fn on_close(&self, client: &Arc<Client>) {

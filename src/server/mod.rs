@@ -166,7 +166,7 @@ impl Server {
             );
             let running = Running::new(shared.clone());
             let work = move || {
-                match worker::runtime() {
+                match worker::runtime(shared.handler.clone()) {
                     Ok(runtime) => {
                         // The receiver waits for it.
                         let _ = ready.send(Ok(()));

@@ -3,6 +3,7 @@
 
 use super::{Accepted, Shared, listener, upgrade};
 use crate::client::Client;
+use crate::handler::Handler;
 use crate::mailbox::{Command, Order};
 use crate::memory;
 use crate::server::stats::Counters;
@@ -247,10 +248,11 @@ impl Worker {
 }
 
 /// Builds what a worker needs on its own thread.
-pub(super) fn runtime() -> io::Result<LocalRuntime> {
+pub(super) fn runtime(handler: Arc<dyn Handler>) -> io::Result<LocalRuntime> {
     Builder::new_current_thread()
         .enable_io()
         .enable_time()
+        .on_thread_park(move || handler.on_park())
         .build_local(LocalOptions::default())
 }
 
