@@ -13,7 +13,7 @@ CONFORMANCE = @run() { tests/conformance/run --python $(BIN)/python "$$@" || [ $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench conformance conformance-full fuzz clean
+.PHONY: help run test check bench conformance conformance-full fuzz soak stall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,12 @@ conformance-full: $(VENV)/.ready ## the Autobahn suite, all of it
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (300); needs cargo-fuzz and a nightly Rust
 	tests/fuzz/run $(FUZZ_SECONDS)
+
+soak: $(VENV)/.tools ## ten minutes of everything at once, each message accounted for
+	$(BIN)/python tests/python/soak.py
+
+stall: $(VENV)/.tools ## how fast others are served while Python is busy
+	$(BIN)/python tests/python/stall.py
 
 clean: ## remove what was built here
 	rm -rf .venv* target dist python/echoserver/_core*.so
