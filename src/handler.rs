@@ -5,7 +5,7 @@
 
 use crate::client::Client;
 use crate::memory::Account;
-use crate::protocol::frame::{self, Opcode};
+use crate::protocol::frame;
 use crate::protocol::message::Kind;
 use std::fmt::Debug;
 use std::ops::{BitOr, Range};
@@ -33,12 +33,6 @@ impl Wants {
         self.0 & other.0 != 0
     }
 
-    /// Both.
-    #[must_use]
-    pub const fn or(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
     /// As a number, for keeping in an atomic.
     #[must_use]
     pub const fn bits(self) -> u32 {
@@ -64,7 +58,7 @@ impl Wants {
 impl BitOr for Wants {
     type Output = Self;
     fn bitor(self, other: Self) -> Self {
-        self.or(other)
+        Self(self.0 | other.0)
     }
 }
 
@@ -115,11 +109,6 @@ impl Batch {
         self.messages.push((kind, start..start + len));
         self.account.charge_anyway(header_len + len)
     }
-
-    /// Where each message's frame ends.
-    pub fn ends(&self) -> impl Iterator<Item = usize> {
-        self.messages.iter().map(|(_, payload)| payload.end)
-    }
 }
 
 /// Answers a server's clients.
@@ -153,15 +142,3 @@ pub trait Handler: Send + Sync + Debug {
 pub struct Echo;
 
 impl Handler for Echo {}
-
-/// A frame for a message of this kind.
-#[must_use]
-pub fn message_frame(kind: Kind, payload: &[u8]) -> Vec<u8> {
-    frame::server_frame(kind.opcode(), payload)
-}
-
-/// A ping frame.
-#[must_use]
-pub fn ping_frame(payload: &[u8]) -> Vec<u8> {
-    frame::server_frame(Opcode::Ping, payload)
-}

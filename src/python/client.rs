@@ -2,7 +2,7 @@
 
 use super::dispatcher::payload;
 use super::errors;
-use super::link::{Link, lock};
+use super::link::{Link, SIGNAL_CHECK, lock};
 use super::server::{PyServer, seconds};
 use crate::client::Client;
 use crate::mailbox::Order;
@@ -15,10 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
-
-/// Waits are cut into pieces of this length, between which Ctrl-C is looked for.
-const SLICE: Duration = Duration::from_millis(50);
+use std::time::Instant;
 
 /// One client of a server. Thread-safe; stays readable after its end.
 #[pyclass(frozen, weakref, name = "Client", module = "echoserver")]
@@ -202,7 +199,7 @@ impl PyClient {
             lock(&self.link.outgoing).flush();
         }
         loop {
-            let slice = Instant::now() + SLICE;
+            let slice = Instant::now() + SIGNAL_CHECK;
             let until = deadline.map_or(slice, |deadline| deadline.min(slice));
             if py.detach(|| self.client.wait_flushed(Some(until))) {
                 return Ok(());

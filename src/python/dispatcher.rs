@@ -3,12 +3,13 @@
 
 use super::client::PyClient;
 use super::errors;
-use super::link::{Event, Link, lock};
+use super::link::{Event, Link, SIGNAL_CHECK, lock};
 use super::outgoing::Answer;
 use super::server::PyServer;
 use crate::client::Client;
-use crate::handler::{Batch, Wants, message_frame};
+use crate::handler::{Batch, Wants};
 use crate::mailbox::Order;
+use crate::protocol::frame::server_frame;
 use crate::protocol::message::Kind;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyTypeError};
 use pyo3::intern;
@@ -20,8 +21,6 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the main thread sleeps before it looks for a signal.
-const SIGNAL_CHECK: Duration = Duration::from_millis(50);
 /// How long an answer waits for the ones after it in a batch.
 const HOLD: Duration = Duration::from_millis(1);
 /// A callback that took so long has waited for something; a thread that lost its core for a while is back sooner.
@@ -321,7 +320,10 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             return Ok(Answer::Nothing);
         }
         match payload(reply)? {
-            Some(payload) => Ok(Answer::Frame(message_frame(payload.kind, payload.bytes()?))),
+            Some(payload) => Ok(Answer::Frame(server_frame(
+                payload.kind.opcode(),
+                payload.bytes()?,
+            ))),
             None => Err(PyTypeError::new_err(format!(
                 "{name} returned {}, not None, str, bytes-like or NO_REPLY",
                 reply.get_type().name()?

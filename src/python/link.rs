@@ -11,6 +11,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
+/// Waits of the main thread are cut into pieces of this length, between which Ctrl-C is looked for.
+pub(super) const SIGNAL_CHECK: Duration = Duration::from_millis(50);
+
 /// How often this process is a child of a fork: an atomic load instead of a system call for each look.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 

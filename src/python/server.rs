@@ -3,7 +3,7 @@
 use super::client::PyClient;
 use super::dispatcher::{Callbacks, Dispatcher, payload};
 use super::errors;
-use super::link::{Link, lock};
+use super::link::{Link, SIGNAL_CHECK, lock};
 use super::options::{self, Argument};
 use crate::handler::Wants;
 use crate::mailbox::Order;
@@ -19,9 +19,6 @@ use std::mem;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-/// Waits are cut into pieces of this length, between which Ctrl-C is looked for.
-const SLICE: Duration = Duration::from_millis(50);
 
 /// A server, its callbacks and its `Client` objects.
 #[pyclass(frozen, name = "Server", module = "echoserver._core")]
@@ -151,10 +148,10 @@ impl PyServer {
         self.check_process()?;
         let deadline = seconds("timeout", timeout)?.map(after);
         loop {
-            let left = deadline.map_or(SLICE, |deadline| {
+            let left = deadline.map_or(SIGNAL_CHECK, |deadline| {
                 deadline.saturating_duration_since(Instant::now())
             });
-            let slice = left.min(SLICE);
+            let slice = left.min(SIGNAL_CHECK);
             let begun = Instant::now();
             let ended = py.detach(|| {
                 self.core.wait(Some(slice))

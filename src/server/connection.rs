@@ -15,7 +15,7 @@ use super::upgrade::Upgraded;
 use super::worker::Seated;
 use crate::client::{self, Client};
 use crate::config::Config;
-use crate::handler::{Gate, Wants, ping_frame};
+use crate::handler::{Gate, Wants};
 use crate::mailbox::Order;
 use crate::memory::Account;
 use crate::protocol::Violation;
@@ -171,9 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.out.keep(last, &mut self.account);
                     continue;
                 }
-                // The client's close ends the wait, and so does the end of its stream.
                 Closing::Done => return Poll::Ready(End::Linger),
-                Closing::Sent if self.eof => return Poll::Ready(End::Drop),
                 _ => {}
             }
             if self.eof && self.slots.is_empty() {
@@ -304,11 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let sent = self
             .out
             .send(&mut self.stream, cx, tail, &mut self.account, &self.client)?;
-        self.seated
-            .worker
-            .counters()
-            .bytes_sent
-            .add(sent.bytes as u64);
+        self.counters().bytes_sent.add(sent.bytes as u64);
         if !sent.fits {
             self.fail(Violation::no_memory(self.account.limit()));
         }
@@ -373,7 +367,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.counters().messages_sent.add(u64::from(sent));
             }
             Order::Ping(payload) => {
-                if self.put_order(ping_frame(&payload), payload.len()) {
+                if self.put_order(server_frame(Opcode::Ping, &payload), payload.len()) {
                     let config = &self.seated.worker.shared.config;
                     self.timers
                         .get_or_insert_with(|| Timers::new(config))
@@ -411,7 +405,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Poll::Pending;
         };
         match ready!(timers.poll(cx)) {
-            Alarm::Ping(payload) => self.keep(ping_frame(&payload)),
+            Alarm::Ping(payload) => self.keep(server_frame(Opcode::Ping, &payload)),
             // While our side does not read, because callbacks are behind, silence is no sign of the client's.
             Alarm::Idle | Alarm::NoPong if !reading && self.out.is_empty() => timers.forgive(),
             Alarm::Idle => {

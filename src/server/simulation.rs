@@ -171,7 +171,11 @@ impl Recorder {
     /// Echoes the oldest batch, `size` messages to an order, each order from a thread of its own.
     fn echo_batch(&self, size: usize) {
         let (client, batch) = self.batches.lock().unwrap().remove(0);
-        let ends: Vec<usize> = batch.ends().collect();
+        let ends: Vec<usize> = batch
+            .messages
+            .iter()
+            .map(|(_, payload)| payload.end)
+            .collect();
         let mut start = 0;
         for ends in ends.chunks(size) {
             let end = ends[ends.len() - 1];

@@ -4,8 +4,8 @@ use super::{
     BINARY, CLOSE, Config, Duration, Gate, NEVER, PING, PONG, Recorder, Replies, Simulation, TEXT,
     Temper, Wants, close, closed, frame, sent, settle,
 };
-use crate::handler::message_frame;
 use crate::mailbox::Order;
+use crate::protocol::frame::{Opcode, server_frame};
 use crate::protocol::message::Kind;
 use tokio::time::timeout;
 
@@ -129,8 +129,8 @@ fn an_answer_may_be_another_message_or_none() {
         settle().await;
         assert_eq!(recorder.waiting(), 3);
         let (first, third) = (
-            message_frame(Kind::Binary, b"instead"),
-            message_frame(Kind::Text, b"at last"),
+            server_frame(Opcode::Binary, b"instead"),
+            server_frame(Opcode::Text, b"at last"),
         );
         // Two answers, of which one is nothing, then the third.
         client.order(Order::Replies(Replies {
