@@ -4,7 +4,7 @@
 //! answers through [`Client::order`].
 
 use crate::client::Client;
-use crate::memory::Account;
+use crate::memory::{self, Account};
 use crate::protocol::frame;
 use crate::protocol::message::Kind;
 use std::fmt::Debug;
@@ -83,9 +83,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    pub(crate) const fn new(account: Account) -> Self {
+    /// A batch that has room for `room` bytes of frames.
+    pub(crate) fn new(account: Account, room: usize) -> Self {
         Self {
-            wire: Vec::new(),
+            wire: memory::buffer(room),
             messages: Vec::new(),
             account,
         }
@@ -108,6 +109,13 @@ impl Batch {
         }
         self.messages.push((kind, start..start + len));
         self.account.charge_anyway(header_len + len)
+    }
+
+    /// Gives back room that was not needed; much of it is left if most messages were of a kind that is not wanted.
+    pub(crate) fn trim(&mut self) {
+        if self.wire.len() < self.wire.capacity() / 2 {
+            self.wire.shrink_to_fit();
+        }
     }
 }
 
