@@ -34,7 +34,7 @@ struct Answers {
 }
 
 /// The answer to one message.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Answer<'a> {
     Echo,
     Send(Kind, &'a [u8]),
@@ -44,16 +44,15 @@ pub(super) enum Answer<'a> {
 impl Answers {
     fn echo(&mut self, frame: Range<usize>) {
         let wire = &mut self.batch.wire;
-        match &mut self.written {
-            Some(written) => written.extend_from_slice(&wire[frame]),
-            None => {
-                let len = frame.len();
-                if frame.start != self.to {
-                    wire.copy_within(frame, self.to);
-                }
-                self.to += len;
-            }
+        if let Some(written) = &mut self.written {
+            written.extend_from_slice(&wire[frame]);
+            return;
         }
+        let len = frame.len();
+        if frame.start != self.to {
+            wire.copy_within(frame, self.to);
+        }
+        self.to += len;
     }
 
     /// Writes a frame in the place of the message that ends at `end`, and of what was left free before that.
