@@ -1,8 +1,9 @@
 //! The port between the server and whoever answers its clients.
 //!
 //! All methods run on a worker's thread and must not block: who needs time takes what it is given elsewhere and
-//! answers through [`Client::order`].
+//! answers through [`Client::order`] or [`Request::decide`].
 
+use crate::admission::{Decision, Request};
 use crate::client::Client;
 use crate::memory::{self, Account};
 use crate::protocol::frame;
@@ -26,6 +27,8 @@ impl Wants {
     pub const BINARY: Self = Self(1 << 2);
     /// Clients that are gone.
     pub const CLOSE: Self = Self(1 << 3);
+    /// Upgrade requests, before they are answered.
+    pub const HANDSHAKE: Self = Self(1 << 4);
 
     /// Whether something of `other` is wanted.
     #[must_use]
@@ -124,6 +127,13 @@ pub trait Handler: Send + Sync + Debug {
     /// What it wants to hear of; asked once for every read, so it has to be cheap.
     fn wants(&self) -> Wants {
         Wants::NOTHING
+    }
+
+    /// May this client come in? A good upgrade request, which waits for [`Request::decide`] until `open_timeout`. Asked
+    /// only with [`Wants::HANDSHAKE`].
+    fn on_handshake(&self, request: &Arc<Request>) {
+        // Nobody has decided before.
+        let _ = request.decide(Decision::accept());
     }
 
     /// A client has come. Asked only with [`Wants::OPEN`].
