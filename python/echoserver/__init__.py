@@ -10,18 +10,21 @@
 `help(EchoServer)` has the options; `echoserver --help` is the same as a program.
 """
 
-from echoserver._core import NO_REPLY, Client, __version__
+from echoserver._core import NO_REPLY, Accept, Client, Request, Response, __version__
 from echoserver.exceptions import BindError, ClientClosed, EchoServerError, SendQueueFull
 from echoserver.server import EchoServer
 from echoserver.stats import Stats
 
 __all__ = [
     "NO_REPLY",
+    "Accept",
     "BindError",
     "Client",
     "ClientClosed",
     "EchoServer",
     "EchoServerError",
+    "Request",
+    "Response",
     "SendQueueFull",
     "Stats",
     "__version__",

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from echoserver._core import Client, NoReply
+    from echoserver._core import Accept, Client, NoReply, Request, Response
 
     # None echoes, NO_REPLY sends nothing, anything else is sent instead.
     Reply = str | Buffer | NoReply | None
+    # None and Accept let the client in.
+    OnHandshake = Callable[[Request], Accept | Response | None]
     # A callback may return anything where nothing is done with it.
     OnClient = Callable[[Client], object]
     OnText = Callable[[Client, str], Reply]

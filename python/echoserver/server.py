@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from echoserver._core import Client
-    from echoserver.callbacks import OnBinary, OnClient, OnClosed, OnText
+    from echoserver.callbacks import OnBinary, OnClient, OnClosed, OnHandshake, OnText
 
 __all__ = ["EchoServer"]
 
@@ -53,13 +53,16 @@ class EchoServer:
 
     Callbacks, one at a time; each may instead be a method of that name on a subclass:
 
+    - `on_handshake(request)`: may this client come in? Asked about each good upgrade request, before the 101 and so
+      before `on_connect`. None returned lets it in, Accept too, with headers of its own or a subprotocol; Response
+      refuses it. 500 for one that raises or returns something else, 503 when it takes until `open_timeout`.
     - `on_connect(client)`: a client has come; its messages wait until this has returned.
     - `on_text(client, message: str)`, `on_binary(client, message: bytes)`: a message. None returned echoes it, `str`
       or bytes-like is sent instead, NO_REPLY sends nothing.
     - `on_disconnect(client)`: a client is gone, with `client.close_code`; its last callback.
     - `on_closed()`: the server has stopped; the last callback.
 
-    One that raises, or returns what is no reply, is reported to `sys.unraisablehook` and counted in
+    One that raises, or returns what is no answer, is reported to `sys.unraisablehook` and counted in
     `stats().callback_errors`; that message gets no reply and the connection lives on. SystemExit and KeyboardInterrupt
     stop the server and come out of `serve()`, or else of `wait_closed()`, `stop()` or leaving `with`.
 
@@ -78,7 +81,7 @@ class EchoServer:
 
     Timeouts, in seconds:
 
-    - `open_timeout`: for the whole upgrade request; 408 after it.
+    - `open_timeout`: for the whole upgrade request, 408 after it; `on_handshake` included, 503 after it.
     - `close_timeout`: for the closing handshake (section 7), and for all of `stop()`.
     - `idle_timeout`: without a byte from the client; 1001 after it. None: none.
     - `ping_interval`: between keepalive pings. None: no pings.
@@ -102,6 +105,7 @@ class EchoServer:
         parent: object = None,
         *,
         host: str | None = None,
+        on_handshake: OnHandshake | None = None,
         on_connect: OnClient | None = None,
         on_text: OnText | None = None,
         on_binary: OnBinary | None = None,
@@ -125,6 +129,7 @@ class EchoServer:
         callbacks = resolve(
             self,
             {
+                "on_handshake": on_handshake,
                 "on_connect": on_connect,
                 "on_text": on_text,
                 "on_binary": on_binary,

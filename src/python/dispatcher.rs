@@ -1,6 +1,8 @@
 //! The dispatcher: takes what the workers have queued, attached once per batch, and answers it. The only file that
 //! calls Python callables. Whoever runs the server runs it; workers never attach to the interpreter.
 
+mod handshake;
+
 use super::client::PyClient;
 use super::errors;
 use super::link::{Event, Link, SIGNAL_CHECK, lock};
@@ -55,6 +57,7 @@ impl NoReply {
 /// What the embedding program wants to be called.
 #[expect(clippy::struct_field_names, reason = "the names of the Python API")]
 pub(super) struct Callbacks {
+    pub(super) on_handshake: Option<Py<PyAny>>,
     pub(super) on_connect: Option<Py<PyAny>>,
     pub(super) on_text: Option<Py<PyAny>>,
     pub(super) on_binary: Option<Py<PyAny>>,
@@ -66,6 +69,7 @@ impl Callbacks {
     pub(super) fn wants(&self) -> Wants {
         let mut wants = Wants::NOTHING;
         let all = [
+            (&self.on_handshake, Wants::HANDSHAKE),
             (&self.on_connect, Wants::OPEN),
             (&self.on_text, Wants::TEXT),
             (&self.on_binary, Wants::BINARY),
@@ -143,6 +147,7 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             self.flushed = self.clock;
             for event in events.drain(..) {
                 match event {
+                    Event::Handshake(request) => self.handshake(&request),
                     Event::Open(client) => self.open(&client),
                     Event::Messages(client, batch) => self.messages(&client, batch),
                     Event::Close(client) => self.close(&client),

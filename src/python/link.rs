@@ -2,6 +2,7 @@
 //! may hold it.
 
 use super::outgoing::Outgoing;
+use crate::admission::Request;
 use crate::client::Client;
 use crate::handler::{Batch, Gate, Handler, Wants};
 use crate::mailbox::Order;
@@ -28,6 +29,7 @@ const WAKE_INTERVAL: Duration = Duration::from_micros(100);
 /// What the workers tell the dispatcher.
 #[derive(Debug)]
 pub(super) enum Event {
+    Handshake(Arc<Request>),
     Open(Arc<Client>),
     Messages(Arc<Client>, Batch),
     Close(Arc<Client>),
@@ -228,6 +230,10 @@ impl Handler for Link {
         } else {
             wants
         }
+    }
+
+    fn on_handshake(&self, request: &Arc<Request>) {
+        self.push(Event::Handshake(request.clone()));
     }
 
     fn on_open(&self, client: &Arc<Client>) -> Gate {
