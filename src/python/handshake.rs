@@ -14,7 +14,7 @@ use pyo3::types::{PyBytes, PyList, PyMapping, PyString, PyTuple};
 use std::sync::Arc;
 
 /// An upgrade request. Thread-safe; stays readable.
-#[pyclass(frozen, name = "Request", module = "echoserver")]
+#[pyclass(frozen, weakref, name = "Request", module = "echoserver")]
 pub(super) struct PyRequest {
     request: Arc<Request>,
 }
