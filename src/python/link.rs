@@ -8,7 +8,7 @@ use crate::handler::{Batch, Gate, Handler, Wants};
 use crate::mailbox::Order;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,8 @@ const WAKE_INTERVAL: Duration = Duration::from_micros(100);
 /// What the workers tell the dispatcher.
 #[derive(Debug)]
 pub(super) enum Event {
-    Handshake(Arc<Request>),
+    /// Not held here: of clients that come and go while a callback waits, nothing may pile up.
+    Handshake(Weak<Request>),
     Open(Arc<Client>),
     Messages(Arc<Client>, Batch),
     Close(Arc<Client>),
@@ -233,7 +234,7 @@ impl Handler for Link {
     }
 
     fn on_handshake(&self, request: &Arc<Request>) {
-        self.push(Event::Handshake(request.clone()));
+        self.push(Event::Handshake(Arc::downgrade(request)));
     }
 
     fn on_open(&self, client: &Arc<Client>) -> Gate {

@@ -5,26 +5,26 @@ use super::Dispatcher;
 use crate::admission::{Decision, Request, Unheard};
 use pyo3::exceptions::{PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
-use std::sync::Arc;
+use std::sync::Weak;
 use std::time::Instant;
 
 impl Dispatcher<'_, '_> {
-    pub(super) fn handshake(&mut self, request: &Arc<Request>) {
-        // While it was queued, its time ran out or its client went: nobody is there to be decided about.
-        if !request.is_waiting() {
+    pub(super) fn handshake(&mut self, request: &Weak<Request>) {
+        // Otherwise its time ran out or its client went while it was queued: nobody is there to be decided about.
+        let Some(request) = request.upgrade().filter(|request| request.is_waiting()) else {
             return;
-        }
+        };
         let Some(callback) = &self.server.callbacks.on_handshake else {
-            return self.decide(request, None, Ok(self.py.None()));
+            return self.decide(&request, None, Ok(self.py.None()));
         };
         // Nobody waits for this callback who need not.
         self.flush();
         let py = self.py;
-        let answer = Py::new(py, PyRequest::new(request))
+        let answer = Py::new(py, PyRequest::new(&request))
             .and_then(|object| self.call("on_handshake", || callback.call1(py, (object,))));
         self.clock = Instant::now();
         if !self.link.is_forked() {
-            self.decide(request, Some(callback), answer);
+            self.decide(&request, Some(callback), answer);
         }
     }
 
