@@ -13,7 +13,10 @@
 from echoserver._core import NO_REPLY, Accept, Client, Request, Response, __version__
 from echoserver.exceptions import BindError, ClientClosed, EchoServerError, SendQueueFull
 from echoserver.server import EchoServer
-from echoserver.stats import Stats
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from echoserver.stats import Stats
 
 __all__ = [
     "NO_REPLY",
@@ -29,3 +32,16 @@ __all__ = [
     "Stats",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # Imported at its first use: dataclasses take longer to import than all the rest.
+    if name == "Stats":
+        from echoserver.stats import Stats
+
+        return Stats
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), "Stats"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
     from typing_extensions import Buffer
 
     from echoserver._core import Accept, Client, NoReply, Request, Response
@@ -49,4 +49,6 @@ def _resolve_one(server: object, name: str, argument: Callable[..., Any] | None)
 
 
 def _is_async(function: object) -> bool:
+    import inspect
+
     return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)

@@ -7,25 +7,25 @@ when nobody ends it.
 from __future__ import annotations
 
 import atexit
-import contextlib
-import logging
-import threading
 import warnings
-from typing import TYPE_CHECKING, Self
 from weakref import WeakValueDictionary
 
 from echoserver._core import Server
 from echoserver.callbacks import resolve
-from echoserver.stats import Stats
 
+# Not from typing, which takes longer to import than all that is here. The same is why some imports are in functions.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterable
     from types import TracebackType
+    from typing import Self
 
     from typing_extensions import Buffer
 
     from echoserver._core import Client
     from echoserver.callbacks import OnBinary, OnClient, OnClosed, OnHandshake, OnText
+    from echoserver.stats import Stats
 
 __all__ = ["EchoServer"]
 
@@ -192,6 +192,8 @@ class EchoServer:
         Callbacks run in a daemon thread named `echoserver-<port>`. The server keeps itself alive until it is stopped,
         at the latest when the interpreter exits. RuntimeError if it ran or was stopped before.
         """
+        import threading
+
         thread = threading.Thread(target=self._run, name=f"echoserver-{self.port}", daemon=True)
         core = self._core
         try:
@@ -295,14 +297,16 @@ class EchoServer:
 
     def stats(self) -> Stats:
         """What it has done so far."""
+        from echoserver.stats import Stats
+
         return Stats(**self._core.stats())
 
     def __repr__(self) -> str:
         name = type(self).__name__
         try:
-            url, stats, is_serving = self.url, self.stats(), self.is_serving
+            url, stats, is_serving = self.url, self._core.stats(), self.is_serving
             if is_serving:
-                state = f"serving, clients={stats.clients_opened - stats.clients_closed}"
+                state = f"serving, clients={stats['clients_opened'] - stats['clients_closed']}"
             elif not self._is_used:
                 state = "listening, not started"
             elif self._is_started and not self._core.wait(0):
@@ -336,8 +340,11 @@ class EchoServer:
         """Ends a server that was started, where nobody may run its dispatcher."""
         if self._core.is_serving:
             self._core.stop(0)
-            with contextlib.suppress(RuntimeError):
+            try:
                 self._core.drain()
+            except RuntimeError:
+                # Somebody runs it, or has run it.
+                return
 
     def _run(self) -> None:
         try:
@@ -391,4 +398,6 @@ def _stop_last(server: EchoServer) -> None:
     try:
         server._stop(None)
     except TimeoutError as error:
+        import logging
+
         logging.getLogger("echoserver").warning("at exit: %r: %s", server, error)
