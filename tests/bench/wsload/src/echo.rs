@@ -178,20 +178,21 @@ impl<'a> Load<'a> {
             let poll = self.o.spin || !unfinished.is_empty();
             let n = epoll.wait(if poll { 0 } else { 20 });
             let now = sys::now_ns();
-            let over = match self.o.count {
-                Some(count) => self.total == count,
-                None => now >= warm_end + (self.o.secs * 1e9) as u64,
-            };
-            if over && self.phase == Phase::Measured {
-                return Ok((before, sys::now_ns() - begin, sys::thread_cpu_ns() - cpu));
-            }
-            if self.phase == Phase::WarmUp && now >= warm_end {
-                before = watch.map(Watch::cpu);
-                (begin, cpu) = (sys::now_ns(), sys::thread_cpu_ns());
-                self.phase = Phase::Measured;
-            }
+            // A measurement begins and ends with a message, so that those of 64 MiB are counted fairly.
             if self.total != last_total {
                 (last_total, last_progress) = (self.total, now);
+                let over = match self.o.count {
+                    Some(count) => self.total == count,
+                    None => now >= begin + (self.o.secs * 1e9) as u64,
+                };
+                if over && self.phase == Phase::Measured {
+                    return Ok((before, sys::now_ns() - begin, sys::thread_cpu_ns() - cpu));
+                }
+                if self.phase == Phase::WarmUp && now >= warm_end {
+                    before = watch.map(Watch::cpu);
+                    (begin, cpu) = (sys::now_ns(), sys::thread_cpu_ns());
+                    self.phase = Phase::Measured;
+                }
             } else if now > last_progress + (self.o.stall * 1e9) as u64 {
                 return Err(format!("nothing came back for {} s", self.o.stall));
             }
