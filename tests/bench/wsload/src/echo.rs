@@ -2,7 +2,7 @@
 
 use crate::handshake::Door;
 use crate::hist::Hist;
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, SIZED};
 use crate::messages::Messages;
 use crate::options::Options;
 use crate::procstat::{Sample, Watch};
@@ -251,8 +251,10 @@ pub(crate) fn run(o: &Options) -> Result<String, String> {
         json += &before.json_until(&after, load.measured, elapsed_ns);
     }
     if o.deflate.is_some() {
-        let bytes: u64 = load.conns.iter().map(|c| c.inbox.payload_bytes).sum();
-        let mean = bytes as f64 / load.total.max(1) as f64;
+        let inboxes = || load.conns.iter().map(|conn| &conn.inbox);
+        let bytes: u64 = inboxes().map(|inbox| inbox.sized_bytes).sum();
+        let messages: u64 = inboxes().map(|inbox| inbox.received.min(SIZED)).sum();
+        let mean = bytes as f64 / messages as f64;
         json += &format!(",\"reply_bytes_per_msg\":{mean:.1}");
     }
     if let Some(cipher) = load.conns[0].stream.cipher() {

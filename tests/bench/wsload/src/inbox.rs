@@ -5,6 +5,9 @@ use crate::messages::{
     CLOSE, CONTINUATION, FIN, Messages, PING, PONG, RSV1, parse_server_header, push_client_frame,
 };
 
+/// So many replies of each connection are asked for their size: the same messages, however fast the server is.
+pub(crate) const SIZED: u64 = 8;
+
 /// A frame whose header has been read.
 struct Frame {
     first: u8,
@@ -47,8 +50,8 @@ pub(crate) struct Inbox {
     pub(crate) received: u64,
     /// Pongs that are owed, ready to be sent.
     pub(crate) pongs: Vec<u8>,
-    /// Payload bytes of them as they came.
-    pub(crate) payload_bytes: u64,
+    /// Payload bytes, as they came, of the first of them ([`SIZED`]).
+    pub(crate) sized_bytes: u64,
     check: Check,
     header: Vec<u8>,
     frame: Option<Frame>,
@@ -122,7 +125,6 @@ impl Inbox {
                 return Ok(bytes);
             }
             bytes = &bytes[echo.len()..];
-            self.payload_bytes += (echo.len() - header) as u64;
             self.received += 1;
         }
     }
@@ -179,7 +181,9 @@ impl Inbox {
         if opcode != CONTINUATION && opcode != sent.opcode {
             return Err(format!("echo has opcode {opcode}"));
         }
-        self.payload_bytes += chunk.len() as u64;
+        if self.received < SIZED {
+            self.sized_bytes += chunk.len() as u64;
+        }
         let mut take = |piece: &[u8]| self.check.compare(sent, self.received, piece);
         match &mut self.inflater {
             Some(inflater) if self.is_small => {
