@@ -95,15 +95,13 @@ class Compared:
 
     def _measured(self, data: Data) -> str:
         """What the figures are, and to what they are compared."""
-        kinds: dict[tuple[str, str], list[str]] = {}
+        shorts: dict[str, list[str]] = {}
         for workload, baseline in data["baselines"].items():
-            key = (WORKLOADS[workload].metric.title, data["texts"].get(baseline, baseline))
-            kinds.setdefault(key, []).append(WORKLOADS[workload].short)
-        (first, _), *others = kinds.items()
-        text = f"{first[0]} ÷ that of {first[1]}"
-        for (metric, baseline), shorts in others:
-            text += f"; {', '.join(shorts)}: {metric} ÷ that of {baseline}"
-        return text
+            shorts.setdefault(data["texts"].get(baseline, baseline), []).append(WORKLOADS[workload].short)
+        first, *others = shorts
+        metric = WORKLOADS[next(iter(data["baselines"]))].metric
+        also = (f", for {' and '.join(shorts[other])} that of {other}" for other in others)
+        return f"{metric.title} ÷ that of {first}{''.join(also)}"
 
     def brief(self, data: Data) -> str:
         """Ratios; in the baseline's own cells its figure."""
@@ -127,7 +125,7 @@ class Compared:
         head = [
             "server",
             *(WORKLOADS[w].short for w in found),
-            *(f"{'' if one else WORKLOADS[w].short + ': '}{m.title}, {m.unit}" for w, m in columns),
+            *(f"{'' if one else WORKLOADS[w].short + ': '}{m.head}" for w, m in columns),
         ]
         rows = [
             [data["texts"][s], *(cell(s, w) for w in found), *(extra(s, w, m) for w, m in columns)]

@@ -141,6 +141,8 @@ class Bench:
 
     def _measure(self, server: Server, workload: str, number: int) -> None:
         run = measure(self.place, server, workload, self.plan)
+        if "error" in run and (status := server.process.poll()) is not None:
+            run["error"] += f"; the server has ended with {status}"
         self.results.add(server.name, workload, run | {"round": number})
 
     def _steady_round(self, number: int) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import select
 import shlex
 import signal
@@ -36,7 +37,7 @@ def _python(script: str, rest: str = "") -> str:
 NODE = "node {here}/servers/node/ws_echo.js {port}"
 PEERS = ("picows", "aiohttp", "websockets")
 SERVERS = {
-    "tcp_epoll": Spec("plain TCP on epoll: the limit", "{bin}/tcp_epoll {port}", "--tcp"),
+    "tcp_epoll": Spec("plain TCP on epoll (the limit)", "{bin}/tcp_epoll {port}", "--tcp"),
     "ws_own": Spec("least WebSocket echo on tokio", "{bin}/ws_own {port}"),
     "uwebsockets": Spec("uWebSockets (C++)", "{bin}/uwebsockets {port}"),
     "tt_cork": Spec("tokio-tungstenite, batched, tuned", "{bin}/tt_cork {port}"),
@@ -151,7 +152,8 @@ class Server:
     def _last_words(self) -> str:
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "ended before it was ready"
+        # Without the paths of this machine: it may stand in a README.
+        return re.sub(r" \(/[^)]*\)", "", lines[-1]) if lines else "ended before it was ready"
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):

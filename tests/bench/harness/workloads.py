@@ -13,13 +13,18 @@ class Metric:
     unit: str = ""
     scale: float = 1.0
 
+    @property
+    def head(self) -> str:
+        """The head of a column."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
 
 CPU = Metric("server_cpu_ns_per_msg", "server CPU per message", "µs", 1e-3)
 CPU_CONNECT = Metric("server_cpu_ns_per_msg", "server CPU per connection", "µs", 1e-3)
 MEDIAN = Metric("p50_us", "median latency", "µs")
 P99 = Metric("p99_us", "99th percentile", "µs")
 MEMORY = Metric("rss_per_conn_bytes", "memory per idle client", "B")
-REPLY = Metric("reply_bytes_per_msg", "bytes per reply", "B")
+REPLY = Metric("reply_bytes_per_msg", "bytes per reply")
 
 
 @dataclass(frozen=True)
