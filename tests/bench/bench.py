@@ -76,7 +76,7 @@ def certificate(folder: Path) -> None:
     """One that lasts as long as the run; without openssl, what needs it is left out."""
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
     try:
-        names = ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
+        names = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
         subprocess.run([*command.split(), *names], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"no certificate, so nothing with TLS: {error}", file=sys.stderr)

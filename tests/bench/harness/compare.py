@@ -62,9 +62,7 @@ class Compared:
         workloads = job.chosen(self.about.workloads)
         baselines = {w: job.baseline or self.about.baselines[w] for w in workloads}
         names = dict.fromkeys((*self.about.servers, *baselines.values(), *job.added))
-        pairs = {
-            w: {n for n in names if n == baselines[w] or job.keeps(n)} for w in workloads
-        }
+        pairs = {w: {n for n in names if n == baselines[w] or job.keeps(n)} for w in workloads}
         rounds = min(job.rounds, self.about.rounds)
         plan = Plan(self.title, job.servers, pairs, rounds, job.secs, job.warmup, job.seed)
         return measure(job, plan) | {"baselines": baselines, "cores": os.cpu_count()}
@@ -138,7 +136,17 @@ class Compared:
         """The ratios, and all figures."""
         results = results_of(data)
         legend = [f"{w}: {WORKLOADS[w].text}" for w in data["baselines"]]
-        head = ["server", "load", "CPU, ns", "spread, %", "server busy, %", "generator busy, %", "1/s", "p50, µs", "p99, µs"]
+        head = [
+            "server",
+            "load",
+            "CPU, ns",
+            "spread, %",
+            "server busy, %",
+            "generator busy, %",
+            "1/s",
+            "p50, µs",
+            "p99, µs",
+        ]
         rows = []
         for workload in data["baselines"]:
             for server in self._servers(data):
@@ -146,20 +154,24 @@ class Compared:
                 if WORKLOADS[workload].idle or not values(runs, CPU_KEY):
                     continue
                 scales = {"server_busy": 100, "gen_busy": 100, "msgs_per_s": 1, "p50_us": 1, "p99_us": 1}
-                rows.append([
-                    server,
-                    workload,
-                    number(median(runs, CPU_KEY)),
-                    number(spread(runs, CPU_KEY), 100),
-                    *(number(median(runs, key), scale) for key, scale in scales.items()),
-                ])
-        ciphers = sorted({
-            f"{server}: {run['cipher']}"
-            for server in data["runs"]
-            for runs in data["runs"][server].values()
-            for run in runs
-            if "cipher" in run
-        })
+                rows.append(
+                    [
+                        server,
+                        workload,
+                        number(median(runs, CPU_KEY)),
+                        number(spread(runs, CPU_KEY), 100),
+                        *(number(median(runs, key), scale) for key, scale in scales.items()),
+                    ]
+                )
+        ciphers = sorted(
+            {
+                f"{server}: {run['cipher']}"
+                for server in data["runs"]
+                for runs in data["runs"][server].values()
+                for run in runs
+                if "cipher" in run
+            }
+        )
         return paragraphs(
             bullets("Workloads", legend),
             self.brief(data),

@@ -98,7 +98,7 @@ def system_calls(place: Place, spec: Spec, workload: str, count: int) -> Counter
         server.stop()
 
 
-def _attach(pid: int, summary: str, said: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - a file
+def _attach(pid: int, summary: str, said: Any) -> subprocess.Popen[str]:
     """Returns once every thread of the server is traced."""
     command = ["strace", "-f", "-c", "-U", "calls,name", "-o", summary, "-p", str(pid)]
     tracer = subprocess.Popen(command, stderr=said, text=True)

@@ -80,6 +80,6 @@ class Counts:
         )
         return paragraphs(about, self.brief(data))
 
-    def panels(self, data: Data) -> list[Panel]:
+    def panels(self, _data: Data) -> list[Panel]:
         """None: the table says it all."""
         return []

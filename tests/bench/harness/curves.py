@@ -80,7 +80,7 @@ class Curves:
         """Measures every point."""
         names = {name for name in (*SERVERS, *job.added) if job.keeps(name)}
         workloads = job.chosen(curve.workload(n) for curve in CURVES for n in curve.points)
-        pairs = {workload: names for workload in workloads}
+        pairs = dict.fromkeys(workloads, names)
         rounds = min(job.rounds, ROUNDS)
         return measure(job, Plan(self.title, job.servers, pairs, rounds, job.secs, job.warmup, job.seed))
 
@@ -100,7 +100,11 @@ class Curves:
         for curve in CURVES:
             found = {fit.server: dict(fit.points) for fit in fits(data, curve)}
             if found:
-                head = [curve.amount, *(f"{server}, µs" for server in found), *(f"{server}, ns each" for server in found)]
+                head = [
+                    curve.amount,
+                    *(f"{server}, µs" for server in found),
+                    *(f"{server}, ns each" for server in found),
+                ]
                 rows = [
                     [
                         f"{n:,}",

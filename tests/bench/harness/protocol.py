@@ -19,10 +19,11 @@ class Alone:
     def run(self, job: Job) -> Data:
         """Runs criterion on the server's core."""
         target = job.place.bin.parent
-        command = ["cargo", "bench", "--quiet", "--locked", "--bench", "protocol", "--manifest-path", HERE / "Cargo.toml"]
+        command = ["cargo", "bench", "--quiet", "--locked", "--bench", "protocol"]
         subprocess.run(
             command,
             check=True,
+            cwd=HERE,
             stdout=subprocess.DEVNULL,
             env=os.environ | {"CARGO_TARGET_DIR": str(target)},
         )
@@ -44,7 +45,8 @@ class Alone:
     def brief(self, data: Data) -> str:
         """One table."""
         rows = [
-            [row["name"], number(row["ns"][0]), f"{number(row['ns'][1])}-{number(row['ns'][2])}"] for row in data["rows"]
+            [row["name"], number(row["ns"][0]), f"{number(row['ns'][1])}-{number(row['ns'][2])}"]
+            for row in data["rows"]
         ]
         return table(["", "ns each, median", "95 % interval"], rows)
 
@@ -52,6 +54,6 @@ class Alone:
         """The same."""
         return self.brief(data)
 
-    def panels(self, data: Data) -> list[Panel]:
+    def panels(self, _data: Data) -> list[Panel]:
         """None."""
         return []

@@ -26,7 +26,7 @@ def run(place: Place, *arguments: str) -> str:
         capture_output=True,
         text=True,
         timeout=300,
-        preexec_fn=lambda: os.sched_setaffinity(0, place.server_cpus),  # noqa: PLW1509 - one thread
+        preexec_fn=lambda: os.sched_setaffinity(0, place.server_cpus),
     )
     return done.stdout
 
@@ -99,6 +99,6 @@ class Startup:
         """The same."""
         return self.brief(data)
 
-    def panels(self, data: Data) -> list[Panel]:
+    def panels(self, _data: Data) -> list[Panel]:
         """None."""
         return []

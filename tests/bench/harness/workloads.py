@@ -1,4 +1,5 @@
 """What is measured: the workloads, and which servers are compared in which of them."""
+# ruff: noqa: RUF001 - the sign of multiplication is for readers
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,9 +74,7 @@ WORKLOADS = {
         _echo(1, 1, "--size 32 --text"),
         MEDIAN,
     ),
-    "W2": Workload(
-        "64 clients, 1 in flight, 125 B binary", "64 × 1, 125 B", _echo(64, 1, "--size 125"), count=25_600
-    ),
+    "W2": Workload("64 clients, 1 in flight, 125 B binary", "64 × 1, 125 B", _echo(64, 1, "--size 125"), count=25_600),
     "W3": Workload(
         "16 clients, 32 in flight, 125 B binary", "16 × 32, 125 B", _echo(16, 32, "--size 125"), count=204_800
     ),
@@ -98,9 +97,7 @@ WORKLOADS = {
         "1 KiB",
         _echo(16, 4, "--size 1024 --text --deflate 15"),
     ),
-    "Z64": Workload(
-        "the same, 64 KiB", "64 KiB", _echo(16, 4, "--size 65536 --text --deflate 15"), least_secs=0.5
-    ),
+    "Z64": Workload("the same, 64 KiB", "64 KiB", _echo(16, 4, "--size 65536 --text --deflate 15"), least_secs=0.5),
     "tiny": Workload("16 clients, 32 in flight, 1 B", "1 B", _echo(16, 32, "--size 1 --verify all")),
     "fragments": Workload(
         "16 clients, 4 in flight, 6,400 B in 100 fragments",

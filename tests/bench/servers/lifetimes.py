@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from crowd import connect
+
 from echoserver import EchoServer
 
 CROWDS = 5
@@ -55,7 +56,8 @@ def main() -> None:
     stops = [stop_with(clients) for _ in range(CROWDS)]
     found = {"construct and start": start, "construct to first echo": echo, "stop when idle": stop}
     found[f"stop with {clients:,} clients"] = stops
-    print(json.dumps({name: [1000 * value for value in (statistics.median(v), min(v), max(v))] for name, v in found.items()}))
+    figures = {name: (statistics.median(v), min(v), max(v)) for name, v in found.items()}
+    print(json.dumps({name: [1000 * value for value in three] for name, three in figures.items()}))
 
 
 main()

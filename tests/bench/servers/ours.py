@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from arguments import parser
-from echoserver import EchoServer
+
+import echoserver
 
 Callback = Callable[[Any, Any], Any]
 
@@ -26,17 +27,13 @@ def options(tls: Path | None, level: int | None) -> dict[str, Any]:
     """The options that are given only where they are measured."""
     made: dict[str, Any] = {}
     if tls:
-        from echoserver import TLS
-
-        made["tls"] = TLS(tls / "cert.pem", tls / "key.pem")
+        made["tls"] = echoserver.TLS(tls / "cert.pem", tls / "key.pem")
     if level is not None:
-        from echoserver import Deflate
-
-        made["compression"] = Deflate(level=level)
+        made["compression"] = echoserver.Deflate(level=level)
     return made
 
 
-async def serve_async(server: EchoServer) -> None:
+async def serve_async(server: echoserver.EchoServer) -> None:
     """Runs callbacks on the loop."""
     print("ready", flush=True)
     await server.serve_async()
@@ -49,7 +46,7 @@ def main() -> None:
     made.add_argument("--asyncio", action="store_true", help="served on uvloop")
     args = made.parse_args()
     callback = CALLBACKS[args.callback]
-    server = EchoServer(
+    server = echoserver.EchoServer(
         args.port,
         host="127.0.0.1",
         workers=args.workers,
@@ -58,7 +55,7 @@ def main() -> None:
         **options(args.tls, args.deflate),
     )
     if args.asyncio:
-        import uvloop
+        import uvloop  # noqa: PLC0415 - others do without it
 
         uvloop.run(serve_async(server))
     else:
