@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from harness.chart import page
@@ -57,7 +58,7 @@ def arguments() -> argparse.Namespace:
     add("--server", action="append", default=[], metavar="NAME=COMMAND")
     add("--baseline", help="another baseline, for all workloads")
     add("--out", type=Path, default=HERE / "results", help="folder for the results")
-    add("--readme", action="store_true", help="measure nothing; put the results there are into the README")
+    add("--readme", action="store_true", help="measure nothing; put these sets' results into the README")
     add("--bin", type=Path, default=target / "release", help="generator and compiled servers")
     add("--python", default=sys.executable, help="for the servers in Python")
     add("--server-cpus", default="0")
@@ -96,9 +97,9 @@ def environment() -> dict[str, str]:
     }
 
 
-def kept(out: Path) -> dict[str, Data]:
-    """The sets that have been measured, by name."""
-    files = {name: out / f"{name}.json" for name in SETS}
+def kept(out: Path, names: Iterable[str]) -> dict[str, Data]:
+    """Those sets that have been measured, by name."""
+    files = {name: out / f"{name}.json" for name in names}
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.exists()}
 
 
@@ -118,42 +119,52 @@ def told(records: dict[str, Data], part: str) -> str:
 
 def write(out: Path) -> None:
     """The report of all sets there are."""
-    records = kept(out)
+    records = kept(out, SETS)
     panels = [panel for name, record in records.items() for panel in SETS[name].panels(record["data"])]
     (out / "bench.md").write_text(told(records, "text"), encoding="utf-8")
     (out / "readme.md").write_text(told(records, "brief"), encoding="utf-8")
     (out / "bench.svg").write_text(page(panels), encoding="utf-8")
 
 
+def measured(name: str, job: Job, out: Path) -> bool:
+    """Runs a set and keeps what came of it; False if it could not be run."""
+    try:
+        data = SETS[name].run(job)
+    except (OSError, subprocess.SubprocessError) as error:
+        said = getattr(error, "stderr", "") or ""
+        print(f"{name}: not measured: {error}\n{said}", file=sys.stderr, flush=True)
+        return False
+    record = {"environment": environment(), "data": data}
+    (out / f"{name}.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    write(out)
+    print(f"\n**{SETS[name].title}**\n\n{SETS[name].text(data)}", flush=True)
+    return True
+
+
 def main() -> None:
-    """Runs set by set, and keeps what came of each."""
+    """Runs set by set, so that an interrupted run leaves those that are done."""
     args = arguments()
     args.out.mkdir(parents=True, exist_ok=True)
     if args.readme:
-        replace_block(README, told(kept(args.out), "brief"))
+        replace_block(README, told(kept(args.out, args.set), "brief"))
         return
     allow_many_files()
     cpus = [frozenset(map(int, text.split(","))) for text in (args.server_cpus, args.load_cpus)]
-    added = {name: Spec(command, command) for name, command in (s.split("=", 1) for s in args.server)}
     with tempfile.TemporaryDirectory() as folder:
         certificate(Path(folder))
         job = Job(
-            Place(args.bin.resolve(), args.python, Path(folder), *cpus),
-            tuple(args.only.split(",")),
-            added,
-            args.workloads,
-            args.baseline,
-            args.rounds,
-            args.secs,
-            args.warmup,
-            args.seed,
+            place=Place(args.bin.resolve(), args.python, Path(folder), *cpus),
+            only=tuple(args.only.split(",")),
+            added={name: Spec(command, command) for name, command in (s.split("=", 1) for s in args.server)},
+            workloads=args.workloads,
+            baseline=args.baseline,
+            rounds=args.rounds,
+            secs=args.secs,
+            warmup=args.warmup,
+            seed=args.seed,
         )
-        for name in args.set:
-            data = SETS[name].run(job)
-            record = {"environment": environment(), "data": data}
-            (args.out / f"{name}.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-            write(args.out)
-            print(f"\n**{SETS[name].title}**\n\n{SETS[name].text(data)}", flush=True)
+        done = [measured(name, job, args.out) for name in args.set]
+    sys.exit(not all(done))
 
 
 if __name__ == "__main__":

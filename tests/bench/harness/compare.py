@@ -20,11 +20,9 @@ Ratios = dict[str, dict[str, Ratio]]
 def measure(job: Job, plan: Plan) -> Data:
     """Runs a plan; adds what a reader of the file needs."""
     results = Bench(plan, job.place).run()
-    load = sorted(results.load)
     return {
         "rounds": plan.rounds,
         "secs": plan.secs,
-        "load_average": load[len(load) // 2] if load else 0.0,
         "texts": {name: plan.servers[name].text for name in results.runs},
         **dataclasses.asdict(results),
     }
@@ -37,7 +35,9 @@ def results_of(data: Data) -> Results:
 
 def conditions(data: Data) -> str:
     """How it was measured."""
-    return f"{data['rounds']} rounds of {data['secs']:g} s, load average {data['load_average']:.1f}"
+    load = sorted(data["load"]) or [0.0]
+    rounds = f"{data['rounds']} round{'s' if data['rounds'] > 1 else ''}"
+    return f"{rounds} of {data['secs']:g} s, load average {load[len(load) // 2]:.1f}"
 
 
 def failures(data: Data) -> str:
@@ -130,7 +130,9 @@ class Compared:
             for s in self._servers(data)
             if any(s in of_workload for of_workload in found.values())
         ]
-        return paragraphs(f"{self._measured(data)}:\n", table(head, rows), self._note(data), failures(data))
+        return paragraphs(
+            f"{self._measured(data)} ({conditions(data)}):\n", table(head, rows), self._note(data), failures(data)
+        )
 
     def text(self, data: Data) -> str:
         """The ratios, and all figures."""

@@ -90,7 +90,8 @@ class Curves:
         rows = [fit.row(curve) for curve in CURVES for fit in fits(data, curve)]
         about = (
             "1 is in proportion, 2 would be quadratic. The exponent is fitted to the upper half of the amounts; the "
-            "steepest is that between any amount and one at least four times as large.\n"
+            "steepest is that between any amount and one at least four times as large "
+            f"({conditions(data)}).\n"
         )
         return paragraphs(about, table(head, rows), failures(data))
 
@@ -114,7 +115,7 @@ class Curves:
                     for n in curve.points
                 ]
                 parts.append(f"{curve.title}:\n\n{table(head, rows)}")
-        return paragraphs(f"{conditions(data)}\n", self.brief(data), *parts)
+        return paragraphs(self.brief(data), *parts)
 
     def panels(self, data: Data) -> list[Panel]:
         """A panel for each curve."""
