@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -148,6 +149,8 @@ def main() -> None:
     if args.readme:
         replace_block(README, told(kept(args.out, args.set), "brief"))
         return
+    # However it ends, no stopped server is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     allow_many_files()
     cpus = [frozenset(map(int, text.split(","))) for text in (args.server_cpus, args.load_cpus)]
     with tempfile.TemporaryDirectory() as folder:
