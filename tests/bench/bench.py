@@ -158,7 +158,7 @@ def main() -> None:
         job = Job(
             place=Place(args.bin.resolve(), args.python, Path(folder), *cpus),
             only=tuple(args.only.split(",")),
-            added={name: Spec(command, command) for name, command in (s.split("=", 1) for s in args.server)},
+            added={name: Spec(name, command) for name, command in (s.split("=", 1) for s in args.server)},
             workloads=args.workloads,
             baseline=args.baseline,
             rounds=args.rounds,

@@ -66,6 +66,7 @@ SERVERS = {
     "echoserver+deflate6": Spec("echoserver, level 6", _python("ours", "--deflate 6")),
     "aiohttp+deflate1": Spec("aiohttp on uvloop, level 1 (its own)", _python("aiohttp_echo", "--deflate 1")),
     "echoserver+deflate1": Spec("echoserver, level 1", _python("ours", "--deflate 1")),
+    "echoserver+deflate2": Spec("echoserver, level 2", _python("ours", "--deflate 2")),
 }
 
 
