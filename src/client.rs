@@ -3,6 +3,7 @@
 
 use crate::mailbox::{Command, Mailbox, Order};
 use crate::protocol::close;
+use crate::protocol::extensions::Agreed;
 use crate::protocol::handshake::Head;
 use crate::protocol::message::Kind;
 use std::net::SocketAddr;
@@ -19,6 +20,8 @@ pub struct Client {
     pub peer: SocketAddr,
     /// The subprotocol that was agreed.
     pub subprotocol: Option<String>,
+    /// The compression that was agreed.
+    pub deflate: Option<Agreed>,
     /// Where its worker finds the connection.
     pub(crate) seat: usize,
     head: Box<[u8]>,
@@ -54,6 +57,7 @@ impl Client {
         id: u64,
         peer: SocketAddr,
         subprotocol: Option<String>,
+        deflate: Option<Agreed>,
         seat: usize,
         head: Box<[u8]>,
         mailbox: Arc<Mailbox>,
@@ -62,6 +66,7 @@ impl Client {
             id,
             peer,
             subprotocol,
+            deflate,
             seat,
             head,
             mailbox,

@@ -11,9 +11,11 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 from echoserver._core import __version__
+from echoserver.compression import Deflate
 from echoserver.exceptions import BindError
 from echoserver.server import EchoServer
 
@@ -23,12 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_DEFLATE: Final[dict[str, bool | int]] = {each.name: each.default for each in fields(Deflate)}
 _DEFAULTS: Final = {name: each.default for name, each in inspect.signature(EchoServer).parameters.items()}
 _UNITS: Final = {
     "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30
 }  # fmt: skip
-# Options of the API whose names differ here, since each use of them adds one value.
-_SINGULAR: Final = {"subprotocols": "subprotocol", "origins": "origin"}
+# Options of the API whose names differ here: each use of them adds one value, or they name a value.
+_SINGULAR: Final = {"subprotocols": "subprotocol", "origins": "origin", "compression": "deflate"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -147,6 +150,20 @@ def _count(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
 
 
+def _deflate(text: str) -> Deflate:
+    parameters: dict[str, Any] = {}
+    for each in text.split(","):
+        name, equals, value = (part.strip() for part in each.partition("="))
+        known = _DEFLATE.get(name)
+        if known is None or name in parameters or bool(equals) is isinstance(known, bool):
+            raise argparse.ArgumentTypeError(f"{each!r} is unknown, given twice, or with or without a value wrongly")
+        if isinstance(known, bool):
+            parameters[name] = True
+        else:
+            parameters[name] = _size(value) if name == "threshold" else _count(value)
+    return Deflate(**parameters)
+
+
 def _shown(value: object, unit: str) -> str:
     if isinstance(value, int) and unit == "SIZE":
         for name in ("GiB", "MiB", "KiB"):
@@ -199,6 +216,19 @@ def _parser() -> argparse.ArgumentParser:
         help="support this subprotocol; may be repeated (default: none)",
     )
     add(group, "max_connections", "clients at a time; others get 503 (default: no limit)", _count, "COUNT")
+
+    group = parser.add_argument_group("compression")
+    group.add_argument(
+        "--deflate",
+        nargs="?",
+        type=_deflate,
+        const="deflate",
+        dest="compression",
+        metavar="PARAMETERS",
+        help="agree to permessage-deflate; with, separated by commas: server_no_context_takeover, "
+        "client_no_context_takeover, server_max_window_bits=9..15, client_max_window_bits=9..15, level=0..9, "
+        "threshold=SIZE (default: no compression)",
+    )
 
     group = parser.add_argument_group("limits")
     add(group, "max_message_size", "longest message; longer ones get 1009", _size, "SIZE")

@@ -83,6 +83,7 @@ async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
                             shared.next_id.fetch_add(1, Ordering::Relaxed),
                             peer,
                             upgrade.subprotocol,
+                            upgrade.deflate,
                             seated.index,
                             head.into(),
                             shared.workers[worker.index()].mailbox.clone(),

@@ -1,11 +1,13 @@
 //! One thread with its own runtime, one read buffer and many connections. What happens to a connection happens on
 //! this thread; others leave an order in its mailbox.
 
+use super::pace::Pace;
 use super::{Accepted, Shared, listener, upgrade};
 use crate::client::Client;
 use crate::handler::Handler;
 use crate::mailbox::{Command, Order};
 use crate::memory;
+use crate::protocol::deflate;
 use crate::server::stats::Counters;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -31,6 +33,7 @@ const READ_BUFFER: usize = 256 << 10;
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) buffer: RefCell<Box<[u8]>>,
+    pub(super) pace: Rc<Pace>,
     index: usize,
     seats: RefCell<Slab<Rc<Seat>>>,
     stopping: Cell<bool>,
@@ -47,6 +50,8 @@ pub(super) struct Seat {
     client: Cell<u64>,
     waker: Cell<Option<Waker>>,
     orders: RefCell<Vec<Order>>,
+    /// It is in the queue of `Pace`.
+    pub(super) waits_for_turn: Cell<bool>,
 }
 
 impl fmt::Debug for Seat {
@@ -89,7 +94,7 @@ impl Seat {
         self.wake();
     }
 
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -110,6 +115,7 @@ impl Drop for Seated {
         seats.remove(self.index);
         if seats.is_empty() {
             memory::forget_spare();
+            deflate::forget_spare();
         }
         drop(seats);
         self.worker.shared.workers[self.worker.index]
@@ -129,6 +135,7 @@ impl Worker {
         Rc::new(Self {
             shared,
             buffer: RefCell::new(vec![0; READ_BUFFER].into()),
+            pace: Rc::default(),
             index,
             seats: RefCell::default(),
             stopping: Cell::new(false),
@@ -278,6 +285,8 @@ pub(super) async fn main(worker: Rc<Worker>, listeners: Vec<StdListener>) {
     {
         accepting.push(spawn_local(listener::accept(listener, worker.clone())).abort_handle());
     }
+    // Ends with the runtime.
+    drop(spawn_local(worker.pace.clone().keep()));
     let mailbox = worker.shared.workers[worker.index].mailbox.clone();
     let mut commands = Vec::new();
     let mut deadline: Option<(Instant, [Pin<Box<Sleep>>; 2])> = None;

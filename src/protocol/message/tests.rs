@@ -188,6 +188,7 @@ impl Reader {
                 parts.release(&mut self.account);
                 Seen::Message(kind, message)
             }
+            Event::Inflated { .. } => unreachable!("nothing was agreed"),
             Event::Ping(control) => Seen::Control(PING, control.payload().to_vec()),
             Event::Pong(control) => Seen::Control(PONG, control.payload().to_vec()),
             Event::Close(control) => Seen::Control(CLOSE, control.payload().to_vec()),
