@@ -222,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
         "--deflate",
         nargs="?",
         type=_deflate,
-        const="deflate",
+        const=Deflate(),
         dest="compression",
         metavar="PARAMETERS",
         help="agree to permessage-deflate; with, separated by commas: server_no_context_takeover, "

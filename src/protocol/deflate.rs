@@ -432,3 +432,6 @@ impl Compression {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
