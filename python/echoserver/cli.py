@@ -155,12 +155,19 @@ def _deflate(text: str) -> Deflate:
     for each in text.split(","):
         name, equals, value = (part.strip() for part in each.partition("="))
         known = _DEFLATE.get(name)
-        if known is None or name in parameters or bool(equals) is isinstance(known, bool):
-            raise argparse.ArgumentTypeError(f"{each!r} is unknown, given twice, or with or without a value wrongly")
+        if known is None:
+            raise argparse.ArgumentTypeError(f"{name!r} is no parameter: there are {', '.join(_DEFLATE)}")
+        if name in parameters:
+            raise argparse.ArgumentTypeError(f"{name} is given twice")
         if isinstance(known, bool):
+            if equals:
+                raise argparse.ArgumentTypeError(f"{name} takes no value")
             parameters[name] = True
-        else:
+            continue
+        try:
             parameters[name] = _size(value) if name == "threshold" else _count(value)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"{name}: {error}") from None
     return Deflate(**parameters)
 
 
