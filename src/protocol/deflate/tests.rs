@@ -152,7 +152,9 @@ fn the_examples_of_the_rfc_are_read() {
         (&[0xf2, 0x00, 0x11, 0x00, 0x00], "Hello"),
         // Stored.
         (
-            &[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00],
+            &[
+                0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00,
+            ],
             "Hello",
         ),
         // With BFINAL, then with two blocks.
@@ -262,12 +264,19 @@ fn rsv1_is_for_first_frames_of_messages_alone() {
         vec![start.clone(), frame(TEXT, last)],
     ] {
         let mut client = Client::new(agreed(""), 1 << 20);
-        assert_eq!(client.read_whole(&frames.concat()), Err(1002), "{frames:x?}");
+        assert_eq!(
+            client.read_whole(&frames.concat()),
+            Err(1002),
+            "{frames:x?}"
+        );
     }
     let mut client = Client::new(agreed(""), 1 << 20);
     let frames = [start, frame(0x89, b"ping"), frame(0x80, last)];
     client.read_whole(&frames.concat()).unwrap();
-    assert_eq!((client.messages, client.pings), (vec![b"a message".to_vec()], 1));
+    assert_eq!(
+        (client.messages, client.pings),
+        (vec![b"a message".to_vec()], 1)
+    );
 }
 
 #[test]
@@ -383,7 +392,9 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
             let mut state = seed | 1;
             (0..len)
                 .map(|_| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    state = state
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1);
                     b"etaoin shrdlu"[usize::try_from(state >> 60).unwrap() % 13]
                 })
                 .collect()

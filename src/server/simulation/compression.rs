@@ -1,8 +1,8 @@
 //! permessage-deflate on whole connections: what goes back compressed, in which order, in which turns, at what cost.
 
 use super::{
-    Arc, BINARY, CLOSE, Client, Config, NEVER, PING, PONG, Peer, REQUEST, Recorder, Simulation, TEXT,
-    Temper, Wants, close, closed, frame, sent, settle,
+    Arc, BINARY, CLOSE, Client, Config, NEVER, PING, PONG, Peer, REQUEST, Recorder, Simulation,
+    TEXT, Temper, Wants, close, closed, frame, sent, settle,
 };
 use crate::mailbox::{Order, Replies};
 use crate::protocol::extensions::Deflate;
@@ -154,7 +154,12 @@ fn messages_go_back_as_they_came() {
                     };
                     break codec.message(read);
                 };
-                assert!(read == message, "seed {seed}: {:x} {}", read.0, read.1.len());
+                assert!(
+                    read == message,
+                    "seed {seed}: {:x} {}",
+                    read.0,
+                    read.1.len()
+                );
             }
             assert!(peer.is_silent());
             peer.send_end();
@@ -321,7 +326,10 @@ fn what_the_application_sends_is_compressed_from_the_threshold_on() {
                         answered: 10,
                     }));
                 }
-                assert!(codec.message(peer.read().await) == expected, "{len} {index}");
+                assert!(
+                    codec.message(peer.read().await) == expected,
+                    "{len} {index}"
+                );
             }
         }
         assert_eq!(client.queued(), 0);
@@ -377,7 +385,10 @@ fn a_client_that_does_not_read_is_not_inflated_for() {
     Simulation::echo(config(Deflate::default()), async |simulation| {
         let mut codec = Codec::new(false);
         let (peer, _) = simulation
-            .offer(Temper::even(), "; client_no_context_takeover; server_no_context_takeover")
+            .offer(
+                Temper::even(),
+                "; client_no_context_takeover; server_no_context_takeover",
+            )
             .await;
         peer.take_only(0);
         // Random enough that its echo does not vanish.
