@@ -136,8 +136,8 @@ pub(super) struct Inflated {
 
 impl Inflation {
     /// For a connection at its start, with a budget that does not end.
-    pub(super) fn new(agreed: Agreed) -> Box<Self> {
-        Box::new(Self {
+    pub(super) fn new(agreed: Agreed) -> Self {
+        Self {
             takeover: !agreed.client_no_context_takeover,
             window: 1 << agreed.client_max_window_bits.max(MIN_BITS),
             history: VecDeque::new(),
@@ -146,7 +146,7 @@ impl Inflation {
             has_ended: false,
             budget: usize::MAX,
             is_behind: false,
-        })
+        }
     }
 
     /// Pays for `bytes` of work.
@@ -246,15 +246,13 @@ impl Inflation {
     fn begin(&mut self, message: &Partial, account: &mut Account) -> Result<(), Failure> {
         self.spend(START);
         self.has_ended = false;
-        let inflater = match &mut self.inflater {
-            Some(inflater) => inflater,
-            None => {
-                account.charge(INFLATER)?;
-                let spare = SPARE.with_borrow_mut(|spare| spare.inflater.take());
-                let fresh = || Box::new(Inflate::new(false, INFLATER_BITS));
-                self.inflater.insert(spare.unwrap_or_else(fresh))
-            }
-        };
+        if self.inflater.is_none() {
+            account.charge(INFLATER)?;
+        }
+        let inflater = self.inflater.get_or_insert_with(|| {
+            let spare = SPARE.with_borrow_mut(|spare| spare.inflater.take());
+            spare.unwrap_or_else(|| Box::new(Inflate::new(false, INFLATER_BITS)))
+        });
         inflater.reset(false);
         let (older, newer) = self.history.as_slices();
         let skipped = message.len().saturating_sub(self.window);

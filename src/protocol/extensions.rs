@@ -95,7 +95,6 @@ impl Deflate {
             server_max_window_bits: server_bits,
             client_max_window_bits: client_bits,
             names_server_bits: server_bits < MAX_BITS || offer.server_max_window_bits.is_some(),
-            names_client_bits: offered_bits.is_some() && client_bits < MAX_BITS,
         })
     }
 }
@@ -112,7 +111,6 @@ pub struct Agreed {
     /// 8 to 15.
     pub client_max_window_bits: u8,
     names_server_bits: bool,
-    names_client_bits: bool,
 }
 
 impl fmt::Display for Agreed {
@@ -131,7 +129,8 @@ impl fmt::Display for Agreed {
                 self.server_max_window_bits
             )?;
         }
-        if self.names_client_bits {
+        // Less than the most only if the offer has named it.
+        if self.client_max_window_bits < MAX_BITS {
             write!(
                 f,
                 "; client_max_window_bits={}",
@@ -282,10 +281,6 @@ fn token(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// The value of a parameter, if it has one, and what follows it. A quoted value has to be a token without its quotes
 /// (RFC 6455 section 9.1).
-#[expect(
-    clippy::type_complexity,
-    reason = "the pair that all of these parsers return"
-)]
 fn value(bytes: &[u8]) -> Option<(Option<Vec<u8>>, &[u8])> {
     let Some(rest) = bytes.trim_ascii_start().strip_prefix(b"=") else {
         return Some((None, bytes));

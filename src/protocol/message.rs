@@ -136,7 +136,7 @@ impl Receiver {
 
     /// Takes compressed messages from now on.
     pub fn agree(&mut self, agreed: Agreed) {
-        self.deflate = Some(Inflation::new(agreed));
+        self.deflate = Some(Box::new(Inflation::new(agreed)));
     }
 
     /// Sets what may be inflated before others have their turn, in bytes.

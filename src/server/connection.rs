@@ -113,7 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut receiver = Receiver::new(shared.config.max_message_size);
         let compressing = client.deflate.map(|agreed| {
             receiver.agree(agreed);
-            Compressing::new(agreed, &shared.config)
+            Box::new(Compressing::new(agreed, &shared.config))
         });
         seated
             .worker

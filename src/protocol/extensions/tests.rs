@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::fmt::Write as _;
 
 /// What is answered to these lines; "" for nothing.
 fn answer_with(settings: Deflate, lines: &[&str]) -> String {
@@ -222,13 +223,13 @@ proptest! {
             offer += "; server_no_context_takeover";
         }
         if let Some(bits) = server_offer {
-            offer += &format!("; server_max_window_bits={bits}");
+            write!(offer, "; server_max_window_bits={bits}").unwrap();
         }
         if offered.1 {
             offer += ";client_no_context_takeover";
         }
         match client_offer {
-            Some(Some(bits)) => offer += &format!("; client_max_window_bits={bits}"),
+            Some(Some(bits)) => write!(offer, "; client_max_window_bits={bits}").unwrap(),
             Some(None) => offer += "; client_max_window_bits",
             None => {}
         }

@@ -124,15 +124,15 @@ fn compressed_frame(payload: Partial, opcode: Opcode) -> Vec<Chunk> {
 }
 
 impl Compressing {
-    pub(super) fn new(agreed: Agreed, config: &Config) -> Box<Self> {
+    pub(super) fn new(agreed: Agreed, config: &Config) -> Self {
         let settings = config.compression.unwrap_or_default();
-        Box::new(Self {
+        Self {
             compression: Compression::new(agreed, settings.level),
             threshold: settings.threshold,
             queue: VecDeque::new(),
             rest_at: 0,
             rest_charged: 0,
-        })
+        }
     }
 
     /// What waits will not be sent any more.

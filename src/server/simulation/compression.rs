@@ -8,6 +8,7 @@ use crate::mailbox::{Order, Replies};
 use crate::protocol::extensions::Deflate;
 use crate::protocol::frame::{Opcode, server_frame};
 use crate::protocol::message::Kind;
+use std::fmt::Write as _;
 use tokio::time::timeout;
 use zlib_rs::{DeflateFlush, Inflate, InflateFlush};
 
@@ -91,10 +92,12 @@ impl Simulation {
 }
 
 fn text(len: usize, seed: usize) -> String {
-    (0..len / 6 + 1)
-        .map(|i| format!("{:05} ", (i * i + seed) % 7919))
-        .collect::<String>()[..len]
-        .to_owned()
+    let mut text = String::new();
+    for i in 0..=len / 6 {
+        write!(text, "{:05} ", (i * i + seed) % 7919).unwrap();
+    }
+    text.truncate(len);
+    text
 }
 
 #[test]
