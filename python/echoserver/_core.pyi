@@ -7,7 +7,18 @@ from typing_extensions import Buffer
 
 from echoserver.headers import Headers
 
-__all__ = ["DEFAULTS", "DEFLATE_DEFAULTS", "NO_REPLY", "Accept", "Client", "NoReply", "Request", "Response", "Server", "__version__"]
+__all__ = [
+    "DEFAULTS",
+    "DEFLATE_DEFAULTS",
+    "NO_REPLY",
+    "Accept",
+    "Client",
+    "NoReply",
+    "Request",
+    "Response",
+    "Server",
+    "__version__",
+]
 
 __version__: Final[str]
 DEFAULTS: Final[dict[str, object]]

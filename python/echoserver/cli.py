@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from echoserver._core import __version__
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_DEFLATE: Final[dict[str, bool | int]] = {each.name: each.default for each in fields(Deflate)}
+_DEFLATE: Final[dict[str, bool | int]] = asdict(Deflate())
 _DEFAULTS: Final = {name: each.default for name, each in inspect.signature(EchoServer).parameters.items()}
 _UNITS: Final = {
     "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30

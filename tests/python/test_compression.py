@@ -244,7 +244,9 @@ def test_blocks_of_all_kinds_and_final_ones(run: Listen) -> None:
     with Peer(server.port) as peer:
         history = b""
         for number, message in enumerate(messages(3)):
-            level, strategy = [(0, zlib.Z_DEFAULT_STRATEGY), (6, zlib.Z_FIXED), (9, zlib.Z_DEFAULT_STRATEGY)][number % 3]
+            level, strategy = [(0, zlib.Z_DEFAULT_STRATEGY), (6, zlib.Z_FIXED), (9, zlib.Z_DEFAULT_STRATEGY)][
+                number % 3
+            ]
             window = {"zdict": history[-32768:]} if history else {}
             deflater = zlib.compressobj(level, zlib.DEFLATED, -15, 8, strategy, **window)
             payload = deflater.compress(message) + deflater.flush(zlib.Z_FINISH)
@@ -296,7 +298,9 @@ def test_the_limit_is_for_what_comes_out(run: Listen) -> None:
 def bomb(size: int) -> bytes:
     deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
     piece = bytes(2**20)
-    return b"".join([*(deflater.compress(piece) for _ in range(size // len(piece))), deflater.flush(zlib.Z_SYNC_FLUSH)])[:-4]
+    return b"".join(
+        [*(deflater.compress(piece) for _ in range(size // len(piece))), deflater.flush(zlib.Z_SYNC_FLUSH)]
+    )[:-4]
 
 
 @pytest.mark.parametrize("fragments", [1, 100], ids=["in one frame", "in fragments"])
