@@ -261,11 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Poll::Ready(Ok(1));
             }
         }
-        let most = if self.compressing.is_some() {
-            compression::READ
-        } else {
-            threshold
-        };
+        let most = self.most_read(threshold);
         let mut read = ReadBuf::new(&mut buffer[..most]);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
         let len = read.filled().len();
