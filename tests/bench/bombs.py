@@ -100,9 +100,9 @@ def others(port: int, times: list[float], refused: list[int], stop: threading.Ev
     }
     while not stop.is_set():
         started = {}
-        for client in messages:
+        for client, message in messages.items():
             started[client] = time.perf_counter()
-            client.sendall(messages[client])
+            client.sendall(message)
         waiting = set(messages)
         while waiting:
             for client in select.select(list(waiting), [], [])[0]:
@@ -147,11 +147,17 @@ for _ in sys.stdin:
 
 
 def charged(server: "subprocess.Popen[str]", stop: threading.Event) -> Iterator[int]:
-    assert server.stdin and server.stdout
+    assert server.stdin
+    assert server.stdout
     while not stop.wait(0.005):
         server.stdin.write("\n")
         server.stdin.flush()
         yield int(server.stdout.readline())
+
+
+def wait(process: "subprocess.Popen[str]", over: threading.Event) -> None:
+    process.wait()
+    over.set()
 
 
 def main() -> None:
@@ -195,7 +201,7 @@ def main() -> None:
             started = time.perf_counter()
             bombs.stdin.write("\n")
             bombs.stdin.flush()
-            threading.Thread(target=lambda: (bombs.wait(), over.set()), daemon=True).start()
+            threading.Thread(target=wait, args=(bombs, over), daemon=True).start()
             for amount in charged(server, over):
                 most["charged"] = max(most["charged"], amount)
                 most["resident"] = max(most["resident"], resident(server.pid) - before)
