@@ -3,15 +3,16 @@
 //!
 //! Strategy. The caller hands in what one read brought, as a [`Window`]. A message that lies whole in it is unmasked
 //! and moved to the left, right behind the room for a server's header: it can be sent as it lies, and nothing is
-//! allocated. A payload that goes on beyond the window is unmasked, checked and kept in a [`Partial`]; once more is
-//! missing than a window holds, the caller reads straight into that (`spare`, `filled`).
+//! allocated. A payload that goes on beyond the window is unmasked, checked and kept in a [`Partial`]: with the window's
+//! own buffer if that is mostly the payload (`lend`, `adopt`); once more is missing than a window holds, the caller
+//! reads straight into it (`spare`, `filled`).
 //!
 //! A compressed message is inflated as it comes, within a budget: once that is used up, `next` returns with the window
 //! not used up, and wants to be called again with the rest of it before anything else is read (`is_behind`).
 
 use super::deflate::{Failure, Inflation, STEP, with_scratch};
 use super::extensions::Agreed;
-use super::frame::{self, Header, MAX_CLIENT_HEADER, MAX_CONTROL, Opcode};
+use super::frame::{self, Header, MAX_CLIENT_HEADER, MAX_CONTROL, MAX_SERVER_HEADER, Opcode};
 use super::partial::Partial;
 use super::utf8::Utf8;
 use super::{Violation, close};
@@ -92,6 +93,16 @@ pub enum Event {
     Close(Box<Control>),
 }
 
+/// Whether the buffer behind a window may be kept for the payload in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lent {
+    Never,
+    /// For that many bytes of payload or more.
+    From(u32),
+    /// It is wanted; the payload begins there.
+    Wanted(u32),
+}
+
 /// The receiving side of one connection.
 #[derive(Debug)]
 pub struct Receiver {
@@ -109,6 +120,7 @@ pub struct Receiver {
     partial: Partial,
     /// A header or a control payload that the last window cut.
     cut: Vec<u8>,
+    lent: Lent,
     /// The message that has begun is compressed; only with `deflate`.
     compressed: bool,
     deflate: Option<Box<Inflation>>,
@@ -129,6 +141,7 @@ impl Receiver {
             utf8: Utf8::NEW,
             partial: Partial::NEW,
             cut: Vec::new(),
+            lent: Lent::Never,
             compressed: false,
             deflate: None,
         }
@@ -304,6 +317,36 @@ impl Receiver {
         }
     }
 
+    /// Before [`Self::next`]: the window's buffer can be had if it ends with `least` or more bytes of an unfinished
+    /// payload, which then need not be copied. After it, [`Self::wants_buffer`] has to be asked.
+    pub fn lend(&mut self, least: usize) {
+        self.lent = Lent::From(u32::try_from(least).unwrap_or(u32::MAX));
+    }
+
+    /// Ends [`Self::lend`]: whether the buffer has to be given to [`Self::adopt`], where the payload begins.
+    pub fn wants_buffer(&mut self) -> Option<usize> {
+        match std::mem::replace(&mut self.lent, Lent::Never) {
+            Lent::Wanted(from) => Some(from as usize),
+            Lent::Never | Lent::From(_) => None,
+        }
+    }
+
+    /// Takes the buffer that the last window was; the payload in it begins at `from`.
+    ///
+    /// # Errors
+    /// 1013 if the memory limit does not allow it.
+    pub fn adopt(
+        &mut self,
+        buffer: Vec<u8>,
+        from: usize,
+        account: &mut Account,
+    ) -> Result<(), Violation> {
+        match self.partial.adopt(buffer, from, account) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Violation::no_memory(account.limit())),
+        }
+    }
+
     /// Gives what is kept back to `account`; the receiver is at its end.
     pub fn release(&mut self, account: &mut Account) {
         std::mem::take(&mut self.partial).release(account);
@@ -403,6 +446,16 @@ impl Receiver {
         self.missing -= len;
         if self.missing == 0 && self.fin {
             return self.end_frame(payload);
+        }
+        if let Lent::From(least) = self.lent
+            && len >= least as usize
+            && self.missing > 0
+            && self.partial.is_empty()
+            && from >= MAX_SERVER_HEADER
+            && let Ok(from) = u32::try_from(from)
+        {
+            self.lent = Lent::Wanted(from);
+            return Ok(None);
         }
         if self.partial.push(piece, expected, account).is_err() {
             return Err(Violation::no_memory(account.limit()));

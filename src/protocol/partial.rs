@@ -112,6 +112,32 @@ impl Partial {
         Ok(())
     }
 
+    /// Begins with the payload that lies in `buffer` from `from` on, with room for a header before it.
+    ///
+    /// # Errors
+    /// [`Exhausted`] if the account does not take the buffer.
+    pub fn adopt(
+        &mut self,
+        buffer: Vec<u8>,
+        from: usize,
+        account: &mut Account,
+    ) -> Result<(), Exhausted> {
+        debug_assert!(
+            self.is_empty() && from >= MAX_SERVER_HEADER,
+            "only a message begins with a whole buffer"
+        );
+        let charged = buffer.capacity();
+        account.charge(charged)?;
+        self.len = buffer.len() - from;
+        self.chunks.push(Chunk {
+            bytes: buffer,
+            start: from,
+            charged,
+            queued: 0,
+        });
+        Ok(())
+    }
+
     /// A buffer to read up to the returned number of payload bytes into; [`Self::filled`] tells what came.
     ///
     /// # Errors

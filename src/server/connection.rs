@@ -14,12 +14,12 @@ use super::outbox::Outbox;
 use super::stats::Counters;
 use super::timers::{Alarm, Timers};
 use super::upgrade::Upgraded;
-use super::worker::Seated;
+use super::worker::{READ_BUFFER, Seated};
 use crate::client::{self, Client};
 use crate::config::Config;
 use crate::handler::{Gate, Wants};
 use crate::mailbox::Order;
-use crate::memory::Account;
+use crate::memory::{self, Account};
 use crate::protocol::Violation;
 use crate::protocol::close;
 use crate::protocol::frame::{Opcode, server_frame};
@@ -30,11 +30,11 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::mem;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::task::yield_now;
 
 /// Bytes read from one client before others have their turn.
@@ -43,6 +43,10 @@ const TURN: usize = 1 << 20;
 const MAX_UNANSWERED: usize = 1024;
 /// Bytes of them.
 const MAX_UNANSWERED_BYTES: usize = 1 << 20;
+
+/// Payload that makes a message worth the worker's whole read buffer: so much that no more than twice of what came is
+/// charged.
+const MIN_ADOPTED: usize = READ_BUFFER / 2;
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -247,9 +251,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Nothing taken is not the end of the stream.
             return Poll::Ready(Ok(taken.max(1)));
         }
-        let mut buffer = worker.buffer.borrow_mut();
-        let threshold = buffer.len();
-        match self.receiver.spare(threshold, &mut self.account) {
+        match self.receiver.spare(READ_BUFFER, &mut self.account) {
             Ok(None) => {}
             Ok(Some((spare, room))) => {
                 let len = ready!(pin!(self.stream.read_buf(&mut spare.limit(room))).poll(cx))?;
@@ -261,17 +263,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Poll::Ready(Ok(1));
             }
         }
-        let most = self.most_read(threshold);
-        let mut read = ReadBuf::new(&mut buffer[..most]);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
-        let len = read.filled().len();
+        let most = self.most_read(READ_BUFFER);
+        let mut buffer = worker.buffer.borrow_mut();
+        buffer.clear();
+        let mut room = (&mut *buffer).limit(most);
+        let len = ready!(pin!(self.stream.read_buf(&mut room)).poll(cx))?;
         if len == 0 {
             return Poll::Ready(Ok(0));
         }
         self.counters().bytes_received.add(len as u64);
-        let taken = self.process(cx, &mut buffer[..len])?;
-        if taken < len {
-            self.keep_rest(&buffer[taken..len]);
+        self.receiver.lend(MIN_ADOPTED);
+        let taken = self.process(cx, &mut buffer)?;
+        if let Some(from) = self.receiver.wants_buffer() {
+            let whole = mem::replace(&mut *buffer, memory::buffer(READ_BUFFER));
+            if let Err(violation) = self.receiver.adopt(whole, from, &mut self.account) {
+                self.fail(violation);
+            }
+        } else if taken < len {
+            self.keep_rest(&buffer[taken..]);
         }
         Poll::Ready(Ok(len))
     }

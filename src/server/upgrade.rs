@@ -10,12 +10,12 @@ use crate::protocol::response::Fields;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, ready};
 use std::time::SystemTime;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// First allocation for a request; browsers send about half of it.
@@ -165,11 +165,9 @@ async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, seated: &Seat
         }
         while left > 0 {
             let mut buffer = worker.buffer.borrow_mut();
-            let mut buffer = ReadBuf::new(&mut buffer);
-            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer)) {
-                Ok(()) if !buffer.filled().is_empty() => {
-                    left = left.saturating_sub(buffer.filled().len());
-                }
+            buffer.clear();
+            match ready!(pin!(stream.read_buf(&mut *buffer)).poll(cx)) {
+                Ok(len @ 1..) => left = left.saturating_sub(len),
                 _ => break,
             }
         }
