@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use tokio::task::yield_now;
 
-/// What one connection may do in one turn: inflate that many bytes, or compress a quarter of them.
+/// What one connection may do in one turn: inflate that many bytes. What else it does, it tells in terms of them.
 pub(super) const TURN: usize = 64 << 10;
 /// What all of them may do in one round.
 const ROUND: usize = 8 * TURN;

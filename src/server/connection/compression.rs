@@ -23,8 +23,9 @@ use std::collections::VecDeque;
 use std::mem;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Bytes compressed in one step, about a quarter of a millisecond at level 6; longer echoes go through the queue.
-const STEP: usize = 16 << 10;
+/// Bytes compressed in one step, about a millisecond at level 6; longer echoes go through the queue. In shorter steps a
+/// worker with many such clients would do little but fetch their contexts into its cache.
+const STEP: usize = 64 << 10;
 /// Bytes read at once, since what can't be inflated in this turn has to be kept; and where nothing can be inflated, but
 /// what comes may be something else.
 const READ: usize = 64 << 10;
