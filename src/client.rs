@@ -5,6 +5,7 @@ use crate::mailbox::{Command, Mailbox, Order};
 use crate::protocol::close;
 use crate::protocol::handshake::Head;
 use crate::protocol::message::Kind;
+use crate::tls::TlsFacts;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -19,6 +20,8 @@ pub struct Client {
     pub peer: SocketAddr,
     /// The subprotocol that was agreed.
     pub subprotocol: Option<String>,
+    /// What its TLS handshake agreed on; `None` without TLS.
+    pub tls: Option<Box<TlsFacts>>,
     /// Where its worker finds the connection.
     pub(crate) seat: usize,
     head: Box<[u8]>,
@@ -54,6 +57,7 @@ impl Client {
         id: u64,
         peer: SocketAddr,
         subprotocol: Option<String>,
+        tls: Option<Box<TlsFacts>>,
         seat: usize,
         head: Box<[u8]>,
         mailbox: Arc<Mailbox>,
@@ -62,6 +66,7 @@ impl Client {
             id,
             peer,
             subprotocol,
+            tls,
             seat,
             head,
             mailbox,

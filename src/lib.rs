@@ -2,7 +2,7 @@
 //!
 //! A map of the crate, from the ground up; imports run one way only, from the bottom of this list to its top:
 //!
-//! - [`config`], [`error`], [`memory`]: what can be set, what can fail, what may be kept.
+//! - [`config`], [`tls`], [`error`], [`memory`]: what can be set, what can fail, what may be kept.
 //! - [`protocol`]: RFC 6455 without I/O: bytes in, events and bytes out.
 //! - [`client`], [`mailbox`], [`handler`]: a client as others see it, the way to its connection from any thread, and
 //!   the port to whoever answers.
@@ -24,5 +24,6 @@ pub mod protocol;
 #[cfg(feature = "python")]
 mod python;
 pub mod server;
+pub mod tls;
 
 pub use tokio_tungstenite::tungstenite;

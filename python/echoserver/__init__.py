@@ -10,13 +10,14 @@
 `help(EchoServer)` has the options; `echoserver --help` is the same as a program.
 """
 
-from echoserver._core import NO_REPLY, Client, __version__
+from echoserver._core import NO_REPLY, TLS, Client, TLSInfo, __version__
 from echoserver.exceptions import BindError, ClientClosed, EchoServerError, SendQueueFull
 from echoserver.server import EchoServer
 from echoserver.stats import Stats
 
 __all__ = [
     "NO_REPLY",
+    "TLS",
     "BindError",
     "Client",
     "ClientClosed",
@@ -24,5 +25,6 @@ __all__ = [
     "EchoServerError",
     "SendQueueFull",
     "Stats",
+    "TLSInfo",
     "__version__",
 ]

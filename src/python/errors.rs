@@ -19,6 +19,11 @@ impl From<Error> for PyErr {
         let text = error.to_string();
         match error {
             Error::Invalid { .. } => PyValueError::new_err(text),
+            Error::Content { .. } => PyValueError::new_err(text),
+            Error::File { source, path, .. } => {
+                // With the file's name apart, as Python's own have it; it is at the end of the text then.
+                PyOSError::new_err((source.raw_os_error(), text, path))
+            }
             Error::Listen { source, host, .. } => {
                 let errno = source.raw_os_error().or_else(|| lookup_error(&host));
                 BindError::new_err((errno, text))

@@ -175,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 _ => {}
             }
             if self.eof && self.slots.is_empty() {
-                return Poll::Ready(End::Drop);
+                return Poll::Ready(End::Linger);
             }
             if !self.may_read() {
                 return Poll::Pending;

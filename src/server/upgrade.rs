@@ -4,6 +4,7 @@ use super::connection::{Connection, End};
 use super::worker::Seated;
 use crate::client::Client;
 use crate::protocol::handshake::{self, MAX_HEAD, Refusal, Verdict};
+use crate::tls::TlsFacts;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Poll, ready};
 use std::time::SystemTime;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 /// First allocation for a request; browsers send about half of it.
 const FIRST_READ: usize = 1024;
@@ -21,13 +22,26 @@ const FIRST_READ: usize = 1024;
 const MAX_LINGER: usize = 1 << 20;
 
 /// Serves one connection from its first byte to its last.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    peer: SocketAddr,
+    seated: Seated,
+) -> impl Future<Output = ()> {
+    let due = Instant::now() + seated.worker.shared.config.open_timeout;
+    serve_until(due, stream, peer, None, seated)
+}
+
+/// As [`serve`]; the upgrade request has to be there at `due`.
+pub(super) async fn serve_until<S: AsyncRead + AsyncWrite + Unpin>(
+    due: Instant,
     mut stream: S,
     peer: SocketAddr,
+    tls: Option<Box<TlsFacts>>,
     seated: Seated,
 ) {
     // Boxed: what the upgrade needs is not kept for the time after it.
-    let Some((client, upgraded)) = Box::pin(upgrade(&mut stream, peer, &seated)).await else {
+    let upgrading = Box::pin(upgrade(due, &mut stream, peer, tls, &seated));
+    let Some((client, upgraded)) = upgrading.await else {
         return;
     };
     let mut connection = Connection::new(stream, client, upgraded, seated);
@@ -48,13 +62,15 @@ pub(super) struct Upgraded {
 
 /// Reads the request and answers it. With an upgrade: the client, and what came after the request.
 async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
+    due: Instant,
     stream: &mut S,
     peer: SocketAddr,
+    tls: Option<Box<TlsFacts>>,
     seated: &Seated,
 ) -> Option<(Arc<Client>, Upgraded)> {
     let worker = &seated.worker;
     let shared = &worker.shared;
-    let request = timeout(shared.config.open_timeout, read_request(stream, seated)).await;
+    let request = timeout_at(due, read_request(stream, seated)).await;
     let refusal = match request {
         Ok(Ok((mut head, Verdict::Upgrade(upgrade)))) => {
             let open = shared.open.fetch_add(1, Ordering::Relaxed);
@@ -67,6 +83,7 @@ async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
                     shared.next_id.fetch_add(1, Ordering::Relaxed),
                     peer,
                     upgrade.subprotocol,
+                    tls,
                     seated.index,
                     head.into(),
                     shared.workers[worker.index()].mailbox.clone(),
@@ -113,7 +130,7 @@ async fn read_request<S: AsyncRead + Unpin>(
 }
 
 /// Reads into the buffer's spare room; nothing at the end of the stream and when the server is to stop.
-async fn read_more<S: AsyncRead + Unpin>(
+pub(super) async fn read_more<S: AsyncRead + Unpin>(
     stream: &mut S,
     buffer: &mut Vec<u8>,
     seated: &Seated,
@@ -130,12 +147,14 @@ async fn read_more<S: AsyncRead + Unpin>(
 
 /// Ends TCP so that the last bytes arrive: half-close, then read and throw away until the client closes too. Closing
 /// with unread input would send a reset, which makes the client forget what it has not read yet.
-async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, seated: &Seated) {
-    if stream.shutdown().await.is_err() {
+pub(super) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, seated: &Seated) {
+    let worker = &seated.worker;
+    let due = Instant::now() + worker.shared.config.close_timeout;
+    // TLS has something to say at the end.
+    if !matches!(timeout_at(due, stream.shutdown()).await, Ok(Ok(()))) {
         return;
     }
-    let worker = &seated.worker;
-    let mut deadline = pin!(sleep(worker.shared.config.close_timeout));
+    let mut deadline = pin!(sleep_until(due));
     let mut left = MAX_LINGER;
     poll_fn(|cx| {
         seated.seat.register(cx);

@@ -1,9 +1,9 @@
 //! One thread with its own runtime, one read buffer and many connections. What happens to a connection happens on
 //! this thread; others leave an order in its mailbox.
 
-use super::{Accepted, Shared, listener, upgrade};
+use super::{Accepted, Shared, listener, tls, upgrade};
 use crate::client::Client;
-use crate::handler::Handler;
+use crate::handler::{Handler, Wants};
 use crate::mailbox::{Command, Order};
 use crate::memory;
 use crate::server::stats::Counters;
@@ -31,6 +31,8 @@ const READ_BUFFER: usize = 256 << 10;
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) buffer: RefCell<Box<[u8]>>,
+    /// Ciphertext of TLS clients.
+    pub(super) tls: RefCell<tls::Scratch>,
     index: usize,
     seats: RefCell<Slab<Rc<Seat>>>,
     stopping: Cell<bool>,
@@ -129,6 +131,7 @@ impl Worker {
         Rc::new(Self {
             shared,
             buffer: RefCell::new(vec![0; READ_BUFFER].into()),
+            tls: RefCell::default(),
             index,
             seats: RefCell::default(),
             stopping: Cell::new(false),
@@ -193,6 +196,15 @@ impl Worker {
         roster.remove(&client.id);
     }
 
+    /// TLS with `peer` failed; it is reported once.
+    pub(super) fn report_tls(&self, peer: SocketAddr, reason: &str) {
+        self.counters().tls_failures.add(1);
+        let handler = &self.shared.handler;
+        if handler.wants().has(Wants::TLS_FAILURE) {
+            handler.on_tls_failure(peer, reason);
+        }
+    }
+
     /// Gives a new connection to the worker with the fewest.
     pub(super) fn place(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
         let workers = &self.shared.workers;
@@ -219,7 +231,10 @@ impl Worker {
         }
         // It fails only if the client is gone already, which the first read tells.
         let _ = stream.set_nodelay(true);
-        spawn_local(upgrade::serve(stream, peer, seated));
+        match &self.shared.tls {
+            None => spawn_local(upgrade::serve(stream, peer, seated)),
+            Some(identity) => spawn_local(tls::serve(stream, peer, seated, identity.config())),
+        };
     }
 
     fn obey(self: &Rc<Self>, command: Command) {
