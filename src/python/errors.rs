@@ -20,9 +20,15 @@ impl From<Error> for PyErr {
         match error {
             Error::Invalid { .. } => PyValueError::new_err(text),
             Error::Content { .. } => PyValueError::new_err(text),
-            Error::File { source, path, .. } => {
-                // With the file's name apart, as Python's own have it; it is at the end of the text then.
-                PyOSError::new_err((source.raw_os_error(), text, path))
+            Error::File {
+                option,
+                path,
+                source,
+            } => {
+                // As Python's own: the file's name apart, and the reason without the number.
+                let reason = source.to_string();
+                let reason = reason.split(" (os error").next().unwrap_or_default();
+                PyOSError::new_err((source.raw_os_error(), format!("{option}: {reason}"), path.into_os_string()))
             }
             Error::Listen { source, host, .. } => {
                 let errno = source.raw_os_error().or_else(|| lookup_error(&host));

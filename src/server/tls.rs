@@ -27,6 +27,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 /// First allocation for a client hello; those of browsers have room in it.
 const FIRST_READ: usize = 2048;
+/// The fatal alert `protocol_version` in a record of TLS 1.0 (RFC 5246 section 7.2).
+const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 
 /// Serves one connection from its first byte to its last. The handshake and the upgrade request together have
 /// `open_timeout`.
@@ -64,7 +66,17 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(
         }
     }
     if first[0].is_ascii_uppercase() {
-        refuse_plain(stream, peer, seated).await;
+        let refusal = Refusal::needs_tls();
+        let answer =
+            handshake::refuse_response(&refusal, &worker.shared.policy, SystemTime::now());
+        worker.counters().handshakes_refused.add(1);
+        worker.report_tls(peer, "the client speaks plain HTTP");
+        answer_and_end(stream, &answer, seated).await;
+        return None;
+    }
+    if is_too_old(&first) {
+        worker.report_tls(peer, "the client speaks no TLS newer than 1.1");
+        answer_and_end(stream, &PROTOCOL_VERSION, seated).await;
         return None;
     }
     let mut stream = match TlsStream::new(stream, config, first, peer, worker.clone()) {
@@ -104,20 +116,20 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     None
 }
 
-/// Tells an HTTP client, in its language, that this port speaks TLS.
-async fn refuse_plain<S: AsyncRead + AsyncWrite + Unpin>(
+/// Whether this begins a client hello of SSL 3, TLS 1.0 or 1.1; later ones say 1.2 here (RFC 8446 section 4.1.2).
+/// rustls misses an extension of 1.2 before it looks at the version, and sends another alert.
+fn is_too_old(hello: &[u8]) -> bool {
+    matches!(hello, [22, 3, _, _, _, 1, _, _, _, 3, 0..=2, ..])
+}
+
+/// The last answer to somebody who does not get as far as TLS.
+async fn answer_and_end<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
-    peer: SocketAddr,
+    answer: &[u8],
     seated: &Seated,
 ) {
-    let worker = &seated.worker;
-    let shared = &worker.shared;
-    worker.report_tls(peer, "the client speaks plain HTTP");
-    worker.counters().handshakes_refused.add(1);
-    let refusal = Refusal::needs_tls();
-    let response = handshake::refuse_response(&refusal, &shared.policy, SystemTime::now());
-    let answered = timeout(shared.config.close_timeout, stream.write_all(&response)).await;
-    if matches!(answered, Ok(Ok(()))) {
+    let limit = seated.worker.shared.config.close_timeout;
+    if matches!(timeout(limit, stream.write_all(answer)).await, Ok(Ok(()))) {
         upgrade::finish(&mut stream, seated).await;
     }
 }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def test_all_is_what_there_is() -> None:
-    modules = {"callbacks", "cli", "exceptions", "headers", "server", "stats"}
+    modules = {"callbacks", "cli", "cli_tls", "exceptions", "headers", "server", "stats"}
     public = {name for name in vars(echoserver) if not name.startswith("_")} - modules
     assert public == {name for name in echoserver.__all__ if name != "__version__"}
 

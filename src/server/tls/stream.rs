@@ -286,7 +286,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// The alert for what is wrong, to be sent, and the error for the connection.
     fn fail(&mut self, error: &rustls::Error, rest: &mut [u8]) -> io::Error {
         let mut done = 0;
-        loop {
+        // No further than that: it would look at what is wrong once more.
+        while self.tls.wants_write() {
             let UnbufferedStatus { discard, state } =
                 self.tls.process_tls_records(&mut rest[done..]);
             match state {
