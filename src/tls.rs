@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Where a server's certificate comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tls {
-    /// A fresh authority, which signs a certificate for localhost, 127.0.0.1, ::1, the host that is listened on, and
+    /// A fresh authority, which signs a certificate for `localhost`, `127.0.0.1`, `::1`, the host that is listened on, and
     /// these names.
     SelfSigned {
         /// Names or addresses; such as can't be in a certificate are left out.

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tls",
         choices=["self-signed"],
-        help="serve wss:// with a certificate made now; prints the file with the CA that clients have to trust (default: no TLS)",
+        help="serve wss:// with a certificate made now; prints where the CA to trust is (default: no TLS)",
     )
     group.add_argument("--certfile", metavar="FILE", help="serve wss:// with this certificate (chain), in PEM")
     group.add_argument("--keyfile", metavar="FILE", help="its private key, in PEM (default: the file of --certfile)")
@@ -109,7 +109,7 @@ def _set_hangup(server: EchoServer) -> Any:
         try:
             server.reload_tls()
         except (OSError, ValueError) as error:
-            _log.error("the certificate was not reloaded: %s", error)  # noqa: TRY400  # The sentence says it all.
+            _log.error("the certificate was not reloaded: %s", error)  # The sentence says it all.
         else:
             _log.info("the certificate was reloaded")
 

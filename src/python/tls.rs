@@ -105,6 +105,10 @@ fn path(name: &str, value: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
 }
 
 /// The option `tls`: a `TLS`, or the word.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "as the other readers of an argument"
+)]
 pub(super) fn option(value: Argument<'_>) -> PyResult<Tls> {
     if let Ok(tls) = value.value().cast::<PyTls>() {
         return Ok(Tls::Files(tls.get().0.clone()));

@@ -67,8 +67,7 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     }
     if first[0].is_ascii_uppercase() {
         let refusal = Refusal::needs_tls();
-        let answer =
-            handshake::refuse_response(&refusal, &worker.shared.policy, SystemTime::now());
+        let answer = handshake::refuse_response(&refusal, &worker.shared.policy, SystemTime::now());
         worker.counters().handshakes_refused.add(1);
         worker.report_tls(peer, "the client speaks plain HTTP");
         answer_and_end(stream, &answer, seated).await;

@@ -32,7 +32,7 @@ class Authority:
 
     def issue(self, name: str, *names: str, days: int = 1, **options: Any) -> tuple[Path, Path]:
         """Files with a certificate and its key; with negative `days` it has expired."""
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         leaf: LeafCert = self.ca.issue_cert(
             *(names or NAMES),
             not_before=now - datetime.timedelta(days=30),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from certificates import Authority, HeldClient, converted
@@ -246,8 +247,6 @@ def test_without_tls_there_is_nothing_of_it(run: Listen) -> None:
 @pytest.mark.parametrize("kind", [{"key_type": "RSA"}, {"key_type": "ECDSA"}], ids=["RSA", "ECDSA"])
 @pytest.mark.parametrize("form", ["PKCS8", "TraditionalOpenSSL"])
 def test_keys_of_the_usual_kinds_and_forms(run: Listen, authority: Authority, kind: dict[str, str], form: str) -> None:
-    import trustme
-
     certfile, keyfile = authority.issue("server", key_type=trustme.KeyType[kind["key_type"]])
     server = run(tls=TLS(certfile, converted(keyfile, form)))
     with connect(server.url, ssl=authority.context()) as client:
@@ -256,9 +255,7 @@ def test_keys_of_the_usual_kinds_and_forms(run: Listen, authority: Authority, ki
 
 
 @pytest.mark.parametrize("password", ["grün", "grün".encode()])
-def test_an_encrypted_key_is_opened_with_its_password(
-    run: Listen, authority: Authority, password: str | bytes
-) -> None:
+def test_an_encrypted_key_is_opened_with_its_password(run: Listen, authority: Authority, password: str | bytes) -> None:
     certfile, keyfile = authority.issue("server")
     encrypted = converted(keyfile, "PKCS8", "grün".encode())
     assert "ENCRYPTED PRIVATE KEY" in encrypted.read_text()
@@ -338,7 +335,7 @@ def test_with_mutual_tls_a_client_has_a_subject(run: Listen, authority: Authorit
         assert client.tls.peer_certificate == ssl.PEM_cert_to_DER_cert(files[0].read_text())
     (subject,) = subjects
     assert subject is not None
-    assert r'CN=a \"comma\"\, and \+ more' in subject
+    assert r"CN=a \"comma\"\, and \+ more" in subject
     assert "O=Probes" in subject
 
 

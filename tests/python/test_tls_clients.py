@@ -49,7 +49,16 @@ def ca(server: EchoServer, tmp_path: Path) -> str:
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_openssl(server: EchoServer, ca: str, version: str) -> None:
     (openssl,) = need("openssl")
-    options = ["-quiet", "-verify_return_error", "-verify_hostname", "localhost", "-CAfile", ca, "-x509_strict", version]
+    options = [
+        "-quiet",
+        "-verify_return_error",
+        "-verify_hostname",
+        "localhost",
+        "-CAfile",
+        ca,
+        "-x509_strict",
+        version,
+    ]
     command = [openssl, "s_client", "-connect", f"127.0.0.1:{server.port}", "-servername", "localhost", *options]
     request = (
         b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -94,9 +95,7 @@ def test_a_kind_of_key_that_is_not_supported_is_told(authority: Authority) -> No
     certfile, keyfile = authority.issue("server")
     key = ec.generate_private_key(ec.SECP521R1())
     keyfile.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     assert "P-256 or P-384" in str(refused(TLS(certfile, keyfile), ValueError))
 
@@ -113,8 +112,6 @@ def test_a_kind_of_key_that_is_not_supported_is_told(authority: Authority) -> No
 def test_the_command_in_the_error_converts_a_key_with_legacy_encryption(
     run: Listen, authority: Authority, options: tuple[str, ...]
 ) -> None:
-    import trustme
-
     assert OPENSSL is not None
     certfile, keyfile = authority.issue("server", key_type=trustme.KeyType.RSA)
     legacy = authority.folder / "legacy.pem"
@@ -149,7 +146,18 @@ def test_keys_that_openssl_encrypts_are_opened(authority: Authority, options: tu
     assert OPENSSL is not None
     certfile, keyfile = authority.issue("server")
     encrypted = authority.folder / "encrypted.pem"
-    command = [OPENSSL, "pkcs8", "-topk8", "-in", keyfile, "-out", encrypted, "-passout", "pass:secret", *options]
+    command = [
+        OPENSSL,
+        "pkcs8",
+        "-topk8",
+        "-in",
+        str(keyfile),
+        "-out",
+        str(encrypted),
+        "-passout",
+        "pass:secret",
+        *options,
+    ]
     subprocess.run(command, check=True, capture_output=True)
     EchoServer(0, host="127.0.0.1", tls=TLS(certfile, encrypted, "secret")).stop()
 
@@ -158,7 +166,7 @@ def test_keys_that_openssl_encrypts_are_opened(authority: Authority, options: tu
     ("value", "kind", "text"),
     [
         ("self signed", ValueError, "tls='self signed': must be \"self-signed\", a TLS, or None"),
-        (True, TypeError, "tls=True: must be \"self-signed\", a TLS, or None, not bool"),
+        (True, TypeError, 'tls=True: must be "self-signed", a TLS, or None, not bool'),
         (ssl.SSLContext, TypeError, "tls=<class"),
     ],
 )

@@ -81,7 +81,7 @@ def test_a_certificate_for_another_name_is_refused_by_the_client(
     run: Listen, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = run(tls=TLS(*authority.issue("server", "elsewhere.example")))
-    with pytest.raises(ssl.SSLCertVerificationError, match="not valid for|mismatch"):
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"not valid for|mismatch"):
         connect(server.url, ssl=authority.context())
     assert logged(server, caplog) == ["received fatal alert: BadCertificate"]
 
@@ -112,7 +112,7 @@ def test_no_client_certificate(
         ("authority", -1, "CERTIFICATE_EXPIRED", "certificate expired"),
     ],
 )
-def test_a_bad_client_certificate(  # noqa: PLR0913  # The cases.
+def test_a_bad_client_certificate(  # noqa: PLR0913, PLR0917  # The cases.
     run: Listen,
     authority: Authority,
     caplog: pytest.LogCaptureFixture,
@@ -139,7 +139,7 @@ def test_an_application_protocol_that_is_not_ours(run: Listen, caplog: pytest.Lo
     context.set_alpn_protocols(["h2"])
     with (
         HeldClient(server.port, context) as client,
-        pytest.raises(ssl.SSLError, match="(?i)no.application.protocol"),
+        pytest.raises(ssl.SSLError, match=r"(?i)no.application.protocol"),
     ):
         client.open()
     assert logged(server, caplog) == ["peer doesn't support any known protocol"]
@@ -234,9 +234,7 @@ def test_plain_http_is_logged(run: Listen, caplog: pytest.LogCaptureFixture) -> 
     assert logged(server, caplog) == ["the client speaks plain HTTP"]
 
 
-def test_a_connection_that_says_nothing_and_goes_is_no_failure(
-    run: Listen, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_connection_that_says_nothing_and_goes_is_no_failure(run: Listen, caplog: pytest.LogCaptureFixture) -> None:
     server = run(tls="self-signed")
     with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT) as client:
         client.shutdown(socket.SHUT_WR)
@@ -252,7 +250,7 @@ def test_a_record_that_was_changed_on_the_way_ends_the_connection(
         client.tls.write(b"GET / HTTP/1.1\r\n")
         record = client.written()
         client.socket.sendall(record[:-1] + bytes([record[-1] ^ 1]))
-        with pytest.raises(ssl.SSLError, match="(?i)bad.record.mac"):
+        with pytest.raises(ssl.SSLError, match=r"(?i)bad.record.mac"):
             client.read(1)
     assert logged(server, caplog) == ["cannot decrypt peer's message"]
 

@@ -59,8 +59,6 @@ pub(super) struct TlsStream<S> {
     unsent: Vec<u8>,
     /// `close_notify` or the end of the stream has come.
     is_ended: bool,
-    /// Our `close_notify` is written.
-    is_shut: bool,
     is_reported: bool,
     /// What was held at first is not looked at yet.
     is_fresh: bool,
@@ -97,7 +95,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             beyond: Vec::new(),
             unsent: Vec::new(),
             is_ended: false,
-            is_shut: false,
             is_reported: false,
             is_fresh: true,
         })
@@ -393,12 +390,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
 
     /// Sends `close_notify` and then the end of the stream below.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !mem::replace(&mut self.is_shut, true) {
-            let mut alert = [0; 64];
-            // After a failure there is nothing more to be said.
-            if let Ok(len) = self.write_with(|traffic| traffic.queue_close_notify(&mut alert)) {
-                self.unsent.extend_from_slice(&alert[..len]);
-            }
+        let mut alert = [0; 64];
+        // Asked again, it writes nothing; after a failure there is nothing more to be said.
+        if let Ok(len) = self.write_with(|traffic| traffic.queue_close_notify(&mut alert)) {
+            self.unsent.extend_from_slice(&alert[..len]);
         }
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
