@@ -120,7 +120,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             // What comes right behind the client's last handshake message is kept for later.
             ready!(self.poll_decrypt(cx, &mut ReadBuf::new(&mut [])))?;
         }
-        Poll::Ready(Ok(()))
+        if self.tls.protocol_version() == Some(ProtocolVersion::TLSv1_3) {
+            // The client has what it needs. The tickets for its next time go out with the answer to its request: that
+            // is one system call less, and some clients that write and read from two threads don't like to be told
+            // something while they write (websockets' threads with Python 3.11's ssl lose their request).
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_send(cx)
     }
 
     /// Decrypts what one read brings, or what is held if that is a whole record.
@@ -129,11 +135,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.unsent.is_empty()
-            && let Poll::Ready(Err(error)) = self.poll_send(cx)
-        {
+        let was_open = !self.tls.is_handshaking();
+        if !was_open && let Poll::Ready(Err(error)) = self.poll_send(cx) {
             return Poll::Ready(Err(error));
         }
+        let unsent = self.unsent.len();
         let worker = self.worker.clone();
         let mut scratch = worker.tls.borrow_mut();
         let incoming = room(&mut scratch.incoming);
@@ -158,9 +164,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             self.held = incoming[done..len].to_vec();
         }
         self.settle();
-        if !self.unsent.is_empty()
-            && let Poll::Ready(Err(error)) = self.poll_send(cx)
-        {
+        let is_urgent = if was_open {
+            self.unsent.len() > unsent
+        } else {
+            result.is_err() || self.tls.is_handshaking()
+        };
+        if is_urgent && let Poll::Ready(Err(error)) = self.poll_send(cx) {
             return Poll::Ready(result.and(Err(error)));
         }
         Poll::Ready(result)
@@ -264,6 +273,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Ok(())
     }
 
+    /// Sends what was kept before, unless it is so little that it can go with what follows.
+    fn poll_send_most(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.unsent.len() <= BEYOND {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_send(cx)
+    }
+
     /// Sends what the socket did not take before.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.unsent.is_empty() {
@@ -312,7 +329,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         if kept > self.charged {
             // At most two records and one write per connection: not refused, but it leaves less to others.
             let _ = self.account.charge_anyway(kept - self.charged);
-        } else {
+        } else if kept < self.charged {
             self.account.release(self.charged - kept);
         }
         self.charged = kept;
@@ -347,7 +364,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_send(cx))?;
+        ready!(self.poll_send_most(cx))?;
         let data = &data[..data.len().min(TOGETHER)];
         let worker = self.worker.clone();
         let mut scratch = worker.tls.borrow_mut();
@@ -364,7 +381,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         if let [piece] = pieces {
             return self.poll_write(cx, piece);
         }
-        ready!(self.poll_send(cx))?;
+        ready!(self.poll_send_most(cx))?;
         let worker = self.worker.clone();
         let mut scratch = worker.tls.borrow_mut();
         let Scratch {
