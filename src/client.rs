@@ -21,7 +21,7 @@ pub struct Client {
     /// The subprotocol that was agreed.
     pub subprotocol: Option<String>,
     /// What its TLS handshake agreed on; `None` without TLS.
-    pub tls: Option<Box<TlsFacts>>,
+    pub tls: Option<Arc<TlsFacts>>,
     /// Where its worker finds the connection.
     pub(crate) seat: usize,
     head: Box<[u8]>,
@@ -57,7 +57,7 @@ impl Client {
         id: u64,
         peer: SocketAddr,
         subprotocol: Option<String>,
-        tls: Option<Box<TlsFacts>>,
+        tls: Option<Arc<TlsFacts>>,
         seat: usize,
         head: Box<[u8]>,
         mailbox: Arc<Mailbox>,

@@ -29,7 +29,7 @@ pub struct Config {
     pub memory_limit: usize,
     /// Bytes that may wait to be sent to one client by the application. Default 16 MiB.
     pub max_send_queue: usize,
-    /// From the connection to the end of the upgrade request. Default 10 s, as Qt's.
+    /// From the connection to the end of the upgrade request and the decision about it. Default 10 s, as Qt's.
     pub open_timeout: Duration,
     /// From our close frame to the end of the connection, and for the whole of an orderly stop. Default 5 s.
     pub close_timeout: Duration,

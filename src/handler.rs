@@ -1,10 +1,11 @@
 //! The port between the server and whoever answers its clients.
 //!
 //! All methods run on a worker's thread and must not block: who needs time takes what it is given elsewhere and
-//! answers through [`Client::order`].
+//! answers through [`Client::order`] or [`Request::decide`].
 
+use crate::admission::{Decision, Request};
 use crate::client::Client;
-use crate::memory::Account;
+use crate::memory::{self, Account};
 use crate::protocol::frame;
 use crate::protocol::message::Kind;
 use std::fmt::Debug;
@@ -27,6 +28,8 @@ impl Wants {
     pub const BINARY: Self = Self(1 << 2);
     /// Clients that are gone.
     pub const CLOSE: Self = Self(1 << 3);
+    /// Upgrade requests, before they are answered.
+    pub const HANDSHAKE: Self = Self(1 << 4);
     /// Why TLS with a client failed.
     pub const TLS_FAILURE: Self = Self(1 << 8);
 
@@ -86,9 +89,10 @@ pub struct Batch {
 }
 
 impl Batch {
-    pub(crate) const fn new(account: Account) -> Self {
+    /// A batch that has room for `room` bytes of frames.
+    pub(crate) fn new(account: Account, room: usize) -> Self {
         Self {
-            wire: Vec::new(),
+            wire: memory::buffer(room),
             messages: Vec::new(),
             account,
         }
@@ -112,6 +116,13 @@ impl Batch {
         self.messages.push((kind, start..start + len));
         self.account.charge_anyway(header_len + len)
     }
+
+    /// Gives back room that was not needed; much of it is left if most messages were of a kind that is not wanted.
+    pub(crate) fn trim(&mut self) {
+        if self.wire.len() < self.wire.capacity() / 2 {
+            self.wire.shrink_to_fit();
+        }
+    }
 }
 
 /// Answers a server's clients.
@@ -119,6 +130,13 @@ pub trait Handler: Send + Sync + Debug {
     /// What it wants to hear of; asked once for every read, so it has to be cheap.
     fn wants(&self) -> Wants {
         Wants::NOTHING
+    }
+
+    /// May this client come in? A good upgrade request, which waits for [`Request::decide`] until `open_timeout`. Asked
+    /// only with [`Wants::HANDSHAKE`].
+    fn on_handshake(&self, request: &Arc<Request>) {
+        // Nobody has decided before.
+        let _ = request.decide(Decision::accept());
     }
 
     /// A client has come. Asked only with [`Wants::OPEN`].

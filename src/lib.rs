@@ -4,8 +4,8 @@
 //!
 //! - [`config`], [`tls`], [`error`], [`memory`]: what can be set, what can fail, what may be kept.
 //! - [`protocol`]: RFC 6455 without I/O: bytes in, events and bytes out.
-//! - [`client`], [`mailbox`], [`handler`]: a client as others see it, the way to its connection from any thread, and
-//!   the port to whoever answers.
+//! - [`admission`], [`client`], [`mailbox`], [`handler`]: an upgrade request and a client as others see them, the way
+//!   to its connection from any thread, and the port to whoever answers.
 //! - [`server`]: tokio: sockets, threads, time.
 //! - `python`: the binding, behind the feature of that name.
 
@@ -14,6 +14,7 @@
     expect(clippy::unwrap_used, reason = "a test that can't go on has failed")
 )]
 
+pub mod admission;
 pub mod client;
 pub mod config;
 pub mod error;

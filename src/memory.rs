@@ -61,6 +61,15 @@ fn take_spare(bytes: usize) -> Option<Vec<u8>> {
     })
 }
 
+/// An empty buffer with room for `bytes` that nothing is charged for; large ones in few sizes, so that they fit again.
+pub(crate) fn buffer(bytes: usize) -> Vec<u8> {
+    if bytes < MIN_SPARE {
+        return Vec::with_capacity(bytes);
+    }
+    let bytes = bytes.next_power_of_two();
+    take_spare(bytes).unwrap_or_else(|| Vec::with_capacity(bytes))
+}
+
 fn keep_spare(mut buffer: Vec<u8>) {
     if buffer.capacity() < MIN_SPARE {
         return;

@@ -8,7 +8,19 @@ from typing_extensions import Buffer
 
 from echoserver.headers import Headers
 
-__all__ = ["DEFAULTS", "NO_REPLY", "TLS", "Client", "NoReply", "Server", "TLSInfo", "__version__"]
+__all__ = [
+    "DEFAULTS",
+    "NO_REPLY",
+    "TLS",
+    "Accept",
+    "Client",
+    "NoReply",
+    "Request",
+    "Response",
+    "Server",
+    "TLSInfo",
+    "__version__",
+]
 
 __version__: Final[str]
 DEFAULTS: Final[dict[str, object]]
@@ -22,6 +34,107 @@ class NoReply:
 
 NO_REPLY: Final[NoReply]
 """Returned by `on_text` or `on_binary`, it sends nothing for that message."""
+
+@final
+class Request:
+    """A client's upgrade request (RFC 6455 section 4.1), as `on_handshake` is asked about it.
+
+    It has passed the server's own checks: method, version, key, `origins`. The server makes them. Thread-safe; stays
+    readable.
+    """
+
+    @property
+    def method(self) -> str:
+        """Method of the request: GET, since no other can upgrade."""
+
+    @property
+    def path(self) -> str:
+        """Path of the requested URL, without the query, as the client wrote it (not percent-decoded)."""
+
+    @property
+    def query(self) -> str:
+        """Query of the requested URL, without the question mark; "" if there is none."""
+
+    @property
+    def headers(self) -> Headers:
+        """The headers: a mapping with case-insensitive names, repeated fields joined by a comma."""
+
+    @property
+    def raw_headers(self) -> list[tuple[str, str]]:
+        """The header lines, as they came; bytes beyond ASCII as Latin-1."""
+
+    @property
+    def origin(self) -> str | None:
+        """The `Origin` header (RFC 6455 section 10.2): which page wants to connect."""
+
+    @property
+    def subprotocols(self) -> tuple[str, ...]:
+        """The subprotocols that the client offers, the one that it likes best first (RFC 6455 section 4.1)."""
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """IP address and port of the client; IPv4 is shown as such also on a dual-stack socket."""
+
+    @property
+    def tls(self) -> TLSInfo | None:
+        """What the TLS handshake agreed on; None without TLS."""
+
+@final
+class Response:
+    """An HTTP response, returned by `on_handshake` to refuse a client. Immutable, and may be used again.
+
+    - `status`: 300 to 599. 401 wants a WWW-Authenticate header, 3xx a Location.
+    - `headers`: a mapping, or pairs of name and value, which may repeat a name; sent in their order, characters up to
+      U+00FF as one byte each. Server and Date replace the server's. Upgrade, Connection, Content-Length,
+      Transfer-Encoding and Sec-WebSocket-Accept, -Extensions and -Protocol are the server's own.
+    - `body`: `str`, sent as UTF-8 with `Content-Type: text/plain; charset=utf-8` unless `headers` have another, or
+      bytes-like, of which `headers` say what it is.
+
+    The connection ends after it. ValueError for a status out of range, for a name that is no token (RFC 9110 section
+    5.6.2) or the server's own, for a value with control characters or with space at its ends, and for a 304 with a
+    body; TypeError for other types.
+    """
+
+    def __new__(
+        cls,
+        status: int,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        body: str | Buffer = b"",
+    ) -> Response: ...
+    @property
+    def status(self) -> int:
+        """The status."""
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Names and values of the header lines."""
+
+    @property
+    def body(self) -> bytes:
+        """The body."""
+
+@final
+class Accept:
+    """Returned by `on_handshake` to let a client in with headers or a subprotocol. Immutable, and may be used again.
+
+    - `headers`: header lines to add to the 101, such as Set-Cookie; as those of Response.
+    - `subprotocol`: one that the client offers (RFC 6455 section 4.2.2), whether or not it is among the `subprotocols`
+      of the server. None leaves the choice to those.
+
+    ValueError for headers as those of Response, and for a subprotocol that is no token. One that the client does not
+    offer is an error of the callback: 500.
+    """
+
+    def __new__(
+        cls, headers: Mapping[str, str] | Iterable[tuple[str, str]] = (), subprotocol: str | None = None
+    ) -> Accept: ...
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Names and values of the header lines."""
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol to choose."""
 
 @final
 class TLS:

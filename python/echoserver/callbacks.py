@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
     from typing_extensions import Buffer
 
-    from echoserver._core import Client, NoReply
+    from echoserver._core import Accept, Client, NoReply, Request, Response
 
     # None echoes, NO_REPLY sends nothing, anything else is sent instead.
     Reply = str | Buffer | NoReply | None
+    # None and Accept let the client in.
+    OnHandshake = Callable[[Request], Accept | Response | None]
     # A callback may return anything where nothing is done with it.
     OnClient = Callable[[Client], object]
     OnText = Callable[[Client, str], Reply]
@@ -47,4 +49,6 @@ def _resolve_one(server: object, name: str, argument: Callable[..., Any] | None)
 
 
 def _is_async(function: object) -> bool:
+    import inspect
+
     return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)

@@ -7,26 +7,26 @@ when nobody ends it.
 from __future__ import annotations
 
 import atexit
-import contextlib
-import logging
-import threading
 import warnings
-from typing import TYPE_CHECKING, Literal, Self
 from weakref import WeakValueDictionary
 
 from echoserver._core import Server
 from echoserver.callbacks import resolve
-from echoserver.stats import Stats
 
+# Not from typing, which takes longer to import than all that is here. The same is why some imports are in functions.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
+    import threading
     from collections.abc import Iterable
     from types import TracebackType
+    from typing import Literal, Self
 
     from typing_extensions import Buffer
 
     from echoserver._core import TLS, Client
-    from echoserver.callbacks import OnBinary, OnClient, OnClosed, OnText
+    from echoserver.callbacks import OnBinary, OnClient, OnClosed, OnHandshake, OnText
+    from echoserver.stats import Stats
 
 __all__ = ["EchoServer"]
 
@@ -54,13 +54,16 @@ class EchoServer:
 
     Callbacks, one at a time; each may instead be a method of that name on a subclass:
 
+    - `on_handshake(request)`: may this client come in? Asked about each good upgrade request, before the 101 and so
+      before `on_connect`. None returned lets it in, Accept too, with headers of its own or a subprotocol; Response
+      refuses it. 500 for one that raises or returns something else, 503 when it takes until `open_timeout`.
     - `on_connect(client)`: a client has come; its messages wait until this has returned.
     - `on_text(client, message: str)`, `on_binary(client, message: bytes)`: a message. None returned echoes it, `str`
       or bytes-like is sent instead, NO_REPLY sends nothing.
     - `on_disconnect(client)`: a client is gone, with `client.close_code`; its last callback.
     - `on_closed()`: the server has stopped; the last callback.
 
-    One that raises, or returns what is no reply, is reported to `sys.unraisablehook` and counted in
+    One that raises, or returns what is no answer, is reported to `sys.unraisablehook` and counted in
     `stats().callback_errors`; that message gets no reply and the connection lives on. SystemExit and KeyboardInterrupt
     stop the server and come out of `serve()`, or else of `wait_closed()`, `stop()` or leaving `with`.
 
@@ -79,7 +82,7 @@ class EchoServer:
 
     Timeouts, in seconds:
 
-    - `open_timeout`: for the whole upgrade request; 408 after it.
+    - `open_timeout`: for the whole upgrade request, 408 after it; `on_handshake` included, 503 after it.
     - `close_timeout`: for the closing handshake (section 7), and for all of `stop()`.
     - `idle_timeout`: without a byte from the client; 1001 after it. None: none.
     - `ping_interval`: between keepalive pings. None: no pings.
@@ -111,6 +114,7 @@ class EchoServer:
         parent: object = None,
         *,
         host: str | None = None,
+        on_handshake: OnHandshake | None = None,
         on_connect: OnClient | None = None,
         on_text: OnText | None = None,
         on_binary: OnBinary | None = None,
@@ -135,6 +139,7 @@ class EchoServer:
         callbacks = resolve(
             self,
             {
+                "on_handshake": on_handshake,
                 "on_connect": on_connect,
                 "on_text": on_text,
                 "on_binary": on_binary,
@@ -199,6 +204,8 @@ class EchoServer:
         Callbacks run in a daemon thread named `echoserver-<port>`. The server keeps itself alive until it is stopped,
         at the latest when the interpreter exits. RuntimeError if it ran or was stopped before.
         """
+        import threading
+
         thread = threading.Thread(target=self._run, name=f"echoserver-{self.port}", daemon=True)
         core = self._core
         try:
@@ -316,7 +323,7 @@ class EchoServer:
         anchors = self._core.tls_anchors
         if anchors is None:
             raise RuntimeError("the server has no TLS")
-        import ssl  # noqa: PLC0415  # It takes longer to import than all of this package.
+        import ssl
 
         context = ssl.create_default_context(cadata=anchors)
         # A certificate that is not its own issuer may be trusted as well.
@@ -333,14 +340,16 @@ class EchoServer:
 
     def stats(self) -> Stats:
         """What it has done so far."""
+        from echoserver.stats import Stats
+
         return Stats(**self._core.stats())
 
     def __repr__(self) -> str:
         name = type(self).__name__
         try:
-            url, stats, is_serving = self.url, self.stats(), self.is_serving
+            url, stats, is_serving = self.url, self._core.stats(), self.is_serving
             if is_serving:
-                state = f"serving, clients={stats.clients_opened - stats.clients_closed}"
+                state = f"serving, clients={stats['clients_opened'] - stats['clients_closed']}"
             elif not self._is_used:
                 state = "listening, not started"
             elif self._is_started and not self._core.wait(0):
@@ -374,8 +383,11 @@ class EchoServer:
         """Ends a server that was started, where nobody may run its dispatcher."""
         if self._core.is_serving:
             self._core.stop(0)
-            with contextlib.suppress(RuntimeError):
+            try:
                 self._core.drain()
+            except RuntimeError:
+                # Somebody runs it, or has run it.
+                return
 
     def _run(self) -> None:
         try:
@@ -429,4 +441,6 @@ def _stop_last(server: EchoServer) -> None:
     try:
         server._stop(None)
     except TimeoutError as error:
+        import logging
+
         logging.getLogger("echoserver").warning("at exit: %r: %s", server, error)

@@ -9,6 +9,7 @@ pub mod handshake;
 pub mod message;
 pub mod partial;
 mod request;
+pub mod response;
 pub mod utf8;
 
 use std::borrow::Cow;

@@ -2,6 +2,7 @@
 
 use super::dispatcher::payload;
 use super::errors;
+use super::head;
 use super::link::{Link, SIGNAL_CHECK, lock};
 use super::server::{PyServer, seconds};
 use super::tls::PyTlsInfo;
@@ -11,7 +12,6 @@ use crate::protocol::close;
 use crate::protocol::frame::MAX_CONTROL;
 use pyo3::exceptions::{PyAttributeError, PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use std::sync::atomic::{Ordering, fence};
@@ -126,22 +126,13 @@ impl PyClient {
     /// The request's headers: a mapping with case-insensitive names, repeated fields joined.
     #[getter]
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let class = py
-            .import(intern!(py, "echoserver.headers"))?
-            .getattr(intern!(py, "Headers"))?;
-        class.call1((self.raw_headers(),))
+        head::headers(py, self.client.head())
     }
 
     /// The request's header lines, as they came.
     #[getter]
     fn raw_headers(&self) -> Vec<(String, String)> {
-        // Header values are bytes; latin-1 shows each as one character (RFC 9110 section 5.5).
-        let text = |value: &[u8]| value.iter().map(|&byte| char::from(byte)).collect();
-        self.client.head().map_or_else(Vec::new, |head| {
-            head.fields()
-                .map(|(name, value)| (name.to_owned(), text(value)))
-                .collect()
-        })
+        head::raw_headers(self.client.head())
     }
 
     /// The `Origin` header.

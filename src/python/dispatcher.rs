@@ -1,6 +1,8 @@
 //! The dispatcher: takes what the workers have queued, attached once per batch, and answers it. The only file that
 //! calls Python callables. Whoever runs the server runs it; workers never attach to the interpreter.
 
+mod handshake;
+
 use super::client::PyClient;
 use super::errors;
 use super::link::{Event, Link, SIGNAL_CHECK, lock};
@@ -9,7 +11,6 @@ use super::server::PyServer;
 use crate::client::Client;
 use crate::handler::{Batch, Wants};
 use crate::mailbox::Order;
-use crate::protocol::frame::server_frame;
 use crate::protocol::message::Kind;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyTypeError};
 use pyo3::intern;
@@ -57,6 +58,7 @@ impl NoReply {
 /// What the embedding program wants to be called.
 #[expect(clippy::struct_field_names, reason = "the names of the Python API")]
 pub(super) struct Callbacks {
+    pub(super) on_handshake: Option<Py<PyAny>>,
     pub(super) on_connect: Option<Py<PyAny>>,
     pub(super) on_text: Option<Py<PyAny>>,
     pub(super) on_binary: Option<Py<PyAny>>,
@@ -68,6 +70,7 @@ impl Callbacks {
     pub(super) fn wants(&self) -> Wants {
         let mut wants = Wants::NOTHING;
         let all = [
+            (&self.on_handshake, Wants::HANDSHAKE),
             (&self.on_connect, Wants::OPEN),
             (&self.on_text, Wants::TEXT),
             (&self.on_binary, Wants::BINARY),
@@ -145,6 +148,7 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             self.flushed = self.clock;
             for event in events.drain(..) {
                 match event {
+                    Event::Handshake(request) => self.handshake(&request),
                     Event::Open(client) => self.open(&client),
                     Event::Messages(client, batch) => self.messages(&client, batch),
                     Event::Close(client) => self.close(&client),
@@ -242,12 +246,12 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             if self.slow.is_some_and(|slow| self.clock - slow < SLOW_FOR) {
                 self.flush();
             }
-            let answer = self.answer(&object, kind, message);
+            let reply = self.reply(&object, kind, message);
             if self.link.is_forked() {
                 return;
             }
             let mut outgoing = lock(&self.link.outgoing);
-            outgoing.answer(answer);
+            outgoing.answer(reply.answer());
             let now = Instant::now();
             if now - self.clock > SLOW_CALL {
                 self.slow = Some(now);
@@ -284,12 +288,12 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
         }
     }
 
-    fn answer(
+    fn reply(
         &mut self,
         client: &Py<PyClient>,
         kind: Kind,
         message: PyResult<Bound<'py, PyAny>>,
-    ) -> Answer {
+    ) -> Reply<'py> {
         let callbacks = &self.server.callbacks;
         let (name, callback) = match kind {
             Kind::Text => ("on_text", &callbacks.on_text),
@@ -299,7 +303,7 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             Ok(message) => message,
             Err(error) => {
                 self.report_to(error, callback.as_ref());
-                return Answer::Nothing;
+                return Reply::Nothing;
             }
         };
         if self.link.debug() {
@@ -314,42 +318,16 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             self.print(text);
         }
         let Some(callback) = callback else {
-            return Answer::Echo;
+            return Reply::Echo;
         };
         let py = self.py;
         let reply = self
             .call(name, || callback.call1(py, (client, message)))
-            .and_then(|reply| {
-                let reply = reply.into_bound(py);
-                Self::to_answer(name, &reply)
-            });
-        match reply {
-            Ok(answer) => answer,
-            Err(error) => {
-                self.report_to(error, Some(callback));
-                Answer::Nothing
-            }
-        }
-    }
-
-    /// The reply rules: `None` echoes, text and bytes are sent instead, `NO_REPLY` sends nothing.
-    fn to_answer(name: &str, reply: &Bound<'_, PyAny>) -> PyResult<Answer> {
-        if reply.is_none() {
-            return Ok(Answer::Echo);
-        }
-        if reply.is_instance_of::<NoReply>() {
-            return Ok(Answer::Nothing);
-        }
-        match payload(reply)? {
-            Some(payload) => Ok(Answer::Frame(server_frame(
-                payload.kind.opcode(),
-                payload.bytes()?,
-            ))),
-            None => Err(PyTypeError::new_err(format!(
-                "{name} returned {}, not None, str, bytes-like or NO_REPLY",
-                reply.get_type().name()?
-            ))),
-        }
+            .and_then(|reply| Reply::of(name, reply.bind(py)));
+        reply.unwrap_or_else(|error| {
+            self.report_to(error, Some(callback));
+            Reply::Nothing
+        })
     }
 
     /// Runs one callback, with its name where `stop()` finds it.
@@ -415,6 +393,44 @@ impl Drop for Running<'_> {
         }
         loop {
             thread::park();
+        }
+    }
+}
+
+/// What a callback has returned.
+enum Reply<'py> {
+    Echo,
+    Send(Payload<'py>),
+    Nothing,
+}
+
+impl<'py> Reply<'py> {
+    /// `None` echoes, text and bytes are sent instead, `NO_REPLY` sends nothing.
+    fn of(name: &str, reply: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if reply.is_none() {
+            return Ok(Self::Echo);
+        }
+        if reply.is_instance_of::<NoReply>() {
+            return Ok(Self::Nothing);
+        }
+        let Some(payload) = payload(reply)? else {
+            return Err(PyTypeError::new_err(format!(
+                "{name} returned {}, not None, str, bytes-like or NO_REPLY",
+                reply.get_type().name()?
+            )));
+        };
+        payload.bytes()?;
+        Ok(Self::Send(payload))
+    }
+
+    fn answer(&self) -> Answer<'_> {
+        match self {
+            Self::Echo => Answer::Echo,
+            // What is no UTF-8 was found when the reply was made.
+            Self::Send(payload) => payload
+                .bytes()
+                .map_or(Answer::Nothing, |bytes| Answer::Send(payload.kind, bytes)),
+            Self::Nothing => Answer::Nothing,
         }
     }
 }

@@ -2,13 +2,14 @@
 //! may hold it.
 
 use super::outgoing::Outgoing;
+use crate::admission::Request;
 use crate::client::Client;
 use crate::handler::{Batch, Gate, Handler, Wants};
 use crate::mailbox::Order;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,8 @@ const MAX_TLS_FAILURES: usize = 1024;
 /// What the workers tell the dispatcher.
 #[derive(Debug)]
 pub(super) enum Event {
+    /// Not held here: of clients that come and go while a callback waits, nothing may pile up.
+    Handshake(Weak<Request>),
     Open(Arc<Client>),
     Messages(Arc<Client>, Batch),
     Close(Arc<Client>),
@@ -242,6 +245,10 @@ impl Handler for Link {
         } else {
             wants
         }
+    }
+
+    fn on_handshake(&self, request: &Arc<Request>) {
+        self.push(Event::Handshake(Arc::downgrade(request)));
     }
 
     fn on_open(&self, client: &Arc<Client>) -> Gate {

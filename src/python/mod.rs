@@ -4,6 +4,8 @@
 mod client;
 mod dispatcher;
 mod errors;
+mod handshake;
+mod head;
 mod link;
 mod options;
 mod outgoing;
@@ -42,6 +44,8 @@ mod _core {
     use super::client::PyClient;
     #[pymodule_export]
     use super::dispatcher::NoReply;
+    #[pymodule_export]
+    use super::handshake::{PyAccept, PyRequest, PyResponse};
     use super::options;
     #[pymodule_export]
     use super::server::PyServer;

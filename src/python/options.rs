@@ -111,7 +111,7 @@ impl<'py> Argument<'py> {
             .collect()
     }
 
-    fn text(self) -> PyResult<String> {
+    pub(super) fn text(self) -> PyResult<String> {
         match self.value.cast::<PyString>() {
             Ok(text) => Ok(text.to_str()?.to_owned()),
             Err(_) => Err(self.wrong_type("a str")),
@@ -129,6 +129,13 @@ impl<'py> Argument<'py> {
         self.int("an int")?
             .extract()
             .map_err(|_error| self.out_of_range("must be 0 to 65535"))
+    }
+
+    /// Of a response; which ones there are is not decided here.
+    pub(super) fn status(self) -> PyResult<u16> {
+        self.int("an int")?
+            .extract()
+            .map_err(|_error| self.bad_value("must be 300 to 599"))
     }
 
     fn size(self) -> PyResult<usize> {

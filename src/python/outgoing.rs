@@ -3,8 +3,10 @@
 use crate::client::Client;
 use crate::handler::Batch;
 use crate::mailbox::{Command, Mailbox, Order, Replies};
+use crate::protocol::frame;
 use crate::protocol::message::Kind;
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What the dispatcher has for the workers; posted once for many callbacks, with one wake-up per worker.
@@ -14,7 +16,8 @@ pub(super) struct Outgoing {
     answers: Option<Answers>,
 }
 
-/// The batch that is being answered.
+/// The batch that is being answered. Answers are written over the messages they answer while they fit there, so that
+/// the buffer goes back to the worker as it came.
 #[derive(Debug)]
 struct Answers {
     client: Arc<Client>,
@@ -22,19 +25,75 @@ struct Answers {
     /// Messages answered, and where the frame of the next one begins in the batch.
     done: usize,
     at: usize,
-    /// What is not handed over yet: the frames, unless they are the batch's own from `from` to `at`.
+    /// What is not handed over yet: `from` to `to` in the batch, or `written` once something did not fit there.
     from: usize,
+    to: usize,
     written: Option<Vec<u8>>,
     ends: Vec<usize>,
     answered: usize,
 }
 
 /// The answer to one message.
-#[derive(Debug)]
-pub(super) enum Answer {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Answer<'a> {
     Echo,
-    Frame(Vec<u8>),
+    Send(Kind, &'a [u8]),
     Nothing,
+}
+
+impl Answers {
+    fn echo(&mut self, frame: Range<usize>) {
+        let wire = &mut self.batch.wire;
+        if let Some(written) = &mut self.written {
+            written.extend_from_slice(&wire[frame]);
+            return;
+        }
+        let len = frame.len();
+        if frame.start != self.to {
+            wire.copy_within(frame, self.to);
+        }
+        self.to += len;
+    }
+
+    /// Writes a frame in the place of the message that ends at `end`, and of what was left free before that.
+    fn write(&mut self, kind: Kind, payload: &[u8], end: usize) {
+        let mut header = [0; frame::MAX_SERVER_HEADER];
+        let len = frame::write_server_header(&mut header, true, kind.opcode(), payload.len());
+        let header = &header[..len];
+        if self.written.is_none() {
+            let wire = &mut self.batch.wire;
+            let start = self.to + len;
+            if start + payload.len() <= end {
+                wire[self.to..start].copy_from_slice(header);
+                self.to = start + payload.len();
+                wire[start..self.to].copy_from_slice(payload);
+                return;
+            }
+            self.written = Some(wire[self.from..self.to].to_vec());
+        }
+        if let Some(written) = &mut self.written {
+            written.reserve(len + payload.len());
+            written.extend_from_slice(header);
+            written.extend_from_slice(payload);
+        }
+    }
+
+    /// What is not handed over yet.
+    fn take_wire(&mut self) -> Vec<u8> {
+        let own = mem::replace(&mut self.from, self.at)..mem::replace(&mut self.to, self.at);
+        let wire = &mut self.batch.wire;
+        if let Some(written) = self.written.take() {
+            written
+        } else if own.start == 0
+            && self.done == self.batch.messages.len()
+            && own.end >= wire.capacity() / 2
+        {
+            wire.truncate(own.end);
+            mem::take(wire)
+        } else {
+            wire[own].to_vec()
+        }
+    }
 }
 
 impl Outgoing {
@@ -44,6 +103,7 @@ impl Outgoing {
             done: 0,
             at: 0,
             from: 0,
+            to: 0,
             written: None,
             ends: Vec::with_capacity(batch.messages.len()),
             answered: 0,
@@ -59,7 +119,7 @@ impl Outgoing {
     }
 
     /// Answers that message.
-    pub(super) fn answer(&mut self, answer: Answer) {
+    pub(super) fn answer(&mut self, answer: Answer<'_>) {
         let Some(answers) = &mut self.answers else {
             return;
         };
@@ -70,24 +130,14 @@ impl Outgoing {
         answers.answered += payload.len();
         answers.done += 1;
         answers.at = frame.end;
-        match (answer, &mut answers.written) {
-            (Answer::Echo, None) => {}
-            (Answer::Echo, Some(written)) => written.extend_from_slice(&answers.batch.wire[frame]),
-            (answer, written) => {
-                let from = answers.from;
-                let written =
-                    written.get_or_insert_with(|| answers.batch.wire[from..frame.start].to_vec());
-                if let Answer::Frame(bytes) = answer {
-                    written.extend_from_slice(&bytes);
-                }
-            }
+        match answer {
+            Answer::Echo => answers.echo(frame),
+            Answer::Send(kind, payload) => answers.write(kind, payload, frame.end),
+            Answer::Nothing => {}
         }
-        answers.ends.push(
-            answers
-                .written
-                .as_ref()
-                .map_or(answers.at - answers.from, Vec::len),
-        );
+        let written = answers.written.as_ref();
+        let len = written.map_or(answers.to - answers.from, Vec::len);
+        answers.ends.push(len);
     }
 
     /// Ends the batch.
@@ -104,17 +154,8 @@ impl Outgoing {
         if answers.ends.is_empty() {
             return;
         }
-        let wire = match answers.written.take() {
-            Some(written) => written,
-            // The whole batch goes back as it came.
-            None if answers.from == 0 && answers.done == answers.batch.messages.len() => {
-                mem::take(&mut answers.batch.wire)
-            }
-            None => answers.batch.wire[answers.from..answers.at].to_vec(),
-        };
-        answers.from = answers.at;
         let replies = Replies {
-            wire,
+            wire: answers.take_wire(),
             ends: mem::take(&mut answers.ends),
             answered: mem::take(&mut answers.answered),
         };

@@ -57,6 +57,7 @@ impl PyServer {
             )))
         };
         let callbacks = Callbacks {
+            on_handshake: callback("on_handshake")?,
             on_connect: callback("on_connect")?,
             on_text: callback("on_text")?,
             on_binary: callback("on_binary")?,
@@ -265,6 +266,7 @@ impl PyServer {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         let callbacks = &self.callbacks;
         let all = [
+            &callbacks.on_handshake,
             &callbacks.on_connect,
             &callbacks.on_text,
             &callbacks.on_binary,

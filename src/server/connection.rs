@@ -278,7 +278,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn end_turn(&mut self, cx: &mut Context<'_>, mut turn: Turn<'_>) -> io::Result<()> {
         turn.count(self.counters());
-        if let Some(batch) = turn.batch.take() {
+        if let Some(mut batch) = turn.batch.take() {
+            batch.trim();
             self.seated
                 .worker
                 .shared

@@ -4,6 +4,7 @@
 //! A server has `workers` threads, each with a runtime of its own; a connection stays on the thread that it was given
 //! to. The first worker accepts and hands new connections to the one with the fewest.
 
+mod ask;
 mod connection;
 mod listener;
 mod outbox;

@@ -3,6 +3,7 @@
 //!
 //! The worker is a real one; only its sockets and its clock are not.
 
+mod asking;
 mod endings;
 mod order;
 mod stream;

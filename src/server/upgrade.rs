@@ -1,9 +1,12 @@
 //! A connection before and after its time as a WebSocket: the upgrade request with its answer, and the end of TCP.
 
+use super::ask::{Asked, Place, ask};
 use super::connection::{Connection, End};
 use super::worker::Seated;
 use crate::client::Client;
-use crate::protocol::handshake::{self, MAX_HEAD, Refusal, Verdict};
+use crate::handler::Wants;
+use crate::protocol::handshake::{self, MAX_HEAD, Refusal, Upgrade, Verdict};
+use crate::protocol::response::Fields;
 use crate::tls::TlsFacts;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -36,7 +39,7 @@ pub(super) async fn serve_until<S: AsyncRead + AsyncWrite + Unpin>(
     due: Instant,
     mut stream: S,
     peer: SocketAddr,
-    tls: Option<Box<TlsFacts>>,
+    tls: Option<Arc<TlsFacts>>,
     seated: Seated,
 ) {
     // Boxed: what the upgrade needs is not kept for the time after it.
@@ -65,42 +68,58 @@ async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     due: Instant,
     stream: &mut S,
     peer: SocketAddr,
-    tls: Option<Box<TlsFacts>>,
+    tls: Option<Arc<TlsFacts>>,
     seated: &Seated,
 ) -> Option<(Arc<Client>, Upgraded)> {
     let worker = &seated.worker;
     let shared = &worker.shared;
-    let request = timeout_at(due, read_request(stream, seated)).await;
-    let refusal = match request {
+    let refuse =
+        |refusal: &Refusal| handshake::refuse_response(refusal, &shared.policy, SystemTime::now());
+    let response = match timeout_at(due, read_request(stream, seated)).await {
         Ok(Ok((mut head, Verdict::Upgrade(upgrade)))) => {
-            let open = shared.open.fetch_add(1, Ordering::Relaxed);
             let limit = shared.config.max_connections.unwrap_or(usize::MAX);
-            if open < limit {
-                let rest = head.split_off(upgrade.head_len);
-                let response =
-                    handshake::accept_response(&upgrade, &shared.policy, SystemTime::now(), &[]);
-                let client = Client::new(
-                    shared.next_id.fetch_add(1, Ordering::Relaxed),
-                    peer,
-                    upgrade.subprotocol,
-                    tls,
-                    seated.index,
-                    head.into(),
-                    shared.workers[worker.index()].mailbox.clone(),
-                );
-                return Some((client, Upgraded { response, rest }));
+            if let Some(place) = Place::take(shared, limit) {
+                let mut rest = head.split_off(upgrade.head_len);
+                let asked = if shared.handler.wants().has(Wants::HANDSHAKE) {
+                    ask(stream, peer, tls.clone(), &head, &mut rest, due, seated).await
+                } else {
+                    Asked::Accept(Fields::default(), None)
+                };
+                match asked {
+                    Asked::Accept(extra, chosen) => {
+                        let upgrade = Upgrade {
+                            subprotocol: chosen.or(upgrade.subprotocol),
+                            ..upgrade
+                        };
+                        let now = SystemTime::now();
+                        let response =
+                            handshake::accept_response(&upgrade, &shared.policy, now, &extra);
+                        let client = Client::new(
+                            shared.next_id.fetch_add(1, Ordering::Relaxed),
+                            peer,
+                            upgrade.subprotocol,
+                            tls,
+                            seated.index,
+                            head.into(),
+                            shared.workers[worker.index()].mailbox.clone(),
+                        );
+                        place.keep();
+                        return Some((client, Upgraded { response, rest }));
+                    }
+                    Asked::Refuse(response) => response,
+                    Asked::Gone => return None,
+                }
+            } else {
+                refuse(&Refusal::full(limit))
             }
-            shared.open.fetch_sub(1, Ordering::Relaxed);
-            Refusal::full(limit)
         }
-        Ok(Ok((_, Verdict::Refuse(refusal)))) => refusal,
-        Ok(Ok((_, Verdict::Plain(plain)))) => Refusal::plain(&plain),
+        Ok(Ok((_, Verdict::Refuse(refusal)))) => refuse(&refusal),
+        Ok(Ok((_, Verdict::Plain(plain)))) => refuse(&Refusal::plain(&plain)),
         // Gone, or we are: nobody to answer.
         Ok(Ok((_, Verdict::Incomplete)) | Err(_)) => return None,
-        Err(_) => Refusal::timeout(),
+        Err(_) => refuse(&Refusal::timeout()),
     };
     worker.counters().handshakes_refused.add(1);
-    let response = handshake::refuse_response(&refusal, &shared.policy, SystemTime::now());
     let answered = timeout(shared.config.close_timeout, stream.write_all(&response)).await;
     if matches!(answered, Ok(Ok(()))) {
         finish(stream, seated).await;

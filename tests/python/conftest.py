@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,6 +36,14 @@ def _no_process_stays() -> Iterator[None]:
         with process:
             process.communicate()
     processes.clear()
+
+
+@pytest.fixture
+def unraisable(monkeypatch: pytest.MonkeyPatch) -> queue.Queue[BaseException | None]:
+    """The exceptions that reach sys.unraisablehook."""
+    raised: queue.Queue[BaseException | None] = queue.Queue()
+    monkeypatch.setattr(sys, "unraisablehook", lambda report: raised.put(report.exc_value))
+    return raised
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import array
 import functools
 import queue
 import threading
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from conftest import Listen
 
-CALLBACKS = ["on_connect", "on_text", "on_binary", "on_disconnect", "on_closed"]
+CALLBACKS = ["on_handshake", "on_connect", "on_text", "on_binary", "on_disconnect", "on_closed"]
 
 
 class Text(str):
@@ -84,6 +85,36 @@ def test_replies_come_in_the_order_of_the_messages_of_both_kinds(run: Listen) ->
         client.socket.sendall(b"".join(frame(1 + n % 2, b"m%d" % n) for n in range(300)))
         for n in range(300):
             assert client.receive() == ((2, b"m%d" % n) if n % 2 else (1, b"M%d" % n))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_replies_of_every_length_are_laid_one_behind_the_other(run: Listen, seed: int) -> None:
+    # Replies are written over the messages of their batch where they fit; sends in between cut the batch.
+    random = Random(seed)
+    lengths = [0, 1, 100, 125, 126, 300, 20_000, 65_535, 65_536]
+    sizes = [random.choice(lengths) for _ in range(40)]
+    longest = random.choice([300, 70_000])
+    replies = [random.choice([None, NO_REPLY, random.randbytes(random.randrange(longest))]) for _ in sizes]
+    sends = [random.random() < 0.1 for _ in sizes]
+    messages = [random.randbytes(size) for size in sizes]
+    calls = iter(range(len(sizes)))
+
+    def answer(client: Client, message: bytes) -> Any:
+        n = next(calls)
+        assert message == messages[n]
+        if sends[n]:
+            client.send(f"before {n}")
+        return replies[n]
+
+    server = run(on_binary=answer, workers=1)
+    with RawClient(server.port).opened() as client:
+        sender = in_thread(client.socket.sendall, b"".join(frame(2, message) for message in messages))
+        for n, reply in enumerate(replies):
+            if sends[n]:
+                assert client.receive() == (1, b"before %d" % n)
+            if reply is not NO_REPLY:
+                assert client.receive() == (2, messages[n] if reply is None else reply)
+        join(sender)
 
 
 def test_no_message_comes_before_on_connect_has_returned(run: Listen) -> None:

@@ -12,7 +12,7 @@ import trustme
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from certificates import Authority, HeldClient, converted
-from echoserver import TLS, Client, EchoServer
+from echoserver import TLS, Client, EchoServer, Request, Response
 from support import RawClient, Watched, connect, eventually, frame, in_thread, join
 
 if TYPE_CHECKING:
@@ -337,6 +337,24 @@ def test_with_mutual_tls_a_client_has_a_subject(run: Listen, authority: Authorit
     assert subject is not None
     assert r"CN=a \"comma\"\, and \+ more" in subject
     assert "O=Probes" in subject
+
+
+def test_on_handshake_knows_the_client_before_it_is_let_in(run: Listen, authority: Authority) -> None:
+    def on_handshake(request: Request) -> Response | None:
+        assert request.tls is not None
+        assert request.tls.peer_subject is not None
+        return None if "CN=friend" in request.tls.peer_subject else Response(403)
+
+    watched = Watched(run, tls=TLS(*authority.issue("server"), client_ca=authority.pem), on_handshake=on_handshake)
+    context = authority.context()
+    context.load_cert_chain(*authority.issue("foe", "foe.example", common_name="foe"))
+    with pytest.raises(InvalidStatus) as caught:
+        connect(watched.url, ssl=context)
+    assert caught.value.response.status_code == 403
+    context = authority.context()
+    context.load_cert_chain(*authority.issue("friend", "friend.example", common_name="friend"))
+    with connect(watched.url, ssl=context):
+        assert "CN=friend" in str(watched.next().tls)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -130,9 +130,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) {
         let len = parts.len() + payload.len();
         let memory = &self.seated.worker.shared.memory;
+        // What is yet to be looked at gets shorter: a server's header has no key.
+        let unread = turn.window.bytes.len() - turn.window.read;
+        let room = frame::server_header_len(len) + len + unread;
         let batch = turn
             .batch
-            .get_or_insert_with(|| Batch::new(Account::new(memory.clone())));
+            .get_or_insert_with(|| Batch::new(Account::new(memory.clone()), room));
         let fits = batch.push(
             kind,
             len,
