@@ -53,7 +53,7 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     seated: &Seated,
     config: Arc<ServerConfig>,
     due: Instant,
-) -> Option<(TlsStream<S>, Arc<TlsFacts>)> {
+) -> Option<(Box<TlsStream<S>>, Arc<TlsFacts>)> {
     let worker = &seated.worker;
     let mut first = Vec::with_capacity(FIRST_READ);
     match timeout_at(due, upgrade::read_more(&mut stream, &mut first, seated)).await {
@@ -101,7 +101,8 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     match timeout_at(due, handshake).await {
         Ok(Ok(())) => {
             let facts = facts(stream.agreed(), server_name);
-            return Some((stream, Arc::new(facts)));
+            // Boxed, since each function that it is handed to keeps room for it in the task.
+            return Some((Box::new(stream), Arc::new(facts)));
         }
         Ok(Err(error)) => match error.kind() {
             ErrorKind::Interrupted => {}

@@ -163,6 +163,33 @@ fn an_error_at_any_point_ends_only_its_connection() {
 }
 
 #[test]
+fn many_frames_come_back_in_one_record() {
+    Simulation::echo(config(), async |simulation| {
+        for version in VERSIONS {
+            let mut client = TlsPeer::new(simulation, Temper::even(), version);
+            client.handshake().await;
+            client.send(REQUEST);
+            while !client.received.ends_with(b"\r\n\r\n") {
+                client.step().await;
+            }
+            client.received.clear();
+            client.send(super::frame(super::TEXT, "one of many").repeat(500));
+            let mut out = Vec::new();
+            client.tls.write_tls(&mut out).unwrap();
+            client.peer.send(out);
+            settle().await;
+            let mut records = &client.peer.take_received()[..];
+            let mut count = 0;
+            while let [_, _, _, high, low, rest @ ..] = records {
+                count += 1;
+                records = &rest[usize::from(u16::from_be_bytes([*high, *low]))..];
+            }
+            assert_eq!(count, 1);
+        }
+    });
+}
+
+#[test]
 fn what_a_client_does_not_take_is_charged_and_bounded() {
     Simulation::echo(config(), async |simulation| {
         let mut client = TlsPeer::new(simulation, Temper::even(), VERSIONS[1]);

@@ -43,6 +43,16 @@ pub(in crate::server) struct Scratch {
     joined: Vec<u8>,
 }
 
+/// What reading gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Incoming {
+    Plaintext,
+    /// `close_notify` or the end of the stream has come, or TLS has failed.
+    Nothing,
+    /// Our `close_notify` is written: what comes is not looked at any more, only awaited.
+    Ciphertext,
+}
+
 /// `io` with TLS over it.
 pub(super) struct TlsStream<S> {
     io: S,
@@ -57,8 +67,7 @@ pub(super) struct TlsStream<S> {
     beyond: Vec<u8>,
     /// Ciphertext that the socket has not taken.
     unsent: Vec<u8>,
-    /// `close_notify` or the end of the stream has come.
-    is_ended: bool,
+    incoming: Incoming,
     is_reported: bool,
     /// What was held at first is not looked at yet.
     is_fresh: bool,
@@ -94,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             held: first,
             beyond: Vec::new(),
             unsent: Vec::new(),
-            is_ended: false,
+            incoming: Incoming::Plaintext,
             is_reported: false,
             is_fresh: true,
         })
@@ -114,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// refuses, and then the alert was sent.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.tls.is_handshaking() {
-            if self.is_ended {
+            if self.incoming != Incoming::Plaintext {
                 return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
             }
             // What comes right behind the client's last handshake message is kept for later.
@@ -152,7 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             let read = read.filled().len();
             if read == 0 {
                 // Without `close_notify`: WebSocket has an end of its own, so nothing can be cut off unnoticed.
-                self.is_ended = true;
+                self.incoming = Incoming::Nothing;
                 return Poll::Ready(Ok(()));
             }
             len += read;
@@ -215,7 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, &mut self.unsent),
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
-                    self.is_ended = true;
+                    self.incoming = Incoming::Nothing;
                     return (bytes.len(), Ok(()));
                 }
                 // It has to see more.
@@ -236,7 +245,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         loop {
             let UnbufferedStatus { mut discard, state } =
                 self.tls.process_tls_records(&mut self.held);
-            match state.map_err(io::Error::other)? {
+            let state = match state {
+                Ok(state) => state,
+                Err(error) => {
+                    let mut rest = self.held.split_off(discard);
+                    return Err(self.fail(&error, &mut rest));
+                }
+            };
+            match state {
                 ConnectionState::WriteTraffic(mut traffic) => {
                     let written = write(&mut traffic).map_err(io::Error::other);
                     self.held.drain(..discard);
@@ -251,7 +267,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
                 }
                 ConnectionState::EncodeTlsData(mut data) => encode(&mut data, &mut self.unsent),
                 ConnectionState::TransmitTlsData(data) => data.done(),
-                ConnectionState::PeerClosed => self.is_ended = true,
+                ConnectionState::PeerClosed => self.incoming = Incoming::Nothing,
                 _ => return Err(ErrorKind::BrokenPipe.into()),
             }
             self.held.drain(..discard);
@@ -310,7 +326,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             }
             done += discard;
         }
-        self.is_ended = true;
+        self.incoming = Incoming::Nothing;
         let reason = error.to_string();
         self.report(&reason);
         io::Error::new(ErrorKind::InvalidData, reason)
@@ -350,8 +366,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
             this.settle();
             return Poll::Ready(Ok(()));
         }
+        if this.incoming == Incoming::Ciphertext {
+            return Pin::new(&mut this.io).poll_read(cx, into);
+        }
         let before = into.filled().len();
-        while !this.is_ended && into.filled().len() == before {
+        while this.incoming == Incoming::Plaintext && into.filled().len() == before {
             ready!(this.poll_decrypt(cx, into))?;
         }
         Poll::Ready(Ok(()))
@@ -407,10 +426,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
 
     /// Sends `close_notify` and then the end of the stream below.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut alert = [0; 64];
-        // Asked again, it writes nothing; after a failure there is nothing more to be said.
-        if let Ok(len) = self.write_with(|traffic| traffic.queue_close_notify(&mut alert)) {
-            self.unsent.extend_from_slice(&alert[..len]);
+        if mem::replace(&mut self.incoming, Incoming::Ciphertext) != Incoming::Ciphertext {
+            let mut alert = [0; 64];
+            // After a failure there is nothing more to be said.
+            if let Ok(len) = self.write_with(|traffic| traffic.queue_close_notify(&mut alert)) {
+                self.unsent.extend_from_slice(&alert[..len]);
+            }
+            self.incoming = Incoming::Ciphertext;
         }
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
