@@ -50,6 +50,11 @@ class Workload:
         return self.args.startswith("echo")
 
     @property
+    def needs_frames(self) -> bool:
+        """Whether a plain TCP echo has nothing to do with it."""
+        return not self.steady or "--fragments" in self.args
+
+    @property
     def idle(self) -> bool:
         """Whether memory is measured, which needs a fresh process."""
         return self.args.startswith("idle")
@@ -201,8 +206,8 @@ COMPARISONS = {
     ),
     "odd": Comparison(
         "Odd traffic, every byte compared",
-        ("ws_own", "uwebsockets", "tt_cork", "echoserver"),
-        dict.fromkeys(ODD, "ws_own"),
+        ("tcp_epoll", "ws_own", "uwebsockets", "tt_cork", "echoserver"),
+        dict.fromkeys(ODD, "tcp_epoll") | {"fragments": "ws_own"},
         rounds=5,
     ),
 }
