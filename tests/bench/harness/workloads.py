@@ -64,6 +64,7 @@ def _echo(conns: int, inflight: int, rest: str) -> str:
     return f"echo --conns {conns} --inflight {inflight} {rest}"
 
 
+JSON = "--text --deflate 15"
 MIX = "1,125,126,1000,16384,65535,65536,300000"
 
 WORKLOADS = {
@@ -100,9 +101,12 @@ WORKLOADS = {
     "Z1": Workload(
         "16 clients, 4 in flight, 1 KiB of JSON, compressed with a window of 15 bits and context takeover",
         "1 KiB",
-        _echo(16, 4, "--size 1024 --text --deflate 15"),
+        _echo(16, 4, f"--size 1024 {JSON}"),
     ),
-    "Z64": Workload("the same, 64 KiB", "64 KiB", _echo(16, 4, "--size 65536 --text --deflate 15"), least_secs=0.5),
+    "Z1n": Workload(
+        "the same without context takeover", "1 KiB alone", _echo(16, 4, f"--size 1024 {JSON} --no-takeover")
+    ),
+    "Z64": Workload("64 KiB, with context takeover", "64 KiB", _echo(16, 4, f"--size 65536 {JSON}"), least_secs=0.5),
     "tiny": Workload("16 clients, 32 in flight, 1 B", "1 B", _echo(16, 32, "--size 1 --verify all")),
     "fragments": Workload(
         "16 clients, 4 in flight, 6,400 B in 100 fragments",
@@ -195,7 +199,7 @@ COMPARISONS = {
             # Level 2 of zlib-rs makes about the size of zlib's 1.
             *("aiohttp+deflate1", "echoserver+deflate1", "echoserver+deflate2"),
         ),
-        dict.fromkeys(("Z1", "Z64"), "websockets+deflate6"),
+        dict.fromkeys(("Z1", "Z1n", "Z64"), "websockets+deflate6"),
         (REPLY,),
     ),
     "workers": Comparison(
