@@ -3,9 +3,10 @@
 
 use crate::protocol::handshake::Head;
 use crate::protocol::response::{Fields, Response};
+use crate::tls::TlsFacts;
 use std::mem;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// What becomes of an upgrade request.
@@ -60,14 +61,17 @@ enum State {
 pub struct Request {
     /// The client's address; an IPv4 client of a dual-stack socket is shown as IPv4.
     pub peer: SocketAddr,
+    /// What its TLS handshake agreed on; `None` without TLS.
+    pub tls: Option<Arc<TlsFacts>>,
     head: Box<[u8]>,
     state: Mutex<State>,
 }
 
 impl Request {
-    pub(crate) fn new(peer: SocketAddr, head: Box<[u8]>) -> Self {
+    pub(crate) fn new(peer: SocketAddr, tls: Option<Arc<TlsFacts>>, head: Box<[u8]>) -> Self {
         Self {
             peer,
+            tls,
             head,
             state: Mutex::new(State::Waiting(None)),
         }

@@ -4,8 +4,9 @@
 use crate::mailbox::{Command, Mailbox, Order};
 use crate::protocol::close;
 use crate::protocol::extensions::Agreed;
-use crate::protocol::handshake::Head;
+use crate::protocol::handshake::{Head, Upgrade};
 use crate::protocol::message::Kind;
+use crate::tls::TlsFacts;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -22,6 +23,8 @@ pub struct Client {
     pub subprotocol: Option<String>,
     /// The compression that was agreed.
     pub deflate: Option<Agreed>,
+    /// What its TLS handshake agreed on; `None` without TLS.
+    pub tls: Option<Arc<TlsFacts>>,
     /// Where its worker finds the connection.
     pub(crate) seat: usize,
     head: Box<[u8]>,
@@ -56,8 +59,8 @@ impl Client {
     pub(crate) fn new(
         id: u64,
         peer: SocketAddr,
-        subprotocol: Option<String>,
-        deflate: Option<Agreed>,
+        upgrade: Upgrade,
+        tls: Option<Arc<TlsFacts>>,
         seat: usize,
         head: Box<[u8]>,
         mailbox: Arc<Mailbox>,
@@ -65,8 +68,9 @@ impl Client {
         Arc::new(Self {
             id,
             peer,
-            subprotocol,
-            deflate,
+            subprotocol: upgrade.subprotocol,
+            deflate: upgrade.deflate,
+            tls,
             seat,
             head,
             mailbox,

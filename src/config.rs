@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::protocol::extensions::Deflate;
 use crate::protocol::handshake::Policy;
+use crate::tls::Tls;
 use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
@@ -46,6 +47,8 @@ pub struct Config {
     pub workers: Option<usize>,
     /// The `Server` header; empty leaves it out. Default `echoserver`.
     pub server_name: String,
+    /// The server's certificate. Default `None`: clients connect without TLS.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Config {
@@ -67,6 +70,7 @@ impl Default for Config {
             ping_timeout: Duration::from_secs(20),
             workers: None,
             server_name: "echoserver".into(),
+            tls: None,
         }
     }
 }

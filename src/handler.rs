@@ -9,6 +9,7 @@ use crate::memory::{self, Account};
 use crate::protocol::frame;
 use crate::protocol::message::Kind;
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::ops::{BitOr, Range};
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ impl Wants {
     pub const CLOSE: Self = Self(1 << 3);
     /// Upgrade requests, before they are answered.
     pub const HANDSHAKE: Self = Self(1 << 4);
+    /// Why TLS with a client failed.
+    pub const TLS_FAILURE: Self = Self(1 << 8);
 
     /// Whether something of `other` is wanted.
     #[must_use]
@@ -159,6 +162,10 @@ pub trait Handler: Send + Sync + Debug {
 
     /// A client is gone; nothing of it follows. Called only with [`Wants::CLOSE`].
     fn on_close(&self, _client: &Arc<Client>) {}
+
+    /// TLS with somebody failed, at the handshake or later: once for a connection. Called only with
+    /// [`Wants::TLS_FAILURE`].
+    fn on_tls_failure(&self, _peer: SocketAddr, _reason: &str) {}
 
     /// All clients are gone and all workers at their end; the last call.
     fn on_closed(&self) {}

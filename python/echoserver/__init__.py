@@ -10,7 +10,7 @@
 `help(EchoServer)` has the options; `echoserver --help` is the same as a program.
 """
 
-from echoserver._core import NO_REPLY, Accept, Client, Request, Response, __version__
+from echoserver._core import NO_REPLY, TLS, Accept, Client, Request, Response, TLSInfo, __version__
 from echoserver.exceptions import BindError, ClientClosed, EchoServerError, SendQueueFull
 from echoserver.server import EchoServer
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NO_REPLY",
+    "TLS",
     "Accept",
     "BindError",
     "Client",
@@ -32,6 +33,7 @@ __all__ = [
     "Response",
     "SendQueueFull",
     "Stats",
+    "TLSInfo",
     "__version__",
 ]
 

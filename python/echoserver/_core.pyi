@@ -1,7 +1,8 @@
 """The native half of `echoserver`; import the names from there."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, SupportsIndex, final
+from os import PathLike
+from typing import Any, Final, Literal, SupportsIndex, final
 
 from typing_extensions import Buffer
 
@@ -11,12 +12,14 @@ __all__ = [
     "DEFAULTS",
     "DEFLATE_DEFAULTS",
     "NO_REPLY",
+    "TLS",
     "Accept",
     "Client",
     "NoReply",
     "Request",
     "Response",
     "Server",
+    "TLSInfo",
     "__version__",
 ]
 
@@ -76,8 +79,8 @@ class Request:
         """IP address and port of the client; IPv4 is shown as such also on a dual-stack socket."""
 
     @property
-    def tls(self) -> None:
-        """None: the connection is not encrypted."""
+    def tls(self) -> TLSInfo | None:
+        """What the TLS handshake agreed on; None without TLS."""
 
 @final
 class Response:
@@ -137,6 +140,83 @@ class Accept:
         """The subprotocol to choose."""
 
 @final
+class TLS:
+    """Certificate and key of a server, in PEM files: `EchoServer(tls=TLS("cert.pem", "key.pem"))`.
+
+    Immutable, and equal to another with the same arguments. The files are read when the server is made and at each
+    `EchoServer.reload_tls()`; only then errors in them are found.
+
+    - `certfile`: the server's certificate, then the intermediate ones (RFC 8446 section 4.4.2).
+    - `keyfile`: its private key: PKCS#8, encrypted or not, PKCS#1 or SEC1; RSA of 2048 to 8192 bits, ECDSA on P-256 or
+      P-384, Ed25519. It may be the same file.
+    - `password`: of an encrypted key. The legacy encryption of PEM is not supported; the error has the command that
+      converts such a key.
+    - `client_ca`: certificates of authorities. If given, every client has to show a certificate that one of them has
+      signed (mutual TLS), which `Client.tls` then tells.
+    - `min_version`: the oldest version of TLS that is spoken.
+
+    TypeError for what is no path or password, ValueError for another version.
+    """
+
+    def __new__(
+        cls,
+        certfile: str | PathLike[str],
+        keyfile: str | PathLike[str],
+        password: str | bytes | None = None,
+        client_ca: str | PathLike[str] | None = None,
+        min_version: Literal["1.2", "1.3"] = "1.2",
+    ) -> TLS: ...
+    @property
+    def certfile(self) -> str:
+        """As given."""
+
+    @property
+    def keyfile(self) -> str:
+        """As given."""
+
+    @property
+    def client_ca(self) -> str | None:
+        """As given."""
+
+    @property
+    def min_version(self) -> str:
+        """As given."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class TLSInfo:
+    """What the TLS handshake with a client agreed on: `Client.tls`. Immutable."""
+
+    @property
+    def version(self) -> str:
+        """`TLSv1.2` or `TLSv1.3`."""
+
+    @property
+    def cipher(self) -> str:
+        """The cipher suite's name at IANA, such as `TLS_AES_128_GCM_SHA256`."""
+
+    @property
+    def server_name(self) -> str | None:
+        """The host name that the client asked for (SNI, RFC 6066 section 3); None if it asked for an address."""
+
+    @property
+    def alpn(self) -> str | None:
+        """`http/1.1` if the client offered application protocols (RFC 7301), else None."""
+
+    @property
+    def peer_subject(self) -> str | None:
+        """The subject of the client's certificate (RFC 4514), such as `CN=probe 7,O=Example`; None without one.
+
+        The certificate was verified with `client_ca`.
+        """
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The client's certificate in DER, as `ssl.SSLSocket.getpeercert(True)` has it."""
+
+@final
 class Client:
     """One client of a server. Thread-safe; stays readable after its end.
 
@@ -151,6 +231,10 @@ class Client:
     @property
     def peer(self) -> tuple[str, int]:
         """IP address and port of the client; IPv4 is shown as such also on a dual-stack socket."""
+
+    @property
+    def tls(self) -> TLSInfo | None:
+        """What the TLS handshake agreed on; None without TLS."""
 
     @property
     def path(self) -> str:
@@ -284,6 +368,17 @@ class Server:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until the workers have ended and `drain` has returned, if it was called: False after `timeout`."""
+
+    def reload_tls(self) -> None:
+        """Reads certificate and key again, for the connections from now on."""
+
+    @property
+    def ca_pem(self) -> str | None:
+        """The certificate of the authority that was made for this server."""
+
+    @property
+    def tls_anchors(self) -> bytes | None:
+        """The certificates that a client has to trust, in DER; None without TLS."""
 
     def in_dispatcher(self) -> bool:
         """Whether this thread is in `drain` now."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from echoserver import cli_tls
 from echoserver._core import __version__
 from echoserver.compression import Deflate
 from echoserver.exceptions import BindError
@@ -48,16 +49,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # So that lines reach a pipe when they happen, and no message is beyond the terminal's encoding.
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     stop = _Stop()
-    with _signals(stop):
+    with _signals(stop), cli_tls.logged():
         try:
+            cli_tls.take_options(options)
             server = EchoServer(**options)
         except BindError as error:
             print(f"{parser.prog}: {_sentence(error, **_DEFAULTS | options)}", file=sys.stderr)
             return 1
+        except OSError as error:
+            option, _, reason = str(error.strerror).partition(": ")
+            parser.error(_in_terms_of_the_command_line(f"{option}={error.filename!r}: {reason}"))
         except (TypeError, ValueError, OverflowError) as error:
             parser.error(_in_terms_of_the_command_line(str(error)))
         print(server.url, flush=True)
-        stop.serve(server)
+        with cli_tls.served(server):
+            stop.serve(server)
     return 0
 
 
@@ -110,7 +116,7 @@ def _sentence(error: BindError, *, port: int, host: str | None, **_others: objec
 def _in_terms_of_the_command_line(message: str) -> str:
     """`open_timeout=0: must be ...` becomes `argument --open-timeout: 0: must be ...`."""
     option, equals, rest = message.partition("=")
-    if not equals or option not in _DEFAULTS:
+    if not equals or option not in _DEFAULTS.keys() | cli_tls.FILES:
         return message
     flag = _SINGULAR.get(option, option).replace("_", "-")
     return f"argument --{flag}: {rest}"
@@ -236,6 +242,7 @@ def _parser() -> argparse.ArgumentParser:
         "client_no_context_takeover, server_max_window_bits=9..15, client_max_window_bits=9..15, level=0..9, "
         "threshold=SIZE (default: no compression)",
     )
+    cli_tls.add_arguments(parser)
 
     group = parser.add_argument_group("limits")
     add(group, "max_message_size", "longest message; longer ones get 1009", _size, "SIZE")

@@ -16,6 +16,7 @@ from echoserver.callbacks import resolve
 # Not from typing, which takes longer to import than all that is here. The same is why some imports are in functions.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ssl
     import threading
     from collections.abc import Iterable
     from types import TracebackType
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from echoserver._core import Client
+    from echoserver._core import TLS, Client
     from echoserver.callbacks import OnBinary, OnClient, OnClosed, OnHandshake, OnText
     from echoserver.compression import Deflate
     from echoserver.stats import Stats
@@ -95,13 +96,21 @@ class EchoServer:
     - `ping_interval`: between keepalive pings. None: no pings.
     - `ping_timeout`: for the answer to one; 1011 after it.
 
+    TLS:
+
+    - `tls`: a `TLS` with the files of certificate and key; or "self-signed": an authority and a certificate of the
+      server's own, made now, valid for a year and for localhost, 127.0.0.1, ::1, `host` and this machine's name, which
+      clients trust through `ca_pem` or `ssl_context()`. None: no TLS. `open_timeout` is for the TLS handshake and the
+      upgrade request together. What fails is logged, once per connection, at INFO to the logger "echoserver".
+
     And:
 
     - `workers`: threads that serve connections. None: one per core, at most 4.
     - `server_name`: the `Server` header; "" leaves it out.
 
     Raises BindError, an OSError with `errno`, if the address can't be listened on, and TypeError, ValueError or
-    OverflowError, naming argument and value, for what can't be right.
+    OverflowError, naming argument and value, for what can't be right; for a file of `tls` an OSError if it can't be
+    read, or a ValueError that says what is wrong with it.
     """
 
     parent: object
@@ -133,6 +142,7 @@ class EchoServer:
         ping_timeout: float = 20.0,
         workers: int | None = None,
         server_name: str = "echoserver",
+        tls: TLS | Literal["self-signed"] | None = None,
     ) -> None:
         """Checks the arguments and listens."""
         callbacks = resolve(
@@ -163,11 +173,13 @@ class EchoServer:
             "ping_timeout": ping_timeout,
             "workers": workers,
             "server_name": server_name,
+            "tls": tls,
         }
         self.parent = parent
         self._is_started = False
         self._is_used = False
         self._is_everywhere = host is None
+        self._scheme = "ws" if tls is None else "wss"
         self._close_timeout = close_timeout
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
@@ -271,13 +283,13 @@ class EchoServer:
 
     @property
     def url(self) -> str:
-        """Where a client on this machine reaches it, such as `ws://127.0.0.1:1234/`."""
+        """Where a client on this machine reaches it, such as `ws://127.0.0.1:1234/`; with TLS `wss://`."""
         host, port = self.address
         if self._is_everywhere or host == "0.0.0.0":
             host = "127.0.0.1"
         elif host == "::":
             host = "::1"
-        return f"ws://[{host}]:{port}/" if ":" in host else f"ws://{host}:{port}/"
+        return f"{self._scheme}://[{host}]:{port}/" if ":" in host else f"{self._scheme}://{host}:{port}/"
 
     @property
     def is_serving(self) -> bool:
@@ -304,6 +316,37 @@ class EchoServer:
         Returns how many it was queued for. Never blocks: closed clients and those with a full send queue are left out.
         """
         return self._core.broadcast(data, exclude)
+
+    # TLS
+
+    @property
+    def ca_pem(self) -> str | None:
+        """With `tls="self-signed"` the certificate of the authority, in PEM, for clients to trust; else None."""
+        return self._core.ca_pem
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """A new context for clients of this server, as `ssl.create_default_context()`, that trusts nobody else.
+
+        It trusts the authority of `tls="self-signed"`, or else every certificate in `certfile`; the host name is
+        checked. For mutual TLS load the client's own certificate into it. RuntimeError without TLS.
+        """
+        anchors = self._core.tls_anchors
+        if anchors is None:
+            raise RuntimeError("the server has no TLS")
+        import ssl
+
+        context = ssl.create_default_context(cadata=anchors)
+        # A certificate that is not its own issuer may be trusted as well.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
+
+    def reload_tls(self) -> None:
+        """Reads the files of `tls` again, or makes a new self-signed certificate from the same authority.
+
+        Connections from now on use it; those that are stay as they are. From any thread. OSError or ValueError as from
+        the constructor, and then nothing is changed; RuntimeError without TLS.
+        """
+        self._core.reload_tls()
 
     def stats(self) -> Stats:
         """What it has done so far."""

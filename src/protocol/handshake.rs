@@ -171,6 +171,14 @@ impl Refusal {
         }
     }
 
+    /// 400: plain HTTP where TLS is spoken.
+    #[must_use]
+    pub fn needs_tls() -> Self {
+        Self::bad_request(
+            "this port speaks TLS: connect with wss:// or https://, not with ws:// or http://",
+        )
+    }
+
     /// 400: these bytes are no HTTP request.
     #[must_use]
     pub fn not_http() -> Self {

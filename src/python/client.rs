@@ -5,6 +5,7 @@ use super::errors;
 use super::head;
 use super::link::{Link, SIGNAL_CHECK, lock};
 use super::server::{PyServer, seconds};
+use super::tls::PyTlsInfo;
 use crate::client::Client;
 use crate::mailbox::Order;
 use crate::protocol::close;
@@ -98,6 +99,12 @@ impl PyClient {
     #[getter]
     fn peer(&self) -> (String, u16) {
         (self.client.peer.ip().to_string(), self.client.peer.port())
+    }
+
+    /// What the TLS handshake agreed on.
+    #[getter]
+    fn tls(&self, py: Python<'_>) -> Option<PyTlsInfo> {
+        PyTlsInfo::of(py, self.client.tls.as_deref())
     }
 
     /// Path of the requested URL, without the query.

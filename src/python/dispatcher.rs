@@ -15,8 +15,9 @@ use crate::protocol::message::Kind;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView, PyString};
+use pyo3::types::{PyBytes, PyMemoryView, PyString, PyTuple};
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -151,6 +152,7 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
                     Event::Open(client) => self.open(&client),
                     Event::Messages(client, batch) => self.messages(&client, batch),
                     Event::Close(client) => self.close(&client),
+                    Event::TlsFailure(peer, reason) => self.log_tls(peer, &reason),
                     Event::Closed => return self.closed(),
                 }
                 if self.link.is_forked() {
@@ -191,6 +193,25 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             self.call_with_client("on_disconnect", callback, client);
         }
         self.server.forget(client.id);
+    }
+
+    /// At INFO: whoever can connect can cause it, as often as it likes.
+    fn log_tls(&mut self, peer: SocketAddr, reason: &str) {
+        let py = self.py;
+        let unlogged = self.link.take_unlogged();
+        let logged = py.import(intern!(py, "logging")).and_then(|logging| {
+            let logger = logging.call_method1(intern!(py, "getLogger"), ("echoserver",))?;
+            let info = |arguments: Bound<'py, PyTuple>| logger.call_method1("info", arguments);
+            info(("TLS with %s failed: %s", peer.to_string(), reason).into_pyobject(py)?)?;
+            if unlogged > 0 {
+                let text = "TLS with %d more clients failed, too many at once to be logged";
+                info((text, unlogged).into_pyobject(py)?)?;
+            }
+            Ok(())
+        });
+        if let Err(error) = logged {
+            self.report_to(error, None);
+        }
     }
 
     fn closed(&mut self) {

@@ -3,6 +3,7 @@
 use super::dispatcher::payload;
 use super::head;
 use super::options::Argument;
+use super::tls::PyTlsInfo;
 use crate::admission::{Decision, Request};
 use crate::error::Error;
 use crate::protocol::handshake::{Head, is_token};
@@ -80,11 +81,10 @@ impl PyRequest {
         (peer.ip().to_string(), peer.port())
     }
 
-    /// Facts of the TLS connection; None without TLS, which is all there is.
+    /// What the TLS handshake agreed on.
     #[getter]
-    #[expect(clippy::unused_self, reason = "the interpreter calls it so")]
-    const fn tls(&self) -> Option<bool> {
-        None
+    fn tls(&self, py: Python<'_>) -> Option<PyTlsInfo> {
+        PyTlsInfo::of(py, self.request.tls.as_deref())
     }
 
     fn __repr__(&self) -> String {

@@ -7,6 +7,7 @@ use crate::client::Client;
 use crate::handler::{Batch, Gate, Handler, Wants};
 use crate::mailbox::Order;
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, ThreadId};
@@ -26,6 +27,9 @@ pub(super) fn count_fork() {
 /// Between two wake-ups of the dispatcher by a worker that has more to do.
 const WAKE_INTERVAL: Duration = Duration::from_micros(100);
 
+/// Failures of TLS that may wait to be logged; further ones are only counted.
+const MAX_TLS_FAILURES: usize = 1024;
+
 /// What the workers tell the dispatcher.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -34,6 +38,8 @@ pub(super) enum Event {
     Open(Arc<Client>),
     Messages(Arc<Client>, Batch),
     Close(Arc<Client>),
+    /// TLS with this peer failed.
+    TlsFailure(SocketAddr, String),
     /// The server has ended; nothing follows.
     Closed,
 }
@@ -72,6 +78,8 @@ pub(super) struct Link {
 #[derive(Debug, Default)]
 struct Queue {
     events: Vec<Event>,
+    /// Failures of TLS among them, and how many more there were.
+    tls_failures: (usize, u64),
     waiting: bool,
     /// When the dispatcher was last woken.
     woken: Option<Instant>,
@@ -82,7 +90,7 @@ impl Link {
         Arc::new(Self {
             forks: FORKS.load(Ordering::Relaxed),
             max_send_queue,
-            wants: AtomicU32::new(0),
+            wants: AtomicU32::new(Wants::TLS_FAILURE.bits()),
             debug: AtomicBool::new(false),
             callback_errors: AtomicU64::new(0),
             queue: Mutex::default(),
@@ -148,6 +156,11 @@ impl Link {
         self.owed.load(Ordering::Relaxed)
     }
 
+    /// Failures of TLS that were not queued since the last call: there was no room for them.
+    pub(super) fn take_unlogged(&self) -> u64 {
+        mem::take(&mut lock(&self.queue).tls_failures.1)
+    }
+
     /// Swaps what is queued into `events`, which is empty before it; waits for something at most `timeout`.
     pub(super) fn take(&self, events: &mut Vec<Event>, timeout: Option<Duration>) {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
@@ -170,6 +183,7 @@ impl Link {
                 };
         }
         mem::swap(&mut queue.events, events);
+        queue.tls_failures.0 = 0;
     }
 
     /// The server is started, so that the dispatcher will be run.
@@ -254,6 +268,18 @@ impl Handler for Link {
 
     fn on_close(&self, client: &Arc<Client>) {
         self.push(Event::Close(client.clone()));
+    }
+
+    fn on_tls_failure(&self, peer: SocketAddr, reason: &str) {
+        let mut queue = lock(&self.queue);
+        if queue.tls_failures.0 == MAX_TLS_FAILURES {
+            queue.tls_failures.1 += 1;
+            return;
+        }
+        queue.tls_failures.0 += 1;
+        let event = Event::TlsFailure(peer, reason.to_owned());
+        queue.events.push(event);
+        self.wake(queue, false);
     }
 
     fn on_closed(&self) {

@@ -10,6 +10,7 @@ mod link;
 mod options;
 mod outgoing;
 mod server;
+mod tls;
 
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
@@ -48,6 +49,8 @@ mod _core {
     use super::options;
     #[pymodule_export]
     use super::server::PyServer;
+    #[pymodule_export]
+    use super::tls::{PyTls, PyTlsInfo};
     use pyo3::prelude::*;
     use pyo3::types::IntoPyDict;
 

@@ -1,6 +1,7 @@
 //! Keyword arguments to [`Config`]. Types are checked here, values in `Config::check`; every error names the argument
 //! and its value.
 
+use super::tls;
 use crate::config::Config;
 use crate::error::Error;
 use crate::protocol::extensions::Deflate;
@@ -30,6 +31,7 @@ pub(super) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
         ping_timeout: get("ping_timeout")?.seconds()?,
         workers: get("workers")?.optional(Argument::size)?,
         server_name: get("server_name")?.text()?,
+        tls: get("tls")?.optional(tls::option)?,
     };
     config.check()?;
     Ok(config)
@@ -59,6 +61,7 @@ pub(super) fn defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     defaults.set_item("ping_timeout", seconds(config.ping_timeout))?;
     defaults.set_item("workers", config.workers)?;
     defaults.set_item("server_name", config.server_name)?;
+    defaults.set_item("tls", py.None())?;
     Ok(defaults)
 }
 
@@ -104,6 +107,10 @@ impl<'py> Argument<'py> {
             parameter: None,
             value,
         }
+    }
+
+    pub(super) const fn value(&self) -> &Bound<'py, PyAny> {
+        &self.value
     }
 
     pub(super) fn optional<T>(self, read: impl FnOnce(Self) -> PyResult<T>) -> PyResult<Option<T>> {
@@ -224,7 +231,7 @@ impl<'py> Argument<'py> {
         }
     }
 
-    fn wrong_type(&self, expected: &str) -> PyErr {
+    pub(super) fn wrong_type(&self, expected: &str) -> PyErr {
         let actual = self
             .value
             .get_type()
@@ -241,7 +248,7 @@ impl<'py> Argument<'py> {
         PyOverflowError::new_err(format!("{}={}: {reason}", self.name, self.shown()))
     }
 
-    fn bad_value(&self, reason: &'static str) -> PyErr {
+    pub(super) fn bad_value(&self, reason: &'static str) -> PyErr {
         PyValueError::new_err(
             Error::Invalid {
                 option: self.name,

@@ -170,6 +170,26 @@ impl PyServer {
         }
     }
 
+    /// Reads certificate and key again, for the connections from now on.
+    fn reload_tls(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_process()?;
+        Ok(py.detach(|| self.core.reload_tls())?)
+    }
+
+    /// The certificate of the authority that was made for this server.
+    #[getter]
+    fn ca_pem(&self) -> PyResult<Option<&str>> {
+        self.check_process()?;
+        Ok(self.core.ca_pem())
+    }
+
+    /// The certificates that a client has to trust, in DER; None without TLS.
+    #[getter]
+    fn tls_anchors(&self) -> PyResult<Option<Vec<u8>>> {
+        self.check_process()?;
+        Ok(self.core.tls_anchors())
+    }
+
     /// Whether this thread runs the dispatcher.
     fn in_dispatcher(&self) -> PyResult<bool> {
         self.check_process()?;

@@ -5,6 +5,7 @@ use super::worker::Seated;
 use crate::admission::{Decision, Request, Unheard};
 use crate::protocol::handshake::{self, MAX_HEAD, Refusal};
 use crate::protocol::response::Fields;
+use crate::tls::TlsFacts;
 use bytes::BufMut;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -70,13 +71,14 @@ impl Drop for Waiting {
 pub(super) async fn ask<S: AsyncRead + Unpin>(
     stream: &mut S,
     peer: SocketAddr,
+    tls: Option<Arc<TlsFacts>>,
     head: &[u8],
     rest: &mut Vec<u8>,
     deadline: Instant,
     seated: &Seated,
 ) -> Asked {
     let shared = &seated.worker.shared;
-    let waiting = Waiting(Arc::new(Request::new(peer, head.into())));
+    let waiting = Waiting(Arc::new(Request::new(peer, tls, head.into())));
     let request = &waiting.0;
     shared.handler.on_handshake(request);
     let mut time = pin!(sleep_until(deadline));

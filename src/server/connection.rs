@@ -208,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 _ => {}
             }
             if self.eof && self.slots.is_empty() {
-                return Poll::Ready(End::Drop);
+                return Poll::Ready(End::Linger);
             }
             if !self.may_read() || self.has_to_wait() {
                 return Poll::Pending;

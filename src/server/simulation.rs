@@ -9,6 +9,7 @@ mod endings;
 mod order;
 mod stream;
 mod time;
+mod tls;
 
 use super::worker::{self, Worker};
 use super::{Server, upgrade};

@@ -2,9 +2,9 @@
 //! this thread; others leave an order in its mailbox.
 
 use super::pace::{Pace, Place};
-use super::{Accepted, Shared, listener, upgrade};
+use super::{Accepted, Shared, listener, tls, upgrade};
 use crate::client::Client;
-use crate::handler::Handler;
+use crate::handler::{Handler, Wants};
 use crate::mailbox::{Command, Order};
 use crate::memory;
 use crate::protocol::deflate;
@@ -34,6 +34,8 @@ pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) buffer: RefCell<Vec<u8>>,
     pub(super) pace: Rc<Pace>,
+    /// Ciphertext of TLS clients.
+    pub(super) tls: RefCell<tls::Scratch>,
     index: usize,
     seats: RefCell<Slab<Rc<Seat>>>,
     stopping: Cell<bool>,
@@ -135,6 +137,7 @@ impl Worker {
             shared,
             buffer: RefCell::new(Vec::with_capacity(READ_BUFFER)),
             pace: Rc::default(),
+            tls: RefCell::default(),
             index,
             seats: RefCell::default(),
             stopping: Cell::new(false),
@@ -199,6 +202,15 @@ impl Worker {
         roster.remove(&client.id);
     }
 
+    /// TLS with `peer` failed; it is reported once.
+    pub(super) fn report_tls(&self, peer: SocketAddr, reason: &str) {
+        self.counters().tls_failures.add(1);
+        let handler = &self.shared.handler;
+        if handler.wants().has(Wants::TLS_FAILURE) {
+            handler.on_tls_failure(peer, reason);
+        }
+    }
+
     /// Gives a new connection to the worker with the fewest.
     pub(super) fn place(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
         let workers = &self.shared.workers;
@@ -225,7 +237,10 @@ impl Worker {
         }
         // It fails only if the client is gone already, which the first read tells.
         let _ = stream.set_nodelay(true);
-        spawn_local(upgrade::serve(stream, peer, seated));
+        match &self.shared.tls {
+            None => spawn_local(upgrade::serve(stream, peer, seated)),
+            Some(identity) => spawn_local(tls::serve(stream, peer, seated, identity.config())),
+        };
     }
 
     fn obey(self: &Rc<Self>, command: Command) {

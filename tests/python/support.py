@@ -6,6 +6,7 @@ import base64
 import os
 import queue
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -104,14 +105,22 @@ class RawClient:
     """A WebSocket client made of a socket, for what proper clients don't do."""
 
     def __init__(
-        self, port: int, *lines: str, host: str = "127.0.0.1", receive_buffer: int | None = None, path: str = "/"
+        self,
+        port: int,
+        *lines: str,
+        host: str = "127.0.0.1",
+        receive_buffer: int | None = None,
+        path: str = "/",
+        context: ssl.SSLContext | None = None,
     ) -> None:
-        """Connects, and sends an upgrade request with these lines more."""
+        """Connects, over TLS with a context, and sends an upgrade request with these lines more."""
         self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(TIMEOUT)
         self.socket.connect((host, port))
+        if context is not None:
+            self.socket = context.wrap_socket(self.socket, server_hostname=host)
         self.file = self.socket.makefile("rb")
         key = base64.b64encode(bytes(16)).decode()
         request = [

@@ -10,7 +10,7 @@ use crate::protocol::message::Kind;
 use tokio::time::timeout;
 
 /// A conversation with everything in it, and the answers.
-fn conversation() -> (Vec<u8>, Vec<(u8, Vec<u8>)>) {
+pub(super) fn conversation() -> (Vec<u8>, Vec<(u8, Vec<u8>)>) {
     let long = vec![0x5e; 70_000];
     let bytes = [
         REQUEST.as_bytes().to_vec(),
