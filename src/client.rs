@@ -3,7 +3,8 @@
 
 use crate::mailbox::{Command, Mailbox, Order};
 use crate::protocol::close;
-use crate::protocol::handshake::Head;
+use crate::protocol::extensions::Agreed;
+use crate::protocol::handshake::{Head, Upgrade};
 use crate::protocol::message::Kind;
 use crate::tls::TlsFacts;
 use std::net::SocketAddr;
@@ -20,6 +21,8 @@ pub struct Client {
     pub peer: SocketAddr,
     /// The subprotocol that was agreed.
     pub subprotocol: Option<String>,
+    /// The compression that was agreed.
+    pub deflate: Option<Agreed>,
     /// What its TLS handshake agreed on; `None` without TLS.
     pub tls: Option<Arc<TlsFacts>>,
     /// Where its worker finds the connection.
@@ -56,7 +59,7 @@ impl Client {
     pub(crate) fn new(
         id: u64,
         peer: SocketAddr,
-        subprotocol: Option<String>,
+        upgrade: Upgrade,
         tls: Option<Arc<TlsFacts>>,
         seat: usize,
         head: Box<[u8]>,
@@ -65,7 +68,8 @@ impl Client {
         Arc::new(Self {
             id,
             peer,
-            subprotocol,
+            subprotocol: upgrade.subprotocol,
+            deflate: upgrade.deflate,
             tls,
             seat,
             head,

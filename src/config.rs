@@ -1,6 +1,7 @@
 //! Every option of a server: its unit, its default and the reason for it. Checked once, in [`Config::check`].
 
 use crate::error::Error;
+use crate::protocol::extensions::Deflate;
 use crate::protocol::handshake::Policy;
 use crate::tls::Tls;
 use std::fmt::Display;
@@ -20,6 +21,9 @@ pub struct Config {
     /// Origins that are admitted, exact strings; a `None` among them admits a missing Origin. Default `None`: every one,
     /// since the header protects users of browsers, and an echo has nothing to protect.
     pub origins: Option<Vec<Option<String>>>,
+    /// `permessage-deflate` (RFC 7692). Default `None`: what is offered is declined, since compression costs more time
+    /// than everything else together, and hundreds of kilobytes for each client that uses it.
+    pub compression: Option<Deflate>,
     /// Bytes of payload in one message. Default 64 MiB, which is tungstenite's; beyond it the client gets 1009.
     pub max_message_size: usize,
     /// Clients at the same time; one more gets 503. Default `None`: as many as the system has descriptors.
@@ -54,6 +58,7 @@ impl Default for Config {
             host: None,
             subprotocols: Vec::new(),
             origins: None,
+            compression: None,
             max_message_size: 64 << 20,
             max_connections: None,
             memory_limit: 1 << 30,
@@ -143,6 +148,10 @@ impl Config {
                 ));
             }
         }
+        if let Some(Err((parameter, value, reason))) = self.compression.map(|one| one.check()) {
+            let shown = format!("Deflate({parameter}={value})");
+            return Err(invalid("compression", &shown, reason));
+        }
         for origin in self.origins.iter().flatten().flatten() {
             if origin.is_empty() || !origin.bytes().all(is_visible) {
                 return Err(invalid(
@@ -181,6 +190,7 @@ impl Config {
             subprotocols: self.subprotocols.clone(),
             origins: self.origins.clone(),
             server_name: self.server_name.clone(),
+            compression: self.compression,
         }
     }
 }
@@ -216,7 +226,7 @@ mod tests {
 
     #[test]
     fn an_error_names_the_option_and_its_value() {
-        let cases: [(Config, &str); 8] = [
+        let cases: [(Config, &str); 9] = [
             (
                 Config {
                     max_message_size: 0,
@@ -265,6 +275,16 @@ mod tests {
                     ..Config::default()
                 },
                 "subprotocols='a b'",
+            ),
+            (
+                Config {
+                    compression: Some(Deflate {
+                        server_max_window_bits: 8,
+                        ..Deflate::default()
+                    }),
+                    ..Config::default()
+                },
+                "compression=Deflate(server_max_window_bits=8): must be 9 to 15",
             ),
             (
                 Config {

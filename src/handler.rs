@@ -80,7 +80,8 @@ pub enum Gate {
 /// Messages of one client that came together, as frames that can be sent back as they lie.
 #[derive(Debug)]
 pub struct Batch {
-    /// Whole server frames, one per message.
+    /// Whole server frames, one per message. Their first byte may have a mark that it has to have when they are sent
+    /// back as they are (`frame::AS_IT_IS`).
     pub wire: Vec<u8>,
     /// What they are and where the payloads lie in `wire`.
     pub messages: Vec<(Kind, Range<usize>)>,
@@ -121,6 +122,14 @@ impl Batch {
     pub(crate) fn trim(&mut self) {
         if self.wire.len() < self.wire.capacity() / 2 {
             self.wire.shrink_to_fit();
+        }
+    }
+
+    /// Sets bits of the first byte of the frame that was pushed last.
+    pub(crate) fn mark_last(&mut self, bits: u8) {
+        if let Some((_, payload)) = self.messages.last() {
+            let frame = payload.start - frame::server_header_len(payload.len());
+            self.wire[frame] |= bits;
         }
     }
 }

@@ -16,6 +16,7 @@ from echoserver.server import EchoServer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from echoserver.compression import Deflate
     from echoserver.stats import Stats
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "BindError",
     "Client",
     "ClientClosed",
+    "Deflate",
     "EchoServer",
     "EchoServerError",
     "Request",
@@ -38,6 +40,10 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     # Imported at its first use: dataclasses take longer to import than all the rest.
+    if name == "Deflate":
+        from echoserver.compression import Deflate
+
+        return Deflate
     if name == "Stats":
         from echoserver.stats import Stats
 
@@ -46,4 +52,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), "Stats"]
+    return [*globals(), "Deflate", "Stats"]

@@ -10,6 +10,7 @@ from echoserver.headers import Headers
 
 __all__ = [
     "DEFAULTS",
+    "DEFLATE_DEFAULTS",
     "NO_REPLY",
     "TLS",
     "Accept",
@@ -25,6 +26,8 @@ __all__ = [
 __version__: Final[str]
 DEFAULTS: Final[dict[str, object]]
 """The defaults of all options, as the core has them."""
+DEFLATE_DEFAULTS: Final[dict[str, object]]
+"""Those of `Deflate`."""
 
 @final
 class NoReply:
@@ -256,6 +259,13 @@ class Client:
     @property
     def subprotocol(self) -> str | None:
         """The subprotocol that was agreed (RFC 6455 section 1.9)."""
+
+    @property
+    def extensions(self) -> str:
+        """What was agreed of extensions, as the response said it; "" for none.
+
+        Such as `permessage-deflate; server_max_window_bits=12` (RFC 7692 section 7.1).
+        """
 
     @property
     def is_open(self) -> bool:

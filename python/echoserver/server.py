@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from echoserver._core import TLS, Client
     from echoserver.callbacks import OnBinary, OnClient, OnClosed, OnHandshake, OnText
+    from echoserver.compression import Deflate
     from echoserver.stats import Stats
 
 __all__ = ["EchoServer"]
@@ -74,9 +75,16 @@ class EchoServer:
       requests without one. None admits all.
     - `max_connections`: clients at a time; further ones get 503. None: no limit.
 
+    Compression:
+
+    - `compression`: "deflate", or a `Deflate` with its parameters, agrees to permessage-deflate (RFC 7692) with clients
+      that offer it. A message that came compressed goes back compressed, one that did not does not; what callbacks
+      reply and `Client.send` sends is compressed. None declines every offer.
+
     Limits, in bytes:
 
-    - `max_message_size`: of one message; a longer one is refused from its header, with 1009.
+    - `max_message_size`: of one message, inflated; a longer one is refused with 1009, from its header or, compressed,
+      as soon as it has inflated to more.
     - `memory_limit`: of what all connections together keep; one that needs more gets 1013.
     - `max_send_queue`: of what may wait for one client in `Client.send`; beyond it SendQueueFull.
 
@@ -122,6 +130,7 @@ class EchoServer:
         on_closed: OnClosed | None = None,
         subprotocols: Iterable[str] = (),
         origins: Iterable[str | None] | None = None,
+        compression: Literal["deflate"] | Deflate | None = None,
         max_message_size: int = 64 * 2**20,
         max_connections: int | None = None,
         memory_limit: int = 2**30,
@@ -152,6 +161,7 @@ class EchoServer:
             "host": host,
             "subprotocols": subprotocols,
             "origins": origins,
+            "compression": compression,
             "max_message_size": max_message_size,
             "max_connections": max_connections,
             "memory_limit": memory_limit,

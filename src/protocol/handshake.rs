@@ -13,7 +13,7 @@
 //! 3. HTTP/1.0: 505; the method: 405;
 //! 4. target, `Host`, a body, `Upgrade`, `Connection`: 400;
 //! 5. `Sec-WebSocket-Version`: 426. Before the key, because a client of another version may have another kind of key;
-//! 6. `Sec-WebSocket-Key`, `Sec-WebSocket-Protocol`, a repeated `Origin`: 400;
+//! 6. `Sec-WebSocket-Key`, `Sec-WebSocket-Protocol`, `Sec-WebSocket-Extensions`, a repeated `Origin`: 400;
 //! 7. an `Origin` that is not admitted: 403. Last, as a matter of policy and not of form.
 
 use std::borrow::Cow;
@@ -22,6 +22,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httparse::{Header, Status};
 
+use super::extensions::{Agreed, Deflate, Negotiation};
 use super::request::{self, RequestLine, Sole, Version};
 use super::response::Fields as Extra;
 use crate::tungstenite::handshake::derive_accept_key;
@@ -48,6 +49,8 @@ pub struct Policy {
     pub origins: Option<Vec<Option<String>>>,
     /// The value of the `Server` line in every response; empty: no such line.
     pub server_name: String,
+    /// What may be agreed of `permessage-deflate`; `None`: the offer is ignored.
+    pub compression: Option<Deflate>,
 }
 
 /// The verdict on the bytes received so far.
@@ -72,6 +75,8 @@ pub struct Upgrade {
     pub accept: String,
     /// The subprotocol that was chosen.
     pub subprotocol: Option<String>,
+    /// The compression that was agreed.
+    pub deflate: Option<Agreed>,
 }
 
 /// An ordinary HTTP request, GET or HEAD, of version 1.0 or 1.1.
@@ -287,6 +292,7 @@ struct Fields<'a> {
     has_body: bool,
     has_bad_subprotocol: bool,
     subprotocol: Option<&'a [u8]>,
+    extensions: Negotiation,
 }
 
 impl<'a> Fields<'a> {
@@ -315,6 +321,9 @@ impl<'a> Fields<'a> {
             17 if is("Transfer-Encoding") => self.has_body = true,
             21 if is("Sec-WebSocket-Version") => self.version.add(value),
             22 if is("Sec-WebSocket-Protocol") => self.offer(value, policy),
+            24 if is("Sec-WebSocket-Extensions") => {
+                self.extensions.add(value, policy.compression.as_ref());
+            }
             _ => {}
         }
     }
@@ -407,6 +416,7 @@ fn judge_upgrade(
             "the Sec-WebSocket-Protocol header is not a list of tokens",
         ),
     ])?;
+    let deflate = fields.extensions.verdict().map_err(Refusal::bad_request)?;
     let origin = fields
         .origin
         .optional("Origin")
@@ -421,6 +431,7 @@ fn judge_upgrade(
         subprotocol: fields
             .subprotocol
             .map(|chosen| String::from_utf8_lossy(chosen).into_owned()),
+        deflate,
     })
 }
 
@@ -456,6 +467,9 @@ pub fn accept_response(
     add_field(&mut out, "Sec-WebSocket-Accept", &upgrade.accept);
     if let Some(subprotocol) = &upgrade.subprotocol {
         add_field(&mut out, "Sec-WebSocket-Protocol", subprotocol);
+    }
+    if let Some(deflate) = &upgrade.deflate {
+        add_field(&mut out, "Sec-WebSocket-Extensions", &deflate.to_string());
     }
     add_origin_fields(&mut out, policy, now, extra);
     extra.write(&mut out);

@@ -4,6 +4,8 @@
 //! byte slices. What a connection keeps between two reads is charged to an [`Account`](crate::memory::Account).
 
 pub mod close;
+pub mod deflate;
+pub mod extensions;
 pub mod frame;
 pub mod handshake;
 pub mod message;

@@ -227,7 +227,7 @@ const TOKEN: [bool; 256] = {
     table
 };
 
-fn is_token_byte(byte: u8) -> bool {
+pub(super) fn is_token_byte(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
 

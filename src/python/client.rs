@@ -147,6 +147,14 @@ impl PyClient {
         self.client.subprotocol.as_deref()
     }
 
+    /// What was agreed of extensions.
+    #[getter]
+    fn extensions(&self) -> String {
+        self.client
+            .deflate
+            .map_or_else(String::new, |agreed| agreed.to_string())
+    }
+
     /// Whether messages can be sent.
     #[getter]
     fn is_open(&self) -> bool {

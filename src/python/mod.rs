@@ -59,6 +59,7 @@ mod _core {
         super::refuse_subinterpreters(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("DEFAULTS", options::defaults(module.py())?)?;
+        module.add("DEFLATE_DEFAULTS", options::deflate_defaults(module.py())?)?;
         module.add("NO_REPLY", module.getattr("NoReply")?.call0()?)?;
         let os = module.py().import("os")?;
         if os.hasattr("register_at_fork")? {

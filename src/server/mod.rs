@@ -8,6 +8,7 @@ mod ask;
 mod connection;
 mod listener;
 mod outbox;
+mod pace;
 #[cfg(test)]
 mod simulation;
 mod stats;

@@ -11,12 +11,12 @@ use crate::tls::TlsFacts;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, ready};
 use std::time::SystemTime;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 /// First allocation for a request; browsers send about half of it.
@@ -35,23 +35,35 @@ pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// As [`serve`]; the upgrade request has to be there at `due`.
-pub(super) async fn serve_until<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) fn serve_until<S: AsyncRead + AsyncWrite + Unpin>(
+    due: Instant,
+    stream: S,
+    peer: SocketAddr,
+    tls: Option<Arc<TlsFacts>>,
+    seated: Seated,
+) -> impl Future<Output = ()> {
+    // Boxed, and made outside of the task: what the upgrade needs is not kept for the time after it.
+    let opening = Box::pin(open(due, stream, peer, tls, seated));
+    async move {
+        let Some(mut connection) = opening.await else {
+            return;
+        };
+        if poll_fn(|cx| connection.poll(cx)).await == End::Linger {
+            let (stream, seated) = connection.leave();
+            Box::pin(finish(stream, seated)).await;
+        }
+    }
+}
+
+async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     due: Instant,
     mut stream: S,
     peer: SocketAddr,
     tls: Option<Arc<TlsFacts>>,
     seated: Seated,
-) {
-    // Boxed: what the upgrade needs is not kept for the time after it.
-    let upgrading = Box::pin(upgrade(due, &mut stream, peer, tls, &seated));
-    let Some((client, upgraded)) = upgrading.await else {
-        return;
-    };
-    let mut connection = Connection::new(stream, client, upgraded, seated);
-    if poll_fn(|cx| connection.poll(cx)).await == End::Linger {
-        let (stream, seated) = connection.leave();
-        Box::pin(finish(stream, seated)).await;
-    }
+) -> Option<Connection<S>> {
+    let (client, upgraded) = upgrade(due, &mut stream, peer, tls, &seated).await?;
+    Some(Connection::new(stream, client, upgraded, seated))
 }
 
 /// What an upgrade leaves to the connection.
@@ -97,7 +109,7 @@ async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
                         let client = Client::new(
                             shared.next_id.fetch_add(1, Ordering::Relaxed),
                             peer,
-                            upgrade.subprotocol,
+                            upgrade,
                             tls,
                             seated.index,
                             head.into(),
@@ -182,11 +194,9 @@ pub(super) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, se
         }
         while left > 0 {
             let mut buffer = worker.buffer.borrow_mut();
-            let mut buffer = ReadBuf::new(&mut buffer);
-            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer)) {
-                Ok(()) if !buffer.filled().is_empty() => {
-                    left = left.saturating_sub(buffer.filled().len());
-                }
+            buffer.clear();
+            match ready!(pin!(stream.read_buf(&mut *buffer)).poll(cx)) {
+                Ok(len @ 1..) => left = left.saturating_sub(len),
                 _ => break,
             }
         }

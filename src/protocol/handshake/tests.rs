@@ -49,6 +49,7 @@ fn policy(subprotocols: &[&str], origins: Option<&[Option<&str>]>) -> Policy {
                 .collect()
         }),
         server_name: "test".to_owned(),
+        compression: None,
     }
 }
 
@@ -82,7 +83,8 @@ fn the_example_of_the_rfc_is_accepted() {
         Upgrade {
             head_len,
             accept: ACCEPT.to_owned(),
-            subprotocol: None
+            subprotocol: None,
+            deflate: None,
         }
     );
 }
