@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def test_all_is_what_there_is() -> None:
-    others = {"callbacks", "cli", "cli_tls", "exceptions", "headers", "server", "stats", "TYPE_CHECKING"}
+    others = {"callbacks", "cli", "cli_tls", "compression", "exceptions", "headers", "server", "stats", "TYPE_CHECKING"}
     public = {name for name in dir(echoserver) if not name.startswith("_")} - others
     assert public == {name for name in echoserver.__all__ if name != "__version__"}
 
