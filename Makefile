@@ -39,10 +39,10 @@ check: $(VENV)/.tools ## formats, lints, types, stubs and docs of both languages
 bench: ## speed, latency and memory, compared with other servers (half an hour)
 	PYTHON=$(PYTHON) tests/bench/run
 
-conformance: $(VENV)/.ready ## the Autobahn suite without compression
+conformance: $(VENV)/.ready ## the Autobahn suite, without long compressed messages (minutes)
 	$(CONFORMANCE)
 
-conformance-full: $(VENV)/.ready ## the Autobahn suite, all of it
+conformance-full: $(VENV)/.ready ## the Autobahn suite, all 517 cases (a quarter of an hour)
 	$(CONFORMANCE) --full
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (300); needs cargo-fuzz and a nightly Rust

@@ -3,7 +3,7 @@
 //! A map of the crate, from the ground up; imports run one way only, from the bottom of this list to its top:
 //!
 //! - [`config`], [`tls`], [`error`], [`memory`]: what can be set, what can fail, what may be kept.
-//! - [`protocol`]: RFC 6455 without I/O: bytes in, events and bytes out.
+//! - [`protocol`]: RFC 6455 and RFC 7692 without I/O: bytes in, events and bytes out.
 //! - [`admission`], [`client`], [`mailbox`], [`handler`]: an upgrade request and a client as others see them, the way
 //!   to its connection from any thread, and the port to whoever answers.
 //! - [`server`]: tokio: sockets, threads, time.

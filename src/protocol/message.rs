@@ -172,6 +172,12 @@ impl Receiver {
         }
     }
 
+    /// Whether a compressed message has begun.
+    #[must_use]
+    pub const fn is_inflating(&self) -> bool {
+        self.compressed && self.kind.is_some()
+    }
+
     /// Whether it stopped for want of budget, and has to go on before anything is read.
     #[must_use]
     pub fn is_behind(&self) -> bool {
@@ -538,7 +544,9 @@ impl Receiver {
         if self.kind == Some(Kind::Text) {
             self.utf8.push(piece).or(Err(INVALID_TEXT))?;
         }
-        let expected = if is_all { piece.len() } else { room };
+        // In chunks of one size from some length on: those of a thousand messages that grow at once, and end at once,
+        // would leave the allocator with three times as much as is used.
+        let expected = if is_all { piece.len() } else { room.min(STEP) };
         match self.partial.push(piece, expected, account) {
             Ok(()) => Ok(()),
             Err(_) => Err(Violation::no_memory(account.limit())),

@@ -263,11 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Poll::Ready(Ok(1));
             }
         }
-        let most = if self.compressing.is_some() {
-            compression::READ
-        } else {
-            READ_BUFFER
-        };
+        let most = self.most_read(READ_BUFFER);
         let mut buffer = worker.buffer.borrow_mut();
         buffer.clear();
         let mut room = (&mut *buffer).limit(most);

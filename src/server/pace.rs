@@ -13,12 +13,23 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use tokio::task::yield_now;
 
-/// What one connection may do in one turn: inflate that many bytes, or compress a quarter of them.
+/// What one connection may do in one turn: inflate that many bytes. What else it does, it tells in terms of them.
 pub(super) const TURN: usize = 64 << 10;
 /// What all of them may do in one round.
 const ROUND: usize = 8 * TURN;
 /// How many are woken from the queue in one round; it leaves as much for those who come anew.
 const WOKEN: usize = 4;
+
+/// Where a connection is in the queue.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Not in it.
+    #[default]
+    None,
+    Queued,
+    /// It was, and may go on.
+    First,
+}
 
 /// A worker's turns.
 #[derive(Default)]
@@ -39,8 +50,13 @@ impl fmt::Debug for Pace {
 }
 
 impl Pace {
-    /// What a connection may spend now; 0 if it has to wait.
-    pub(super) fn allowance(&self) -> usize {
+    /// What the connection on `seat` may spend now; 0 if it has to wait. Who has waited gets its turn whatever those
+    /// who came meanwhile have left.
+    pub(super) fn allowance(&self, seat: &Seat) -> usize {
+        if seat.place.get() == Place::First {
+            seat.place.set(Place::None);
+            return TURN;
+        }
         ROUND.saturating_sub(self.spent.get()).min(TURN)
     }
 
@@ -56,7 +72,7 @@ impl Pace {
 
     /// Wakes the connection on `seat` once it has a turn again.
     pub(super) fn wait(&self, seat: &Rc<Seat>) {
-        if !seat.waits_for_turn.replace(true) {
+        if seat.place.replace(Place::Queued) != Place::Queued {
             self.queue.borrow_mut().push_back(seat.clone());
             self.wake_keeper();
         }
@@ -84,7 +100,7 @@ impl Pace {
                 let Some(seat) = self.queue.borrow_mut().pop_front() else {
                     break;
                 };
-                seat.waits_for_turn.set(false);
+                seat.place.set(Place::First);
                 seat.wake();
             }
             // Comes back after the event queue was looked at.
@@ -102,10 +118,11 @@ mod tests {
     #[test]
     fn a_round_is_bounded_and_the_queue_goes_on_in_order() {
         let pace = Rc::new(Pace::default());
+        let new = Seat::default();
         let mut given = 0;
-        while pace.allowance() > 0 {
-            given += pace.allowance();
-            pace.spend(pace.allowance());
+        while pace.allowance(&new) > 0 {
+            given += pace.allowance(&new);
+            pace.spend(pace.allowance(&new));
         }
         assert_eq!(given, ROUND);
 
@@ -118,8 +135,10 @@ mod tests {
         let mut keeper = Box::pin(pace.clone().keep());
         assert!(keeper.as_mut().poll(&mut context).is_pending());
         assert_eq!(pace.queue.borrow().len(), 1);
-        assert_eq!(pace.allowance(), TURN);
-        pace.spend(1);
-        assert_eq!(pace.allowance(), TURN);
+        pace.spend(ROUND);
+        assert_eq!(pace.allowance(&new), 0);
+        assert_eq!(pace.allowance(&seats[0]), TURN);
+        assert_eq!(pace.allowance(&seats[0]), 0);
+        assert_eq!(pace.allowance(&seats[WOKEN]), 0);
     }
 }

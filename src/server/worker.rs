@@ -1,7 +1,7 @@
 //! One thread with its own runtime, one read buffer and many connections. What happens to a connection happens on
 //! this thread; others leave an order in its mailbox.
 
-use super::pace::Pace;
+use super::pace::{Pace, Place};
 use super::{Accepted, Shared, listener, tls, upgrade};
 use crate::client::Client;
 use crate::handler::{Handler, Wants};
@@ -52,8 +52,7 @@ pub(super) struct Seat {
     client: Cell<u64>,
     waker: Cell<Option<Waker>>,
     orders: RefCell<Vec<Order>>,
-    /// It is in the queue of `Pace`.
-    pub(super) waits_for_turn: Cell<bool>,
+    pub(super) place: Cell<Place>,
 }
 
 impl fmt::Debug for Seat {

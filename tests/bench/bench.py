@@ -36,6 +36,9 @@ from harness.servers import HERE, Place, Spec
 from harness.startup import Startup
 from harness.workloads import COMPARISONS, WORKLOADS
 
+FORMAT = 1
+"""Of the files of results; those of another are passed over."""
+
 SETS: dict[str, Set] = {
     **{name: Compared(one) for name, one in COMPARISONS.items()},
     "curves": Curves(),
@@ -101,7 +104,8 @@ def environment() -> dict[str, str]:
 def kept(out: Path, names: Iterable[str]) -> dict[str, Data]:
     """Those sets that have been measured, by name."""
     files = {name: out / f"{name}.json" for name in names}
-    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.exists()}
+    records = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.exists()}
+    return {name: record for name, record in records.items() if record.get("format") == FORMAT}
 
 
 def told(records: dict[str, Data], part: str) -> str:
@@ -135,7 +139,7 @@ def measured(name: str, job: Job, out: Path) -> bool:
         said = getattr(error, "stderr", "") or ""
         print(f"{name}: not measured: {error}\n{said}", file=sys.stderr, flush=True)
         return False
-    record = {"environment": environment(), "data": data}
+    record = {"format": FORMAT, "environment": environment(), "data": data}
     (out / f"{name}.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     write(out)
     print(f"\n**{SETS[name].title}**\n\n{SETS[name].text(data)}", flush=True)

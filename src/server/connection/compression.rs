@@ -23,10 +23,13 @@ use std::collections::VecDeque;
 use std::mem;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Bytes compressed in one step, about a quarter of a millisecond at level 6; longer echoes go through the queue.
-const STEP: usize = 16 << 10;
-/// Bytes read at once, since what can't be inflated in this turn has to be kept.
-pub(super) const READ: usize = 64 << 10;
+/// Bytes compressed in one step, about a millisecond at level 6; longer echoes go through the queue. In shorter steps a
+/// worker with many such clients would do little but fetch their contexts into its cache.
+const STEP: usize = 64 << 10;
+/// Bytes read at once, since what can't be inflated in this turn has to be kept; and where nothing can be inflated, but
+/// what comes may be something else.
+const READ: usize = 64 << 10;
+const LOOK: usize = 4 << 10;
 
 /// What a connection with `permessage-deflate` has besides.
 #[derive(Debug)]
@@ -166,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.compressing.is_none() {
             return 0;
         }
-        let allowance = self.seated.worker.pace.allowance();
+        let allowance = self.seated.worker.pace.allowance(&self.seated.seat);
         self.receiver.allow(allowance);
         allowance
     }
@@ -185,11 +188,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn has_to_wait(&self) -> bool {
         let has_to = self.compressing.is_some()
             && self.receiver.allowed() == 0
-            && (self.is_compressing() || self.is_behind());
+            && (self.is_compressing() || self.is_behind() || self.receiver.is_inflating());
         if has_to {
             self.seated.worker.pace.wait(&self.seated.seat);
         }
         has_to
+    }
+
+    /// How much of `len` bytes is read at once.
+    pub(super) fn most_read(&self, len: usize) -> usize {
+        match &self.compressing {
+            None => len,
+            Some(_) if self.receiver.allowed() == 0 => LOOK,
+            Some(_) => READ,
+        }
     }
 
     /// Keeps what could not be looked at in this turn.

@@ -218,7 +218,7 @@ fn a_long_message_holds_nobody_up() {
             assert_eq!(other.read().await, sent(PONG, "?"));
             answered += 1;
         }
-        // Each turn inflates at most 64 KiB, or compresses at most 32.
+        // Each turn inflates at most 64 KiB, and compresses at most as much.
         assert!(answered > (8 << 20) / (64 << 10), "{answered}");
         let echo = codec.message(long.read().await);
         assert!(echo == (TEXT | COMPRESSED, message.into_bytes()));

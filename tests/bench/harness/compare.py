@@ -1,6 +1,7 @@
 """Sets that compare servers: ratios to a baseline, with their intervals."""
 
 import dataclasses
+import itertools
 import os
 from dataclasses import dataclass
 
@@ -62,7 +63,11 @@ class Compared:
         workloads = job.chosen(self.about.workloads)
         baselines = {w: job.baseline or self.about.baselines[w] for w in workloads}
         names = dict.fromkeys((*self.about.servers, *baselines.values(), *job.added))
-        pairs = {w: {n for n in names if n == baselines[w] or job.keeps(n)} for w in workloads}
+        pairs: dict[str, set[str]] = {w: set() for w in workloads}
+        for w, name in itertools.product(workloads, names):
+            is_fit = not (job.servers[name].tcp and WORKLOADS[w].needs_frames)
+            if is_fit and (name == baselines[w] or job.keeps(name)):
+                pairs[w].add(name)
         rounds = min(job.rounds, self.about.rounds)
         plan = Plan(self.title, job.servers, pairs, rounds, job.secs, job.warmup, job.seed)
         return measure(job, plan) | {"baselines": baselines, "cores": os.cpu_count()}

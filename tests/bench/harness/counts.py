@@ -13,14 +13,13 @@ from .workloads import WORKLOADS
 SERVERS = ("ws_own", "echoserver")
 STRACED = ("W2", "W3", "W4", "W5")
 CALLGRINDED = ("W3",)
-REPEAT = 5
 
 
 def strace(job: Job, server: str, workload: str) -> Data:
     """Several runs, of which the median tells."""
     count = WORKLOADS[workload].count
     spec = job.servers[server]
-    runs = [system_calls(job.place, spec, workload, count) for _ in range(REPEAT)]
+    runs = [system_calls(job.place, spec, workload, count) for _ in range(job.rounds)]
     runs.sort(key=Counter.total)
     middle = runs[len(runs) // 2]
     return {
@@ -54,6 +53,7 @@ class Counts:
         names = [name for name in (*SERVERS, *job.added) if job.keeps(name)]
         return {
             "rows": [count(job, server, workload) for workload in job.chosen(STRACED) for server in names],
+            "rounds": job.rounds,
             "texts": {name: job.servers[name].text for name in names},
         }
 
@@ -75,8 +75,8 @@ class Counts:
     def text(self, data: Data) -> str:
         """How it was counted, and the table."""
         about = (
-            f"System calls by strace (median of {REPEAT} runs), user instructions by callgrind; both slow the server "
-            "down, so it finds full batches.\n"
+            f"System calls by strace (median of {data['rounds']} runs), user instructions by callgrind; both slow the "
+            "server down, so it finds full batches.\n"
         )
         return paragraphs(about, self.brief(data))
 

@@ -12,7 +12,7 @@ from .rounds import Plan
 from .stats import median
 from .workloads import CURVES, Curve
 
-SERVERS = ("echoserver", "ws_own")
+SERVERS = ("echoserver", "uwebsockets")
 ROUNDS = 3
 
 
@@ -72,7 +72,7 @@ def fits(data: Data, curve: Curve) -> list[Fit]:
 
 
 class Curves:
-    """All curves, of our server and of the least one."""
+    """All curves, of our server and of the fastest peer."""
 
     title = "How cost grows with work"
 

@@ -19,7 +19,7 @@ class Alone:
     def run(self, job: Job) -> Data:
         """Runs criterion on the server's core."""
         target = job.place.bin.parent
-        command = ["cargo", "bench", "--quiet", "--locked", "--bench", "protocol"]
+        command = ["cargo", "bench", "--quiet", "--bench", "protocol"]
         subprocess.run(
             command,
             check=True,

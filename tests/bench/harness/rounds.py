@@ -170,6 +170,7 @@ class Bench:
 
     def _idle_round(self, number: int, workload: str) -> None:
         """Memory is that of a fresh process."""
+        self.results.load.append(os.getloadavg()[0])
         order = [name for name in self.plan.servers if name in self.plan.pairs[workload]]
         self._rng.shuffle(order)
         for name in order:

@@ -29,6 +29,11 @@ class Spec:
     cores: int = 1
     """How many it can use."""
 
+    @property
+    def tcp(self) -> bool:
+        """Whether it echoes plain TCP."""
+        return "--tcp" in self.load
+
 
 def _python(script: str, rest: str = "") -> str:
     return f"{{python}} {{here}}/servers/{script}.py {{port}} {rest}".rstrip()

@@ -55,7 +55,7 @@ def main() -> None:
         **options(args.tls, args.deflate),
     )
     if args.asyncio:
-        import uvloop  # noqa: PLC0415 - others do without it
+        import uvloop
 
         uvloop.run(serve_async(server))
     else:

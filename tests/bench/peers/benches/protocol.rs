@@ -8,6 +8,7 @@ use echoserver::memory::{Account, Memory};
 use echoserver::protocol::frame::{Opcode, server_frame, server_header_len, write_server_header};
 use echoserver::protocol::handshake::{Policy, Verdict, accept_response, check};
 use echoserver::protocol::message::{Event, Kind, Receiver, Window};
+use echoserver::protocol::response::Fields;
 use echoserver::protocol::{close, utf8::Utf8};
 use peers::frames::echo_in_place;
 use std::hint::black_box;
@@ -53,6 +54,7 @@ fn echo(receiver: &mut Receiver, wire: &mut [u8], account: &mut Account) -> (usi
                 others += 1;
             }
             Some(Event::Pong(_)) => others += 1,
+            Some(Event::Inflated { .. }) => unreachable!("nothing is compressed"),
             Some(Event::Close(control)) => {
                 let (code, reason) = close::parse(control.payload())
                     .expect("a valid close frame")
@@ -150,6 +152,7 @@ fn handshake(c: &mut Criterion) {
         server_name: "echoserver".into(),
         ..Policy::default()
     };
+    let fields = Fields::default();
     let mut group = c.benchmark_group("handshake");
     for (name, request) in [
         ("of a library", format!("{least}\r\n")),
@@ -161,7 +164,7 @@ fn handshake(c: &mut Criterion) {
                 else {
                     panic!("a good request was refused");
                 };
-                accept_response(&upgrade, &policy, UNIX_EPOCH, &[])
+                accept_response(&upgrade, &policy, UNIX_EPOCH, &fields)
             });
         });
     }
