@@ -1,8 +1,11 @@
 //! The binding: `echoserver._core`. Knows only the public face of the rest of the crate; argument checks, callbacks
 //! and exceptions are here, behaviour is not.
 
+mod asyncio;
 mod client;
+mod coroutine;
 mod dispatcher;
+mod doorbell;
 mod errors;
 mod link;
 mod options;
