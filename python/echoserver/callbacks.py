@@ -8,12 +8,14 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from typing_extensions import Buffer
 
     from echoserver._core import Client, NoReply
 
     # None echoes, NO_REPLY sends nothing, anything else is sent instead; a coroutine is awaited for it.
-    Reply = str | Buffer | NoReply | None
+    Reply: TypeAlias = str | Buffer | NoReply | None
     # A callback may return anything where nothing is done with it.
     OnClient = Callable[[Client], object]
     OnText = Callable[[Client, str], Reply | Coroutine[Any, Any, Reply]]

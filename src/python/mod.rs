@@ -41,6 +41,12 @@ fn after_fork_in_child() {
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
+    use super::asyncio::Reader;
+    #[pymodule_export]
+    use super::asyncio::inbox::Mail;
+    #[pymodule_export]
+    use super::asyncio::line::Pump;
+    #[pymodule_export]
     use super::client::PyClient;
     #[pymodule_export]
     use super::dispatcher::NoReply;

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -18,14 +17,6 @@ if TYPE_CHECKING:
     from conftest import Listen
 
 CALLBACKS = ["on_connect", "on_text", "on_binary", "on_disconnect", "on_closed"]
-
-
-@pytest.fixture
-def unraisable(monkeypatch: pytest.MonkeyPatch) -> queue.Queue[BaseException | None]:
-    """The exceptions that reach sys.unraisablehook."""
-    raised: queue.Queue[BaseException | None] = queue.Queue()
-    monkeypatch.setattr(sys, "unraisablehook", lambda report: raised.put(report.exc_value))
-    return raised
 
 
 @pytest.mark.parametrize("how", ["raise", "return"])
