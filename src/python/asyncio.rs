@@ -570,7 +570,7 @@ impl<'py> Dispatcher<'_, 'py> {
             .call_method1(py, intern!(py, "ended"), (failure,));
         self.link.remove_doorbell();
         if !door.is_owned {
-            self.link.end_drain();
+            py.detach(|| self.link.end_drain());
         }
         if let Err(error) = closed {
             self.report_to(error, None);
