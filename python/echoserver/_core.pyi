@@ -108,11 +108,12 @@ class Client:
         """
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
-        """The messages of this client, until it is gone, on the event loop that serves it; several iterators share them.
+        """The messages of this client, until it is gone, on the event loop that serves it; iterators share them.
 
         None of this server's messages is echoed from then on. A message counts as answered, and makes room for another
-        in the bounded queue, when the next one is asked for; beyond it the client is not read from. RuntimeError with
-        on_text or on_binary, which have the messages, and elsewhere than on that event loop.
+        in the bounded queue, when the next one is asked for or the iterator is dropped; a client whose messages nobody
+        asks for is not read from. RuntimeError with on_text or on_binary, which have the messages, and elsewhere than
+        on that event loop.
         """
 
     def ping(self, payload: str | Buffer | None = None) -> None:
@@ -154,6 +155,9 @@ class Mail:
 
     def next(self) -> str | bytes | None:
         """The next message, None after the last one; the one before it counts as answered."""
+
+    def settle(self) -> None:
+        """The last message that was handed out counts as answered."""
 
 @final
 class Callbacks:

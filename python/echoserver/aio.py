@@ -153,7 +153,13 @@ def serve(server: EchoServer, context: Context, *, starts: bool) -> None:
 
     try:
         with asyncio.Runner() as runner:
-            runner.run(main())
+            try:
+                runner.run(main())
+            finally:
+                # A second Ctrl-C may have struck the very task that waits.
+                if door is not None and not door.is_closed:
+                    server._core.stop(0)
+                    runner.run(door.closed())
     finally:
         if door is not None:
             server._core.end_drain()
@@ -188,6 +194,11 @@ class Inbox:
         self._is_over = True
         self._news.set()
 
+    def settle(self) -> None:
+        """Whoever had the last message is done with it."""
+        if self._mail:
+            self._mail[0].settle()
+
     async def next(self) -> str | bytes | None:
         """The next message; None if none will come any more."""
         while True:
@@ -208,6 +219,10 @@ class Messages:
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
+
+    def __del__(self) -> None:
+        # After a `break` the client's close frame would wait for the answer to the last message.
+        self._inbox.settle()
 
     def __aiter__(self) -> Self:
         return self

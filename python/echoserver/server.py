@@ -43,7 +43,8 @@ class EchoServer(AsyncServer):
 
     The constructor listens: from then on clients can connect, and port 0 is known as `port`. They are served by one
     of `serve()` (blocks; callbacks run in the calling thread), `start()` or `with` (callbacks run in a thread of the
-    server's own), `await serve_async()` or `async with` (they run on that event loop). A server runs once. Everything but the constructor may be called from any thread.
+    server's own), `await serve_async()` or `async with` (callbacks run on the running event loop). A server runs once.
+    Everything but the constructor may be called from any thread.
 
     Arguments, with their defaults in the signature:
 
@@ -199,7 +200,9 @@ class EchoServer(AsyncServer):
         Callbacks run in a daemon thread named `echoserver-<port>`. The server keeps itself alive until it is stopped,
         at the latest when the interpreter exits. RuntimeError if it ran or was stopped before.
         """
-        thread = threading.Thread(target=self._run, args=[contextvars.copy_context()], name=f"echoserver-{self.port}", daemon=True)
+        thread = threading.Thread(
+            target=self._run, args=[contextvars.copy_context()], name=f"echoserver-{self.port}", daemon=True
+        )
         core = self._core
         try:
             self._note_start()

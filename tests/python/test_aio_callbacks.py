@@ -48,15 +48,20 @@ def test_all_callbacks_are_awaited_in_order(on_loop: Run) -> None:
 
     async def main() -> None:
         options: dict[str, Any] = {name: note(name) for name in CALLBACKS}
-        async with EchoServer(0, host="127.0.0.1", **options) as server:
-            async with connect(server.url) as client:
-                assert await exchange(client, "a", b"b") == ["a", b"b"]
+        async with EchoServer(0, host="127.0.0.1", **options) as server, connect(server.url) as client:
+            assert await exchange(client, "a", b"b") == ["a", b"b"]
         (name,) = [task.get_name() for task in asyncio.all_tasks()]
         assert name.startswith("Task")
 
     on_loop(main)
     done = [event for event in events if isinstance(event, tuple)]
-    assert done == [("on_connect", 1), ("on_text", 1, "a"), ("on_binary", 1, b"b"), ("on_disconnect", 1), ("on_closed",)]
+    assert done == [
+        ("on_connect", 1),
+        ("on_text", 1, "a"),
+        ("on_binary", 1, b"b"),
+        ("on_disconnect", 1),
+        ("on_closed",),
+    ]
     # None began before the one before it had ended.
     assert events == [one for event in done for one in (f"{event[0]} begins", event)]
 
@@ -330,7 +335,7 @@ def test_what_counts_as_async(on_loop: Run) -> None:
 
     async def main() -> None:
         # A plain function that returns a coroutine is awaited on a loop as well.
-        for callback in [*callbacks, plain, lambda c, t: function(c, t)]:
+        for callback in [*callbacks, plain]:
             async with EchoServer(0, host="127.0.0.1", on_text=callback) as server, connect(server.url) as client:
                 assert await exchange(client, "x") == ["X"]
         for callback in callbacks:
@@ -487,9 +492,7 @@ def test_timeouts_groups_and_the_current_task_are_those_of_any_task(on_loop: Run
 
 
 @pytest.mark.parametrize("when", ["now", "later", "while it waits", "it is caught"])
-def test_cancelling_a_callback_ends_that_callback_and_no_other(
-    on_loop: Run, unraisable: Unraisable, when: str
-) -> None:
+def test_cancelling_a_callback_ends_that_callback_and_no_other(on_loop: Run, unraisable: Unraisable, when: str) -> None:
     async def main() -> None:
         waiting: list[asyncio.Task[Any]] = []
 
@@ -530,9 +533,7 @@ def test_cancelling_a_callback_ends_that_callback_and_no_other(
     on_loop(main)
 
 
-def test_a_cancellation_that_nobody_asked_for_is_an_error_of_the_callback(
-    on_loop: Run, unraisable: Unraisable
-) -> None:
+def test_a_cancellation_that_nobody_asked_for_is_an_error_of_the_callback(on_loop: Run, unraisable: Unraisable) -> None:
     async def on_text(_client: Client, text: str) -> str:
         if text == "cancelled":
             future = asyncio.get_running_loop().create_future()

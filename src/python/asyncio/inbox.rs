@@ -6,6 +6,7 @@ use super::super::outgoing::{Answer, Outgoing};
 use crate::client::Client;
 use crate::handler::Batch;
 use pyo3::prelude::*;
+use std::mem;
 use std::sync::{Arc, Mutex};
 
 /// A batch of messages of one client. Each counts as answered, with nothing, when the next one is asked for.
@@ -33,14 +34,20 @@ impl Mail {
     }
 }
 
+impl State {
+    fn settle(&mut self) {
+        if mem::take(&mut self.is_handed_out) {
+            self.outgoing.answer(Answer::Nothing);
+        }
+    }
+}
+
 #[pymethods]
 impl Mail {
     /// The next message; None after the last one.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut state = lock(&self.state);
-        if state.is_handed_out {
-            state.outgoing.answer(Answer::Nothing);
-        }
+        state.settle();
         state.is_handed_out = true;
         // Making an object of a message runs no Python code.
         let message = state.outgoing.message();
@@ -50,5 +57,12 @@ impl Mail {
             state.outgoing.flush();
         }
         message.transpose()
+    }
+
+    /// Nobody goes on with the message that was handed out last.
+    fn settle(&self) {
+        let mut state = lock(&self.state);
+        state.settle();
+        state.outgoing.flush();
     }
 }
