@@ -48,6 +48,9 @@ class AsyncServer:
         """Stops the server as `stop()` does, and waits for its end as `serve_async()` does."""
         server = self._own()
         server._core.stop(None)
+        if kind is GeneratorExit:
+            # The coroutine is thrown away, with its loop: nothing can be awaited.
+            return
         if self._door is not None:
             await self._door.wait()
         server._finish()

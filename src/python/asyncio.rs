@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 /// How long a turn takes the loop from others.
 const TURN: Duration = Duration::from_millis(1);
-/// How long a callback that was cancelled at the deadline of a stop may take to end.
+/// How long a callback may take that says good-bye after the deadline of a stop, and one that was cancelled for it.
 const GRACE: Duration = Duration::from_secs(1);
 /// The line of the server's own callback; clients are numbered from 1.
 const SERVER: u64 = 0;
@@ -58,6 +58,8 @@ struct State {
     lines: HashMap<u64, Arc<Line>>,
     lasting: Lasting,
     closing: Closing,
+    /// `on_closed` was called.
+    is_last: bool,
     is_in_turn: bool,
     is_flush_due: bool,
 }
@@ -76,12 +78,12 @@ enum Work {
 enum Closing {
     #[default]
     No,
-    /// The workers have ended; callbacks have not.
+    /// The workers have ended; callbacks may not have.
     Waiting,
-    /// They were cancelled then.
+    /// The deadline is over: callbacks were cancelled, except those that say good-bye, which have until then.
+    Late(Instant),
+    /// So were those.
     Cancelled(Instant),
-    /// `on_closed` is called.
-    Last,
     Done,
 }
 
@@ -479,50 +481,72 @@ impl<'py> Dispatcher<'_, 'py> {
         self.try_to_close();
     }
 
-    /// Ends the server as soon as no callback is under way; at the deadline of the stop they are cancelled.
+    /// Ends the server as soon as no callback is under way.
     fn try_to_close(&mut self) {
         let Some(door) = self.door() else { return };
         let state = lock(&door.state);
-        let closing = state.closing;
-        let is_waiting = matches!(closing, Closing::Waiting | Closing::Cancelled(_));
-        let has_work = !state.work.is_empty();
+        let (mut closing, is_last, has_work) =
+            (state.closing, state.is_last, !state.work.is_empty());
         drop(state);
-        if !is_waiting || has_work {
+        if has_work || matches!(closing, Closing::No | Closing::Done) {
             return;
         }
-        let busy: Vec<_> = door
-            .lines()
-            .into_iter()
-            .filter(|line| line.is_busy())
-            .collect();
-        if busy.is_empty() {
-            lock(&door.state).closing = Closing::Last;
+        if self.turn.as_ref().is_some_and(|turn| turn.line.is_some()) {
+            // In a step of a client's task; this is nothing of the client's.
+            return self.link.nudge();
+        }
+        let mut busy = door.lines();
+        busy.retain(|line| line.is_busy());
+        if busy.is_empty() && !is_last {
+            lock(&door.state).is_last = true;
             self.flush();
             if let Some(result) = self.invoke(Stage::Closed, None, Args::None) {
-                self.finish(Stage::Closed, None, result);
+                return self.finish(Stage::Closed, None, result);
             }
-            return;
+            // It has its time, too.
+            if closing != Closing::Waiting {
+                closing = Closing::Late(Instant::now() + GRACE);
+            }
+            busy = door.lines();
         }
-        let result = match closing {
-            Closing::Cancelled(due) if due <= Instant::now() => return self.give_up_on(&busy),
-            Closing::Cancelled(_) => return,
-            _ if self.server.core.is_overdue() => self.cancel(&door, &busy),
-            _ => match self.server.core.time_left() {
-                Some(left) => self.look_again(&door, left),
-                None => Ok(()),
-            },
-        };
-        if let Err(error) = result {
+        if let Err(error) = self.wait_for(&door, closing, &busy) {
             self.report_to(error, None);
         }
     }
 
-    fn cancel(&mut self, door: &Door, busy: &[Arc<Line>]) -> PyResult<()> {
-        lock(&door.state).closing = Closing::Cancelled(Instant::now() + GRACE);
-        for line in busy {
-            line.cancel(self.py)?;
-        }
-        self.look_again(door, GRACE)
+    /// Waits for callbacks, and cancels those for which it is too late.
+    fn wait_for(&mut self, door: &Door, closing: Closing, busy: &[Arc<Line>]) -> PyResult<()> {
+        let now = Instant::now();
+        let says_good_bye = |line: &&Arc<Line>| {
+            matches!(line.running(), Some(Stage::Close | Stage::Closed))
+        };
+        let (next, delay) = match closing {
+            Closing::Waiting if self.server.core.is_overdue() => {
+                for line in busy.iter().filter(|line| !says_good_bye(line)) {
+                    line.cancel(self.py)?;
+                }
+                (Closing::Late(now + GRACE), GRACE)
+            }
+            // Without a stop there is no deadline.
+            Closing::Waiting => match self.server.core.time_left() {
+                Some(left) => (Closing::Waiting, left),
+                None => return Ok(()),
+            },
+            Closing::Late(due) if due <= now => {
+                for line in busy {
+                    line.cancel(self.py)?;
+                }
+                (Closing::Cancelled(now + GRACE), GRACE)
+            }
+            Closing::Cancelled(due) if due <= now => {
+                self.give_up_on(busy);
+                return Ok(());
+            }
+            Closing::Late(due) | Closing::Cancelled(due) => (closing, due - now),
+            Closing::No | Closing::Done => return Ok(()),
+        };
+        lock(&door.state).closing = next;
+        self.look_again(door, delay)
     }
 
     /// Has a turn come in that time.
