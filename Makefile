@@ -6,7 +6,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 VENV := .venv
 BIN := $(VENV)/bin
 FUZZ_SECONDS ?= 300
-LINTED := python tests/python tests/browser
+LINTED := python tests
 SOURCES := pyproject.toml Cargo.toml Cargo.lock $(shell find src -name '*.rs') python/echoserver/_core.pyi
 # Where its packages can't be had it says so, loudly, and ends with 77.
 CONFORMANCE = @run() { tests/conformance/run --python $(BIN)/python "$$@" || [ $$? = 77 ]; }; run
@@ -36,13 +36,13 @@ check: $(VENV)/.tools ## formats, lints, types, stubs and docs of both languages
 	$(BIN)/python -m mypy.stubtest echoserver --allowlist tests/python/stubtest-allowlist.txt
 	$(BIN)/pyright --warnings
 
-bench: ## speed, latency and memory, compared with other servers (long)
+bench: ## speed, latency and memory, compared with other servers (half an hour)
 	PYTHON=$(PYTHON) tests/bench/run
 
-conformance: $(VENV)/.ready ## the Autobahn suite without compression
+conformance: $(VENV)/.ready ## the Autobahn suite, without long compressed messages (minutes)
 	$(CONFORMANCE)
 
-conformance-full: $(VENV)/.ready ## the Autobahn suite, all of it
+conformance-full: $(VENV)/.ready ## the Autobahn suite, all 517 cases (a quarter of an hour)
 	$(CONFORMANCE) --full
 
 fuzz: ## each fuzz target for FUZZ_SECONDS (300); needs cargo-fuzz and a nightly Rust

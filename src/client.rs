@@ -3,8 +3,10 @@
 
 use crate::mailbox::{Command, Mailbox, Order};
 use crate::protocol::close;
-use crate::protocol::handshake::Head;
+use crate::protocol::extensions::Agreed;
+use crate::protocol::handshake::{Head, Upgrade};
 use crate::protocol::message::Kind;
+use crate::tls::TlsFacts;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -20,6 +22,10 @@ pub struct Client {
     pub peer: SocketAddr,
     /// The subprotocol that was agreed.
     pub subprotocol: Option<String>,
+    /// The compression that was agreed.
+    pub deflate: Option<Agreed>,
+    /// What its TLS handshake agreed on; `None` without TLS.
+    pub tls: Option<Arc<TlsFacts>>,
     /// Where its worker finds the connection.
     pub(crate) seat: usize,
     head: Box<[u8]>,
@@ -55,7 +61,8 @@ impl Client {
     pub(crate) fn new(
         id: u64,
         peer: SocketAddr,
-        subprotocol: Option<String>,
+        upgrade: Upgrade,
+        tls: Option<Arc<TlsFacts>>,
         seat: usize,
         head: Box<[u8]>,
         mailbox: Arc<Mailbox>,
@@ -63,7 +70,9 @@ impl Client {
         Arc::new(Self {
             id,
             peer,
-            subprotocol,
+            subprotocol: upgrade.subprotocol,
+            deflate: upgrade.deflate,
+            tls,
             seat,
             head,
             mailbox,

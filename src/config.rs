@@ -1,7 +1,9 @@
 //! Every option of a server: its unit, its default and the reason for it. Checked once, in [`Config::check`].
 
 use crate::error::Error;
+use crate::protocol::extensions::Deflate;
 use crate::protocol::handshake::Policy;
+use crate::tls::Tls;
 use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
@@ -19,6 +21,9 @@ pub struct Config {
     /// Origins that are admitted, exact strings; a `None` among them admits a missing Origin. Default `None`: every one,
     /// since the header protects users of browsers, and an echo has nothing to protect.
     pub origins: Option<Vec<Option<String>>>,
+    /// `permessage-deflate` (RFC 7692). Default `None`: what is offered is declined, since compression costs more time
+    /// than everything else together, and hundreds of kilobytes for each client that uses it.
+    pub compression: Option<Deflate>,
     /// Bytes of payload in one message. Default 64 MiB, which is tungstenite's; beyond it the client gets 1009.
     pub max_message_size: usize,
     /// Clients at the same time; one more gets 503. Default `None`: as many as the system has descriptors.
@@ -28,7 +33,7 @@ pub struct Config {
     pub memory_limit: usize,
     /// Bytes that may wait to be sent to one client by the application. Default 16 MiB.
     pub max_send_queue: usize,
-    /// From the connection to the end of the upgrade request. Default 10 s, as Qt's.
+    /// From the connection to the end of the upgrade request and the decision about it. Default 10 s, as Qt's.
     pub open_timeout: Duration,
     /// From our close frame to the end of the connection, and for the whole of an orderly stop. Default 5 s.
     pub close_timeout: Duration,
@@ -42,6 +47,8 @@ pub struct Config {
     pub workers: Option<usize>,
     /// The `Server` header; empty leaves it out. Default `echoserver`.
     pub server_name: String,
+    /// The server's certificate. Default `None`: clients connect without TLS.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Config {
@@ -51,6 +58,7 @@ impl Default for Config {
             host: None,
             subprotocols: Vec::new(),
             origins: None,
+            compression: None,
             max_message_size: 64 << 20,
             max_connections: None,
             memory_limit: 1 << 30,
@@ -62,6 +70,7 @@ impl Default for Config {
             ping_timeout: Duration::from_secs(20),
             workers: None,
             server_name: "echoserver".into(),
+            tls: None,
         }
     }
 }
@@ -139,6 +148,10 @@ impl Config {
                 ));
             }
         }
+        if let Some(Err((parameter, value, reason))) = self.compression.map(|one| one.check()) {
+            let shown = format!("Deflate({parameter}={value})");
+            return Err(invalid("compression", &shown, reason));
+        }
         for origin in self.origins.iter().flatten().flatten() {
             if origin.is_empty() || !origin.bytes().all(is_visible) {
                 return Err(invalid(
@@ -177,6 +190,7 @@ impl Config {
             subprotocols: self.subprotocols.clone(),
             origins: self.origins.clone(),
             server_name: self.server_name.clone(),
+            compression: self.compression,
         }
     }
 }
@@ -212,7 +226,7 @@ mod tests {
 
     #[test]
     fn an_error_names_the_option_and_its_value() {
-        let cases: [(Config, &str); 8] = [
+        let cases: [(Config, &str); 9] = [
             (
                 Config {
                     max_message_size: 0,
@@ -261,6 +275,16 @@ mod tests {
                     ..Config::default()
                 },
                 "subprotocols='a b'",
+            ),
+            (
+                Config {
+                    compression: Some(Deflate {
+                        server_max_window_bits: 8,
+                        ..Deflate::default()
+                    }),
+                    ..Config::default()
+                },
+                "compression=Deflate(server_max_window_bits=8): must be 9 to 15",
             ),
             (
                 Config {

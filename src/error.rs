@@ -3,6 +3,7 @@
 //! The failure of one connection is not an `Error`: it ends as a close code and reason.
 
 use std::io;
+use std::path::PathBuf;
 
 /// Why a server could not be made or run.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,26 @@ pub enum Error {
         value: String,
         /// What it has to be.
         reason: &'static str,
+    },
+    /// A file that an option names can't be read. Correct the name or the permissions.
+    #[error("{option}='{path}': {source}", path = path.display())]
+    File {
+        /// The option's name.
+        option: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// A file that an option names does not hold what it should. Replace it.
+    #[error("{option}='{path}': {reason}", path = path.display())]
+    Content {
+        /// The option's name.
+        option: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The address can't be listened on: in use, not allowed, unknown. Choose another, or end who has it.
     #[error("cannot listen on host={host} port={port}: {source}")]

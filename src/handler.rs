@@ -1,13 +1,15 @@
 //! The port between the server and whoever answers its clients.
 //!
 //! All methods run on a worker's thread and must not block: who needs time takes what it is given elsewhere and
-//! answers through [`Client::order`].
+//! answers through [`Client::order`] or [`Request::decide`].
 
+use crate::admission::{Decision, Request};
 use crate::client::Client;
 use crate::memory::{self, Account};
 use crate::protocol::frame;
 use crate::protocol::message::Kind;
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::ops::{BitOr, Range};
 use std::sync::Arc;
 
@@ -26,6 +28,10 @@ impl Wants {
     pub const BINARY: Self = Self(1 << 2);
     /// Clients that are gone.
     pub const CLOSE: Self = Self(1 << 3);
+    /// Upgrade requests, before they are answered.
+    pub const HANDSHAKE: Self = Self(1 << 4);
+    /// Why TLS with a client failed.
+    pub const TLS_FAILURE: Self = Self(1 << 8);
 
     /// Whether something of `other` is wanted.
     #[must_use]
@@ -74,7 +80,8 @@ pub enum Gate {
 /// Messages of one client that came together, as frames that can be sent back as they lie.
 #[derive(Debug)]
 pub struct Batch {
-    /// Whole server frames, one per message.
+    /// Whole server frames, one per message. Their first byte may have a mark that it has to have when they are sent
+    /// back as they are (`frame::AS_IT_IS`).
     pub wire: Vec<u8>,
     /// What they are and where the payloads lie in `wire`.
     pub messages: Vec<(Kind, Range<usize>)>,
@@ -117,6 +124,14 @@ impl Batch {
             self.wire.shrink_to_fit();
         }
     }
+
+    /// Sets bits of the first byte of the frame that was pushed last.
+    pub(crate) fn mark_last(&mut self, bits: u8) {
+        if let Some((_, payload)) = self.messages.last() {
+            let frame = payload.start - frame::server_header_len(payload.len());
+            self.wire[frame] |= bits;
+        }
+    }
 }
 
 /// Answers a server's clients.
@@ -124,6 +139,13 @@ pub trait Handler: Send + Sync + Debug {
     /// What it wants to hear of; asked once for every read, so it has to be cheap.
     fn wants(&self) -> Wants {
         Wants::NOTHING
+    }
+
+    /// May this client come in? A good upgrade request, which waits for [`Request::decide`] until `open_timeout`. Asked
+    /// only with [`Wants::HANDSHAKE`].
+    fn on_handshake(&self, request: &Arc<Request>) {
+        // Nobody has decided before.
+        let _ = request.decide(Decision::accept());
     }
 
     /// A client has come. Asked only with [`Wants::OPEN`].
@@ -140,6 +162,10 @@ pub trait Handler: Send + Sync + Debug {
 
     /// A client is gone; nothing of it follows. Called only with [`Wants::CLOSE`].
     fn on_close(&self, _client: &Arc<Client>) {}
+
+    /// TLS with somebody failed, at the handshake or later: once for a connection. Called only with
+    /// [`Wants::TLS_FAILURE`].
+    fn on_tls_failure(&self, _peer: SocketAddr, _reason: &str) {}
 
     /// All clients are gone and all workers at their end; the last call.
     fn on_closed(&self) {}

@@ -2,10 +2,10 @@
 //!
 //! A map of the crate, from the ground up; imports run one way only, from the bottom of this list to its top:
 //!
-//! - [`config`], [`error`], [`memory`]: what can be set, what can fail, what may be kept.
-//! - [`protocol`]: RFC 6455 without I/O: bytes in, events and bytes out.
-//! - [`client`], [`mailbox`], [`handler`]: a client as others see it, the way to its connection from any thread, and
-//!   the port to whoever answers.
+//! - [`config`], [`tls`], [`error`], [`memory`]: what can be set, what can fail, what may be kept.
+//! - [`protocol`]: RFC 6455 and RFC 7692 without I/O: bytes in, events and bytes out.
+//! - [`admission`], [`client`], [`mailbox`], [`handler`]: an upgrade request and a client as others see them, the way
+//!   to its connection from any thread, and the port to whoever answers.
 //! - [`server`]: tokio: sockets, threads, time.
 //! - `python`: the binding, behind the feature of that name.
 
@@ -14,6 +14,7 @@
     expect(clippy::unwrap_used, reason = "a test that can't go on has failed")
 )]
 
+pub mod admission;
 pub mod client;
 pub mod config;
 pub mod error;
@@ -24,5 +25,6 @@ pub mod protocol;
 #[cfg(feature = "python")]
 mod python;
 pub mod server;
+pub mod tls;
 
 pub use tokio_tungstenite::tungstenite;

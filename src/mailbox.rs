@@ -25,7 +25,8 @@ pub enum Order {
 /// Answers as frames: the `i`-th is `wire[ends[i - 1]..ends[i]]`, empty for none.
 #[derive(Debug, Default)]
 pub struct Replies {
-    /// Whole frames.
+    /// Whole frames. Where compression was agreed they are compressed, unless they have the mark of the batch's
+    /// (`frame::AS_IT_IS`).
     pub wire: Vec<u8>,
     /// Where each answer ends.
     pub ends: Vec<usize>,

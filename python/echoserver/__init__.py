@@ -10,19 +10,46 @@
 `help(EchoServer)` has the options; `echoserver --help` is the same as a program.
 """
 
-from echoserver._core import NO_REPLY, Client, __version__
+from echoserver._core import NO_REPLY, TLS, Accept, Client, Request, Response, TLSInfo, __version__
 from echoserver.exceptions import BindError, ClientClosed, EchoServerError, SendQueueFull
 from echoserver.server import EchoServer
-from echoserver.stats import Stats
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from echoserver.compression import Deflate
+    from echoserver.stats import Stats
 
 __all__ = [
     "NO_REPLY",
+    "TLS",
+    "Accept",
     "BindError",
     "Client",
     "ClientClosed",
+    "Deflate",
     "EchoServer",
     "EchoServerError",
+    "Request",
+    "Response",
     "SendQueueFull",
     "Stats",
+    "TLSInfo",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # Imported at its first use: dataclasses take longer to import than all the rest.
+    if name == "Deflate":
+        from echoserver.compression import Deflate
+
+        return Deflate
+    if name == "Stats":
+        from echoserver.stats import Stats
+
+        return Stats
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), "Deflate", "Stats"]

@@ -3,18 +3,37 @@
 from asyncio import AbstractEventLoop, Future
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextvars import Context
-from typing import Any, Final, SupportsIndex, final
+from os import PathLike
+from typing import Any, Final, Literal, SupportsIndex, final
 
 from typing_extensions import Buffer
 
 from echoserver.aio import Door
 from echoserver.headers import Headers
 
-__all__ = ["DEFAULTS", "NO_REPLY", "Callbacks", "Client", "Mail", "NoReply", "Reader", "Server", "__version__"]
+__all__ = [
+    "DEFAULTS",
+    "DEFLATE_DEFAULTS",
+    "NO_REPLY",
+    "TLS",
+    "Accept",
+    "Callbacks",
+    "Client",
+    "Mail",
+    "NoReply",
+    "Reader",
+    "Request",
+    "Response",
+    "Server",
+    "TLSInfo",
+    "__version__",
+]
 
 __version__: Final[str]
 DEFAULTS: Final[dict[str, object]]
 """The defaults of all options, as the core has them."""
+DEFLATE_DEFAULTS: Final[dict[str, object]]
+"""Those of `Deflate`."""
 
 @final
 class NoReply:
@@ -24,6 +43,184 @@ class NoReply:
 
 NO_REPLY: Final[NoReply]
 """Returned by `on_text` or `on_binary`, it sends nothing for that message."""
+
+@final
+class Request:
+    """A client's upgrade request (RFC 6455 section 4.1), as `on_handshake` is asked about it.
+
+    It has passed the server's own checks: method, version, key, `origins`. The server makes them. Thread-safe; stays
+    readable.
+    """
+
+    @property
+    def method(self) -> str:
+        """Method of the request: GET, since no other can upgrade."""
+
+    @property
+    def path(self) -> str:
+        """Path of the requested URL, without the query, as the client wrote it (not percent-decoded)."""
+
+    @property
+    def query(self) -> str:
+        """Query of the requested URL, without the question mark; "" if there is none."""
+
+    @property
+    def headers(self) -> Headers:
+        """The headers: a mapping with case-insensitive names, repeated fields joined by a comma."""
+
+    @property
+    def raw_headers(self) -> list[tuple[str, str]]:
+        """The header lines, as they came; bytes beyond ASCII as Latin-1."""
+
+    @property
+    def origin(self) -> str | None:
+        """The `Origin` header (RFC 6455 section 10.2): which page wants to connect."""
+
+    @property
+    def subprotocols(self) -> tuple[str, ...]:
+        """The subprotocols that the client offers, the one that it likes best first (RFC 6455 section 4.1)."""
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """IP address and port of the client; IPv4 is shown as such also on a dual-stack socket."""
+
+    @property
+    def tls(self) -> TLSInfo | None:
+        """What the TLS handshake agreed on; None without TLS."""
+
+@final
+class Response:
+    """An HTTP response, returned by `on_handshake` to refuse a client. Immutable, and may be used again.
+
+    - `status`: 300 to 599. 401 wants a WWW-Authenticate header, 3xx a Location.
+    - `headers`: a mapping, or pairs of name and value, which may repeat a name; sent in their order, characters up to
+      U+00FF as one byte each. Server and Date replace the server's. Upgrade, Connection, Content-Length,
+      Transfer-Encoding and Sec-WebSocket-Accept, -Extensions and -Protocol are the server's own.
+    - `body`: `str`, sent as UTF-8 with `Content-Type: text/plain; charset=utf-8` unless `headers` have another, or
+      bytes-like, of which `headers` say what it is.
+
+    The connection ends after it. ValueError for a status out of range, for a name that is no token (RFC 9110 section
+    5.6.2) or the server's own, for a value with control characters or with space at its ends, and for a 304 with a
+    body; TypeError for other types.
+    """
+
+    def __new__(
+        cls,
+        status: int,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        body: str | Buffer = b"",
+    ) -> Response: ...
+    @property
+    def status(self) -> int:
+        """The status."""
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Names and values of the header lines."""
+
+    @property
+    def body(self) -> bytes:
+        """The body."""
+
+@final
+class Accept:
+    """Returned by `on_handshake` to let a client in with headers or a subprotocol. Immutable, and may be used again.
+
+    - `headers`: header lines to add to the 101, such as Set-Cookie; as those of Response.
+    - `subprotocol`: one that the client offers (RFC 6455 section 4.2.2), whether or not it is among the `subprotocols`
+      of the server. None leaves the choice to those.
+
+    ValueError for headers as those of Response, and for a subprotocol that is no token. One that the client does not
+    offer is an error of the callback: 500.
+    """
+
+    def __new__(
+        cls, headers: Mapping[str, str] | Iterable[tuple[str, str]] = (), subprotocol: str | None = None
+    ) -> Accept: ...
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Names and values of the header lines."""
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol to choose."""
+
+@final
+class TLS:
+    """Certificate and key of a server, in PEM files: `EchoServer(tls=TLS("cert.pem", "key.pem"))`.
+
+    Immutable, and equal to another with the same arguments. The files are read when the server is made and at each
+    `EchoServer.reload_tls()`; only then errors in them are found.
+
+    - `certfile`: the server's certificate, then the intermediate ones (RFC 8446 section 4.4.2).
+    - `keyfile`: its private key: PKCS#8, encrypted or not, PKCS#1 or SEC1; RSA of 2048 to 8192 bits, ECDSA on P-256 or
+      P-384, Ed25519. It may be the same file.
+    - `password`: of an encrypted key. The legacy encryption of PEM is not supported; the error has the command that
+      converts such a key.
+    - `client_ca`: certificates of authorities. If given, every client has to show a certificate that one of them has
+      signed (mutual TLS), which `Client.tls` then tells.
+    - `min_version`: the oldest version of TLS that is spoken.
+
+    TypeError for what is no path or password, ValueError for another version.
+    """
+
+    def __new__(
+        cls,
+        certfile: str | PathLike[str],
+        keyfile: str | PathLike[str],
+        password: str | bytes | None = None,
+        client_ca: str | PathLike[str] | None = None,
+        min_version: Literal["1.2", "1.3"] = "1.2",
+    ) -> TLS: ...
+    @property
+    def certfile(self) -> str:
+        """As given."""
+
+    @property
+    def keyfile(self) -> str:
+        """As given."""
+
+    @property
+    def client_ca(self) -> str | None:
+        """As given."""
+
+    @property
+    def min_version(self) -> str:
+        """As given."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class TLSInfo:
+    """What the TLS handshake with a client agreed on: `Client.tls`. Immutable."""
+
+    @property
+    def version(self) -> str:
+        """`TLSv1.2` or `TLSv1.3`."""
+
+    @property
+    def cipher(self) -> str:
+        """The cipher suite's name at IANA, such as `TLS_AES_128_GCM_SHA256`."""
+
+    @property
+    def server_name(self) -> str | None:
+        """The host name that the client asked for (SNI, RFC 6066 section 3); None if it asked for an address."""
+
+    @property
+    def alpn(self) -> str | None:
+        """`http/1.1` if the client offered application protocols (RFC 7301), else None."""
+
+    @property
+    def peer_subject(self) -> str | None:
+        """The subject of the client's certificate (RFC 4514), such as `CN=probe 7,O=Example`; None without one.
+
+        The certificate was verified with `client_ca`.
+        """
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The client's certificate in DER, as `ssl.SSLSocket.getpeercert(True)` has it."""
 
 @final
 class Client:
@@ -40,6 +237,10 @@ class Client:
     @property
     def peer(self) -> tuple[str, int]:
         """IP address and port of the client; IPv4 is shown as such also on a dual-stack socket."""
+
+    @property
+    def tls(self) -> TLSInfo | None:
+        """What the TLS handshake agreed on; None without TLS."""
 
     @property
     def path(self) -> str:
@@ -64,6 +265,13 @@ class Client:
     @property
     def subprotocol(self) -> str | None:
         """The subprotocol that was agreed (RFC 6455 section 1.9)."""
+
+    @property
+    def extensions(self) -> str:
+        """What was agreed of extensions, as the response said it; "" for none.
+
+        Such as `permessage-deflate; server_max_window_bits=12` (RFC 7692 section 7.1).
+        """
 
     @property
     def is_open(self) -> bool:
@@ -254,6 +462,17 @@ class Server:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until the workers have ended and `drain` has returned, if it was called: False after `timeout`."""
+
+    def reload_tls(self) -> None:
+        """Reads certificate and key again, for the connections from now on."""
+
+    @property
+    def ca_pem(self) -> str | None:
+        """The certificate of the authority that was made for this server."""
+
+    @property
+    def tls_anchors(self) -> bytes | None:
+        """The certificates that a client has to trust, in DER; None without TLS."""
 
     def in_dispatcher(self) -> bool:
         """Whether this thread is in `drain`, or runs the event loop that the callbacks run on."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextvars
-from typing import TYPE_CHECKING, Self, cast
 from weakref import WeakSet
 
+# Not from typing, which takes long to import.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import TracebackType
+    from typing import Self
 
     from echoserver._core import Client
     from echoserver.aio import Clients, Door
@@ -61,7 +63,7 @@ class AsyncServer:
         Cancelled, it leaves the server alone; for a time limit use `asyncio.timeout()`. RuntimeError if the server was
         never started, or in a callback, which would wait for itself.
         """
-        from echoserver.aio import running_loop  # noqa: PLC0415  # See above.
+        from echoserver.aio import running_loop
 
         server = self._own()
         loop = running_loop("wait_closed_async()")
@@ -83,15 +85,15 @@ class AsyncServer:
         if not a single message may be echoed. RuntimeError with on_text or on_binary, which have the messages then, and
         on a loop that does not serve.
         """
-        from echoserver.aio import Clients  # noqa: PLC0415  # See above.
+        from echoserver.aio import Clients
 
         return Clients(self._own())
 
     def _own(self) -> EchoServer:
-        return cast("EchoServer", self)
+        return self  # type: ignore[return-value]  # It is a base of nothing else.
 
     def _open(self, call: str) -> Door:
-        from echoserver.aio import Door, running_loop  # noqa: PLC0415  # See above.
+        from echoserver.aio import Door, running_loop
 
         server = self._own()
         core = server._core

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from collections.abc import Callable, Coroutine, Mapping
+    from typing import Any, TypeAlias
 
     from typing_extensions import Buffer
 
-    from echoserver._core import Client, NoReply
+    from echoserver._core import Accept, Client, NoReply, Request, Response
 
     # None echoes, NO_REPLY sends nothing, anything else is sent instead; a coroutine is awaited for it.
     Reply: TypeAlias = str | Buffer | NoReply | None
+    # None and Accept let the client in.
+    Decision: TypeAlias = Accept | Response | None
+    OnHandshake = Callable[[Request], Decision | Coroutine[Any, Any, Decision]]
     # A callback may return anything where nothing is done with it.
     OnClient = Callable[[Client], object]
     OnText = Callable[[Client, str], Reply | Coroutine[Any, Any, Reply]]
@@ -44,6 +44,8 @@ def _resolve_one(server: object, name: str, argument: Callable[..., Any] | None)
         return None
     if not callable(callback):
         raise TypeError(f"{name}={callback!r}: must be callable or None")
+    import inspect
+
     if _is(callback, inspect.isasyncgenfunction):
         raise TypeError(f"{name}={callback!r}: must be a function or an `async def`, not an asynchronous generator")
     return callback
@@ -51,11 +53,17 @@ def _resolve_one(server: object, name: str, argument: Callable[..., Any] | None)
 
 def is_async(callbacks: Mapping[str, Callable[..., Any] | None]) -> bool:
     """Whether one of them is an `async def`, so that an event loop has to run them."""
+    if not any(callbacks.values()):
+        return False
+    import inspect
+
     return any(callback is not None and _is(callback, inspect.iscoroutinefunction) for callback in callbacks.values())
 
 
 def _is(callback: Callable[..., Any], what: Callable[[object], bool]) -> bool:
     """Whether it is such a function, or is called by one: a method, a partial, an object with `__call__`."""
+    import functools
+
     while isinstance(callback, functools.partial):
         callback = callback.func
     return what(callback) or what(type(callback).__call__)

@@ -11,9 +11,12 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from echoserver import cli_tls
 from echoserver._core import __version__
+from echoserver.compression import Deflate
 from echoserver.exceptions import BindError
 from echoserver.server import EchoServer
 
@@ -23,12 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_DEFLATE: Final[dict[str, bool | int]] = asdict(Deflate())
 _DEFAULTS: Final = {name: each.default for name, each in inspect.signature(EchoServer).parameters.items()}
 _UNITS: Final = {
     "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30
 }  # fmt: skip
-# Options of the API whose names differ here, since each use of them adds one value.
-_SINGULAR: Final = {"subprotocols": "subprotocol", "origins": "origin"}
+# Options of the API whose names differ here: each use of them adds one value, or they name a value.
+_SINGULAR: Final = {"subprotocols": "subprotocol", "origins": "origin", "compression": "deflate"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,16 +49,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # So that lines reach a pipe when they happen, and no message is beyond the terminal's encoding.
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     stop = _Stop()
-    with _signals(stop):
+    with _signals(stop), cli_tls.logged():
         try:
+            cli_tls.take_options(options)
             server = EchoServer(**options)
         except BindError as error:
             print(f"{parser.prog}: {_sentence(error, **_DEFAULTS | options)}", file=sys.stderr)
             return 1
+        except OSError as error:
+            option, _, reason = str(error.strerror).partition(": ")
+            parser.error(_in_terms_of_the_command_line(f"{option}={error.filename!r}: {reason}"))
         except (TypeError, ValueError, OverflowError) as error:
             parser.error(_in_terms_of_the_command_line(str(error)))
         print(server.url, flush=True)
-        stop.serve(server)
+        with cli_tls.served(server):
+            stop.serve(server)
     return 0
 
 
@@ -107,7 +116,7 @@ def _sentence(error: BindError, *, port: int, host: str | None, **_others: objec
 def _in_terms_of_the_command_line(message: str) -> str:
     """`open_timeout=0: must be ...` becomes `argument --open-timeout: 0: must be ...`."""
     option, equals, rest = message.partition("=")
-    if not equals or option not in _DEFAULTS:
+    if not equals or option not in _DEFAULTS.keys() | cli_tls.FILES:
         return message
     flag = _SINGULAR.get(option, option).replace("_", "-")
     return f"argument --{flag}: {rest}"
@@ -145,6 +154,27 @@ def _count(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+
+
+def _deflate(text: str) -> Deflate:
+    parameters: dict[str, Any] = {}
+    for each in text.split(","):
+        name, equals, value = (part.strip() for part in each.partition("="))
+        known = _DEFLATE.get(name)
+        if known is None:
+            raise argparse.ArgumentTypeError(f"{name!r} is no parameter: there are {', '.join(_DEFLATE)}")
+        if name in parameters:
+            raise argparse.ArgumentTypeError(f"{name} is given twice")
+        if isinstance(known, bool):
+            if equals:
+                raise argparse.ArgumentTypeError(f"{name} takes no value")
+            parameters[name] = True
+            continue
+        try:
+            parameters[name] = _size(value) if name == "threshold" else _count(value)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"{name}: {error}") from None
+    return Deflate(**parameters)
 
 
 def _shown(value: object, unit: str) -> str:
@@ -199,6 +229,20 @@ def _parser() -> argparse.ArgumentParser:
         help="support this subprotocol; may be repeated (default: none)",
     )
     add(group, "max_connections", "clients at a time; others get 503 (default: no limit)", _count, "COUNT")
+
+    group = parser.add_argument_group("compression")
+    group.add_argument(
+        "--deflate",
+        nargs="?",
+        type=_deflate,
+        const=Deflate(),
+        dest="compression",
+        metavar="PARAMETERS",
+        help="agree to permessage-deflate; with, separated by commas: server_no_context_takeover, "
+        "client_no_context_takeover, server_max_window_bits=9..15, client_max_window_bits=9..15, level=0..9, "
+        "threshold=SIZE (default: no compression)",
+    )
+    cli_tls.add_arguments(parser)
 
     group = parser.add_argument_group("limits")
     add(group, "max_message_size", "longest message; longer ones get 1009", _size, "SIZE")

@@ -7,27 +7,29 @@ when nobody ends it.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import contextvars
-import logging
-import threading
 import warnings
-from typing import TYPE_CHECKING, Self
 from weakref import WeakValueDictionary
 
 from echoserver._core import Server
 from echoserver.async_server import AsyncServer
 from echoserver.callbacks import is_async, resolve
-from echoserver.stats import Stats
 
+# Not from typing, which takes longer to import than all that is here. The same is why some imports are in functions.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ssl
+    import threading
     from collections.abc import Iterable
     from types import TracebackType
+    from typing import Literal, Self
 
     from typing_extensions import Buffer
 
-    from echoserver._core import Client
-    from echoserver.callbacks import OnBinary, OnClient, OnClosed, OnText
+    from echoserver._core import TLS, Client
+    from echoserver.callbacks import OnBinary, OnClient, OnClosed, OnHandshake, OnText
+    from echoserver.compression import Deflate
+    from echoserver.stats import Stats
 
 __all__ = ["EchoServer"]
 
@@ -56,6 +58,9 @@ class EchoServer(AsyncServer):
 
     Callbacks, one at a time; each may instead be a method of that name on a subclass:
 
+    - `on_handshake(request)`: may this client come in? Asked about each good upgrade request, before the 101 and so
+      before `on_connect`. None returned lets it in, Accept too, with headers of its own or a subprotocol; Response
+      refuses it. 500 for one that raises or returns something else, 503 when it takes until `open_timeout`.
     - `on_connect(client)`: a client has come; its messages wait until this has returned.
     - `on_text(client, message: str)`, `on_binary(client, message: bytes)`: a message. None returned echoes it, `str`
       or bytes-like is sent instead, NO_REPLY sends nothing.
@@ -66,7 +71,7 @@ class EchoServer(AsyncServer):
     copy of the context (contextvars) in which the server was started. `serve()` and `start()` run an event loop for
     them in the thread that calls them.
 
-    One that raises, or returns what is no reply, is reported to `sys.unraisablehook` and counted in
+    One that raises, or returns what is no answer, is reported to `sys.unraisablehook` and counted in
     `stats().callback_errors`; that message gets no reply and the connection lives on. SystemExit and KeyboardInterrupt
     stop the server and come out of `serve()`, or else of `wait_closed()`, `stop()` or leaving `with`.
 
@@ -77,19 +82,33 @@ class EchoServer(AsyncServer):
       requests without one. None admits all.
     - `max_connections`: clients at a time; further ones get 503. None: no limit.
 
+    Compression:
+
+    - `compression`: "deflate", or a `Deflate` with its parameters, agrees to permessage-deflate (RFC 7692) with clients
+      that offer it. A message that came compressed goes back compressed, one that did not does not; what callbacks
+      reply and `Client.send` sends is compressed. None declines every offer.
+
     Limits, in bytes:
 
-    - `max_message_size`: of one message; a longer one is refused from its header, with 1009.
+    - `max_message_size`: of one message, inflated; a longer one is refused with 1009, from its header or, compressed,
+      as soon as it has inflated to more.
     - `memory_limit`: of what all connections together keep; one that needs more gets 1013.
     - `max_send_queue`: of what may wait for one client in `Client.send`; beyond it SendQueueFull.
 
     Timeouts, in seconds:
 
-    - `open_timeout`: for the whole upgrade request; 408 after it.
+    - `open_timeout`: for the whole upgrade request, 408 after it; `on_handshake` included, 503 after it.
     - `close_timeout`: for the closing handshake (section 7), and for all of `stop()`.
     - `idle_timeout`: without a byte from the client; 1001 after it. None: none.
     - `ping_interval`: between keepalive pings. None: no pings.
     - `ping_timeout`: for the answer to one; 1011 after it.
+
+    TLS:
+
+    - `tls`: a `TLS` with the files of certificate and key; or "self-signed": an authority and a certificate of the
+      server's own, made now, valid for a year and for localhost, 127.0.0.1, ::1, `host` and this machine's name, which
+      clients trust through `ca_pem` or `ssl_context()`. None: no TLS. `open_timeout` is for the TLS handshake and the
+      upgrade request together. What fails is logged, once per connection, at INFO to the logger "echoserver".
 
     And:
 
@@ -97,7 +116,8 @@ class EchoServer(AsyncServer):
     - `server_name`: the `Server` header; "" leaves it out.
 
     Raises BindError, an OSError with `errno`, if the address can't be listened on, and TypeError, ValueError or
-    OverflowError, naming argument and value, for what can't be right.
+    OverflowError, naming argument and value, for what can't be right; for a file of `tls` an OSError if it can't be
+    read, or a ValueError that says what is wrong with it.
     """
 
     parent: object
@@ -109,6 +129,7 @@ class EchoServer(AsyncServer):
         parent: object = None,
         *,
         host: str | None = None,
+        on_handshake: OnHandshake | None = None,
         on_connect: OnClient | None = None,
         on_text: OnText | None = None,
         on_binary: OnBinary | None = None,
@@ -116,6 +137,7 @@ class EchoServer(AsyncServer):
         on_closed: OnClosed | None = None,
         subprotocols: Iterable[str] = (),
         origins: Iterable[str | None] | None = None,
+        compression: Literal["deflate"] | Deflate | None = None,
         max_message_size: int = 64 * 2**20,
         max_connections: int | None = None,
         memory_limit: int = 2**30,
@@ -127,11 +149,13 @@ class EchoServer(AsyncServer):
         ping_timeout: float = 20.0,
         workers: int | None = None,
         server_name: str = "echoserver",
+        tls: TLS | Literal["self-signed"] | None = None,
     ) -> None:
         """Checks the arguments and listens."""
         callbacks = resolve(
             self,
             {
+                "on_handshake": on_handshake,
                 "on_connect": on_connect,
                 "on_text": on_text,
                 "on_binary": on_binary,
@@ -144,6 +168,7 @@ class EchoServer(AsyncServer):
             "host": host,
             "subprotocols": subprotocols,
             "origins": origins,
+            "compression": compression,
             "max_message_size": max_message_size,
             "max_connections": max_connections,
             "memory_limit": memory_limit,
@@ -155,12 +180,14 @@ class EchoServer(AsyncServer):
             "ping_timeout": ping_timeout,
             "workers": workers,
             "server_name": server_name,
+            "tls": tls,
         }
         super().__init__()
         self.parent = parent
         self._is_started = False
         self._is_used = False
         self._is_everywhere = host is None
+        self._scheme = "ws" if tls is None else "wss"
         self._close_timeout = close_timeout
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
@@ -200,6 +227,8 @@ class EchoServer(AsyncServer):
         Callbacks run in a daemon thread named `echoserver-<port>`. The server keeps itself alive until it is stopped,
         at the latest when the interpreter exits. RuntimeError if it ran or was stopped before.
         """
+        import threading
+
         thread = threading.Thread(
             target=self._run, args=[contextvars.copy_context()], name=f"echoserver-{self.port}", daemon=True
         )
@@ -269,13 +298,13 @@ class EchoServer(AsyncServer):
 
     @property
     def url(self) -> str:
-        """Where a client on this machine reaches it, such as `ws://127.0.0.1:1234/`."""
+        """Where a client on this machine reaches it, such as `ws://127.0.0.1:1234/`; with TLS `wss://`."""
         host, port = self.address
         if self._is_everywhere or host == "0.0.0.0":
             host = "127.0.0.1"
         elif host == "::":
             host = "::1"
-        return f"ws://[{host}]:{port}/" if ":" in host else f"ws://{host}:{port}/"
+        return f"{self._scheme}://[{host}]:{port}/" if ":" in host else f"{self._scheme}://{host}:{port}/"
 
     @property
     def is_serving(self) -> bool:
@@ -303,16 +332,49 @@ class EchoServer(AsyncServer):
         """
         return self._core.broadcast(data, exclude)
 
+    # TLS
+
+    @property
+    def ca_pem(self) -> str | None:
+        """With `tls="self-signed"` the certificate of the authority, in PEM, for clients to trust; else None."""
+        return self._core.ca_pem
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """A new context for clients of this server, as `ssl.create_default_context()`, that trusts nobody else.
+
+        It trusts the authority of `tls="self-signed"`, or else every certificate in `certfile`; the host name is
+        checked. For mutual TLS load the client's own certificate into it. RuntimeError without TLS.
+        """
+        anchors = self._core.tls_anchors
+        if anchors is None:
+            raise RuntimeError("the server has no TLS")
+        import ssl
+
+        context = ssl.create_default_context(cadata=anchors)
+        # A certificate that is not its own issuer may be trusted as well.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
+
+    def reload_tls(self) -> None:
+        """Reads the files of `tls` again, or makes a new self-signed certificate from the same authority.
+
+        Connections from now on use it; those that are stay as they are. From any thread. OSError or ValueError as from
+        the constructor, and then nothing is changed; RuntimeError without TLS.
+        """
+        self._core.reload_tls()
+
     def stats(self) -> Stats:
         """What it has done so far."""
+        from echoserver.stats import Stats
+
         return Stats(**self._core.stats())
 
     def __repr__(self) -> str:
         name = type(self).__name__
         try:
-            url, stats, is_serving = self.url, self.stats(), self.is_serving
+            url, stats, is_serving = self.url, self._core.stats(), self.is_serving
             if is_serving:
-                state = f"serving, clients={stats.clients_opened - stats.clients_closed}"
+                state = f"serving, clients={stats['clients_opened'] - stats['clients_closed']}"
             elif not self._is_used:
                 state = "listening, not started"
             elif self._is_started and not self._core.wait(0):
@@ -346,8 +408,11 @@ class EchoServer(AsyncServer):
         """Ends a server that was started, where nobody may run its dispatcher."""
         if self._core.is_serving:
             self._core.stop(0)
-            with contextlib.suppress(RuntimeError):
+            try:
                 self._core.drain()
+            except RuntimeError:
+                # Somebody runs it, or has run it.
+                return
 
     def _run(self, context: contextvars.Context) -> None:
         try:
@@ -419,4 +484,6 @@ def _stop_last(server: EchoServer) -> None:
             server._core.abandon(server._close_timeout)
         server._stop(None)
     except TimeoutError as error:
+        import logging
+
         logging.getLogger("echoserver").warning("at exit: %r: %s", server, error)

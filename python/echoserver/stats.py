@@ -18,6 +18,8 @@ class Stats:
     """Failed attempts to accept one, such as for want of descriptors."""
     handshakes_refused: int
     """Requests that were answered with something other than 101."""
+    tls_failures: int
+    """Connections whose TLS failed, at the handshake or later; each is logged at INFO."""
     clients_opened: int
     """Clients: upgrades that were answered with 101."""
     clients_closed: int

@@ -9,6 +9,11 @@ pub const MAX_CLIENT_HEADER: usize = 14;
 /// The longest payload of a control frame (section 5.5).
 pub const MAX_CONTROL: usize = 125;
 
+/// The bit of the first byte that tells a compressed message (RFC 7692 section 6).
+pub const RSV1: u8 = 0x40;
+/// The bit that marks, between here and whoever answers, a message that must not be compressed. Never on the wire.
+pub const AS_IT_IS: u8 = 0x20;
+
 /// The opcode nibble of the first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -40,6 +45,8 @@ impl Opcode {
 pub struct Header {
     /// The last frame of its message.
     pub fin: bool,
+    /// RSV1: the first frame of a compressed message (RFC 7692 section 6).
+    pub compressed: bool,
     /// What the payload is.
     pub opcode: Opcode,
     /// Payload bytes.
@@ -51,19 +58,18 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads the header at the start of `bytes`; `None` while it is incomplete.
+    /// Reads the header at the start of `bytes`; `None` while it is incomplete. `has_deflate`: the extension was
+    /// agreed, so that RSV1 is allowed where it has a meaning.
     ///
     /// # Errors
     /// 1002 at the first byte that breaks a rule, even if the header is incomplete.
     #[inline]
-    pub fn parse(bytes: &[u8]) -> Result<Option<Self>, Violation> {
+    pub fn parse(bytes: &[u8], has_deflate: bool) -> Result<Option<Self>, Violation> {
         let Some(&first) = bytes.first() else {
             return Ok(None);
         };
         if first & 0x70 != 0 {
-            return Err(Violation::protocol(
-                "RSV bits must be 0 without an extension (RFC 6455 section 5.2)",
-            ));
+            check_rsv(first, has_deflate)?;
         }
         let fin = first & 0x80 != 0;
         let opcode = match first & 0x0f {
@@ -131,11 +137,28 @@ impl Header {
         };
         Ok(Some(Self {
             fin,
+            compressed: first & RSV1 != 0,
             opcode,
             len,
             key,
             size: size + 4,
         }))
+    }
+}
+
+/// Checks RSV bits that are not all 0. Cold: most clients never send any.
+#[cold]
+fn check_rsv(first: u8, has_deflate: bool) -> Result<(), Violation> {
+    if !has_deflate || first & 0x30 != 0 {
+        return Err(Violation::protocol(
+            "RSV bits must be 0 without an extension (RFC 6455 section 5.2)",
+        ));
+    }
+    match first & 0x0f {
+        1 | 2 => Ok(()),
+        _ => Err(Violation::protocol(
+            "RSV1 outside the first frame of a message (RFC 7692 section 6)",
+        )),
     }
 }
 
@@ -189,6 +212,25 @@ pub fn server_frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     frame.extend_from_slice(&header[..len]);
     frame.extend_from_slice(payload);
     frame
+}
+
+/// The first frame in `bytes`, which are whole frames of a server: its first byte, its payload, and what follows it.
+#[must_use]
+pub(crate) fn split_server_frame(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&[first, short], rest) = bytes.split_first_chunk()?;
+    let (len, rest) = match short {
+        126 => {
+            let (&len, rest) = rest.split_first_chunk()?;
+            (usize::from(u16::from_be_bytes(len)), rest)
+        }
+        127 => {
+            let (&len, rest) = rest.split_first_chunk()?;
+            (usize::try_from(u64::from_be_bytes(len)).ok()?, rest)
+        }
+        len => (usize::from(len), rest),
+    };
+    let (payload, rest) = rest.split_at_checked(len)?;
+    Some((first, payload, rest))
 }
 
 /// Unmasks `len` bytes at `from` and moves them to `to`, which does not lie after `from`.
@@ -268,7 +310,9 @@ mod tests {
     use super::*;
 
     fn code(bytes: &[u8]) -> Option<u16> {
-        Header::parse(bytes).err().map(|violation| violation.code)
+        Header::parse(bytes, false)
+            .err()
+            .map(|violation| violation.code)
     }
 
     #[test]
@@ -281,13 +325,13 @@ mod tests {
             (&[0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4], 65536, 14),
         ];
         for (bytes, len, size) in cases {
-            let header = Header::parse(bytes).unwrap().unwrap();
+            let header = Header::parse(bytes, false).unwrap().unwrap();
             assert_eq!(
                 (header.len, header.size, header.key),
                 (len, size, [1, 2, 3, 4])
             );
             for end in 0..bytes.len() {
-                assert_eq!(Header::parse(&bytes[..end]), Ok(None), "{end} bytes");
+                assert_eq!(Header::parse(&bytes[..end], false), Ok(None), "{end} bytes");
             }
         }
     }
@@ -305,6 +349,21 @@ mod tests {
             code(&[0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff]),
             Some(1002)
         );
+    }
+
+    #[test]
+    fn rsv1_is_for_the_first_frame_of_a_message_where_it_was_agreed() {
+        let code = |first: u8| Header::parse(&[first], true).err().map(|error| error.code);
+        for first in [0xc1, 0xc2, 0x41, 0x42, 0x81, 0x00] {
+            assert_eq!(code(first), None, "{first:#x}");
+        }
+        for first in [0xc0, 0x40, 0xc8, 0xc9, 0xca, 0xa1, 0x91, 0xe1, 0xc3] {
+            assert_eq!(code(first), Some(1002), "{first:#x}");
+        }
+        let header = Header::parse(&[0xc1, 0x80, 1, 2, 3, 4], true);
+        assert!(header.unwrap().unwrap().compressed);
+        let header = Header::parse(&[0x81, 0x80, 1, 2, 3, 4], true);
+        assert!(!header.unwrap().unwrap().compressed);
     }
 
     #[test]

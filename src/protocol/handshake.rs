@@ -13,7 +13,7 @@
 //! 3. HTTP/1.0: 505; the method: 405;
 //! 4. target, `Host`, a body, `Upgrade`, `Connection`: 400;
 //! 5. `Sec-WebSocket-Version`: 426. Before the key, because a client of another version may have another kind of key;
-//! 6. `Sec-WebSocket-Key`, `Sec-WebSocket-Protocol`, a repeated `Origin`: 400;
+//! 6. `Sec-WebSocket-Key`, `Sec-WebSocket-Protocol`, `Sec-WebSocket-Extensions`, a repeated `Origin`: 400;
 //! 7. an `Origin` that is not admitted: 403. Last, as a matter of policy and not of form.
 
 use std::borrow::Cow;
@@ -22,11 +22,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use httparse::{Header, Status};
 
+use super::extensions::{Agreed, Deflate, Negotiation};
 use super::request::{self, RequestLine, Sole, Version};
+use super::response::Fields as Extra;
 use crate::tungstenite::handshake::derive_accept_key;
 use crate::tungstenite::http::StatusCode;
 
-pub use super::request::Head;
+pub use super::request::{Head, is_token};
 
 /// Bytes of request line and header lines together, at most. Browsers with large cookies stay under 8 KiB, which is
 /// also what most servers allow for one line; beyond: 431.
@@ -47,6 +49,8 @@ pub struct Policy {
     pub origins: Option<Vec<Option<String>>>,
     /// The value of the `Server` line in every response; empty: no such line.
     pub server_name: String,
+    /// What may be agreed of `permessage-deflate`; `None`: the offer is ignored.
+    pub compression: Option<Deflate>,
 }
 
 /// The verdict on the bytes received so far.
@@ -71,6 +75,8 @@ pub struct Upgrade {
     pub accept: String,
     /// The subprotocol that was chosen.
     pub subprotocol: Option<String>,
+    /// The compression that was agreed.
+    pub deflate: Option<Agreed>,
 }
 
 /// An ordinary HTTP request, GET or HEAD, of version 1.0 or 1.1.
@@ -96,7 +102,8 @@ pub struct Refusal {
 }
 
 /// Every 426 names the protocol to change to (RFC 9110 section 15.5.22) and its version (RFC 6455 section 4.4).
-const TO_WEBSOCKET: &[(&str, &str)] = &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")];
+pub(super) const TO_WEBSOCKET: &[(&str, &str)] =
+    &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")];
 
 impl Refusal {
     /// A refusal without further header lines; `reason` is one line without its end.
@@ -130,6 +137,30 @@ impl Refusal {
         }
     }
 
+    /// 503: whoever was asked about the request has not answered.
+    #[must_use]
+    pub fn undecided() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "it was not decided in time whether to accept this request (open_timeout)",
+        )
+    }
+
+    /// 503: the server stops before it is decided about the request.
+    #[must_use]
+    pub fn stopping() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
+    }
+
+    /// 500: whoever was asked about the request could not answer.
+    #[must_use]
+    pub fn failed() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the application failed to decide about this request",
+        )
+    }
+
     /// 426: an ordinary HTTP request, told what this server is.
     #[must_use]
     pub fn plain(request: &Plain) -> Self {
@@ -138,6 +169,14 @@ impl Refusal {
             head: request.method_is_head,
             ..Self::upgrade_required(reason)
         }
+    }
+
+    /// 400: plain HTTP where TLS is spoken.
+    #[must_use]
+    pub fn needs_tls() -> Self {
+        Self::bad_request(
+            "this port speaks TLS: connect with wss:// or https://, not with ws:// or http://",
+        )
     }
 
     /// 400: these bytes are no HTTP request.
@@ -253,6 +292,7 @@ struct Fields<'a> {
     has_body: bool,
     has_bad_subprotocol: bool,
     subprotocol: Option<&'a [u8]>,
+    extensions: Negotiation,
 }
 
 impl<'a> Fields<'a> {
@@ -281,6 +321,9 @@ impl<'a> Fields<'a> {
             17 if is("Transfer-Encoding") => self.has_body = true,
             21 if is("Sec-WebSocket-Version") => self.version.add(value),
             22 if is("Sec-WebSocket-Protocol") => self.offer(value, policy),
+            24 if is("Sec-WebSocket-Extensions") => {
+                self.extensions.add(value, policy.compression.as_ref());
+            }
             _ => {}
         }
     }
@@ -288,7 +331,7 @@ impl<'a> Fields<'a> {
     /// Takes one line of subprotocols, which are in the client's order of preference over all its lines.
     fn offer(&mut self, value: &'a [u8], policy: &Policy) {
         for offer in request::list(value) {
-            self.has_bad_subprotocol |= !request::is_token(offer);
+            self.has_bad_subprotocol |= !is_token(offer);
             if self.subprotocol.is_none()
                 && policy
                     .subprotocols
@@ -373,6 +416,7 @@ fn judge_upgrade(
             "the Sec-WebSocket-Protocol header is not a list of tokens",
         ),
     ])?;
+    let deflate = fields.extensions.verdict().map_err(Refusal::bad_request)?;
     let origin = fields
         .origin
         .optional("Origin")
@@ -387,6 +431,7 @@ fn judge_upgrade(
         subprotocol: fields
             .subprotocol
             .map(|chosen| String::from_utf8_lossy(chosen).into_owned()),
+        deflate,
     })
 }
 
@@ -407,13 +452,13 @@ fn is_admitted(origin: Option<&[u8]>, policy: &Policy) -> bool {
         .any(|known| known.as_deref().map(str::as_bytes) == origin)
 }
 
-/// The 101 response. `extra` are further header lines, which the caller has found to be well formed.
+/// The 101 response. `extra` are further header lines.
 #[must_use]
 pub fn accept_response(
     upgrade: &Upgrade,
     policy: &Policy,
     now: SystemTime,
-    extra: &[(String, String)],
+    extra: &Extra,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     out.extend_from_slice(
@@ -423,10 +468,11 @@ pub fn accept_response(
     if let Some(subprotocol) = &upgrade.subprotocol {
         add_field(&mut out, "Sec-WebSocket-Protocol", subprotocol);
     }
-    add_origin_fields(&mut out, policy, now);
-    for (name, value) in extra {
-        add_field(&mut out, name, value);
+    if let Some(deflate) = &upgrade.deflate {
+        add_field(&mut out, "Sec-WebSocket-Extensions", &deflate.to_string());
     }
+    add_origin_fields(&mut out, policy, now, extra);
+    extra.write(&mut out);
     out.extend_from_slice(b"\r\n");
     out
 }
@@ -436,27 +482,12 @@ pub fn accept_response(
 #[must_use]
 pub fn refuse_response(refusal: &Refusal, policy: &Policy, now: SystemTime) -> Vec<u8> {
     let mut out = Vec::with_capacity(384);
-    let status = refusal.status;
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.as_str().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-    out.extend_from_slice(b"\r\n");
-    // Who sends Upgrade must name it in Connection too (RFC 9110 section 7.8).
     let names_upgrade = refusal.extra.iter().any(|(name, _)| *name == "Upgrade");
-    add_field(
-        &mut out,
-        "Connection",
-        if names_upgrade {
-            "close, Upgrade"
-        } else {
-            "close"
-        },
-    );
+    begin_refusal(&mut out, refusal.status, names_upgrade);
     for (name, value) in refusal.extra {
         add_field(&mut out, name, value);
     }
-    add_origin_fields(&mut out, policy, now);
+    add_origin_fields(&mut out, policy, now, &Extra::default());
     add_field(&mut out, "Content-Type", "text/plain; charset=utf-8");
     add_field(
         &mut out,
@@ -471,22 +502,45 @@ pub fn refuse_response(refusal: &Refusal, policy: &Policy, now: SystemTime) -> V
     out
 }
 
-/// `Server` and `Date`. A clock outside the years that HTTP can write is no clock, and then there is no `Date`.
-fn add_origin_fields(out: &mut Vec<u8>, policy: &Policy, now: SystemTime) {
+/// The status line of a response that ends the connection, and the line that says so.
+pub(super) fn begin_refusal(out: &mut Vec<u8>, status: StatusCode, names_upgrade: bool) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    // Who sends Upgrade must name it in Connection too (RFC 9110 section 7.8).
+    let options = if names_upgrade {
+        "close, Upgrade"
+    } else {
+        "close"
+    };
+    add_field(out, "Connection", options);
+}
+
+/// `Server` and `Date`, unless they are in `extra`. A clock outside the years that HTTP can write is no clock, and then
+/// there is no `Date`.
+pub(super) fn add_origin_fields(
+    out: &mut Vec<u8>,
+    policy: &Policy,
+    now: SystemTime,
+    extra: &Extra,
+) {
     const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
-    if !policy.server_name.is_empty() {
+    if !policy.server_name.is_empty() && !extra.has("Server") {
         add_field(out, "Server", &policy.server_name);
     }
-    if now
-        .duration_since(UNIX_EPOCH)
-        .is_ok_and(|since| since < YEAR_10000)
+    if !extra.has("Date")
+        && now
+            .duration_since(UNIX_EPOCH)
+            .is_ok_and(|since| since < YEAR_10000)
     {
         // Writing to a Vec cannot fail.
         let _ = write!(out, "Date: {}\r\n", httpdate::HttpDate::from(now));
     }
 }
 
-fn add_field(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(super) fn add_field(out: &mut Vec<u8>, name: &str, value: &str) {
     for part in [name, ": ", value, "\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }

@@ -3,10 +3,16 @@
 //!
 //! Strategy. The caller hands in what one read brought, as a [`Window`]. A message that lies whole in it is unmasked
 //! and moved to the left, right behind the room for a server's header: it can be sent as it lies, and nothing is
-//! allocated. A payload that goes on beyond the window is unmasked, checked and kept in a [`Partial`]; once more is
-//! missing than a window holds, the caller reads straight into that (`spare`, `filled`).
+//! allocated. A payload that goes on beyond the window is unmasked, checked and kept in a [`Partial`]: with the window's
+//! own buffer if that is mostly the payload (`lend`, `adopt`); once more is missing than a window holds, the caller
+//! reads straight into it (`spare`, `filled`).
+//!
+//! A compressed message is inflated as it comes, within a budget: once that is used up, `next` returns with the window
+//! not used up, and wants to be called again with the rest of it before anything else is read (`is_behind`).
 
-use super::frame::{self, Header, MAX_CLIENT_HEADER, MAX_CONTROL, Opcode};
+use super::deflate::{Failure, Inflation, STEP, with_scratch};
+use super::extensions::Agreed;
+use super::frame::{self, Header, MAX_CLIENT_HEADER, MAX_CONTROL, MAX_SERVER_HEADER, Opcode};
 use super::partial::Partial;
 use super::utf8::Utf8;
 use super::{Violation, close};
@@ -72,12 +78,29 @@ pub enum Event {
         /// The rest, unmasked.
         payload: Range<usize>,
     },
+    /// A whole, valid message that came compressed.
+    Inflated {
+        /// Text or binary.
+        kind: Kind,
+        /// What it inflated to.
+        message: Partial,
+    },
     /// A ping, to be answered by a pong with the same payload.
     Ping(Box<Control>),
     /// A pong.
     Pong(Box<Control>),
     /// A close frame; `close::parse` has accepted the payload. Nothing may follow it.
     Close(Box<Control>),
+}
+
+/// Whether the buffer behind a window may be kept for the payload in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lent {
+    Never,
+    /// For that many bytes of payload or more.
+    From(u32),
+    /// It is wanted; the payload begins there.
+    Wanted(u32),
 }
 
 /// The receiving side of one connection.
@@ -97,6 +120,10 @@ pub struct Receiver {
     partial: Partial,
     /// A header or a control payload that the last window cut.
     cut: Vec<u8>,
+    lent: Lent,
+    /// The message that has begun is compressed; only with `deflate`.
+    compressed: bool,
+    deflate: Option<Box<Inflation>>,
 }
 
 impl Receiver {
@@ -114,10 +141,52 @@ impl Receiver {
             utf8: Utf8::NEW,
             partial: Partial::NEW,
             cut: Vec::new(),
+            lent: Lent::Never,
+            compressed: false,
+            deflate: None,
         }
     }
 
-    /// The next event in `window`; `None` when it is used up.
+    /// Takes compressed messages from now on.
+    pub fn agree(&mut self, agreed: Agreed) {
+        self.deflate = Some(Box::new(Inflation::new(agreed)));
+    }
+
+    /// Sets what may be inflated before others have their turn, in bytes.
+    pub fn allow(&mut self, budget: usize) {
+        if let Some(deflate) = &mut self.deflate {
+            deflate.budget = budget;
+        }
+    }
+
+    /// What is left of it.
+    #[must_use]
+    pub fn allowed(&self) -> usize {
+        self.deflate.as_ref().map_or(0, |deflate| deflate.budget)
+    }
+
+    /// Takes `bytes` of it for other work of the same kind.
+    pub fn spend(&mut self, bytes: usize) {
+        if let Some(deflate) = &mut self.deflate {
+            deflate.spend(bytes);
+        }
+    }
+
+    /// Whether a compressed message has begun.
+    #[must_use]
+    pub const fn is_inflating(&self) -> bool {
+        self.compressed && self.kind.is_some()
+    }
+
+    /// Whether it stopped for want of budget, and has to go on before anything is read.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.deflate
+            .as_ref()
+            .is_some_and(|deflate| deflate.is_behind)
+    }
+
+    /// The next event in `window`; `None` when it is used up, or the budget for compressed messages is.
     ///
     /// # Errors
     /// The violation that the connection has to be failed for. The receiver must not be used after that.
@@ -126,6 +195,12 @@ impl Receiver {
         window: &mut Window<'_>,
         account: &mut Account,
     ) -> Result<Option<Event>, Violation> {
+        if self.is_behind() {
+            let event = self.inflate(window, account)?;
+            if event.is_some() || self.is_behind() {
+                return Ok(event);
+            }
+        }
         while window.read < window.bytes.len() {
             if !self.inside {
                 if self.is_idle()
@@ -140,7 +215,10 @@ impl Receiver {
                 };
                 self.begin(header)?;
                 let is_whole = window.bytes.len() - window.read >= self.missing;
-                if is_whole && header.fin && matches!(header.opcode, Opcode::Text | Opcode::Binary)
+                if is_whole
+                    && header.fin
+                    && !header.compressed
+                    && matches!(header.opcode, Opcode::Text | Opcode::Binary)
                 {
                     self.inside = false;
                     let kind = self.kind.take().unwrap_or(Kind::Binary);
@@ -149,10 +227,12 @@ impl Receiver {
             }
             let event = if self.opcode.is_control() {
                 self.control(window)?
+            } else if self.compressed {
+                self.inflate(window, account)?
             } else {
                 self.payload(window, account)?
             };
-            if event.is_some() {
+            if event.is_some() || self.is_behind() {
                 return Ok(event);
             }
         }
@@ -208,7 +288,8 @@ impl Receiver {
         threshold: usize,
         account: &mut Account,
     ) -> Result<Option<(&mut Vec<u8>, usize)>, Violation> {
-        if !self.inside || self.missing <= threshold || self.opcode.is_control() {
+        let is_plain = self.inside && !self.opcode.is_control() && !self.compressed;
+        if !is_plain || self.missing <= threshold {
             return Ok(None);
         }
         match self.partial.spare(self.missing, account) {
@@ -236,16 +317,49 @@ impl Receiver {
         }
     }
 
+    /// Before [`Self::next`]: the window's buffer can be had if it ends with `least` or more bytes of an unfinished
+    /// payload, which then need not be copied. After it, [`Self::wants_buffer`] has to be asked.
+    pub fn lend(&mut self, least: usize) {
+        self.lent = Lent::From(u32::try_from(least).unwrap_or(u32::MAX));
+    }
+
+    /// Ends [`Self::lend`]: whether the buffer has to be given to [`Self::adopt`], where the payload begins.
+    pub fn wants_buffer(&mut self) -> Option<usize> {
+        match std::mem::replace(&mut self.lent, Lent::Never) {
+            Lent::Wanted(from) => Some(from as usize),
+            Lent::Never | Lent::From(_) => None,
+        }
+    }
+
+    /// Takes the buffer that the last window was; the payload in it begins at `from`.
+    ///
+    /// # Errors
+    /// 1013 if the memory limit does not allow it.
+    pub fn adopt(
+        &mut self,
+        buffer: Vec<u8>,
+        from: usize,
+        account: &mut Account,
+    ) -> Result<(), Violation> {
+        match self.partial.adopt(buffer, from, account) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Violation::no_memory(account.limit())),
+        }
+    }
+
     /// Gives what is kept back to `account`; the receiver is at its end.
     pub fn release(&mut self, account: &mut Account) {
         std::mem::take(&mut self.partial).release(account);
+        if let Some(deflate) = &mut self.deflate {
+            deflate.release(account);
+        }
     }
 
     /// The header at the window's read position, with what the last window had of it.
     fn header(&mut self, window: &mut Window<'_>) -> Result<Option<Header>, Violation> {
         let bytes = &window.bytes[window.read..];
         if self.cut.is_empty() {
-            let header = Header::parse(bytes)?;
+            let header = Header::parse(bytes, self.deflate.is_some())?;
             if let Some(header) = &header {
                 window.read += header.size;
             } else {
@@ -257,7 +371,7 @@ impl Receiver {
         let before = self.cut.len();
         self.cut
             .extend_from_slice(&bytes[..bytes.len().min(MAX_CLIENT_HEADER - before)]);
-        let header = Header::parse(&self.cut)?;
+        let header = Header::parse(&self.cut, self.deflate.is_some())?;
         match &header {
             Some(header) => {
                 window.read += header.size - before;
@@ -286,7 +400,15 @@ impl Receiver {
                 (Opcode::Text, None) => self.kind = Some(Kind::Text),
                 (_, None) => self.kind = Some(Kind::Binary),
             }
-            let room = self.limit.saturating_sub(self.partial.len());
+            if header.opcode != Opcode::Continuation {
+                self.compressed = header.compressed;
+            }
+            // Compressed, the limit is for what comes of it; but that much can't come of nothing.
+            let room = if self.compressed {
+                usize::MAX
+            } else {
+                self.limit.saturating_sub(self.partial.len())
+            };
             if usize::try_from(header.len).map_or(true, |len| len > room) {
                 return Err(Violation::too_big(self.limit));
             }
@@ -325,6 +447,16 @@ impl Receiver {
         if self.missing == 0 && self.fin {
             return self.end_frame(payload);
         }
+        if let Lent::From(least) = self.lent
+            && len >= least as usize
+            && self.missing > 0
+            && self.partial.is_empty()
+            && from >= MAX_SERVER_HEADER
+            && let Ok(from) = u32::try_from(from)
+        {
+            self.lent = Lent::Wanted(from);
+            return Ok(None);
+        }
         if self.partial.push(piece, expected, account).is_err() {
             return Err(Violation::no_memory(account.limit()));
         }
@@ -333,6 +465,113 @@ impl Receiver {
         } else {
             Ok(None)
         }
+    }
+
+    /// Payload of a frame of a compressed message, and what is yet to come out of what came before.
+    fn inflate(
+        &mut self,
+        window: &mut Window<'_>,
+        account: &mut Account,
+    ) -> Result<Option<Event>, Violation> {
+        let Some(mut deflate) = self.deflate.take() else {
+            return Ok(None);
+        };
+        let inflated = self.inflate_with(&mut deflate, window, account);
+        if inflated.is_err() {
+            // Nothing will come of it, and it may be much.
+            std::mem::take(&mut self.partial).release(account);
+            deflate.release(account);
+        }
+        self.deflate = Some(deflate);
+        inflated
+    }
+
+    fn inflate_with(
+        &mut self,
+        deflate: &mut Inflation,
+        window: &mut Window<'_>,
+        account: &mut Account,
+    ) -> Result<Option<Event>, Violation> {
+        loop {
+            deflate.is_behind = deflate.budget == 0;
+            if deflate.is_behind {
+                return Ok(None);
+            }
+            let from = window.read;
+            let len = self.missing.min(window.bytes.len() - from).min(PIECE);
+            frame::unmask(window.bytes, from, from, len, self.key);
+            let input = &window.bytes[from..from + len];
+            let step = with_scratch(|scratch| {
+                // One byte more than may be tells that it is too much.
+                let room = (self.limit - self.partial.len()).saturating_add(1);
+                let output = &mut scratch[..room.min(STEP)];
+                let step = deflate
+                    .step(input, output, &self.partial, account)
+                    .map_err(|failure| failed(&failure, account))?;
+                let is_all = self.fin && step.is_drained && step.consumed == self.missing;
+                self.take_inflated(&output[..step.produced], is_all, account)?;
+                Ok(step)
+            })?;
+            self.key = frame::rotate(self.key, step.consumed);
+            window.read += step.consumed;
+            self.missing -= step.consumed;
+            // What was not taken will be unmasked when it is.
+            let (rest, left) = (window.read, len - step.consumed);
+            frame::unmask(window.bytes, rest, rest, left, self.key);
+            if !step.is_drained || left > 0 {
+                continue;
+            }
+            if self.missing == 0 {
+                return self.end_inflated(deflate, account);
+            }
+            if window.read == window.bytes.len() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Checks and keeps the next bytes of an inflated message, which are its last if `is_all`.
+    fn take_inflated(
+        &mut self,
+        piece: &[u8],
+        is_all: bool,
+        account: &mut Account,
+    ) -> Result<(), Violation> {
+        let room = self.limit - self.partial.len();
+        if piece.len() > room {
+            return Err(Violation::too_big(self.limit));
+        }
+        if self.kind == Some(Kind::Text) {
+            self.utf8.push(piece).or(Err(INVALID_TEXT))?;
+        }
+        // In chunks of one size from some length on: those of a thousand messages that grow at once, and end at once,
+        // would leave the allocator with three times as much as is used.
+        let expected = if is_all { piece.len() } else { room.min(STEP) };
+        match self.partial.push(piece, expected, account) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Violation::no_memory(account.limit())),
+        }
+    }
+
+    /// The end of a frame of a compressed message; all that came of it is there.
+    fn end_inflated(
+        &mut self,
+        deflate: &mut Inflation,
+        account: &mut Account,
+    ) -> Result<Option<Event>, Violation> {
+        self.inside = false;
+        if !self.fin {
+            return Ok(None);
+        }
+        deflate
+            .finish(&self.partial, account)
+            .map_err(|failure| failed(&failure, account))?;
+        self.utf8.finish().or(Err(INVALID_TEXT))?;
+        self.compressed = false;
+        Ok(Some(Event::Inflated {
+            kind: self.kind.take().unwrap_or(Kind::Binary),
+            message: std::mem::take(&mut self.partial),
+        }))
     }
 
     /// The end of a data frame; the message ends with `payload` if it is the last one.
@@ -446,6 +685,19 @@ fn whole(
         parts: Partial::NEW,
         payload,
     })
+}
+
+/// Bytes of compressed payload that are unmasked at a time: few of them may become very much.
+const PIECE: usize = 8 << 10;
+
+fn failed(failure: &Failure, account: &Account) -> Violation {
+    match failure {
+        Failure::Invalid => Violation {
+            code: close::INVALID_PAYLOAD,
+            reason: "compressed payload is not valid DEFLATE (RFC 7692 section 7.2.2)".into(),
+        },
+        Failure::Exhausted => Violation::no_memory(account.limit()),
+    }
 }
 
 const INVALID_TEXT: Violation = Violation::utf8("text is not UTF-8 (RFC 6455 section 8.1)");

@@ -1,14 +1,17 @@
-//! RFC 6455 without I/O: bytes in, events and bytes out.
+//! RFC 6455 and RFC 7692 without I/O: bytes in, events and bytes out.
 //!
 //! Knows nothing of tokio, sockets, clocks or Python, so every rule can be tested, fuzzed and measured with plain
 //! byte slices. What a connection keeps between two reads is charged to an [`Account`](crate::memory::Account).
 
 pub mod close;
+pub mod deflate;
+pub mod extensions;
 pub mod frame;
 pub mod handshake;
 pub mod message;
 pub mod partial;
 mod request;
+pub mod response;
 pub mod utf8;
 
 use std::borrow::Cow;

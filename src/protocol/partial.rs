@@ -42,6 +42,13 @@ impl Chunk {
         debug_assert!(self.start <= self.bytes.len(), "advanced beyond the end");
     }
 
+    /// Sets bits of the first byte, which is a frame's.
+    pub(crate) fn set_bits(&mut self, bits: u8) {
+        if let Some(first) = self.bytes.get_mut(self.start) {
+            *first |= bits;
+        }
+    }
+
     /// Gives it back to `account`.
     pub fn free(self, account: &mut Account) {
         account.free(self.bytes, self.charged);
@@ -105,6 +112,32 @@ impl Partial {
         Ok(())
     }
 
+    /// Begins with the payload that lies in `buffer` from `from` on, with room for a header before it.
+    ///
+    /// # Errors
+    /// [`Exhausted`] if the account does not take the buffer.
+    pub fn adopt(
+        &mut self,
+        buffer: Vec<u8>,
+        from: usize,
+        account: &mut Account,
+    ) -> Result<(), Exhausted> {
+        debug_assert!(
+            self.is_empty() && from >= MAX_SERVER_HEADER,
+            "only a message begins with a whole buffer"
+        );
+        let charged = buffer.capacity();
+        account.charge(charged)?;
+        self.len = buffer.len() - from;
+        self.chunks.push(Chunk {
+            bytes: buffer,
+            start: from,
+            charged,
+            queued: 0,
+        });
+        Ok(())
+    }
+
     /// A buffer to read up to the returned number of payload bytes into; [`Self::filled`] tells what came.
     ///
     /// # Errors
@@ -139,6 +172,15 @@ impl Partial {
         self.chunks.iter().map(Chunk::bytes)
     }
 
+    /// The payload without its first `skipped` bytes, as pieces.
+    pub(super) fn last(&self, mut skipped: usize) -> impl Iterator<Item = &[u8]> {
+        self.pieces().map(move |piece| {
+            let rest = &piece[skipped.min(piece.len())..];
+            skipped -= piece.len() - rest.len();
+            rest
+        })
+    }
+
     /// The message as one frame of `total` payload bytes, of which these are the first; the caller sends the rest.
     #[must_use]
     pub fn into_frame(mut self, opcode: Opcode, total: usize) -> Vec<Chunk> {
@@ -149,6 +191,12 @@ impl Partial {
             let start = first.start;
             first.bytes[start..start + len].copy_from_slice(&header[..len]);
         }
+        self.chunks
+    }
+
+    /// The payload alone.
+    #[must_use]
+    pub(crate) fn into_chunks(self) -> Vec<Chunk> {
         self.chunks
     }
 

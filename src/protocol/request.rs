@@ -227,7 +227,7 @@ const TOKEN: [bool; 256] = {
     table
 };
 
-fn is_token_byte(byte: u8) -> bool {
+pub(super) fn is_token_byte(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
 
@@ -237,7 +237,8 @@ fn is_value_byte(byte: u8) -> bool {
 }
 
 /// Whether this is a `token`: what header names, methods and subprotocols are made of.
-pub(super) fn is_token(text: &[u8]) -> bool {
+#[must_use]
+pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| is_token_byte(*byte))
 }
 
@@ -414,6 +415,15 @@ impl<'a> Head<'a> {
                 let (name, value) = split_where(line, |byte| byte == b':')?;
                 Some((str::from_utf8(name).ok()?, value[1..].trim_ascii()))
             })
+    }
+
+    /// The subprotocols that are offered, in the client's order.
+    pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.fields()
+            .filter(|(name, _)| name.eq_ignore_ascii_case("Sec-WebSocket-Protocol"))
+            .flat_map(|(_, value)| list(value))
+            // Those of an accepted request are tokens.
+            .filter_map(|offer| str::from_utf8(offer).ok())
     }
 
     /// The value of one header, whatever the case of its name: repeated lines joined with `, `, bytes read as

@@ -11,7 +11,7 @@ use self::inbox::Mail;
 use self::line::{Line, Running};
 use super::client::PyClient;
 use super::coroutine::{self, Step};
-use super::dispatcher::{Args, Called, Dispatcher, Lasting, NoReply, Stage};
+use super::dispatcher::{Args, Called, Dispatcher, Lasting, NoReply, Stage, Whose};
 use super::doorbell::Doorbell;
 use super::errors;
 use super::link::{Event, lock};
@@ -31,8 +31,10 @@ use std::time::{Duration, Instant};
 const TURN: Duration = Duration::from_millis(1);
 /// How long a callback may take that says good-bye after the deadline of a stop, and one that was cancelled for it.
 const GRACE: Duration = Duration::from_secs(1);
-/// The line of the server's own callback; clients are numbered from 1.
+/// The line of the server's own callback; those of clients have their numbers, from 1.
 const SERVER: u64 = 0;
+/// The last line of an upgrade request, which has none yet; the next ones count down.
+const REQUESTS: u64 = u64::MAX;
 
 /// The loop that a server is served on, and what waits for it there.
 pub(super) struct Door {
@@ -56,6 +58,8 @@ pub(super) struct Door {
 struct State {
     work: VecDeque<Work>,
     lines: HashMap<u64, Arc<Line>>,
+    /// Lines of requests so far.
+    requests: u64,
     lasting: Lasting,
     closing: Closing,
     /// `on_closed` was called.
@@ -207,11 +211,26 @@ impl Door {
         lock(&self.state).is_in_turn = false;
     }
 
-    fn line(&self, client: Option<&Arc<Client>>) -> Arc<Line> {
-        let id = client.map_or(SERVER, |client| client.id);
+    fn line(&self, whose: Whose<'_>) -> Arc<Line> {
         let mut state = lock(&self.state);
-        let line = state.lines.entry(id);
-        line.or_insert_with(|| Line::new(client.cloned())).clone()
+        let key = match whose {
+            Whose::Server => SERVER,
+            Whose::Client(client) => client.id,
+            Whose::Request(_) => {
+                state.requests += 1;
+                REQUESTS - state.requests
+            }
+        };
+        let line = state.lines.entry(key);
+        line.or_insert_with(|| Line::new(key, whose)).clone()
+    }
+
+    /// Nothing follows on this line.
+    fn end_line(&self, py: Python<'_>, key: u64) {
+        let line = lock(&self.state).lines.remove(&key);
+        if let Some(line) = line {
+            line.end(py);
+        }
     }
 
     fn lines(&self) -> Vec<Arc<Line>> {
@@ -323,14 +342,14 @@ impl<'py> Dispatcher<'_, 'py> {
     pub(super) fn suspend(&mut self, client: &Arc<Client>) {
         let answers = lock(&self.link.outgoing).suspend();
         if let Some(door) = self.door() {
-            door.line(Some(client)).keep(answers);
+            door.line(Whose::Client(client)).keep(answers);
         }
     }
 
     /// Goes on with a line whose time was up.
     fn unpark(&mut self, line: &Arc<Line>) {
         line.park(false);
-        if let (Some(client), Some(answers)) = (&line.client, line.take_answers()) {
+        if let (Whose::Client(client), Some(answers)) = (line.whose(), line.take_answers()) {
             lock(&self.link.outgoing).resume(answers);
             self.answer_all(client);
         }
@@ -359,7 +378,7 @@ impl<'py> Dispatcher<'_, 'py> {
     pub(super) fn invoke_on_loop(
         &mut self,
         stage: Stage,
-        client: Option<&Arc<Client>>,
+        whose: Whose<'_>,
         callback: &Py<PyAny>,
         args: Args<'_, 'py>,
     ) -> Called {
@@ -373,7 +392,7 @@ impl<'py> Dispatcher<'_, 'py> {
         match begin() {
             Ok((context, coroutine, true)) => {
                 let running = Running::new(stage, coroutine.unbind(), context.unbind());
-                self.begin_coroutine(&door, client, running)
+                self.begin_coroutine(&door, whose, running)
             }
             Ok((_, reply, false)) => Some(Ok(reply.unbind())),
             Err(error) => Some(Err(error)),
@@ -381,14 +400,9 @@ impl<'py> Dispatcher<'_, 'py> {
     }
 
     /// The first step, in the name of the client's task.
-    fn begin_coroutine(
-        &mut self,
-        door: &Arc<Door>,
-        client: Option<&Arc<Client>>,
-        running: Running,
-    ) -> Called {
+    fn begin_coroutine(&mut self, door: &Arc<Door>, whose: Whose<'_>, running: Running) -> Called {
         let (py, name) = (self.py, running.stage.name());
-        let line = door.line(client);
+        let line = door.line(whose);
         let is_step = self.turn.as_ref().is_some_and(|turn| turn.line.is_some());
         let begin = || {
             if is_step {
@@ -401,7 +415,11 @@ impl<'py> Dispatcher<'_, 'py> {
             door.leave_task.call1(py, (arguments.0, &arguments.1))?;
             step
         };
-        match begin() {
+        let outcome = begin();
+        if matches!(whose, Whose::Request(_)) && !matches!(outcome, Ok(Step::Yielded(_))) {
+            door.end_line(py, line.key);
+        }
+        match outcome {
             Ok(Step::Done(result)) => Some(result),
             Ok(Step::Yielded(yielded)) => {
                 line.keep_waiting(running, yielded.into_bound(py));
@@ -458,10 +476,7 @@ impl<'py> Dispatcher<'_, 'py> {
     pub(super) fn forget(&mut self, client: &Arc<Client>) {
         let py = self.py;
         let Some(door) = self.door() else { return };
-        let line = lock(&door.state).lines.remove(&client.id);
-        if let Some(line) = line {
-            line.end(py);
-        }
+        door.end_line(py, client.id);
         if self.link.is_iterated() {
             let ended = PyClient::of(py, self.server, client).and_then(|object| {
                 let inbox = object.get().inbox(py)?;
@@ -500,8 +515,8 @@ impl<'py> Dispatcher<'_, 'py> {
         if busy.is_empty() && !is_last {
             lock(&door.state).is_last = true;
             self.flush();
-            if let Some(result) = self.invoke(Stage::Closed, None, Args::None) {
-                return self.finish(Stage::Closed, None, result);
+            if let Some(result) = self.invoke(Stage::Closed, Whose::Server, Args::None) {
+                return self.finish(Stage::Closed, Whose::Server, result);
             }
             // It has its time, too.
             if closing != Closing::Waiting {
@@ -517,9 +532,8 @@ impl<'py> Dispatcher<'_, 'py> {
     /// Waits for callbacks, and cancels those for which it is too late.
     fn wait_for(&mut self, door: &Door, closing: Closing, busy: &[Arc<Line>]) -> PyResult<()> {
         let now = Instant::now();
-        let says_good_bye = |line: &&Arc<Line>| {
-            matches!(line.running(), Some(Stage::Close | Stage::Closed))
-        };
+        let says_good_bye =
+            |line: &&Arc<Line>| matches!(line.running(), Some(Stage::Close | Stage::Closed));
         let (next, delay) = match closing {
             Closing::Waiting if self.server.core.is_overdue() => {
                 for line in busy.iter().filter(|line| !says_good_bye(line)) {

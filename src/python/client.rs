@@ -3,13 +3,17 @@
 use super::asyncio::crossing;
 use super::dispatcher::payload;
 use super::errors;
+use super::head;
 use super::link::{Link, SIGNAL_CHECK, lock};
 use super::server::{PyServer, seconds};
+use super::tls::PyTlsInfo;
 use crate::client::Client;
 use crate::mailbox::Order;
 use crate::protocol::close;
 use crate::protocol::frame::MAX_CONTROL;
-use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
+use pyo3::exceptions::{
+    PyAttributeError, PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError,
+};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -119,6 +123,12 @@ impl PyClient {
         (self.client.peer.ip().to_string(), self.client.peer.port())
     }
 
+    /// What the TLS handshake agreed on.
+    #[getter]
+    fn tls(&self, py: Python<'_>) -> Option<PyTlsInfo> {
+        PyTlsInfo::of(py, self.client.tls.as_deref())
+    }
+
     /// Path of the requested URL, without the query.
     #[getter]
     fn path(&self) -> String {
@@ -138,22 +148,13 @@ impl PyClient {
     /// The request's headers: a mapping with case-insensitive names, repeated fields joined.
     #[getter]
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let class = py
-            .import(intern!(py, "echoserver.headers"))?
-            .getattr(intern!(py, "Headers"))?;
-        class.call1((self.raw_headers(),))
+        head::headers(py, self.client.head())
     }
 
     /// The request's header lines, as they came.
     #[getter]
     fn raw_headers(&self) -> Vec<(String, String)> {
-        // Header values are bytes; latin-1 shows each as one character (RFC 9110 section 5.5).
-        let text = |value: &[u8]| value.iter().map(|&byte| char::from(byte)).collect();
-        self.client.head().map_or_else(Vec::new, |head| {
-            head.fields()
-                .map(|(name, value)| (name.to_owned(), text(value)))
-                .collect()
-        })
+        head::raw_headers(self.client.head())
     }
 
     /// The `Origin` header.
@@ -166,6 +167,14 @@ impl PyClient {
     #[getter]
     fn subprotocol(&self) -> Option<&str> {
         self.client.subprotocol.as_deref()
+    }
+
+    /// What was agreed of extensions.
+    #[getter]
+    fn extensions(&self) -> String {
+        self.client
+            .deflate
+            .map_or_else(String::new, |agreed| agreed.to_string())
     }
 
     /// Whether messages can be sent.

@@ -1,13 +1,17 @@
 //! The dispatcher: takes what the workers have queued, attached once per batch, and answers it. The only file that
 //! calls Python callables. Whoever runs the server runs it; workers never attach to the interpreter.
 
+mod handshake;
+
 use super::asyncio::Turn;
 use super::client::PyClient;
 use super::coroutine;
 use super::errors;
+use super::handshake::PyRequest;
 use super::link::{Event, Link, SIGNAL_CHECK, lock};
 use super::outgoing::Answer;
 use super::server::PyServer;
+use crate::admission::Request;
 use crate::client::Client;
 use crate::handler::{Batch, Wants};
 use crate::mailbox::Order;
@@ -15,8 +19,9 @@ use crate::protocol::message::Kind;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView, PyString};
+use pyo3::types::{PyBytes, PyMemoryView, PyString, PyTuple};
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -57,6 +62,7 @@ impl NoReply {
 /// What the embedding program wants to be called.
 #[expect(clippy::struct_field_names, reason = "the names of the Python API")]
 pub(super) struct Callbacks {
+    pub(super) on_handshake: Option<Py<PyAny>>,
     pub(super) on_connect: Option<Py<PyAny>>,
     pub(super) on_text: Option<Py<PyAny>>,
     pub(super) on_binary: Option<Py<PyAny>>,
@@ -67,6 +73,7 @@ pub(super) struct Callbacks {
 /// What a callback is called for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
+    Handshake,
     Open,
     Text,
     Binary,
@@ -77,6 +84,7 @@ pub(super) enum Stage {
 impl Stage {
     pub(super) const fn name(self) -> &'static str {
         match self {
+            Self::Handshake => "on_handshake",
             Self::Open => "on_connect",
             Self::Text => "on_text",
             Self::Binary => "on_binary",
@@ -89,6 +97,7 @@ impl Stage {
 impl Callbacks {
     pub(super) const fn of(&self, stage: Stage) -> Option<&Py<PyAny>> {
         match stage {
+            Stage::Handshake => self.on_handshake.as_ref(),
             Stage::Open => self.on_connect.as_ref(),
             Stage::Text => self.on_text.as_ref(),
             Stage::Binary => self.on_binary.as_ref(),
@@ -100,6 +109,7 @@ impl Callbacks {
     pub(super) fn wants(&self) -> Wants {
         let mut wants = Wants::NOTHING;
         let all = [
+            (&self.on_handshake, Wants::HANDSHAKE),
             (&self.on_connect, Wants::OPEN),
             (&self.on_text, Wants::TEXT),
             (&self.on_binary, Wants::BINARY),
@@ -114,9 +124,18 @@ impl Callbacks {
     }
 }
 
+/// Whose callback it is.
+#[derive(Clone, Copy)]
+pub(super) enum Whose<'a> {
+    Server,
+    Request(&'a Arc<Request>),
+    Client(&'a Arc<Client>),
+}
+
 /// The arguments of a callback.
 pub(super) enum Args<'a, 'py> {
     None,
+    Request(Py<PyRequest>),
     Client(Py<PyClient>),
     Message(&'a Py<PyClient>, Bound<'py, PyAny>),
 }
@@ -125,6 +144,7 @@ impl<'py> Args<'_, 'py> {
     fn call(self, py: Python<'py>, callback: &Py<PyAny>) -> PyResult<Py<PyAny>> {
         match self {
             Self::None => callback.call0(py),
+            Self::Request(request) => callback.call1(py, (request,)),
             Self::Client(client) => callback.call1(py, (client,)),
             Self::Message(client, message) => callback.call1(py, (client, message)),
         }
@@ -139,6 +159,7 @@ impl<'py> Args<'_, 'py> {
         let run = intern!(context.py(), "run");
         match self {
             Self::None => context.call_method1(run, (callback,)),
+            Self::Request(request) => context.call_method1(run, (callback, request)),
             Self::Client(client) => context.call_method1(run, (callback, client)),
             Self::Message(client, message) => {
                 context.call_method1(run, (callback, client, message))
@@ -248,9 +269,11 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
 
     pub(super) fn handle(&mut self, event: Event) {
         match event {
+            Event::Handshake(request) => self.handshake(&request),
             Event::Open(client) => self.open(&client),
             Event::Messages(client, batch) => self.messages(&client, batch),
             Event::Close(client) => self.close(&client),
+            Event::TlsFailure(peer, reason) => self.log_tls(peer, &reason),
             Event::Closed => self.closed(),
         }
     }
@@ -262,7 +285,7 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
 
     fn open(&mut self, client: &Arc<Client>) {
         if let Some(result) = self.call_with_client(Stage::Open, client) {
-            self.finish(Stage::Open, Some(client), result);
+            self.finish(Stage::Open, Whose::Client(client), result);
         }
     }
 
@@ -277,7 +300,26 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             self.print(text);
         }
         if let Some(result) = self.call_with_client(Stage::Close, client) {
-            self.finish(Stage::Close, Some(client), result);
+            self.finish(Stage::Close, Whose::Client(client), result);
+        }
+    }
+
+    /// At INFO: whoever can connect can cause it, as often as it likes.
+    fn log_tls(&mut self, peer: SocketAddr, reason: &str) {
+        let py = self.py;
+        let unlogged = self.link.take_unlogged();
+        let logged = py.import(intern!(py, "logging")).and_then(|logging| {
+            let logger = logging.call_method1(intern!(py, "getLogger"), ("echoserver",))?;
+            let info = |arguments: Bound<'py, PyTuple>| logger.call_method1("info", arguments);
+            info(("TLS with %s failed: %s", peer.to_string(), reason).into_pyobject(py)?)?;
+            if unlogged > 0 {
+                let text = "TLS with %d more clients failed, too many at once to be logged";
+                info((text, unlogged).into_pyobject(py)?)?;
+            }
+            Ok(())
+        });
+        if let Err(error) = logged {
+            self.report_to(error, None);
         }
     }
 
@@ -286,7 +328,7 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
         if self.turn.is_some() {
             return self.begin_to_close();
         }
-        if let Some(result) = self.invoke(Stage::Closed, None, Args::None) {
+        if let Some(result) = self.invoke(Stage::Closed, Whose::Server, Args::None) {
             self.report(Stage::Closed, result);
         }
     }
@@ -298,20 +340,16 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
         // Nobody waits for this callback who need not.
         self.flush();
         match PyClient::of(self.py, self.server, client) {
-            Ok(object) => self.invoke(stage, Some(client), Args::Client(object)),
+            Ok(object) => self.invoke(stage, Whose::Client(client), Args::Client(object)),
             Err(error) => Some(Err(error)),
         }
     }
 
     /// What follows a callback, whether it has returned at once or ended as a coroutine.
-    pub(super) fn finish(
-        &mut self,
-        stage: Stage,
-        client: Option<&Arc<Client>>,
-        result: PyResult<Py<PyAny>>,
-    ) {
-        match (stage, client) {
-            (Stage::Open, Some(client)) => {
+    pub(super) fn finish(&mut self, stage: Stage, whose: Whose<'_>, result: PyResult<Py<PyAny>>) {
+        match (stage, whose) {
+            (_, Whose::Request(request)) => self.decide(request, result),
+            (Stage::Open, Whose::Client(client)) => {
                 self.report(stage, result);
                 if !self.link.is_forked() {
                     self.announce(client);
@@ -319,12 +357,12 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
                     self.flush();
                 }
             }
-            (Stage::Text | Stage::Binary, Some(client)) => {
+            (Stage::Text | Stage::Binary, Whose::Client(client)) => {
                 let reply = self.reply_of(stage, result);
                 self.answer(&reply);
                 self.answer_all(client);
             }
-            (Stage::Close, Some(client)) => {
+            (Stage::Close, Whose::Client(client)) => {
                 self.report(stage, result);
                 self.forget(client);
                 self.server.forget(client.id);
@@ -437,7 +475,8 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             };
             self.print(text);
         }
-        let result = self.invoke(stage, Some(client), Args::Message(object, message))?;
+        let args = Args::Message(object, message);
+        let result = self.invoke(stage, Whose::Client(client), args)?;
         Some(self.reply_of(stage, result))
     }
 
@@ -450,25 +489,24 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
     }
 
     /// Calls the callback of `stage`; without one it is as if that had returned None.
-    pub(super) fn invoke(
-        &mut self,
-        stage: Stage,
-        client: Option<&Arc<Client>>,
-        args: Args<'_, 'py>,
-    ) -> Called {
+    pub(super) fn invoke(&mut self, stage: Stage, whose: Whose<'_>, args: Args<'_, 'py>) -> Called {
         let server = self.server;
         let Some(callback) = server.callbacks.of(stage) else {
             return Some(Ok(self.py.None()));
         };
         if self.turn.is_some() {
-            return self.invoke_on_loop(stage, client, callback, args);
+            return self.invoke_on_loop(stage, whose, callback, args);
         }
         let reply = self.call(stage.name(), || args.call(self.py, callback));
         Some(reply.and_then(|reply| coroutine::refuse(stage.name(), reply.bind(self.py))))
     }
 
     /// Runs one callback, with its name where `stop()` finds it.
-    pub(super) fn call<T>(&self, name: &'static str, call: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    pub(super) fn call<T>(
+        &self,
+        name: &'static str,
+        call: impl FnOnce() -> PyResult<T>,
+    ) -> PyResult<T> {
         *lock(&self.link.callback) = Some(name);
         let result = call();
         *lock(&self.link.callback) = None;

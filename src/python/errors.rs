@@ -18,7 +18,21 @@ impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         match error {
-            Error::Invalid { .. } => PyValueError::new_err(text),
+            Error::Invalid { .. } | Error::Content { .. } => PyValueError::new_err(text),
+            Error::File {
+                option,
+                path,
+                source,
+            } => {
+                // As Python's own: the file's name apart, and the reason without the number.
+                let reason = source.to_string();
+                let reason = reason.split(" (os error").next().unwrap_or_default();
+                PyOSError::new_err((
+                    source.raw_os_error(),
+                    format!("{option}: {reason}"),
+                    path.into_os_string(),
+                ))
+            }
             Error::Listen { source, host, .. } => {
                 let errno = source.raw_os_error().or_else(|| lookup_error(&host));
                 BindError::new_err((errno, text))

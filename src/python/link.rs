@@ -4,6 +4,7 @@
 use super::asyncio::crossing;
 use super::doorbell::Doorbell;
 use super::outgoing::Outgoing;
+use crate::admission::Request;
 use crate::client::Client;
 use crate::handler::{Batch, Gate, Handler, Wants};
 use crate::mailbox::Order;
@@ -11,8 +12,9 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::io;
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -36,12 +38,19 @@ pub(super) fn forks() -> u32 {
 /// Between two wake-ups of the dispatcher by a worker that has more to do.
 const WAKE_INTERVAL: Duration = Duration::from_micros(100);
 
+/// Failures of TLS that may wait to be logged; further ones are only counted.
+const MAX_TLS_FAILURES: usize = 1024;
+
 /// What the workers tell the dispatcher.
 #[derive(Debug)]
 pub(super) enum Event {
+    /// Not held here: of clients that come and go while a callback waits, nothing may pile up.
+    Handshake(Weak<Request>),
     Open(Arc<Client>),
     Messages(Arc<Client>, Batch),
     Close(Arc<Client>),
+    /// TLS with this peer failed.
+    TlsFailure(SocketAddr, String),
     /// The server has ended; nothing follows.
     Closed,
 }
@@ -51,7 +60,7 @@ impl Event {
     pub(super) const fn client(&self) -> Option<&Arc<Client>> {
         match self {
             Self::Open(client) | Self::Messages(client, _) | Self::Close(client) => Some(client),
-            Self::Closed => None,
+            Self::Handshake(_) | Self::TlsFailure(..) | Self::Closed => None,
         }
     }
 }
@@ -99,6 +108,8 @@ pub(super) struct Link {
 #[derive(Debug, Default)]
 struct Queue {
     events: Vec<Event>,
+    /// Failures of TLS among them, and how many more there were.
+    tls_failures: (usize, u64),
     waiting: bool,
     /// When the dispatcher was last woken.
     woken: Option<Instant>,
@@ -109,7 +120,7 @@ impl Link {
         Arc::new(Self {
             forks: forks(),
             max_send_queue,
-            wants: AtomicU32::new(0),
+            wants: AtomicU32::new(Wants::TLS_FAILURE.bits()),
             debug: AtomicBool::new(false),
             callback_errors: AtomicU64::new(0),
             queue: Mutex::default(),
@@ -183,6 +194,11 @@ impl Link {
         self.owed.load(Ordering::Relaxed)
     }
 
+    /// Failures of TLS that were not queued since the last call: there was no room for them.
+    pub(super) fn take_unlogged(&self) -> u64 {
+        mem::take(&mut lock(&self.queue).tls_failures.1)
+    }
+
     /// Swaps what is queued into `events`, which is empty before it; waits for something at most `timeout`.
     pub(super) fn take(&self, events: &mut Vec<Event>, timeout: Option<Duration>) {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
@@ -205,6 +221,7 @@ impl Link {
                 };
         }
         mem::swap(&mut queue.events, events);
+        queue.tls_failures.0 = 0;
     }
 
     /// From now on the dispatcher does not wait in `take`, but is run when the doorbell rings.
@@ -249,6 +266,7 @@ impl Link {
             queue.waiting = true;
         } else {
             mem::swap(&mut queue.events, events);
+            queue.tls_failures.0 = 0;
         }
     }
 
@@ -376,6 +394,10 @@ impl Handler for Link {
         }
     }
 
+    fn on_handshake(&self, request: &Arc<Request>) {
+        self.push(Event::Handshake(Arc::downgrade(request)));
+    }
+
     fn on_open(&self, client: &Arc<Client>) -> Gate {
         self.push(Event::Open(client.clone()));
         Gate::Later
@@ -393,6 +415,18 @@ impl Handler for Link {
 
     fn on_close(&self, client: &Arc<Client>) {
         self.push(Event::Close(client.clone()));
+    }
+
+    fn on_tls_failure(&self, peer: SocketAddr, reason: &str) {
+        let mut queue = lock(&self.queue);
+        if queue.tls_failures.0 == MAX_TLS_FAILURES {
+            queue.tls_failures.1 += 1;
+            return;
+        }
+        queue.tls_failures.0 += 1;
+        let event = Event::TlsFailure(peer, reason.to_owned());
+        queue.events.push(event);
+        self.wake(queue, false);
     }
 
     fn on_closed(&self) {

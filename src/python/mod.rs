@@ -7,10 +7,13 @@ mod coroutine;
 mod dispatcher;
 mod doorbell;
 mod errors;
+mod handshake;
+mod head;
 mod link;
 mod options;
 mod outgoing;
 mod server;
+mod tls;
 
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
@@ -50,9 +53,13 @@ mod _core {
     use super::client::PyClient;
     #[pymodule_export]
     use super::dispatcher::NoReply;
+    #[pymodule_export]
+    use super::handshake::{PyAccept, PyRequest, PyResponse};
     use super::options;
     #[pymodule_export]
     use super::server::PyServer;
+    #[pymodule_export]
+    use super::tls::{PyTls, PyTlsInfo};
     use pyo3::prelude::*;
     use pyo3::types::IntoPyDict;
 
@@ -61,6 +68,7 @@ mod _core {
         super::refuse_subinterpreters(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("DEFAULTS", options::defaults(module.py())?)?;
+        module.add("DEFLATE_DEFAULTS", options::deflate_defaults(module.py())?)?;
         module.add("NO_REPLY", module.getattr("NoReply")?.call0()?)?;
         let os = module.py().import("os")?;
         if os.hasattr("register_at_fork")? {

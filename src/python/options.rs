@@ -1,8 +1,10 @@
 //! Keyword arguments to [`Config`]. Types are checked here, values in `Config::check`; every error names the argument
 //! and its value.
 
+use super::tls;
 use crate::config::Config;
 use crate::error::Error;
+use crate::protocol::extensions::Deflate;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString};
@@ -17,6 +19,7 @@ pub(super) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
         subprotocols: get("subprotocols")?.list(Argument::text)?,
         origins: get("origins")?
             .optional(|origins| origins.list(|origin| origin.optional(Argument::text)))?,
+        compression: get("compression")?.optional(Argument::deflate)?,
         max_message_size: get("max_message_size")?.size()?,
         max_connections: get("max_connections")?.optional(Argument::size)?,
         memory_limit: get("memory_limit")?.size()?,
@@ -28,6 +31,7 @@ pub(super) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
         ping_timeout: get("ping_timeout")?.seconds()?,
         workers: get("workers")?.optional(Argument::size)?,
         server_name: get("server_name")?.text()?,
+        tls: get("tls")?.optional(tls::option)?,
     };
     config.check()?;
     Ok(config)
@@ -45,6 +49,7 @@ pub(super) fn defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         pyo3::types::PyTuple::new(py, config.subprotocols)?,
     )?;
     defaults.set_item("origins", config.origins)?;
+    defaults.set_item("compression", config.compression.map(|_| "deflate"))?;
     defaults.set_item("max_message_size", config.max_message_size)?;
     defaults.set_item("max_connections", config.max_connections)?;
     defaults.set_item("memory_limit", config.memory_limit)?;
@@ -56,12 +61,34 @@ pub(super) fn defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     defaults.set_item("ping_timeout", seconds(config.ping_timeout))?;
     defaults.set_item("workers", config.workers)?;
     defaults.set_item("server_name", config.server_name)?;
+    defaults.set_item("tls", py.None())?;
+    Ok(defaults)
+}
+
+/// The defaults of `Deflate`, likewise.
+pub(super) fn deflate_defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let deflate = Deflate::default();
+    let defaults = PyDict::new(py);
+    defaults.set_item(
+        "server_no_context_takeover",
+        deflate.server_no_context_takeover,
+    )?;
+    defaults.set_item(
+        "client_no_context_takeover",
+        deflate.client_no_context_takeover,
+    )?;
+    defaults.set_item("server_max_window_bits", deflate.server_max_window_bits)?;
+    defaults.set_item("client_max_window_bits", deflate.client_max_window_bits)?;
+    defaults.set_item("level", deflate.level)?;
+    defaults.set_item("threshold", deflate.threshold)?;
     Ok(defaults)
 }
 
 /// One argument's name and value.
 pub(super) struct Argument<'py> {
     name: &'static str,
+    /// Which parameter of the `Deflate` that was given.
+    parameter: Option<&'static str>,
     value: Bound<'py, PyAny>,
 }
 
@@ -70,12 +97,20 @@ impl<'py> Argument<'py> {
         let value = options
             .get_item(name)?
             .ok_or_else(|| PyTypeError::new_err(format!("missing option {name}")))?;
-        Ok(Self { name, value })
+        Ok(Self::of(name, value))
     }
 
     /// For a value that is no option, such as the timeout of a method.
     pub(super) const fn of(name: &'static str, value: Bound<'py, PyAny>) -> Self {
-        Self { name, value }
+        Self {
+            name,
+            parameter: None,
+            value,
+        }
+    }
+
+    pub(super) const fn value(&self) -> &Bound<'py, PyAny> {
+        &self.value
     }
 
     pub(super) fn optional<T>(self, read: impl FnOnce(Self) -> PyResult<T>) -> PyResult<Option<T>> {
@@ -94,21 +129,48 @@ impl<'py> Argument<'py> {
         let Ok(items) = self.value.try_iter() else {
             return Err(self.wrong_type("a sequence of strings"));
         };
-        items
-            .map(|item| {
-                read(Self {
-                    name: self.name,
-                    value: item?,
-                })
-            })
-            .collect()
+        items.map(|item| read(Self::of(self.name, item?))).collect()
     }
 
-    fn text(self) -> PyResult<String> {
+    pub(super) fn text(self) -> PyResult<String> {
         match self.value.cast::<PyString>() {
             Ok(text) => Ok(text.to_str()?.to_owned()),
             Err(_) => Err(self.wrong_type("a str")),
         }
+    }
+
+    /// `"deflate"` or a `Deflate`.
+    fn deflate(self) -> PyResult<Deflate> {
+        let value = &self.value;
+        if let Ok(text) = value.cast::<PyString>() {
+            return if text.to_str()? == "deflate" {
+                Ok(Deflate::default())
+            } else {
+                Err(self.bad_value("must be 'deflate', a Deflate, or None"))
+            };
+        }
+        let class = value
+            .py()
+            .import("echoserver.compression")?
+            .getattr("Deflate")?;
+        if !value.is_instance(&class)? {
+            return Err(self.wrong_type("'deflate', a Deflate, or None"));
+        }
+        let get = |parameter: &'static str| {
+            Ok::<_, PyErr>(Self {
+                name: self.name,
+                parameter: Some(parameter),
+                value: value.getattr(parameter)?,
+            })
+        };
+        Ok(Deflate {
+            server_no_context_takeover: get("server_no_context_takeover")?.boolean()?,
+            client_no_context_takeover: get("client_no_context_takeover")?.boolean()?,
+            server_max_window_bits: get("server_max_window_bits")?.small("must be 9 to 15")?,
+            client_max_window_bits: get("client_max_window_bits")?.small("must be 9 to 15")?,
+            level: get("level")?.small("must be 0 to 9")?,
+            threshold: get("threshold")?.size()?,
+        })
     }
 
     pub(super) fn boolean(self) -> PyResult<bool> {
@@ -122,6 +184,19 @@ impl<'py> Argument<'py> {
         self.int("an int")?
             .extract()
             .map_err(|_error| self.out_of_range("must be 0 to 65535"))
+    }
+
+    /// Of a response; which ones there are is not decided here.
+    pub(super) fn status(self) -> PyResult<u16> {
+        self.int("an int")?
+            .extract()
+            .map_err(|_error| self.bad_value("must be 300 to 599"))
+    }
+
+    /// A small number, whose range `Config::check` knows.
+    fn small(self, reason: &'static str) -> PyResult<u8> {
+        let int = self.int("an int")?;
+        int.extract().map_err(|_error| self.bad_value(reason))
     }
 
     fn size(self) -> PyResult<usize> {
@@ -156,7 +231,7 @@ impl<'py> Argument<'py> {
         }
     }
 
-    fn wrong_type(&self, expected: &str) -> PyErr {
+    pub(super) fn wrong_type(&self, expected: &str) -> PyErr {
         let actual = self
             .value
             .get_type()
@@ -173,7 +248,7 @@ impl<'py> Argument<'py> {
         PyOverflowError::new_err(format!("{}={}: {reason}", self.name, self.shown()))
     }
 
-    fn bad_value(&self, reason: &'static str) -> PyErr {
+    pub(super) fn bad_value(&self, reason: &'static str) -> PyErr {
         PyValueError::new_err(
             Error::Invalid {
                 option: self.name,
@@ -185,8 +260,13 @@ impl<'py> Argument<'py> {
     }
 
     fn shown(&self) -> String {
-        self.value
+        let value = self
+            .value
             .repr()
-            .map_or_else(|_| "?".into(), |text| text.to_string())
+            .map_or_else(|_| "?".into(), |text| text.to_string());
+        match self.parameter {
+            Some(parameter) => format!("Deflate({parameter}={value})"),
+            None => value,
+        }
     }
 }

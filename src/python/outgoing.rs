@@ -194,7 +194,10 @@ impl Outgoing {
     /// Whether there is something to post.
     pub(super) fn is_due(&self) -> bool {
         self.posts.iter().any(|(_, commands)| !commands.is_empty())
-            || self.answers.as_ref().is_some_and(|answers| !answers.ends.is_empty())
+            || self
+                .answers
+                .as_ref()
+                .is_some_and(|answers| !answers.ends.is_empty())
     }
 
     /// Posts everything, the answers of an unfinished batch included.

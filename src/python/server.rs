@@ -60,6 +60,7 @@ impl PyServer {
             )))
         };
         let callbacks = Callbacks {
+            on_handshake: callback("on_handshake")?,
             on_connect: callback("on_connect")?,
             on_text: callback("on_text")?,
             on_binary: callback("on_binary")?,
@@ -240,6 +241,26 @@ impl PyServer {
         }
     }
 
+    /// Reads certificate and key again, for the connections from now on.
+    fn reload_tls(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_process()?;
+        Ok(py.detach(|| self.core.reload_tls())?)
+    }
+
+    /// The certificate of the authority that was made for this server.
+    #[getter]
+    fn ca_pem(&self) -> PyResult<Option<&str>> {
+        self.check_process()?;
+        Ok(self.core.ca_pem())
+    }
+
+    /// The certificates that a client has to trust, in DER; None without TLS.
+    #[getter]
+    fn tls_anchors(&self) -> PyResult<Option<Vec<u8>>> {
+        self.check_process()?;
+        Ok(self.core.tls_anchors())
+    }
+
     /// Whether this thread runs the dispatcher.
     fn in_dispatcher(&self) -> PyResult<bool> {
         self.check_process()?;
@@ -323,6 +344,7 @@ impl PyServer {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         let callbacks = &self.callbacks;
         let all = [
+            &callbacks.on_handshake,
             &callbacks.on_connect,
             &callbacks.on_text,
             &callbacks.on_binary,

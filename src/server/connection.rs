@@ -5,19 +5,21 @@
 //! from. Messages that the handler wants leave as a batch per read; until they are answered, later replies are held
 //! behind them.
 
+mod compression;
 mod replies;
 
+use self::compression::Compressing;
 use self::replies::Turn;
 use super::outbox::Outbox;
 use super::stats::Counters;
 use super::timers::{Alarm, Timers};
 use super::upgrade::Upgraded;
-use super::worker::Seated;
+use super::worker::{READ_BUFFER, Seated};
 use crate::client::{self, Client};
 use crate::config::Config;
 use crate::handler::{Gate, Wants};
 use crate::mailbox::Order;
-use crate::memory::Account;
+use crate::memory::{self, Account};
 use crate::protocol::Violation;
 use crate::protocol::close;
 use crate::protocol::frame::{Opcode, server_frame};
@@ -28,11 +30,11 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::mem;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::task::yield_now;
 
 /// Bytes read from one client before others have their turn.
@@ -41,6 +43,10 @@ const TURN: usize = 1 << 20;
 const MAX_UNANSWERED: usize = 1024;
 /// Bytes of them.
 const MAX_UNANSWERED_BYTES: usize = 1 << 20;
+
+/// Payload that makes a message worth the worker's whole read buffer: so much that no more than twice of what came is
+/// charged.
+const MIN_ADOPTED: usize = READ_BUFFER / 2;
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,8 +94,10 @@ pub(super) struct Connection<S> {
     gate: Gate,
     eof: bool,
     left: bool,
-    /// What came in the same segment as the request.
+    /// What was read and not looked at yet: it came in the same segment as the request, or was too much for one turn.
     rest: Vec<u8>,
+    /// With `permessage-deflate`.
+    compressing: Option<Box<Compressing>>,
     timers: Option<Box<Timers>>,
 }
 
@@ -106,11 +114,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut account = Account::new(shared.memory.clone());
         let mut out = Outbox::default();
         out.keep(upgraded.response, &mut account);
+        let mut receiver = Receiver::new(shared.config.max_message_size);
+        let compressing = client.deflate.map(|agreed| {
+            receiver.agree(agreed);
+            Box::new(Compressing::new(agreed, &shared.config))
+        });
+        seated
+            .worker
+            .counters()
+            .bytes_received
+            .add(upgraded.rest.len() as u64);
         Self {
             stream,
             client,
             account,
-            receiver: Receiver::new(shared.config.max_message_size),
+            receiver,
             out,
             slots: VecDeque::new(),
             unanswered: 0,
@@ -121,6 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             eof: false,
             left: false,
             rest: upgraded.rest,
+            compressing,
             timers: Timers::for_options(&shared.config),
             seated,
         }
@@ -128,6 +147,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Does all that can be done now. Never waits with the shared buffer in hand.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let allowance = self.begin_work();
+        let end = self.poll_turn(cx);
+        self.end_work(allowance);
+        end
+    }
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.seated.seat.register(cx);
         if self.seated.seat.has_orders() {
             for order in self.seated.seat.take_orders() {
@@ -154,7 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut turn = TURN;
         loop {
             // From here on only the client can hold our last frame up.
-            if matches!(self.closing, Closing::Due(_)) && self.slots.is_empty() {
+            if matches!(self.closing, Closing::Due(_)) && self.is_all_answered() {
                 self.start_close_timer();
             }
             if !self.out.is_empty() {
@@ -163,6 +189,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     Ok(false) => return Poll::Pending,
                     Err(_) => return Poll::Ready(End::Drop),
                 }
+            }
+            if self.is_compressing() {
+                if self.has_to_wait() {
+                    return Poll::Pending;
+                }
+                self.compress();
+                continue;
             }
             match &mut self.closing {
                 Closing::Due(last) if self.slots.is_empty() => {
@@ -175,9 +208,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 _ => {}
             }
             if self.eof && self.slots.is_empty() {
-                return Poll::Ready(End::Drop);
+                return Poll::Ready(End::Linger);
             }
-            if !self.may_read() {
+            if !self.may_read() || self.has_to_wait() {
                 return Poll::Pending;
             }
             if turn == 0 {
@@ -211,14 +244,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// One read, what it brings, and one write.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let worker = self.seated.worker.clone();
-        if !self.rest.is_empty() {
-            let mut rest = mem::take(&mut self.rest);
-            worker.counters().bytes_received.add(rest.len() as u64);
-            return Poll::Ready(self.process(cx, &mut rest));
+        if self.is_behind() {
+            let (mut rest, at) = self.take_rest();
+            let taken = self.process(cx, &mut rest[at..])?;
+            self.put_rest(rest, at + taken);
+            // Nothing taken is not the end of the stream.
+            return Poll::Ready(Ok(taken.max(1)));
         }
-        let mut buffer = worker.buffer.borrow_mut();
-        let threshold = buffer.len();
-        match self.receiver.spare(threshold, &mut self.account) {
+        match self.receiver.spare(READ_BUFFER, &mut self.account) {
             Ok(None) => {}
             Ok(Some((spare, room))) => {
                 let len = ready!(pin!(self.stream.read_buf(&mut spare.limit(room))).poll(cx))?;
@@ -230,14 +263,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Poll::Ready(Ok(1));
             }
         }
-        let mut read = ReadBuf::new(&mut buffer);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
-        let len = read.filled().len();
+        let most = self.most_read(READ_BUFFER);
+        let mut buffer = worker.buffer.borrow_mut();
+        buffer.clear();
+        let mut room = (&mut *buffer).limit(most);
+        let len = ready!(pin!(self.stream.read_buf(&mut room)).poll(cx))?;
         if len == 0 {
             return Poll::Ready(Ok(0));
         }
         self.counters().bytes_received.add(len as u64);
-        Poll::Ready(self.process(cx, &mut buffer[..len]))
+        self.receiver.lend(MIN_ADOPTED);
+        let taken = self.process(cx, &mut buffer)?;
+        if let Some(from) = self.receiver.wants_buffer() {
+            let whole = mem::replace(&mut *buffer, memory::buffer(READ_BUFFER));
+            if let Err(violation) = self.receiver.adopt(whole, from, &mut self.account) {
+                self.fail(violation);
+            }
+        } else if taken < len {
+            self.keep_rest(&buffer[taken..]);
+        }
+        Poll::Ready(Ok(len))
     }
 
     /// The end of a long message, or a further part of it.
@@ -257,12 +302,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Answers what is in `bytes`; returns their number.
+    /// Answers what is in `bytes` and returns how many of them; there are more only with compressed messages, if these
+    /// are too much for one turn.
     fn process(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> io::Result<usize> {
         self.hear();
         let len = bytes.len();
         let mut turn = Turn::new(self.wants(), bytes);
-        while matches!(self.closing, Closing::Open | Closing::Sent) {
+        while matches!(self.closing, Closing::Open | Closing::Sent) && !self.is_compressing() {
             if let Err(violation) = self.echo_short(&mut turn) {
                 self.fail(violation);
                 break;
@@ -273,7 +319,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Err(violation) => self.fail(violation),
             }
         }
-        self.end_turn(cx, turn).map(|()| len)
+        let taken = match self.closing {
+            Closing::Open | Closing::Sent => turn.window.read,
+            // Nobody wants the rest.
+            Closing::Due(_) | Closing::Done => len,
+        };
+        self.end_turn(cx, turn).map(|()| taken)
     }
 
     fn end_turn(&mut self, cx: &mut Context<'_>, mut turn: Turn<'_>) -> io::Result<()> {
@@ -345,6 +396,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.unanswered = 0;
         self.unanswered_bytes = 0;
         self.gate = Gate::Open;
+        self.flush_plain();
         self.out.keep(
             server_frame(Opcode::Close, &close::payload(code, reason)),
             &mut self.account,
@@ -363,6 +415,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match order {
             Order::Admit => self.gate = Gate::Open,
             Order::Replies(replies) => self.take_replies(replies),
+            Order::Send(kind, payload) if self.compressing.is_some() => {
+                self.compress_order(kind, payload);
+            }
             Order::Send(kind, payload) => {
                 let sent = self.put_order(server_frame(kind.opcode(), &payload), payload.len());
                 self.counters().messages_sent.add(u64::from(sent));
@@ -449,6 +504,9 @@ impl<S> Connection<S> {
         if !mem::replace(&mut self.left, true) {
             self.receiver.release(&mut self.account);
             self.out.abandon(&self.client);
+            if let Some(compressing) = &mut self.compressing {
+                compressing.abandon(&self.client);
+            }
             let (code, reason) = self
                 .ended
                 .take()

@@ -4,13 +4,16 @@
 //! A server has `workers` threads, each with a runtime of its own; a connection stays on the thread that it was given
 //! to. The first worker accepts and hands new connections to the one with the fewest.
 
+mod ask;
 mod connection;
 mod listener;
 mod outbox;
+mod pace;
 #[cfg(test)]
 mod simulation;
 mod stats;
 mod timers;
+mod tls;
 mod upgrade;
 mod worker;
 
@@ -31,6 +34,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use tls::Identity;
 
 /// A connection on its way to its worker.
 #[derive(Debug)]
@@ -44,6 +48,7 @@ pub struct Accepted {
 struct Shared {
     config: Config,
     policy: Policy,
+    tls: Option<Identity>,
     handler: Arc<dyn Handler>,
     memory: Arc<Memory>,
     workers: Box<[Face]>,
@@ -86,9 +91,14 @@ impl Server {
     /// Checks the options and listens.
     ///
     /// # Errors
-    /// [`Error::Invalid`] or [`Error::Listen`].
+    /// [`Error::Invalid`], [`Error::File`], [`Error::Content`] or [`Error::Listen`].
     pub fn bind(config: Config, handler: Arc<dyn Handler>) -> Result<Self, Error> {
         config.check()?;
+        let tls = config
+            .tls
+            .as_ref()
+            .map(|tls| Identity::new(tls, config.host.as_deref()))
+            .transpose()?;
         let listeners = listener::bind(config.host.as_deref(), config.port)?;
         let address = match listeners.first() {
             Some(listener) => listener.local_addr()?,
@@ -96,6 +106,7 @@ impl Server {
         };
         let shared = Shared {
             policy: config.policy(),
+            tls,
             handler,
             memory: Memory::new(config.memory_limit),
             workers: (0..config.worker_count())
@@ -277,6 +288,30 @@ impl Server {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.shared.config
+    }
+
+    /// Reads the files of `tls` again, or makes a new certificate from the same authority, for the connections from now
+    /// on; those that are stay as they are.
+    ///
+    /// # Errors
+    /// As [`Self::bind`], and then nothing is changed; [`Error::State`] without TLS.
+    pub fn reload_tls(&self) -> Result<(), Error> {
+        match &self.shared.tls {
+            Some(identity) => identity.reload(),
+            None => Err(Error::State("the server has no TLS to reload")),
+        }
+    }
+
+    /// The certificate, in PEM, of the authority that was made for this server, if one was.
+    #[must_use]
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.shared.tls.as_ref().and_then(Identity::ca_pem)
+    }
+
+    /// The certificates, in DER, that a client of this server has to trust; `None` without TLS.
+    #[must_use]
+    pub fn tls_anchors(&self) -> Option<Vec<u8>> {
+        self.shared.tls.as_ref().map(Identity::anchors)
     }
 
     /// The clients at this moment, in the order of their coming.

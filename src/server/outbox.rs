@@ -5,6 +5,7 @@ use crate::memory::Account;
 use crate::protocol::partial::Chunk;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::AsyncWrite;
@@ -18,11 +19,15 @@ const MAX_SLICES: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     chunks: VecDeque<Chunk>,
+    /// The stream has taken what it has not sent yet.
+    unflushed: bool,
+    /// What that counts for in the client's send queue.
+    unflushed_cost: usize,
 }
 
 impl Outbox {
     pub(super) fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+        self.chunks.is_empty() && !self.unflushed
     }
 
     /// Appends a chunk that is charged already.
@@ -63,7 +68,7 @@ impl Outbox {
             if self.chunks.is_empty() && tail.is_empty() {
                 return Ok(Sent {
                     bytes,
-                    all: true,
+                    all: self.flush(stream, cx, client)?,
                     fits: true,
                 });
             }
@@ -83,16 +88,18 @@ impl Outbox {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(sent)) => {
                     bytes += sent;
+                    self.unflushed = true;
                     let beyond = if self.chunks.is_empty() {
                         sent
                     } else {
-                        self.advance(sent, account, client)
+                        self.advance(sent, account)
                     };
                     tail = &tail[beyond..];
                 }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => {
                     let fits = tail.is_empty() || self.keep(tail.to_vec(), account);
+                    self.flush(stream, cx, client)?;
                     return Ok(Sent {
                         bytes,
                         all: false,
@@ -103,8 +110,25 @@ impl Outbox {
         }
     }
 
+    /// TCP has sent what it has taken; TLS keeps what the socket does not take. `false` if some of it has to wait.
+    fn flush<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+        client: &Client,
+    ) -> io::Result<bool> {
+        if self.unflushed {
+            if Pin::new(stream).poll_flush(cx)?.is_pending() {
+                return Ok(false);
+            }
+            self.unflushed = false;
+            client.release(mem::take(&mut self.unflushed_cost));
+        }
+        Ok(true)
+    }
+
     /// Forgets `sent` bytes and returns how many of them lie beyond the chunks.
-    fn advance(&mut self, mut sent: usize, account: &mut Account, client: &Client) -> usize {
+    fn advance(&mut self, mut sent: usize, account: &mut Account) -> usize {
         while let Some(chunk) = self.chunks.front_mut() {
             let len = chunk.bytes().len();
             if sent < len {
@@ -113,7 +137,7 @@ impl Outbox {
             }
             sent -= len;
             if let Some(chunk) = self.chunks.pop_front() {
-                client.release(chunk.queued);
+                self.unflushed_cost += chunk.queued;
                 chunk.free(account);
             }
         }
@@ -124,6 +148,7 @@ impl Outbox {
 
     /// Nothing of it will be sent any more.
     pub(super) fn abandon(&mut self, client: &Client) {
+        client.release(mem::take(&mut self.unflushed_cost));
         for chunk in self.chunks.drain(..) {
             client.release(chunk.queued);
         }

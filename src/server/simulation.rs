@@ -3,10 +3,13 @@
 //!
 //! The worker is a real one; only its sockets and its clock are not.
 
+mod asking;
+mod compression;
 mod endings;
 mod order;
 mod stream;
 mod time;
+mod tls;
 
 use super::worker::{self, Worker};
 use super::{Server, upgrade};

@@ -58,6 +58,8 @@ counters! {
     accept_errors,
     /// Requests that were answered with something other than 101.
     handshakes_refused,
+    /// Connections whose TLS failed, at the handshake or later.
+    tls_failures,
     /// Clients: upgrades that were answered with 101.
     clients_opened,
     /// Clients that are gone.

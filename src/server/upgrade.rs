@@ -1,19 +1,23 @@
 //! A connection before and after its time as a WebSocket: the upgrade request with its answer, and the end of TCP.
 
+use super::ask::{Asked, Place, ask};
 use super::connection::{Connection, End};
 use super::worker::Seated;
 use crate::client::Client;
-use crate::protocol::handshake::{self, MAX_HEAD, Refusal, Verdict};
+use crate::handler::Wants;
+use crate::protocol::handshake::{self, MAX_HEAD, Refusal, Upgrade, Verdict};
+use crate::protocol::response::Fields;
+use crate::tls::TlsFacts;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, ready};
 use std::time::SystemTime;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{sleep, timeout};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 /// First allocation for a request; browsers send about half of it.
 const FIRST_READ: usize = 1024;
@@ -21,20 +25,45 @@ const FIRST_READ: usize = 1024;
 const MAX_LINGER: usize = 1 << 20;
 
 /// Serves one connection from its first byte to its last.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
+pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     peer: SocketAddr,
     seated: Seated,
-) {
-    // Boxed: what the upgrade needs is not kept for the time after it.
-    let Some((client, upgraded)) = Box::pin(upgrade(&mut stream, peer, &seated)).await else {
-        return;
-    };
-    let mut connection = Connection::new(stream, client, upgraded, seated);
-    if poll_fn(|cx| connection.poll(cx)).await == End::Linger {
-        let (stream, seated) = connection.leave();
-        Box::pin(finish(stream, seated)).await;
+) -> impl Future<Output = ()> {
+    let due = Instant::now() + seated.worker.shared.config.open_timeout;
+    serve_until(due, stream, peer, None, seated)
+}
+
+/// As [`serve`]; the upgrade request has to be there at `due`.
+pub(super) fn serve_until<S: AsyncRead + AsyncWrite + Unpin>(
+    due: Instant,
+    stream: S,
+    peer: SocketAddr,
+    tls: Option<Arc<TlsFacts>>,
+    seated: Seated,
+) -> impl Future<Output = ()> {
+    // Boxed, and made outside of the task: what the upgrade needs is not kept for the time after it.
+    let opening = Box::pin(open(due, stream, peer, tls, seated));
+    async move {
+        let Some(mut connection) = opening.await else {
+            return;
+        };
+        if poll_fn(|cx| connection.poll(cx)).await == End::Linger {
+            let (stream, seated) = connection.leave();
+            Box::pin(finish(stream, seated)).await;
+        }
     }
+}
+
+async fn open<S: AsyncRead + AsyncWrite + Unpin>(
+    due: Instant,
+    mut stream: S,
+    peer: SocketAddr,
+    tls: Option<Arc<TlsFacts>>,
+    seated: Seated,
+) -> Option<Connection<S>> {
+    let (client, upgraded) = upgrade(due, &mut stream, peer, tls, &seated).await?;
+    Some(Connection::new(stream, client, upgraded, seated))
 }
 
 /// What an upgrade leaves to the connection.
@@ -48,42 +77,61 @@ pub(super) struct Upgraded {
 
 /// Reads the request and answers it. With an upgrade: the client, and what came after the request.
 async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
+    due: Instant,
     stream: &mut S,
     peer: SocketAddr,
+    tls: Option<Arc<TlsFacts>>,
     seated: &Seated,
 ) -> Option<(Arc<Client>, Upgraded)> {
     let worker = &seated.worker;
     let shared = &worker.shared;
-    let request = timeout(shared.config.open_timeout, read_request(stream, seated)).await;
-    let refusal = match request {
+    let refuse =
+        |refusal: &Refusal| handshake::refuse_response(refusal, &shared.policy, SystemTime::now());
+    let response = match timeout_at(due, read_request(stream, seated)).await {
         Ok(Ok((mut head, Verdict::Upgrade(upgrade)))) => {
-            let open = shared.open.fetch_add(1, Ordering::Relaxed);
             let limit = shared.config.max_connections.unwrap_or(usize::MAX);
-            if open < limit {
-                let rest = head.split_off(upgrade.head_len);
-                let response =
-                    handshake::accept_response(&upgrade, &shared.policy, SystemTime::now(), &[]);
-                let client = Client::new(
-                    shared.next_id.fetch_add(1, Ordering::Relaxed),
-                    peer,
-                    upgrade.subprotocol,
-                    seated.index,
-                    head.into(),
-                    shared.workers[worker.index()].mailbox.clone(),
-                );
-                return Some((client, Upgraded { response, rest }));
+            if let Some(place) = Place::take(shared, limit) {
+                let mut rest = head.split_off(upgrade.head_len);
+                let asked = if shared.handler.wants().has(Wants::HANDSHAKE) {
+                    ask(stream, peer, tls.clone(), &head, &mut rest, due, seated).await
+                } else {
+                    Asked::Accept(Fields::default(), None)
+                };
+                match asked {
+                    Asked::Accept(extra, chosen) => {
+                        let upgrade = Upgrade {
+                            subprotocol: chosen.or(upgrade.subprotocol),
+                            ..upgrade
+                        };
+                        let now = SystemTime::now();
+                        let response =
+                            handshake::accept_response(&upgrade, &shared.policy, now, &extra);
+                        let client = Client::new(
+                            shared.next_id.fetch_add(1, Ordering::Relaxed),
+                            peer,
+                            upgrade,
+                            tls,
+                            seated.index,
+                            head.into(),
+                            shared.workers[worker.index()].mailbox.clone(),
+                        );
+                        place.keep();
+                        return Some((client, Upgraded { response, rest }));
+                    }
+                    Asked::Refuse(response) => response,
+                    Asked::Gone => return None,
+                }
+            } else {
+                refuse(&Refusal::full(limit))
             }
-            shared.open.fetch_sub(1, Ordering::Relaxed);
-            Refusal::full(limit)
         }
-        Ok(Ok((_, Verdict::Refuse(refusal)))) => refusal,
-        Ok(Ok((_, Verdict::Plain(plain)))) => Refusal::plain(&plain),
+        Ok(Ok((_, Verdict::Refuse(refusal)))) => refuse(&refusal),
+        Ok(Ok((_, Verdict::Plain(plain)))) => refuse(&Refusal::plain(&plain)),
         // Gone, or we are: nobody to answer.
         Ok(Ok((_, Verdict::Incomplete)) | Err(_)) => return None,
-        Err(_) => Refusal::timeout(),
+        Err(_) => refuse(&Refusal::timeout()),
     };
     worker.counters().handshakes_refused.add(1);
-    let response = handshake::refuse_response(&refusal, &shared.policy, SystemTime::now());
     let answered = timeout(shared.config.close_timeout, stream.write_all(&response)).await;
     if matches!(answered, Ok(Ok(()))) {
         finish(stream, seated).await;
@@ -113,7 +161,7 @@ async fn read_request<S: AsyncRead + Unpin>(
 }
 
 /// Reads into the buffer's spare room; nothing at the end of the stream and when the server is to stop.
-async fn read_more<S: AsyncRead + Unpin>(
+pub(super) async fn read_more<S: AsyncRead + Unpin>(
     stream: &mut S,
     buffer: &mut Vec<u8>,
     seated: &Seated,
@@ -130,12 +178,14 @@ async fn read_more<S: AsyncRead + Unpin>(
 
 /// Ends TCP so that the last bytes arrive: half-close, then read and throw away until the client closes too. Closing
 /// with unread input would send a reset, which makes the client forget what it has not read yet.
-async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, seated: &Seated) {
-    if stream.shutdown().await.is_err() {
+pub(super) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, seated: &Seated) {
+    let worker = &seated.worker;
+    let due = Instant::now() + worker.shared.config.close_timeout;
+    // TLS has something to say at the end.
+    if !matches!(timeout_at(due, stream.shutdown()).await, Ok(Ok(()))) {
         return;
     }
-    let worker = &seated.worker;
-    let mut deadline = pin!(sleep(worker.shared.config.close_timeout));
+    let mut deadline = pin!(sleep_until(due));
     let mut left = MAX_LINGER;
     poll_fn(|cx| {
         seated.seat.register(cx);
@@ -144,11 +194,9 @@ async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, seated: &Seat
         }
         while left > 0 {
             let mut buffer = worker.buffer.borrow_mut();
-            let mut buffer = ReadBuf::new(&mut buffer);
-            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer)) {
-                Ok(()) if !buffer.filled().is_empty() => {
-                    left = left.saturating_sub(buffer.filled().len());
-                }
+            buffer.clear();
+            match ready!(pin!(stream.read_buf(&mut *buffer)).poll(cx)) {
+                Ok(len @ 1..) => left = left.saturating_sub(len),
                 _ => break,
             }
         }

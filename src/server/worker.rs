@@ -1,11 +1,13 @@
 //! One thread with its own runtime, one read buffer and many connections. What happens to a connection happens on
 //! this thread; others leave an order in its mailbox.
 
-use super::{Accepted, Shared, listener, upgrade};
+use super::pace::{Pace, Place};
+use super::{Accepted, Shared, listener, tls, upgrade};
 use crate::client::Client;
-use crate::handler::Handler;
+use crate::handler::{Handler, Wants};
 use crate::mailbox::{Command, Order};
 use crate::memory;
+use crate::protocol::deflate;
 use crate::server::stats::Counters;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -23,14 +25,17 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Bytes of the read buffer that all connections of a worker share. Large enough that the length of a read is not
-/// what limits it, small enough to stay in the second-level cache.
-const READ_BUFFER: usize = 256 << 10;
+/// Bytes of the read buffer that all connections of a worker share; short reads touch only its beginning. With 512 KiB a
+/// message of 1 MiB takes two reads (with 256 KiB three), and the second-level cache still holds it.
+pub(super) const READ_BUFFER: usize = 512 << 10;
 
 /// A worker's own state; never leaves its thread.
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
-    pub(super) buffer: RefCell<Box<[u8]>>,
+    pub(super) buffer: RefCell<Vec<u8>>,
+    pub(super) pace: Rc<Pace>,
+    /// Ciphertext of TLS clients.
+    pub(super) tls: RefCell<tls::Scratch>,
     index: usize,
     seats: RefCell<Slab<Rc<Seat>>>,
     stopping: Cell<bool>,
@@ -47,6 +52,7 @@ pub(super) struct Seat {
     client: Cell<u64>,
     waker: Cell<Option<Waker>>,
     orders: RefCell<Vec<Order>>,
+    pub(super) place: Cell<Place>,
 }
 
 impl fmt::Debug for Seat {
@@ -89,7 +95,7 @@ impl Seat {
         self.wake();
     }
 
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -110,6 +116,7 @@ impl Drop for Seated {
         seats.remove(self.index);
         if seats.is_empty() {
             memory::forget_spare();
+            deflate::forget_spare();
         }
         drop(seats);
         self.worker.shared.workers[self.worker.index]
@@ -128,7 +135,9 @@ impl Worker {
     pub(super) fn new(shared: Arc<Shared>, index: usize) -> Rc<Self> {
         Rc::new(Self {
             shared,
-            buffer: RefCell::new(vec![0; READ_BUFFER].into()),
+            buffer: RefCell::new(Vec::with_capacity(READ_BUFFER)),
+            pace: Rc::default(),
+            tls: RefCell::default(),
             index,
             seats: RefCell::default(),
             stopping: Cell::new(false),
@@ -193,6 +202,15 @@ impl Worker {
         roster.remove(&client.id);
     }
 
+    /// TLS with `peer` failed; it is reported once.
+    pub(super) fn report_tls(&self, peer: SocketAddr, reason: &str) {
+        self.counters().tls_failures.add(1);
+        let handler = &self.shared.handler;
+        if handler.wants().has(Wants::TLS_FAILURE) {
+            handler.on_tls_failure(peer, reason);
+        }
+    }
+
     /// Gives a new connection to the worker with the fewest.
     pub(super) fn place(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
         let workers = &self.shared.workers;
@@ -219,7 +237,10 @@ impl Worker {
         }
         // It fails only if the client is gone already, which the first read tells.
         let _ = stream.set_nodelay(true);
-        spawn_local(upgrade::serve(stream, peer, seated));
+        match &self.shared.tls {
+            None => spawn_local(upgrade::serve(stream, peer, seated)),
+            Some(identity) => spawn_local(tls::serve(stream, peer, seated, identity.config())),
+        };
     }
 
     fn obey(self: &Rc<Self>, command: Command) {
@@ -278,6 +299,8 @@ pub(super) async fn main(worker: Rc<Worker>, listeners: Vec<StdListener>) {
     {
         accepting.push(spawn_local(listener::accept(listener, worker.clone())).abort_handle());
     }
+    // Ends with the runtime.
+    drop(spawn_local(worker.pace.clone().keep()));
     let mailbox = worker.shared.workers[worker.index].mailbox.clone();
     let mut commands = Vec::new();
     let mut deadline: Option<(Instant, [Pin<Box<Sleep>>; 2])> = None;

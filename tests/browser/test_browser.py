@@ -24,7 +24,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from echoserver import Client, EchoServer
+from echoserver import Client, Deflate, EchoServer
 
 FACTOR = float(os.environ.get("ECHOSERVER_TIMEOUT_FACTOR", "1"))
 # Seconds for one browser from its start to its report; on a busy machine it takes some to start.
@@ -190,6 +190,39 @@ def test_text_and_binary_come_back_and_the_close_is_told(through_python: bool, s
     assert (client.origin, client.subprotocol) == (site.origin, "echo")
     assert client.headers["user-agent"] == report["agent"]
     assert server.stats().violations == 0
+
+
+@pytest.mark.parametrize("through_python", [False, True], ids=["natively", "through callbacks"])
+@pytest.mark.parametrize("takeover", [True, False], ids=["takeover", "no takeover"])
+def test_messages_are_compressed_where_it_was_agreed(
+    through_python: bool, takeover: bool, site: Site, tmp_path: Path
+) -> None:
+    agreed: list[str] = []
+
+    def on_connect(client: Client) -> None:
+        agreed.append(client.extensions)
+
+    def on_message(_: Client, message: str | bytes) -> str | bytes:
+        return message
+
+    callbacks: dict[str, Any] = {"on_text": on_message, "on_binary": on_message} if through_python else {}
+    settings = Deflate(
+        server_no_context_takeover=not takeover,
+        client_no_context_takeover=not takeover,
+        client_max_window_bits=12,
+    )
+    with serve(subprotocols=["echo"], compression=settings, on_connect=on_connect, **callbacks) as server:
+        report = play("echo", server, site, tmp_path)
+        stats = server.stats()
+    assert report["messages"] == MESSAGES
+    assert report["errors"] == 0
+    context = "" if takeover else "; server_no_context_takeover; client_no_context_takeover"
+    assert agreed == [report["extensions"]] == [f"permessage-deflate{context}; client_max_window_bits=12"]
+    # All of them are repetitive.
+    size = sum(int(str(message["size"])) for message in MESSAGES)
+    assert stats.bytes_received < size / 20
+    assert stats.bytes_sent < size / 20
+    assert stats.violations == 0
 
 
 def test_a_close_by_the_server_is_told_with_code_and_reason(site: Site, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@
 Puts the suite's classes to use and guards the belief in them: here the text of the cases becomes octets and back, what
 a case sends is compared with golden.json, and whatever goes wrong in the harness makes an ERROR, never an OK.
 """
-# ruff: noqa: N802, N803, N815 - the names are the engine's
+# ruff: noqa: ARG002, ARG005, N802, N803, N815, PLR0913, PLR0917 - names and arguments are the engine's
 
 import hashlib
 import json
@@ -16,10 +16,9 @@ from typing import Any
 
 from autobahntestsuite import fuzzing
 from autobahntestsuite._compat import octets
+from suite import Result, golden
 from twisted.internet import reactor
 from twisted.logger import globalLogBeginner
-
-from suite import Result, golden
 
 
 def repeat(unit: bytes, length: int) -> bytes:
@@ -67,7 +66,15 @@ class Protocol(fuzzing.FuzzingClientProtocol):
             self.recorder.update(f"{tag} {len(payload)}|".encode() + payload)
 
     def sendFrame(
-        self, opcode, payload=b"", fin=True, rsv=0, mask=None, payload_len=None, chopsize=None, sync=False
+        self,
+        opcode: int,
+        payload: str | bytes = b"",
+        fin: bool = True,
+        rsv: int = 0,
+        mask: Any = None,
+        payload_len: int | None = None,
+        chopsize: int | None = None,
+        sync: bool = False,
     ) -> None:
         payload = octets(payload)
         if payload_len is not None:
@@ -75,7 +82,14 @@ class Protocol(fuzzing.FuzzingClientProtocol):
         self.record(f"F {opcode} {int(bool(fin))} {rsv} {chopsize or 0} {int(bool(sync))}", payload)
         super().sendFrame(opcode, payload, fin, rsv, mask, None, chopsize, sync)
 
-    def sendMessage(self, payload, isBinary=False, fragmentSize=None, sync=False, doNotCompress=False) -> None:
+    def sendMessage(
+        self,
+        payload: str | bytes,
+        isBinary: bool = False,
+        fragmentSize: int | None = None,
+        sync: bool = False,
+        doNotCompress: bool = False,
+    ) -> None:
         payload = octets(payload)
         if self._perMessageCompress is not None:
             # The message is recorded instead of its frames, which depend on what was negotiated.
@@ -86,16 +100,16 @@ class Protocol(fuzzing.FuzzingClientProtocol):
         finally:
             self.is_recording = True
 
-    def beginMessageFrame(self, length) -> None:
+    def beginMessageFrame(self, length: int) -> None:
         self.record(f"B {length}", b"")
         super().beginMessageFrame(length)
 
-    def sendMessageFrameData(self, payload, sync=False):
+    def sendMessageFrameData(self, payload: str | bytes, sync: bool = False) -> Any:
         payload = octets(payload)
         self.record("D", payload)
         return super().sendMessageFrameData(payload, sync)
 
-    def sendCloseFrame(self, code=None, reasonUtf8=None, isReply=False) -> None:
+    def sendCloseFrame(self, code: int | None = None, reasonUtf8: Any = None, isReply: bool = False) -> None:
         reason = None if reasonUtf8 is None else octets(reasonUtf8)
         super().sendCloseFrame(code=code, reasonUtf8=reason, isReply=isReply)
 
@@ -125,7 +139,7 @@ class Protocol(fuzzing.FuzzingClientProtocol):
         self.is_over_limit = True
         self.transport.abortConnection()
 
-    def connectionLost(self, reason) -> None:
+    def connectionLost(self, reason: Any) -> None:
         if self.limit is not None and self.limit.active():
             self.limit.cancel()
         try:
@@ -161,7 +175,7 @@ class Factory(fuzzing.FuzzingClientFactory):
         else:
             self.faults.append(text)
 
-    def buildProtocol(self, addr) -> Protocol | None:
+    def buildProtocol(self, addr: Any) -> Protocol | None:
         self.attempts = 0
         self.faults = []
         self.undecodable = None
@@ -212,7 +226,7 @@ class Factory(fuzzing.FuzzingClientFactory):
             return "FAILED", "the echo's content differs from what was sent"
         return behavior, f"{result['result']} {result['resultClose']}. Received: {result['received'][:4]}"
 
-    def clientConnectionLost(self, connector, reason) -> None:
+    def clientConnectionLost(self, connector: Any, reason: Any) -> None:
         if self.currentCaseId not in self.results:
             self.faults.append("no result was recorded")
             self.store(None)
@@ -221,7 +235,7 @@ class Factory(fuzzing.FuzzingClientFactory):
         else:
             reactor.stop()
 
-    def clientConnectionFailed(self, connector, reason) -> None:
+    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
         # A server may be busy with its backlog for a moment; one that is gone leaves the remaining cases MISSING.
         self.attempts += 1
         if self.attempts < 10:

@@ -191,9 +191,7 @@ class Life:
             for server in self.servers:
                 server.stop(rng.choice([None, 0, 0.05]))
         elif end == "stop in a thread":
-            await asyncio.gather(
-                *(asyncio.to_thread(server.stop) for server in self.servers), return_exceptions=True
-            )
+            await asyncio.gather(*(asyncio.to_thread(server.stop) for server in self.servers), return_exceptions=True)
         if end != "return":
             # What sleeps has to be cancelled.
             done, pending = await asyncio.wait(tasks, timeout=0.1)

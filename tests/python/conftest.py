@@ -41,6 +41,14 @@ def _no_process_stays() -> Iterator[None]:
 
 
 @pytest.fixture
+def unraisable(monkeypatch: pytest.MonkeyPatch) -> queue.Queue[BaseException | None]:
+    """The exceptions that reach sys.unraisablehook."""
+    raised: queue.Queue[BaseException | None] = queue.Queue()
+    monkeypatch.setattr(sys, "unraisablehook", lambda report: raised.put(report.exc_value))
+    return raised
+
+
+@pytest.fixture
 def listen() -> Iterator[Listen]:
     """Makes servers that only listen; those that are not stopped by the test are stopped after it."""
     servers: list[EchoServer] = []
@@ -90,11 +98,3 @@ def on_loop(make_loop: Callable[[], asyncio.AbstractEventLoop]) -> Run:
         return run_on(make_loop, main)
 
     return on_loop
-
-
-@pytest.fixture
-def unraisable(monkeypatch: pytest.MonkeyPatch) -> queue.Queue[BaseException | None]:
-    """The exceptions that reach sys.unraisablehook."""
-    raised: queue.Queue[BaseException | None] = queue.Queue()
-    monkeypatch.setattr(sys, "unraisablehook", lambda report: raised.put(report.exc_value))
-    return raised

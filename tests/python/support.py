@@ -6,6 +6,7 @@ import base64
 import os
 import queue
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import Any, Self
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as websockets_connect
 
-from echoserver import Client, EchoServer
+from echoserver import Client, EchoServer, Request
 
 # For machines that are slow, or under a debugger.
 FACTOR = float(os.environ.get("ECHOSERVER_TIMEOUT_FACTOR", "1"))
@@ -103,17 +104,27 @@ def first_line(process: subprocess.Popen[str]) -> str:
 class RawClient:
     """A WebSocket client made of a socket, for what proper clients don't do."""
 
-    def __init__(self, port: int, *lines: str, host: str = "127.0.0.1", receive_buffer: int | None = None) -> None:
-        """Connects, and sends an upgrade request with these lines more."""
+    def __init__(
+        self,
+        port: int,
+        *lines: str,
+        host: str = "127.0.0.1",
+        receive_buffer: int | None = None,
+        path: str = "/",
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        """Connects, over TLS with a context, and sends an upgrade request with these lines more."""
         self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(TIMEOUT)
         self.socket.connect((host, port))
+        if context is not None:
+            self.socket = context.wrap_socket(self.socket, server_hostname=host)
         self.file = self.socket.makefile("rb")
         key = base64.b64encode(bytes(16)).decode()
         request = [
-            "GET / HTTP/1.1",
+            f"GET {path} HTTP/1.1",
             f"Host: localhost:{port}",
             "Upgrade: websocket",
             "Connection: Upgrade",
@@ -191,6 +202,30 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
     else:
         head += struct.pack("!BQ", 0x80 | 127, len(payload))
     return head + bytes(4) + payload
+
+
+class Door:
+    """An `on_handshake` that stops at each request until it is told what to answer."""
+
+    def __init__(self) -> None:
+        """Closed."""
+        self.requests: queue.Queue[Request] = queue.Queue()
+        self.answers: queue.Queue[Any] = queue.Queue()
+
+    def __call__(self, request: Request) -> Any:
+        self.requests.put(request)
+        return self.answers.get(timeout=TIMEOUT)
+
+    def asked(self) -> Request:
+        """The next request."""
+        return self.requests.get(timeout=TIMEOUT)
+
+
+def refused(server: EchoServer, *lines: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of the answer to an upgrade request, which ends the connection."""
+    with RawClient(server.port, *lines) as client:
+        status = client.status()
+        return status, client.headers, client.file.read()
 
 
 class Watched:

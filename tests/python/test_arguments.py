@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SIZES = ["max_message_size", "memory_limit", "max_send_queue", "max_connections", "workers"]
 TIMEOUTS = ["open_timeout", "close_timeout", "idle_timeout", "ping_interval", "ping_timeout"]
-CALLBACKS = ["on_connect", "on_text", "on_binary", "on_disconnect", "on_closed"]
+CALLBACKS = ["on_handshake", "on_connect", "on_text", "on_binary", "on_disconnect", "on_closed"]
 MAY_BE_NONE = ["max_connections", "workers", "idle_timeout", "ping_interval"]
 
 WRONG: list[tuple[str, Any, type[Exception]]] = [

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from conftest import Listen
 
-CALLBACKS = ["on_connect", "on_text", "on_binary", "on_disconnect", "on_closed"]
+CALLBACKS = ["on_handshake", "on_connect", "on_text", "on_binary", "on_disconnect", "on_closed"]
 
 
 class Text(str):

@@ -178,7 +178,7 @@ def test_help_has_every_option_with_its_default(flag: str) -> None:
     assert (status, err) == (0, "")
     text = " ".join(out.split())
     for option in _core.DEFAULTS:
-        name = {"subprotocols": "subprotocol", "origins": "origin"}.get(option, option)
+        name = {"subprotocols": "subprotocol", "origins": "origin", "compression": "deflate"}.get(option, option)
         described = text.partition(f"--{name.replace('_', '-')} ")[2].partition(" --")[0]
         assert "(default: " in described, option
     for shown in ("(default: 1234)", "(default: 64 MiB)", "(default: 1 GiB)", "(default: 10)", "(default: echoserver)"):
@@ -259,3 +259,40 @@ def test_stdout_may_be_closed_after_the_url() -> None:
     assert process.stderr
     assert process.stderr.read() == ""
     process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    ("flag", "agreed"),
+    [
+        ("--deflate", "permessage-deflate"),
+        (
+            "--deflate=server_no_context_takeover, client_max_window_bits=10,level=9,threshold=1KiB",
+            "permessage-deflate; server_no_context_takeover; client_max_window_bits=10",
+        ),
+    ],
+)
+def test_deflate_agrees_to_compression(flag: str, agreed: str) -> None:
+    offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
+    with running(flag) as url, RawClient(int(url.rsplit(":", 1)[1].strip("/")), offer) as client:
+        client.opened()
+        assert client.headers["sec-websocket-extensions"] == agreed
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ("level", "level: '' is no whole number"),
+        ("level=x", "level: 'x' is no whole number"),
+        ("level=1,level=1", "level is given twice"),
+        ("levels=1", "'levels' is no parameter"),
+        ("server_no_context_takeover=1", "server_no_context_takeover takes no value"),
+        ("threshold=1x", "threshold: '1x' is no size"),
+        ("", "'' is no parameter"),
+        ("server_max_window_bits=8", "Deflate(server_max_window_bits=8): must be 9 to 15"),
+        ("level=10", "Deflate(level=10): must be 0 to 9"),
+    ],
+)
+def test_wrong_parameters_of_deflate_are_status_2_and_named(parameters: str, named: str) -> None:
+    status, out, err = result(f"--deflate={parameters}")
+    assert (status, out) == (2, "")
+    assert f"argument --deflate: {named}" in err

@@ -11,7 +11,19 @@ from typing import Any, assert_type
 
 import pytest
 
-from echoserver import NO_REPLY, BindError, Client, ClientClosed, EchoServer, EchoServerError, SendQueueFull, Stats
+from echoserver import (
+    NO_REPLY,
+    Accept,
+    BindError,
+    Client,
+    ClientClosed,
+    EchoServer,
+    EchoServerError,
+    Request,
+    Response,
+    SendQueueFull,
+    Stats,
+)
 from support import TIMEOUT, connect
 
 
@@ -40,12 +52,35 @@ def on_text(client: Client, message: str) -> str | None:
     return message.upper() if message else None
 
 
+def on_handshake(request: Request) -> Accept | Response | None:
+    assert_type(request.method, str)
+    assert_type(request.path, str)
+    assert_type(request.query, str)
+    headers: Mapping[str, str] = request.headers
+    assert_type(headers["host"], str)
+    assert_type(request.raw_headers, list[tuple[str, str]])
+    assert_type(request.origin, str | None)
+    assert_type(request.subprotocols, tuple[str, ...])
+    assert_type(request.peer, tuple[str, int])
+    refusal = Response(403, [("A", "b"), ("A", "c")], "no")
+    assert_type(refusal.status, int)
+    assert_type(refusal.headers, tuple[tuple[str, str], ...])
+    assert_type(refusal.body, bytes)
+    accept = Accept({"A": "b"}, subprotocol=None)
+    assert_type(accept.subprotocol, str | None)
+    assert_type(accept.headers, tuple[tuple[str, str], ...])
+    return refusal if request.query else accept
+
+
 class Shop(EchoServer):
     """Callbacks as methods, with replies of every kind."""
 
     def __init__(self, greeting: str) -> None:
         super().__init__(0, True, self, host="127.0.0.1", subprotocols=["chat"], origins=[None, "null"], ping_timeout=5)
         self.greeting = greeting
+
+    def on_handshake(self, request: Request) -> Response | None:
+        return None if request.path == "/" else Response(404)
 
     def on_connect(self, client: Client) -> None:
         client.send(self.greeting)
@@ -58,7 +93,13 @@ class Shop(EchoServer):
 
 
 def test_a_typed_program_runs() -> None:
-    with EchoServer(0, host="127.0.0.1", on_text=on_text, on_binary=lambda _, data: bytearray(data)) as server:
+    with EchoServer(
+        0,
+        host="127.0.0.1",
+        on_handshake=on_handshake,
+        on_text=on_text,
+        on_binary=lambda _, data: bytearray(data),
+    ) as server:
         assert_type(server, EchoServer)
         assert_type(server.port, int)
         assert_type(server.address, tuple[str, int])
@@ -97,7 +138,7 @@ def test_exceptions_are_typed() -> None:
 
 
 WRONG = """
-from echoserver import Client, EchoServer
+from echoserver import Accept, Client, EchoServer, Response
 EchoServer("1234")
 EchoServer(0, on_text=lambda client: None)
 EchoServer(0, on_text=lambda client, message: 5)
@@ -106,6 +147,9 @@ EchoServer(0, max_connections="many")
 EchoServer(0).port = 5
 Client().send(5)
 EchoServer(0).stats().nothing
+EchoServer(0, on_handshake=lambda request: 403)
+Response(403, {"a": 5})
+Accept(5)
 """
 
 
@@ -116,4 +160,4 @@ def test_mistakes_are_found(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(file)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     lines = {int(line.split(":")[1]) for line in result.stdout.splitlines() if ": error:" in line}
-    assert lines == set(range(3, 11)), result.stdout
+    assert lines == set(range(3, 14)), result.stdout

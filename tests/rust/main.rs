@@ -2,6 +2,7 @@
 //! every wait ends by `support::limit`.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+mod admission;
 mod echo;
 mod endings;
 mod handshake;

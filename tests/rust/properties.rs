@@ -171,6 +171,7 @@ fn answer(event: Event, window: &[u8], account: &mut Account, out: &mut Vec<u8>)
                 out.extend(last);
             }
         }
+        Event::Inflated { .. } => unreachable!("nothing was agreed"),
         Event::Ping(ping) => out.extend(server_frame(Opcode::Pong, ping.payload())),
         Event::Pong(_) => {}
         Event::Close(close) => out.extend(server_frame(Opcode::Close, close.payload())),

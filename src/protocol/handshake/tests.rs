@@ -49,6 +49,7 @@ fn policy(subprotocols: &[&str], origins: Option<&[Option<&str>]>) -> Policy {
                 .collect()
         }),
         server_name: "test".to_owned(),
+        compression: None,
     }
 }
 
@@ -82,7 +83,8 @@ fn the_example_of_the_rfc_is_accepted() {
         Upgrade {
             head_len,
             accept: ACCEPT.to_owned(),
-            subprotocol: None
+            subprotocol: None,
+            deflate: None,
         }
     );
 }
@@ -547,12 +549,14 @@ fn faults_are_answered_in_the_order_of_the_module_head() {
 fn the_responses_are_written_as_specified() {
     let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
     let accepted = upgrade(text(&GOOD).as_bytes(), &policy(&["chat"], None));
-    let extra = [("X-Extra".to_owned(), "1".to_owned())];
+    let mut extra = Extra::default();
+    extra.push("X-Extra", "1").unwrap();
+    extra.push("x-extra", "2").unwrap();
     assert_eq!(
         String::from_utf8(accept_response(&accepted, &policy(&[], None), now, &extra)).unwrap(),
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\nServer: test\r\n\
-         Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nX-Extra: 1\r\n\r\n"
+         Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nX-Extra: 1\r\nx-extra: 2\r\n\r\n"
     );
     let response = |refusal: &Refusal| {
         String::from_utf8(refuse_response(refusal, &Policy::default(), now)).unwrap()
@@ -573,6 +577,10 @@ fn the_responses_are_written_as_specified() {
     assert!(response(&Refusal::full(7)).contains("Retry-After: 5\r\n"));
     assert!(response(&Refusal::full(7)).ends_with("limit of 7 connections (max_connections)\n"));
     assert!(response(&Refusal::timeout()).starts_with("HTTP/1.1 408 Request Timeout\r\n"));
+    for refusal in [Refusal::undecided(), Refusal::stopping()] {
+        assert!(response(&refusal).starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
+    }
+    assert!(response(&Refusal::failed()).starts_with("HTTP/1.1 500 Internal Server Error\r\n"));
 }
 
 #[test]

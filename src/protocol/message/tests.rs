@@ -114,6 +114,8 @@ struct Reader {
     memory: Arc<Memory>,
     account: Account,
     seen: Vec<Seen>,
+    /// Payload for which the receiver may have the buffer of what is handed in.
+    lend: Option<usize>,
 }
 
 impl Reader {
@@ -124,6 +126,7 @@ impl Reader {
             account: Account::new(memory.clone()),
             memory,
             seen: Vec::new(),
+            lend: None,
         }
     }
 
@@ -135,6 +138,9 @@ impl Reader {
             read: 0,
             write: 0,
         };
+        if let Some(least) = self.lend {
+            self.receiver.lend(least);
+        }
         loop {
             let event = self.receiver.next(&mut window, &mut self.account);
             assert!(window.write <= window.read);
@@ -146,9 +152,16 @@ impl Reader {
                     let bytes = window.bytes.to_vec();
                     self.see(event, &bytes);
                 }
-                Ok(None) => return true,
+                Ok(None) => break,
                 Err(violation) => return self.fail(violation),
             }
+        }
+        match self.receiver.wants_buffer() {
+            Some(from) => self
+                .receiver
+                .adopt(bytes, from, &mut self.account)
+                .map_or_else(|violation| self.fail(violation), |()| true),
+            None => true,
         }
     }
 
@@ -188,6 +201,7 @@ impl Reader {
                 parts.release(&mut self.account);
                 Seen::Message(kind, message)
             }
+            Event::Inflated { .. } => unreachable!("nothing was agreed"),
             Event::Ping(control) => Seen::Control(PING, control.payload().to_vec()),
             Event::Pong(control) => Seen::Control(PONG, control.payload().to_vec()),
             Event::Close(control) => Seen::Control(CLOSE, control.payload().to_vec()),
@@ -490,8 +504,11 @@ fn long_payloads_are_read_in_place() {
         Seen::Message(Kind::Text, payload.clone()),
         Seen::Message(Kind::Binary, payload.clone()),
     ];
-    for (size, threshold) in [(1, 0), (3, 1), (100, 64), (1500, 1000), (5000, 0)] {
+    let reads = [(1, 0), (3, 1), (100, 64), (1500, 1000), (5000, 0)];
+    let lends = [None, Some(1), Some(80), Some(1400)];
+    for ((size, threshold), lend) in reads.into_iter().flat_map(|read| lends.map(|l| (read, l))) {
         let mut reader = Reader::new(1 << 20, 1 << 20);
+        reader.lend = lend;
         let mut rest = &wire[..];
         while !rest.is_empty() {
             let piece = &rest[..size.min(rest.len())];
@@ -501,8 +518,40 @@ fn long_payloads_are_read_in_place() {
             assert!(reader.memory.used() <= 2 * payload.len() + 522);
         }
         assert!(reader.receiver.is_idle());
-        assert_eq!(reader.end(), expected, "reads of {size}");
+        assert_eq!(reader.end(), expected, "reads of {size}, {lend:?}");
     }
+}
+
+#[test]
+fn a_buffer_is_kept_for_the_payload_it_ends_with() {
+    // `cut` bytes of the header came in a read before, `behind` bytes of other frames lie in front of it.
+    for (cut, behind, least, is_kept) in [
+        (0, 0, 1000, true),
+        (0, 0, 1001, false),
+        (0, 200, 1000, true),
+        (3, 0, 1000, true),
+        (5, 0, 1000, false),
+    ] {
+        let mut reader = Reader::new(1 << 20, 4096);
+        let long = begun(BINARY, 1 << 17, &[7; 1000]);
+        reader.push(&long[..cut]);
+        let before = frame(PONG, &[1; 100])[..].repeat(behind / 100);
+        reader.lend = Some(least);
+        assert!(reader.push(&[&before, &long[cut..]].concat()));
+        let (parts, charged) = (&reader.receiver.partial, reader.memory.used());
+        assert_eq!(parts.pieces().collect::<Vec<_>>(), [[7; 1000]]);
+        assert_eq!(
+            charged == before.len() + long.len() - cut,
+            is_kept,
+            "{charged}"
+        );
+        // What is no whole frame does not get the buffer a second time.
+        assert_eq!(reader.receiver.wants_buffer(), None);
+    }
+    let mut reader = Reader::new(1 << 20, 1000);
+    reader.lend = Some(1);
+    assert!(!reader.push(&begun(BINARY, 1 << 17, &[7; 1000])));
+    assert!(matches!(reader.seen[..], [Seen::Failed(1013, _)]));
 }
 
 #[test]

@@ -6,11 +6,12 @@
 //! of a client and ends with the client; one that was cancelled is not used again.
 
 use super::super::coroutine::{Step, step};
-use super::super::dispatcher::Stage;
+use super::super::dispatcher::{Stage, Whose};
 use super::super::link::{Event, lock};
 use super::super::outgoing::Answers;
 use super::super::server::PyServer;
 use super::Door;
+use crate::admission::{Decision, Request};
 use crate::client::Client;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::exceptions::asyncio::CancelledError;
@@ -20,9 +21,11 @@ use pyo3::types::{IntoPyDict, PyDict};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-/// The callbacks of one client that are under way or wait for it; without a client, the server's own.
+/// The callbacks of one client that are under way or wait for it; or that of an upgrade request; or the server's own.
 pub(in crate::python) struct Line {
-    pub(super) client: Option<Arc<Client>>,
+    pub(super) key: u64,
+    client: Option<Arc<Client>>,
+    request: Option<Arc<Request>>,
     state: Mutex<State>,
 }
 
@@ -102,11 +105,26 @@ impl Running {
 }
 
 impl Line {
-    pub(super) fn new(client: Option<Arc<Client>>) -> Arc<Self> {
+    pub(super) fn new(key: u64, whose: Whose<'_>) -> Arc<Self> {
+        let (client, request) = match whose {
+            Whose::Server => (None, None),
+            Whose::Client(client) => (Some(client.clone()), None),
+            Whose::Request(request) => (None, Some(request.clone())),
+        };
         Arc::new(Self {
+            key,
             client,
+            request,
             state: Mutex::default(),
         })
+    }
+
+    pub(super) fn whose(&self) -> Whose<'_> {
+        match (&self.client, &self.request) {
+            (Some(client), _) => Whose::Client(client),
+            (_, Some(request)) => Whose::Request(request),
+            _ => Whose::Server,
+        }
     }
 
     /// Whether events have to wait.
@@ -181,9 +199,10 @@ impl Line {
             server: server.clone_ref(py),
             number,
         };
-        let name = match &self.client {
-            Some(client) => format!("echoserver client {}", client.id),
-            None => "echoserver".to_owned(),
+        let name = match self.whose() {
+            Whose::Client(client) => format!("echoserver client {}", client.id),
+            Whose::Request(request) => format!("echoserver request of {}", request.peer),
+            Whose::Server => "echoserver".to_owned(),
         };
         let options: Bound<'py, PyDict> = [("name", name)].into_py_dict(py)?;
         options.set_item("loop", &door.event_loop)?;
@@ -295,18 +314,17 @@ impl Pump {
         if self.is_current()
             && let Some(running) = self.line.take_running()
         {
-            running
-                .coroutine
-                .call_method0(py, intern!(py, "close"))?;
+            running.coroutine.call_method0(py, intern!(py, "close"))?;
         }
         Ok(())
     }
 
     fn __repr__(&self) -> String {
         let what = self.line.running().map_or("none", Stage::name);
-        match &self.line.client {
-            Some(client) => format!("<callbacks of client {}: {what}>", client.id),
-            None => format!("<callbacks of the server: {what}>"),
+        match self.line.whose() {
+            Whose::Client(client) => format!("<callbacks of client {}: {what}>", client.id),
+            Whose::Request(request) => format!("<callbacks of {}: {what}>", request.peer),
+            Whose::Server => format!("<callbacks of the server: {what}>"),
         }
     }
 }
@@ -372,7 +390,14 @@ impl Pump {
         let result = match result {
             Err(error) if is_cancelled && is_cancellation(py, &error) => {
                 cancellation = Some(error);
-                Ok(door.nothing(py))
+                match self.line.whose() {
+                    Whose::Request(request) => {
+                        // It may be decided already: then nobody is there to be told.
+                        let _ = request.decide(Decision::Fail);
+                        Ok(py.None())
+                    }
+                    _ => Ok(door.nothing(py)),
+                }
             }
             result => result,
         };
@@ -384,7 +409,10 @@ impl Pump {
         if let Some(answers) = self.line.take_answers() {
             lock(&dispatcher.link.outgoing).resume(answers);
         }
-        dispatcher.finish(running.stage, self.line.client.as_ref(), result);
+        dispatcher.finish(running.stage, self.line.whose(), result);
+        if let Whose::Request(_) = self.line.whose() {
+            door.end_line(py, self.line.key);
+        }
         dispatcher.go_on(&self.line);
         door.end_turn(dispatcher);
         match cancellation {

@@ -42,7 +42,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // After our close frame nothing may be sent, so only the client's matters.
             match event {
                 Event::Close(_) => self.closing = Closing::Done,
-                Event::Message { parts, .. } => parts.release(&mut self.account),
+                Event::Message { parts: message, .. } | Event::Inflated { message, .. } => {
+                    message.release(&mut self.account);
+                }
                 Event::Ping(_) | Event::Pong(_) => {}
             }
             return;
@@ -53,6 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 parts,
                 payload,
             } => self.take_message(kind, parts, payload, turn),
+            Event::Inflated { kind, message } => self.take_inflated(kind, message, turn),
             Event::Ping(ping) => {
                 turn.pings += 1;
                 self.put(turn, Opcode::Pong, ping.payload());
@@ -89,15 +92,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         payload: Range<usize>,
         turn: &mut Turn<'_>,
     ) {
-        match kind {
-            Kind::Text => turn.texts += 1,
-            Kind::Binary => turn.binaries += 1,
-        }
+        turn.count_received(kind);
+        // An echo of what came uncompressed goes back so.
+        let mark = if self.compressing.is_some() {
+            frame::AS_IT_IS
+        } else {
+            0
+        };
         if turn.wants.has_kind(kind) {
-            return self.give_message(kind, parts, payload, turn);
+            return self.give_message(kind, parts, payload, mark, turn);
         }
         if !self.slots.is_empty() {
-            return self.hold_message(kind, parts, payload, turn);
+            return self.hold_message(kind, parts, payload, mark, turn);
         }
         let len = parts.len() + payload.len();
         let window = &mut turn.window;
@@ -120,12 +126,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         turn.sent += 1;
     }
 
-    /// A message for the handler.
+    fn take_inflated(&mut self, kind: Kind, message: Partial, turn: &mut Turn<'_>) {
+        turn.count_received(kind);
+        if turn.wants.has_kind(kind) {
+            self.give_message(kind, message, 0..0, 0, turn);
+        } else if !self.slots.is_empty() {
+            self.hold_message(kind, message, 0..0, 0, turn);
+        } else {
+            self.echo_compressed(kind, message, turn);
+        }
+    }
+
+    /// A message for the handler; `mark` goes into the first byte of its frame.
     fn give_message(
         &mut self,
         kind: Kind,
         parts: Partial,
         payload: Range<usize>,
+        mark: u8,
         turn: &mut Turn<'_>,
     ) {
         let len = parts.len() + payload.len();
@@ -141,6 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             len,
             parts.pieces().chain([&turn.window.bytes[payload]]),
         );
+        batch.mark_last(mark);
         parts.release(&mut self.account);
         self.unanswered += 1;
         self.unanswered_bytes += len;
@@ -159,13 +178,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         kind: Kind,
         parts: Partial,
         payload: Range<usize>,
+        mark: u8,
         turn: &mut Turn<'_>,
     ) {
         let last = &turn.window.bytes[payload];
         let mut message = parts.pieces().collect::<Vec<_>>().concat();
         message.extend_from_slice(last);
         parts.release(&mut self.account);
-        let frame = server_frame(kind.opcode(), &message);
+        let mut frame = server_frame(kind.opcode(), &message);
+        frame[0] |= mark;
         self.unanswered += 1;
         self.unanswered_bytes += frame.len();
         if !self.account.charge_anyway(frame.len()) {
@@ -196,7 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Moves the output so far out of the window, so that something else can follow it.
-    fn spill(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn spill(&mut self, turn: &mut Turn<'_>) {
         if turn.has_output() {
             self.keep(turn.output().to_vec());
             turn.base = turn.window.write;
@@ -208,30 +229,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if matches!(self.closing, Closing::Sent | Closing::Done) {
             return;
         }
-        let Replies {
-            mut wire,
-            ends,
-            answered,
-        } = replies;
-        self.unanswered = self.unanswered.saturating_sub(ends.len());
-        self.unanswered_bytes = self.unanswered_bytes.saturating_sub(answered);
+        self.unanswered = self.unanswered.saturating_sub(replies.ends.len());
+        self.unanswered_bytes = self.unanswered_bytes.saturating_sub(replies.answered);
+        if self.compressing.is_some() {
+            return self.compress_replies(&replies);
+        }
+        let Replies { mut wire, ends, .. } = replies;
         let (mut start, mut before, mut sent) = (0, 0, 0);
         for &end in &ends {
             sent += u64::from(end > before);
             before = end;
-            let Some(Slot::Awaited(count)) = self.slots.front_mut() else {
+            if !self.take_awaited() {
                 break;
-            };
-            *count -= 1;
-            if *count == 0 {
-                self.slots.pop_front();
-                if matches!(self.slots.front(), Some(Slot::Held(_))) {
-                    if start < end {
-                        self.keep(wire[start..end].to_vec());
-                    }
-                    start = end;
-                    self.send_held();
+            }
+            if matches!(self.slots.front(), Some(Slot::Held(_))) {
+                if start < end {
+                    self.keep(wire[start..end].to_vec());
                 }
+                start = end;
+                self.send_held();
             }
         }
         if start < wire.len() {
@@ -244,13 +260,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.counters().messages_sent.add(sent);
     }
 
-    fn send_held(&mut self) {
+    /// An answer has come: `false` if none is awaited.
+    pub(super) fn take_awaited(&mut self) -> bool {
+        let Some(Slot::Awaited(count)) = self.slots.front_mut() else {
+            return false;
+        };
+        *count -= 1;
+        if *count == 0 {
+            self.slots.pop_front();
+        }
+        true
+    }
+
+    pub(super) fn send_held(&mut self) {
         while let Some(Slot::Held(_)) = self.slots.front() {
             if let Some(Slot::Held(chunk)) = self.slots.pop_front() {
                 self.counters().messages_sent.add(1);
                 self.unanswered = self.unanswered.saturating_sub(1);
                 self.unanswered_bytes = self.unanswered_bytes.saturating_sub(chunk.bytes().len());
-                self.out.push(chunk);
+                if self.compressing.is_some() {
+                    self.compress_frames(chunk.bytes());
+                    chunk.free(&mut self.account);
+                } else {
+                    self.out.push(chunk);
+                }
             }
         }
     }
@@ -288,6 +321,17 @@ impl<'a> Turn<'a> {
             pings: 0,
             pongs: 0,
         }
+    }
+
+    const fn count_received(&mut self, kind: Kind) {
+        match kind {
+            Kind::Text => self.texts += 1,
+            Kind::Binary => self.binaries += 1,
+        }
+    }
+
+    pub(super) const fn count_sent(&mut self) {
+        self.sent += 1;
     }
 
     pub(super) const fn has_output(&self) -> bool {

@@ -302,6 +302,15 @@ impl Peer {
         self.wait(|wire| wire.is_dropped.then_some(())).await;
     }
 
+    /// What comes next, without waiting for more of it; nothing at the end.
+    pub(super) async fn read_any(&self) -> Vec<u8> {
+        self.wait(|wire| {
+            let is_over = wire.is_shut_down || wire.is_dropped;
+            (is_over || !wire.received.is_empty()).then(|| wire.received.drain(..).collect())
+        })
+        .await
+    }
+
     /// Everything that has come.
     pub(super) fn take_received(&self) -> Vec<u8> {
         self.0.borrow_mut().received.drain(..).collect()

@@ -1,7 +1,8 @@
 """Counts what a server does for a fixed number of messages: system calls and user instructions.
 
 Both slow the server down, so it finds full batches: the counts are those of a server that is the
-slower side, and hardly vary. They say nothing about time.
+slower side, and hardly vary. They say nothing about time. W5 is cut up by the socket buffers in a way
+that depends on timing, so strace runs several times and the median counts.
 """
 
 import json
@@ -97,7 +98,7 @@ def system_calls(place: Place, spec: Spec, workload: str, count: int) -> Counter
         server.stop()
 
 
-def _attach(pid: int, summary: str, said: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - a file
+def _attach(pid: int, summary: str, said: Any) -> subprocess.Popen[str]:
     """Returns once every thread of the server is traced."""
     command = ["strace", "-f", "-c", "-U", "calls,name", "-o", summary, "-p", str(pid)]
     tracer = subprocess.Popen(command, stderr=said, text=True)

@@ -15,9 +15,6 @@ from .servers import Place, Server, Spec, StartError
 from .stats import Run
 from .workloads import WORKLOADS
 
-IDLE_ROUNDS = 3
-"""Memory hardly varies, and needs a fresh process each time."""
-
 Runs = dict[str, dict[str, list[Run]]]
 """By server, then by workload."""
 
@@ -57,6 +54,7 @@ class Results:
 class Plan:
     """What is to be run."""
 
+    title: str
     servers: dict[str, Spec]
     pairs: dict[str, set[str]]
     """By workload, the servers that take part."""
@@ -79,20 +77,21 @@ def allow_many_files() -> None:
 def generator(place: Place, server: Server, workload: str, extra: Iterable[object]) -> list[str]:
     """The generator's command line."""
     command = [str(place.bin / "wsload"), *shlex.split(WORKLOADS[workload].args)]
-    command += ["--port", str(server.port), "--server-pid", str(server.pid), *map(str, extra)]
-    return [*command, "--tcp"] if server.tcp else command
+    command += ["--port", str(server.port), "--server-pid", str(server.pid)]
+    return [*command, *shlex.split(server.load), *map(str, extra)]
 
 
 def measure(place: Place, server: Server, workload: str, plan: Plan) -> Run:
     """One run of the generator."""
-    times = {"--secs": plan.secs, "--warmup": plan.warmup} if workload != "W7" else {}
-    extra = [part for pair in times.items() for part in pair]
+    one = WORKLOADS[workload]
+    secs = max(plan.secs, one.least_secs)
+    extra = () if one.idle else ("--secs", secs, "--warmup", plan.warmup)
     try:
         done = subprocess.run(
             generator(place, server, workload, extra),
             capture_output=True,
             text=True,
-            timeout=90 + plan.secs,
+            timeout=90 + secs,
             check=False,
             preexec_fn=lambda: os.sched_setaffinity(0, place.load_cpus),
         )
@@ -120,13 +119,14 @@ class Bench:
         allow_many_files()
         for number in range(self.plan.rounds):
             self._steady_round(number)
-            if "W7" in self.plan.pairs and number < IDLE_ROUNDS:
-                self._idle_round(number)
+            for workload in self.plan.pairs:
+                if WORKLOADS[workload].idle:
+                    self._idle_round(number, workload)
         return self.results
 
     def _say(self, number: int, what: str) -> None:
         seconds = time.monotonic() - self._began
-        text = f"round {number + 1}/{self.plan.rounds} {what}, {seconds:.0f} s"
+        text = f"{self.plan.title}: round {number + 1}/{self.plan.rounds} {what}, {seconds:.0f} s"
         print(text, file=sys.stderr, flush=True)
 
     def _start(self, name: str) -> Server | None:
@@ -141,11 +141,13 @@ class Bench:
 
     def _measure(self, server: Server, workload: str, number: int) -> None:
         run = measure(self.place, server, workload, self.plan)
+        if "error" in run and (status := server.process.poll()) is not None:
+            run["error"] += f"; the server has ended with {status}"
         self.results.add(server.name, workload, run | {"round": number})
 
     def _steady_round(self, number: int) -> None:
         """Paused servers cost nothing, even those that poll or have timers."""
-        workloads = [name for name in self.plan.pairs if name != "W7"]
+        workloads = [name for name in self.plan.pairs if not WORKLOADS[name].idle]
         wanted = set().union(*(self.plan.pairs[name] for name in workloads))
         live: list[Server] = []
         try:
@@ -166,15 +168,16 @@ class Bench:
             for server in live:
                 server.stop()
 
-    def _idle_round(self, number: int) -> None:
+    def _idle_round(self, number: int, workload: str) -> None:
         """Memory is that of a fresh process."""
-        order = [name for name in self.plan.servers if name in self.plan.pairs["W7"]]
+        self.results.load.append(os.getloadavg()[0])
+        order = [name for name in self.plan.servers if name in self.plan.pairs[workload]]
         self._rng.shuffle(order)
         for name in order:
             server = self._start(name)
             if server:
                 try:
-                    self._measure(server, "W7", number)
+                    self._measure(server, workload, number)
                 finally:
                     server.stop()
-        self._say(number, "W7")
+        self._say(number, workload)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import select
 import shlex
 import signal
@@ -23,30 +24,54 @@ class Spec:
 
     text: str
     command: str
+    load: str = ""
+    """What the generator has to be told of it."""
+    cores: int = 1
+    """How many it can use."""
 
     @property
     def tcp(self) -> bool:
         """Whether it echoes plain TCP."""
-        return "/tcp_" in self.command
+        return "--tcp" in self.load
 
 
-OURS = "{python} {here}/servers/ours.py {port}"
+def _python(script: str, rest: str = "") -> str:
+    return f"{{python}} {{here}}/servers/{script}.py {{port}} {rest}".rstrip()
+
+
+NODE = "node {here}/servers/node/ws_echo.js {port}"
+PEERS = ("picows", "aiohttp", "websockets")
 SERVERS = {
-    "tcp_epoll": Spec("plain TCP on epoll: the limit", "{bin}/tcp_epoll {port}"),
+    "tcp_epoll": Spec("plain TCP on epoll (the limit)", "{bin}/tcp_epoll {port}", "--tcp"),
     "ws_own": Spec("least WebSocket echo on tokio", "{bin}/ws_own {port}"),
     "uwebsockets": Spec("uWebSockets (C++)", "{bin}/uwebsockets {port}"),
     "tt_cork": Spec("tokio-tungstenite, batched, tuned", "{bin}/tt_cork {port}"),
     "tt_naive": Spec("tokio-tungstenite as its examples write it", "{bin}/tt_naive {port}"),
-    "echoserver": Spec("echoserver, native echo", OURS),
-    "echoserver-noop": Spec("echoserver, callback that does nothing", f"{OURS} callback-noop"),
-    "echoserver-reply": Spec("echoserver, callback that replies", f"{OURS} callback-reply"),
-    "picows+uvloop": Spec("picows on uvloop", "{python} {here}/servers/picows_echo.py {port}"),
-    "aiohttp+uvloop": Spec("aiohttp on uvloop", "{python} {here}/servers/aiohttp_echo.py {port}"),
-    "websockets+uvloop": Spec(
-        "websockets on uvloop", "{python} {here}/servers/websockets_echo.py {port}"
+    "echoserver": Spec("echoserver, native echo", _python("ours")),
+    "echoserver+2": Spec("echoserver, two workers", _python("ours", "--workers 2"), cores=2),
+    "echoserver-noop": Spec("echoserver, callback that does nothing", _python("ours", "--callback noop")),
+    "echoserver-reply": Spec("echoserver, callback that replies", _python("ours", "--callback reply")),
+    "echoserver-asyncio": Spec(
+        "echoserver on uvloop, callback that replies", _python("ours", "--asyncio --callback reply")
     ),
-    "pyside6": Spec("QWebSocketServer of PySide6", "{python} {here}/servers/qt_echo.py {port}"),
-    "node_ws": Spec("ws on Node.js", "node {here}/servers/node/ws_echo.js {port}"),
+    "echoserver-coroutine": Spec(
+        "echoserver on uvloop, `async def` callback that replies", _python("ours", "--asyncio --callback coroutine")
+    ),
+    **{f"{name}+uvloop": Spec(f"{name} on uvloop", _python(f"{name}_echo")) for name in PEERS},
+    "pyside6": Spec("QWebSocketServer of PySide6", _python("qt_echo")),
+    "node_ws": Spec("ws on Node.js", NODE),
+    **{
+        f"{name}+tls": Spec(f"{name} on uvloop, TLS", _python(f"{name}_echo", "--tls {cert}"), "--tls")
+        for name in PEERS
+    },
+    "node_ws+tls": Spec("ws on Node.js, TLS", f"{NODE} --tls {{cert}}", "--tls"),
+    "echoserver+tls": Spec("echoserver, native echo, TLS", _python("ours", "--tls {cert}"), "--tls"),
+    "node_ws+deflate6": Spec("ws on Node.js, level 6", f"{NODE} --deflate 6"),
+    "websockets+deflate6": Spec("websockets on uvloop, level 6", _python("websockets_echo", "--deflate 6")),
+    "echoserver+deflate6": Spec("echoserver, level 6", _python("ours", "--deflate 6")),
+    "aiohttp+deflate1": Spec("aiohttp on uvloop, level 1 (its own)", _python("aiohttp_echo", "--deflate 1")),
+    "echoserver+deflate1": Spec("echoserver, level 1", _python("ours", "--deflate 1")),
+    "echoserver+deflate2": Spec("echoserver, level 2", _python("ours", "--deflate 2")),
 }
 
 
@@ -60,12 +85,20 @@ class Place:
 
     bin: Path
     python: str
+    cert: Path
+    """Folder of cert.pem and key.pem."""
     server_cpus: frozenset[int]
     load_cpus: frozenset[int]
 
+    def cpus(self, spec: Spec) -> frozenset[int]:
+        """A server's cores: more than the usual ones only if the machine has others to spare."""
+        spare = sorted(os.sched_getaffinity(0) - self.server_cpus - self.load_cpus)
+        wanted = max(0, spec.cores - len(self.server_cpus))
+        return self.server_cpus | set(spare[:wanted])
+
     def command(self, spec: Spec, port: int) -> list[str]:
         """The server's arguments, made whole."""
-        values = {"bin": self.bin, "python": self.python, "here": HERE, "port": port}
+        values = {"bin": self.bin, "python": self.python, "here": HERE, "port": port, "cert": self.cert}
         return [part.format(**values) for part in shlex.split(spec.command)]
 
 
@@ -83,7 +116,7 @@ class Server:
     def __init__(self, name: str, spec: Spec, place: Place, wrapper: tuple[str, ...] = ()) -> None:
         """Starts it, below `wrapper` if there is one, and waits until it is ready."""
         self.name = name
-        self.tcp = spec.tcp
+        self.load = spec.load
         self.port = free_port()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
         try:
@@ -92,7 +125,7 @@ class Server:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 process_group=0,
-                preexec_fn=lambda: os.sched_setaffinity(0, place.server_cpus),  # noqa: PLW1509 - one thread
+                preexec_fn=lambda: os.sched_setaffinity(0, place.cpus(spec)),  # noqa: PLW1509 - one thread
                 env=os.environ | {"PYTHONHASHSEED": "0", "QT_QPA_PLATFORM": "offscreen"},
             )
         except OSError as error:
@@ -125,7 +158,8 @@ class Server:
     def _last_words(self) -> str:
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "ended before it was ready"
+        # Without the paths of this machine: it may stand in a README.
+        return re.sub(r" \(/[^)]*\)", "", lines[-1]) if lines else "ended before it was ready"
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):

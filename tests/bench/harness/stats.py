@@ -46,16 +46,10 @@ def ratio(runs: Sequence[Run], baseline: Sequence[Run], key: str) -> Ratio | Non
     machine for a while falls out.
     """
     of_baseline = {run["round"]: run[key] for run in baseline if run.get(key)}
-    ratios = [
-        run[key] / of_baseline[run["round"]]
-        for run in runs
-        if key in run and run["round"] in of_baseline
-    ]
+    ratios = [run[key] / of_baseline[run["round"]] for run in runs if key in run and run["round"] in of_baseline]
     if not ratios:
         return None
     rng = random.Random(0)
-    medians = sorted(
-        statistics.median(rng.choices(ratios, k=len(ratios))) for _ in range(RESAMPLES)
-    )
+    medians = sorted(statistics.median(rng.choices(ratios, k=len(ratios))) for _ in range(RESAMPLES))
     low, high = medians[RESAMPLES // 40], medians[-1 - RESAMPLES // 40]
     return Ratio(statistics.median(ratios), low, high)

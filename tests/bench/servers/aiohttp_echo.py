@@ -1,14 +1,16 @@
-"""aiohttp on uvloop. argv: PORT."""
+"""aiohttp on uvloop. Its compression level is its own: 1."""
 
 import asyncio
-import sys
 
 import uvloop
 from aiohttp import WSMsgType, web
+from arguments import context, parser
+
+args = parser().parse_args()
 
 
 async def echo(request: web.Request) -> web.WebSocketResponse:
-    socket = web.WebSocketResponse(compress=False, max_msg_size=64 << 20)
+    socket = web.WebSocketResponse(compress=args.deflate is not None, max_msg_size=64 << 20)
     await socket.prepare(request)
     async for message in socket:
         if message.type == WSMsgType.TEXT:
@@ -23,7 +25,8 @@ async def main() -> None:
     app.router.add_get("/", echo)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", int(sys.argv[1]), backlog=4096).start()
+    site = web.TCPSite(runner, "127.0.0.1", args.port, backlog=4096, ssl_context=context(args.tls))
+    await site.start()
     print("ready", flush=True)
     await asyncio.Event().wait()
 

@@ -1,31 +1,66 @@
-"""Our own server. argv: PORT [native | callback-noop | callback-reply] [WORKERS]."""
+"""Our own server, in each of the ways that are compared."""
 
-import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from echoserver import EchoServer
+from arguments import parser
+
+import echoserver
 
 Callback = Callable[[Any, Any], Any]
 
-CALLBACKS: dict[str, Callback | None] = {
-    "native": None,
-    "callback-noop": lambda _client, _message: None,
-    "callback-reply": lambda _client, message: message,
+
+async def coroutine(_client: Any, message: Any) -> Any:
+    return message
+
+
+CALLBACKS: dict[str | None, Callback | None] = {
+    None: None,
+    "noop": lambda _client, _message: None,
+    "reply": lambda _client, message: message,
+    "coroutine": coroutine,
 }
 
 
-def main(port: str, kind: str = "native", workers: str = "1") -> None:
-    callback = CALLBACKS[kind]
-    server = EchoServer(
-        int(port),
+def options(tls: Path | None, level: int | None) -> dict[str, Any]:
+    """The options that are given only where they are measured."""
+    made: dict[str, Any] = {}
+    if tls:
+        made["tls"] = echoserver.TLS(tls / "cert.pem", tls / "key.pem")
+    if level is not None:
+        made["compression"] = echoserver.Deflate(level=level)
+    return made
+
+
+async def serve_async(server: echoserver.EchoServer) -> None:
+    """Runs callbacks on the loop."""
+    print("ready", flush=True)
+    await server.serve_async()
+
+
+def main() -> None:
+    made = parser()
+    made.add_argument("--callback", choices=[name for name in CALLBACKS if name])
+    made.add_argument("--workers", type=int, default=1)
+    made.add_argument("--asyncio", action="store_true", help="served on uvloop")
+    args = made.parse_args()
+    callback = CALLBACKS[args.callback]
+    server = echoserver.EchoServer(
+        args.port,
         host="127.0.0.1",
-        workers=int(workers),
+        workers=args.workers,
         on_text=callback,
         on_binary=callback,
+        **options(args.tls, args.deflate),
     )
-    print("ready", flush=True)
-    server.serve()
+    if args.asyncio:
+        import uvloop
+
+        uvloop.run(serve_async(server))
+    else:
+        print("ready", flush=True)
+        server.serve()
 
 
-main(*sys.argv[1:])
+main()

@@ -1,8 +1,7 @@
-"""picows on uvloop: the listener sends the frame's payload straight back. argv: PORT."""
-
-import sys
+"""picows on uvloop: the listener sends the frame's payload straight back."""
 
 import uvloop
+from arguments import context, parser
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
 
 
@@ -19,12 +18,14 @@ class Echo(WSListener):
 
 
 async def main() -> None:
+    args = parser().parse_args()
     server = await ws_create_server(
         lambda _request: Echo(),
         "127.0.0.1",
-        int(sys.argv[1]),
+        args.port,
         max_frame_size=64 << 20,
         backlog=4096,
+        ssl=context(args.tls),
     )
     print("ready", flush=True)
     await server.serve_forever()

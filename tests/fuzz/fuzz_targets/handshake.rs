@@ -10,6 +10,7 @@ use std::time::UNIX_EPOCH;
 use echoserver::protocol::handshake::{
     Head, MAX_FIELDS, MAX_HEAD, Policy, Refusal, Verdict, accept_response, check, refuse_response,
 };
+use echoserver::protocol::response::Fields;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (u8, u16, &[u8])| {
@@ -31,7 +32,7 @@ fuzz_target!(|input: (u8, u16, &[u8])| {
         Verdict::Incomplete => assert!(bytes.len() < MAX_HEAD),
         Verdict::Upgrade(upgrade) => {
             is_request(bytes, upgrade.head_len);
-            let response = accept_response(upgrade, &policy, UNIX_EPOCH, &[]);
+            let response = accept_response(upgrade, &policy, UNIX_EPOCH, &Fields::default());
             assert_eq!(body_len(&response, 101), 0);
         }
         Verdict::Plain(plain) => {

@@ -1,12 +1,15 @@
 // uWebSockets, in C++. argv: PORT.
 #include <App.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 
 struct Client {};
 
 int main(int, char **argv) {
+    // A client that is gone must not end the server: not every write of uSockets says MSG_NOSIGNAL.
+    std::signal(SIGPIPE, SIG_IGN);
     auto echo = [](auto *client, std::string_view message, uWS::OpCode opcode) {
         client->send(message, opcode);
     };

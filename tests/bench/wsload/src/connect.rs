@@ -56,11 +56,9 @@ fn failed(what: &'static str) -> impl Fn(io::Error) -> String {
 impl<'a> Churn<'a> {
     fn new(o: &'a Options) -> Self {
         let mut rng = Rng::new(0xBEEF);
-        let upgrades = (0..UPGRADES)
-            .map(|_| Upgrade::new(&mut rng, o.port))
-            .collect();
-        let messages = Messages::new(o.size, o.text, false);
-        let echo = [messages.echo_header.as_slice(), messages.payload(0)].concat();
+        let upgrades = (0..UPGRADES).map(|_| Upgrade::new(&mut rng, o)).collect();
+        let messages = Messages::new(o);
+        let echo = messages.echo(0).0.to_vec();
         let mut close = vec![];
         push_client_frame(
             FIN | CLOSE,

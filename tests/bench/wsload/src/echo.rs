@@ -1,15 +1,16 @@
 //! The steady echo load: a number of messages outstanding on each of many connections, for a time or for a count.
 
-use crate::handshake::{Upgrade, open, open_tcp};
+use crate::handshake::Door;
 use crate::hist::Hist;
-use crate::inbox::Inbox;
-use crate::messages::{Messages, Rng};
+use crate::inbox::{Inbox, SIZED};
+use crate::messages::Messages;
 use crate::options::Options;
 use crate::procstat::{Sample, Watch};
+use crate::stream::Stream;
 use crate::sys::{self, Epoll};
 
 struct Conn {
-    fd: i32,
+    stream: Stream,
     inbox: Inbox,
     /// Messages sent whole, and how much of the next one.
     sent: u64,
@@ -23,10 +24,10 @@ struct Conn {
 }
 
 impl Conn {
-    fn new(fd: i32, quota: u64, o: &Options) -> Self {
+    fn new(stream: Stream, quota: u64, o: &Options) -> Self {
         Self {
-            fd,
-            inbox: Inbox::new(o.verify),
+            stream,
+            inbox: Inbox::new(o.verify, o.deflate.is_some()),
             sent: 0,
             partial: 0,
             allowed: quota.min(o.inflight as u64),
@@ -38,12 +39,13 @@ impl Conn {
     /// Sends what is allowed, as much as the socket takes, in as few calls as possible.
     fn send(&mut self, messages: &Messages) -> Result<(), String> {
         let n = messages.len() as u64;
+        self.stream.flush().map_err(|e| format!("send: {e}"))?;
         while self.sent < self.allowed {
             let first = (self.sent % n) as usize;
             let end = (first as u64 + (self.allowed - self.sent)).min(n) as usize;
             let from = messages.starts[first] + self.partial;
-            let to = messages.starts[end];
-            let sent = sys::send(self.fd, &messages.wire[from..to]);
+            let to = messages.cut(from, messages.starts[end]);
+            let sent = self.stream.send(&messages.wire[from..to]);
             let Some(sent) = sent.map_err(|e| format!("send: {e}"))? else {
                 return Ok(());
             };
@@ -64,7 +66,8 @@ impl Conn {
     /// A pong must not stand inside a message, so one that is owed waits for the next gap.
     fn send_pongs(&mut self) -> Result<(), String> {
         if self.partial == 0 && !self.inbox.pongs.is_empty() {
-            let sent = sys::send(self.fd, &self.inbox.pongs).map_err(|e| format!("send: {e}"))?;
+            let sent = self.stream.send(&self.inbox.pongs);
+            let sent = sent.map_err(|e| format!("send: {e}"))?;
             self.inbox.pongs.drain(..sent.unwrap_or(0));
         }
         Ok(())
@@ -90,28 +93,23 @@ struct Load<'a> {
 
 impl<'a> Load<'a> {
     fn open(o: &'a Options) -> Result<Self, String> {
-        let mut rng = Rng::new(0xC0FFEE);
+        let mut door = Door::new(o);
         let mut conns = Vec::with_capacity(o.conns);
         for i in 0..o.conns {
             let quota = o.count.map_or(u64::MAX, |n| {
                 let share = n / o.conns as u64;
                 share + u64::from((i as u64) < n % o.conns as u64)
             });
-            let fd = if o.tcp {
-                open_tcp(o.port, 1)?
-            } else {
-                let (fd, rest) = open(&Upgrade::new(&mut rng, o.port), o.port, 1)?;
-                if !rest.is_empty() {
-                    return Err("the server spoke first".into());
-                }
-                fd
-            };
-            sys::set_nonblock(fd);
-            conns.push(Conn::new(fd, quota, o));
+            let (stream, rest) = door.open(1)?;
+            if !rest.is_empty() {
+                return Err("the server spoke first".into());
+            }
+            sys::set_nonblock(stream.fd);
+            conns.push(Conn::new(stream, quota, o));
         }
         Ok(Self {
             o,
-            messages: Messages::new(o.size, o.text, o.tcp),
+            messages: Messages::new(o),
             conns,
             phase: Phase::WarmUp,
             latency: Hist::new(),
@@ -123,7 +121,7 @@ impl<'a> Load<'a> {
     /// One read of one connection. True if there may be more.
     fn receive(&mut self, i: usize, buffer: &mut [u8]) -> Result<bool, String> {
         let conn = &mut self.conns[i];
-        let n = match sys::recv(conn.fd, buffer).map_err(|e| format!("recv: {e}"))? {
+        let n = match conn.stream.recv(buffer).map_err(|e| format!("recv: {e}"))? {
             None => return Ok(false),
             Some(0) => return Err("server closed the connection".into()),
             Some(n) => n,
@@ -151,13 +149,13 @@ impl<'a> Load<'a> {
         }
         conn.send_pongs()?;
         conn.send(&self.messages)?;
-        Ok(n == buffer.len())
+        Ok(n == buffer.len() || conn.stream.is_tls())
     }
 
     fn start(&mut self) -> Result<Epoll, String> {
         let epoll = Epoll::new(1024);
         for (i, conn) in self.conns.iter_mut().enumerate() {
-            epoll.add(conn.fd, i as u64);
+            epoll.add(conn.stream.fd, i as u64);
             conn.since.fill(sys::now_ns());
             conn.send(&self.messages)?;
         }
@@ -180,20 +178,21 @@ impl<'a> Load<'a> {
             let poll = self.o.spin || !unfinished.is_empty();
             let n = epoll.wait(if poll { 0 } else { 20 });
             let now = sys::now_ns();
-            let over = match self.o.count {
-                Some(count) => self.total == count,
-                None => now >= warm_end + (self.o.secs * 1e9) as u64,
-            };
-            if over && self.phase == Phase::Measured {
-                return Ok((before, sys::now_ns() - begin, sys::thread_cpu_ns() - cpu));
-            }
-            if self.phase == Phase::WarmUp && now >= warm_end {
-                before = watch.map(Watch::cpu);
-                (begin, cpu) = (sys::now_ns(), sys::thread_cpu_ns());
-                self.phase = Phase::Measured;
-            }
+            // A measurement begins and ends with a message, so that those of 64 MiB are counted fairly.
             if self.total != last_total {
                 (last_total, last_progress) = (self.total, now);
+                let over = match self.o.count {
+                    Some(count) => self.total == count,
+                    None => now >= begin + (self.o.secs * 1e9) as u64,
+                };
+                if over && self.phase == Phase::Measured {
+                    return Ok((before, sys::now_ns() - begin, sys::thread_cpu_ns() - cpu));
+                }
+                if self.phase == Phase::WarmUp && now >= warm_end {
+                    before = watch.map(Watch::cpu);
+                    (begin, cpu) = (sys::now_ns(), sys::thread_cpu_ns());
+                    self.phase = Phase::Measured;
+                }
             } else if now > last_progress + (self.o.stall * 1e9) as u64 {
                 return Err(format!("nothing came back for {} s", self.o.stall));
             }
@@ -243,15 +242,23 @@ pub(crate) fn run(o: &Options) -> Result<String, String> {
     let secs = elapsed_ns as f64 / 1e9;
     let rate = load.measured as f64 / secs;
     let mut json = format!(
-        "\"mode\":\"echo\",\"secs\":{secs:.3},\"msgs\":{},\"msgs_per_s\":{rate:.1},\"mb_per_s\":{:.2},{},\"gen_busy\":{:.3}",
+        "\"mode\":\"echo\",\"secs\":{secs:.3},\"msgs\":{},\"msgs_per_s\":{rate:.1},{},\"gen_busy\":{:.3}",
         load.measured,
-        rate * o.size as f64 / 1e6,
         load.latency.json(""),
         cpu_ns as f64 / elapsed_ns as f64
     );
     if let (Some(before), Some(after)) = (before, after) {
         json += &before.json_until(&after, load.measured, elapsed_ns);
     }
-    load.conns.iter().for_each(|conn| sys::close(conn.fd));
+    if o.deflate.is_some() {
+        let inboxes = || load.conns.iter().map(|conn| &conn.inbox);
+        let bytes: u64 = inboxes().map(|inbox| inbox.sized_bytes).sum();
+        let messages: u64 = inboxes().map(|inbox| inbox.received.min(SIZED)).sum();
+        let mean = bytes as f64 / messages as f64;
+        json += &format!(",\"reply_bytes_per_msg\":{mean:.1}");
+    }
+    if let Some(cipher) = load.conns[0].stream.cipher() {
+        json += &format!(",\"cipher\":\"{cipher}\"");
+    }
     Ok(json)
 }

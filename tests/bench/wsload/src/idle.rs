@@ -1,7 +1,7 @@
 //! Many connections that do nothing: memory per connection, and whether each still echoes.
 
-use crate::handshake::{Upgrade, echo_once, open};
-use crate::messages::{Messages, Rng};
+use crate::handshake::{Door, echo_once};
+use crate::messages::Messages;
 use crate::options::Options;
 use crate::procstat::{Sample, Watch};
 use crate::sys;
@@ -37,14 +37,12 @@ impl Memory {
 }
 
 pub(crate) fn run(o: &Options) -> Result<String, String> {
-    let messages = Messages::new(o.size, o.text, false);
-    let mut rng = Rng::new(0x1D1E);
-    let mut connect = |source| open(&Upgrade::new(&mut rng, o.port), o.port, source);
+    let messages = Messages::new(o);
+    let mut door = Door::new(o);
     // A few connections first, so that what the server sets up once is not counted.
     for _ in 0..3 {
-        let (fd, mut carry) = connect(1)?;
-        echo_once(fd, &messages, 0, &mut carry)?;
-        sys::close(fd);
+        let (mut stream, mut carry) = door.open(1)?;
+        echo_once(&mut stream, &messages, 0, &mut carry)?;
     }
     let watch = o.server_pid.map(Watch::new);
     let memory = || watch.as_ref().map(Watch::all).unwrap_or_default();
@@ -53,18 +51,19 @@ pub(crate) fn run(o: &Options) -> Result<String, String> {
     let start = sys::now_ns();
     let mut conns = Vec::with_capacity(o.conns);
     for i in 0..o.conns {
-        let conn = connect(1 + (i % 4) as u8).map_err(|e| format!("connection {i}: {e}"))?;
+        let conn = door.open(1 + (i % 4) as u8);
+        let conn = conn.map_err(|e| format!("connection {i}: {e}"))?;
         conns.push(conn);
     }
     let open_s = (sys::now_ns() - start) as f64 / 1e9;
     sleep(SETTLE.max(Duration::from_secs_f64(o.secs)));
     let idle = memory();
-    for (i, (fd, carry)) in conns.iter_mut().enumerate() {
-        echo_once(*fd, &messages, i, carry).map_err(|e| format!("connection {i}: {e}"))?;
+    for (i, (stream, carry)) in conns.iter_mut().enumerate() {
+        echo_once(stream, &messages, i, carry).map_err(|e| format!("connection {i}: {e}"))?;
     }
     sleep(SETTLE);
     let echoed = memory();
-    conns.iter().for_each(|(fd, _)| sys::close(*fd));
+    drop(conns);
     sleep(SETTLE * 2);
     let memory = Memory {
         before,

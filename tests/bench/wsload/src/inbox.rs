@@ -1,8 +1,12 @@
 //! What comes back on one connection: frames become messages, and messages are compared with what was sent.
 
+use crate::deflate::Inflater;
 use crate::messages::{
-    CLOSE, CONTINUATION, FIN, Messages, PING, PONG, parse_server_header, push_client_frame,
+    CLOSE, CONTINUATION, FIN, Messages, PING, PONG, RSV1, parse_server_header, push_client_frame,
 };
+
+/// So many replies of each connection are asked for their size: the same messages, however fast the server is.
+pub(crate) const SIZED: u64 = 8;
 
 /// A frame whose header has been read.
 struct Frame {
@@ -16,6 +20,29 @@ impl Frame {
     }
 }
 
+/// What the payloads of a connection's messages pass through.
+#[derive(Default)]
+struct Check {
+    /// How many messages are compared.
+    verify: u64,
+    /// How much of the current message has come.
+    offset: usize,
+}
+
+impl Check {
+    fn compare(&mut self, sent: &Messages, number: u64, chunk: &[u8]) -> Result<(), String> {
+        let end = self.offset + chunk.len();
+        let Some(part) = sent.payload(number).get(self.offset..end) else {
+            return Err("echo is longer than the message".into());
+        };
+        if number < self.verify && part != chunk {
+            return Err(format!("message {number} differs"));
+        }
+        self.offset = end;
+        Ok(())
+    }
+}
+
 /// The receiving side of a connection.
 #[derive(Default)]
 pub(crate) struct Inbox {
@@ -23,20 +50,24 @@ pub(crate) struct Inbox {
     pub(crate) received: u64,
     /// Pongs that are owed, ready to be sent.
     pub(crate) pongs: Vec<u8>,
-    verify: u64,
+    /// Payload bytes, as they came, of the first of them ([`SIZED`]).
+    pub(crate) sized_bytes: u64,
+    check: Check,
     header: Vec<u8>,
     frame: Option<Frame>,
     in_message: bool,
-    /// How much of the current message has come.
-    offset: usize,
+    /// The message is compressed.
+    is_small: bool,
+    inflater: Option<Inflater>,
     control: Vec<u8>,
 }
 
 impl Inbox {
     /// Compares the payloads of the first `verify` messages.
-    pub(crate) fn new(verify: u64) -> Self {
+    pub(crate) fn new(verify: u64, compressed: bool) -> Self {
         Self {
-            verify,
+            check: Check { verify, offset: 0 },
+            inflater: compressed.then(Inflater::new),
             ..Self::default()
         }
     }
@@ -44,12 +75,12 @@ impl Inbox {
     /// Takes bytes of a plain TCP echo.
     pub(crate) fn feed_tcp(&mut self, sent: &Messages, mut bytes: &[u8]) -> Result<(), String> {
         while !bytes.is_empty() {
-            let (chunk, rest) = bytes.split_at(bytes.len().min(sent.size - self.offset));
-            self.compare(sent, chunk)?;
+            let size = sent.payload(self.received).len();
+            let (chunk, rest) = bytes.split_at(bytes.len().min(size - self.check.offset));
+            self.check.compare(sent, self.received, chunk)?;
             bytes = rest;
-            if self.offset == sent.size {
-                self.offset = 0;
-                self.received += 1;
+            if self.check.offset == size {
+                self.message_ends(sent)?;
             }
         }
         Ok(())
@@ -81,20 +112,21 @@ impl Inbox {
         sent: &Messages,
         mut bytes: &'a [u8],
     ) -> Result<&'a [u8], String> {
-        let header = sent.echo_header.as_slice();
-        if !self.header.is_empty() || self.in_message {
+        if !self.header.is_empty() || self.in_message || sent.compressed {
             return Ok(bytes);
         }
-        while bytes.len() >= header.len() + sent.size && bytes.starts_with(header) {
-            let (echo, rest) = bytes.split_at(header.len() + sent.size);
-            if self.received < self.verify {
-                self.compare(sent, &echo[header.len()..])?;
-                self.offset = 0;
+        loop {
+            let (echo, header) = sent.echo(self.received);
+            let compared = match self.received < self.check.verify {
+                true => echo,
+                false => &echo[..header],
+            };
+            if bytes.len() < echo.len() || !bytes.starts_with(compared) {
+                return Ok(bytes);
             }
-            bytes = rest;
+            bytes = &bytes[echo.len()..];
             self.received += 1;
         }
-        Ok(bytes)
     }
 
     fn read_header<'a>(&mut self, mut bytes: &'a [u8]) -> Result<&'a [u8], String> {
@@ -118,13 +150,17 @@ impl Inbox {
     }
 
     fn begin(&mut self, frame: &Frame) -> Result<(), String> {
-        if frame.first & 0x70 != 0 {
+        let small = frame.first & RSV1 != 0;
+        let may_be_small = self.inflater.is_some() && !self.in_message && frame.opcode() < CLOSE;
+        if frame.first & 0x30 != 0 || small && !may_be_small {
             return Err(format!("reserved bits in {:#x}", frame.first));
         }
         if frame.opcode() >= CLOSE {
             self.control.clear();
         } else if (frame.opcode() == CONTINUATION) != self.in_message {
             return Err(format!("opcode {} out of sequence", frame.opcode()));
+        } else if !self.in_message {
+            self.is_small = small;
         }
         Ok(())
     }
@@ -145,10 +181,19 @@ impl Inbox {
         if opcode != CONTINUATION && opcode != sent.opcode {
             return Err(format!("echo has opcode {opcode}"));
         }
-        if self.offset + chunk.len() > sent.size {
-            return Err("echo is longer than the message".into());
+        if self.received < SIZED {
+            self.sized_bytes += chunk.len() as u64;
         }
-        self.compare(sent, chunk)?;
+        let mut take = |piece: &[u8]| self.check.compare(sent, self.received, piece);
+        match &mut self.inflater {
+            Some(inflater) if self.is_small => {
+                inflater.part(chunk, &mut take)?;
+                if whole && fin {
+                    inflater.end(&mut take)?;
+                }
+            }
+            _ => take(chunk)?,
+        }
         if whole {
             self.frame = None;
             self.in_message = !fin;
@@ -160,20 +205,12 @@ impl Inbox {
     }
 
     fn message_ends(&mut self, sent: &Messages) -> Result<(), String> {
-        if self.offset != sent.size {
-            return Err(format!("echo has {} bytes, not {}", self.offset, sent.size));
+        let (len, size) = (self.check.offset, sent.payload(self.received).len());
+        if len != size {
+            return Err(format!("echo has {len} bytes, not {size}"));
         }
-        self.offset = 0;
+        self.check.offset = 0;
         self.received += 1;
-        Ok(())
-    }
-
-    fn compare(&mut self, sent: &Messages, chunk: &[u8]) -> Result<(), String> {
-        let end = self.offset + chunk.len();
-        if self.received < self.verify && sent.payload(self.received)[self.offset..end] != *chunk {
-            return Err(format!("message {} differs", self.received));
-        }
-        self.offset = end;
         Ok(())
     }
 
@@ -191,12 +228,20 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deflate::deflate;
+    use crate::messages::TEXT;
+    use crate::options::Options;
+
+    fn messages(args: &str) -> Messages {
+        let args = format!("--port 1 {args}");
+        let args = args.split_whitespace().map(str::to_string);
+        Messages::new(&Options::parse(args).unwrap())
+    }
 
     fn echoes(sent: &Messages) -> Vec<u8> {
         let mut wire = vec![0x89, 1, b'p'];
         for number in 0..3 {
-            wire.extend_from_slice(&sent.echo_header);
-            wire.extend_from_slice(sent.payload(number));
+            wire.extend_from_slice(sent.echo(number).0);
         }
         // The fourth in two fragments, with an empty ping between them.
         wire.extend_from_slice(&[0x02, 100]);
@@ -210,10 +255,10 @@ mod tests {
 
     #[test]
     fn echoes_are_understood_however_they_are_cut() {
-        let sent = Messages::new(300, false, false);
+        let sent = messages("--size 300");
         let wire = echoes(&sent);
         for step in [1, 2, 3, 7, 299, 305, wire.len()] {
-            let mut inbox = Inbox::new(u64::MAX);
+            let mut inbox = Inbox::new(u64::MAX, false);
             for part in wire.chunks(step) {
                 inbox.feed(&sent, part).unwrap();
             }
@@ -224,8 +269,8 @@ mod tests {
 
     #[test]
     fn a_wrong_byte_a_wrong_length_and_a_wrong_opcode_are_noticed() {
-        let sent = Messages::new(300, false, false);
-        let good = [sent.echo_header.as_slice(), sent.payload(0)].concat();
+        let sent = messages("--size 300");
+        let good = sent.echo(0).0.to_vec();
         for (at, wrong) in [
             (20, good[20] ^ 1),
             (3, 43),
@@ -238,9 +283,35 @@ mod tests {
             wire[at] = wrong;
             wire.push(0);
             assert!(
-                Inbox::new(1).feed(&sent, &wire).is_err(),
+                Inbox::new(1, false).feed(&sent, &wire).is_err(),
                 "byte {at} = {wrong}"
             );
         }
+    }
+    #[test]
+    fn compressed_echoes_are_compared_too() {
+        let sent = messages("--size 100,60000 --text --deflate 15");
+        let mut wire = vec![];
+        for number in 0..4 {
+            let small = deflate(sent.payload(number));
+            let (first, second) = small.split_at(small.len() / 2);
+            for (start, part) in [(RSV1 | TEXT, first), (FIN, second)] {
+                wire.extend_from_slice(&[start, 126]);
+                wire.extend_from_slice(&(part.len() as u16).to_be_bytes());
+                wire.extend_from_slice(part);
+            }
+        }
+        for step in [1, 100, wire.len()] {
+            let mut inbox = Inbox::new(u64::MAX, true);
+            for part in wire.chunks(step) {
+                inbox.feed(&sent, part).unwrap();
+            }
+            assert_eq!(inbox.received, 4, "in steps of {step}");
+        }
+        let end = wire.len() - 20;
+        wire[end] ^= 1;
+        assert!(Inbox::new(u64::MAX, true).feed(&sent, &wire).is_err());
+        wire[0] = TEXT;
+        assert!(Inbox::new(0, true).feed(&sent, &wire).is_err());
     }
 }

@@ -2,9 +2,11 @@
 //! adds nothing to what is measured; frames are masked beforehand, so that sending costs one system call.
 //!
 //! `options` reads the command line; `echo`, `connect` and `idle` are the three kinds of load;
-//! `messages` makes what is sent, `inbox` checks what comes back; `procstat` reads what the server used.
+//! `messages` makes what is sent, `inbox` checks what comes back; `stream` is a connection, plain or TLS, `deflate`
+//! the compression of messages; `procstat` reads what the server used.
 
 mod connect;
+mod deflate;
 mod echo;
 mod handshake;
 mod hist;
@@ -13,6 +15,7 @@ mod inbox;
 mod messages;
 mod options;
 mod procstat;
+mod stream;
 mod sys;
 
 use options::{Mode, Options};

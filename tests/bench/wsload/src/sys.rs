@@ -156,17 +156,6 @@ pub(crate) fn send(fd: i32, buf: &[u8]) -> io::Result<Option<usize>> {
     }
 }
 
-/// Blocking sockets only.
-pub(crate) fn send_all(fd: i32, mut buf: &[u8]) -> io::Result<()> {
-    while !buf.is_empty() {
-        match send(fd, buf)? {
-            Some(n) => buf = &buf[n..],
-            None => return Err(io::Error::new(io::ErrorKind::TimedOut, "send timed out")),
-        }
-    }
-    Ok(())
-}
-
 pub(crate) fn close(fd: i32) {
     unsafe {
         libc::close(fd);

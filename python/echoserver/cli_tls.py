@@ -1,0 +1,120 @@
+"""What TLS adds to the program `echoserver`: its options, the file with the CA, SIGHUP, and the log on stderr."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from echoserver._core import TLS
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from echoserver.server import EchoServer
+
+__all__ = ["FILES", "add_arguments", "logged", "served", "take_options"]
+
+FILES: Final = frozenset({"certfile", "keyfile", "client_ca", "password_file"})
+"""Names of options that are files, as errors have them."""
+
+_log: Final = logging.getLogger("echoserver")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    group = parser.add_argument_group("TLS")
+    group.add_argument(
+        "--tls",
+        choices=["self-signed"],
+        help="serve wss:// with a certificate made now; prints where the CA to trust is (default: no TLS)",
+    )
+    group.add_argument("--certfile", metavar="FILE", help="serve wss:// with this certificate (chain), in PEM")
+    group.add_argument("--keyfile", metavar="FILE", help="its private key, in PEM (default: the file of --certfile)")
+    group.add_argument("--password-file", metavar="FILE", help="the first line of FILE opens an encrypted key")
+    group.add_argument("--client-ca", metavar="FILE", help="demand certificates that a CA in FILE has signed")
+
+
+def take_options(options: dict[str, Any]) -> None:
+    """Replaces the options of the command line by the `tls` of EchoServer.
+
+    ValueError for a combination that makes no sense, OSError if the file of the password can't be read.
+    """
+    files = {name: options.pop(name) for name in FILES if name in options}
+    if not files:
+        return
+    if "tls" in options:
+        raise ValueError(f"{min(files)}={files[min(files)]!r}: not together with --tls")
+    if "certfile" not in files:
+        raise ValueError(f"{min(files)}={files[min(files)]!r}: needs --certfile")
+    password = None
+    if "password_file" in files:
+        try:
+            lines = Path(files["password_file"]).read_bytes().splitlines()
+        except OSError as error:
+            raise OSError(error.errno, f"password_file: {error.strerror}", error.filename) from None
+        password = lines[0] if lines else b""
+    keyfile = files.get("keyfile", files["certfile"])
+    options["tls"] = TLS(files["certfile"], keyfile, password, files.get("client_ca"))
+
+
+@contextmanager
+def logged() -> Iterator[None]:
+    """Meanwhile, what the server logs from INFO on goes to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("echoserver: %(message)s"))
+    level = _log.level
+    _log.addHandler(handler)
+    _log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        _log.setLevel(level)
+        _log.removeHandler(handler)
+
+
+@contextmanager
+def served(server: EchoServer) -> Iterator[None]:
+    """Meanwhile, the CA is in a file, whose name is printed, and SIGHUP reloads the certificate."""
+    path = None
+    if server.ca_pem is not None:
+        descriptor, path = tempfile.mkstemp(prefix="echoserver-ca-", suffix=".pem")
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(server.ca_pem)
+        # No secret: clients of other users have to read it.
+        Path(path).chmod(0o644)
+        print(f"CA certificate: {path}", flush=True)
+    before = _set_hangup(server)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGHUP, before)
+        if path is not None:
+            Path(path).unlink(missing_ok=True)
+
+
+def _set_hangup(server: EchoServer) -> Any:
+    """Sets the handler and returns the one before; None where there is none to be set."""
+
+    def reload(_number: int, _frame: FrameType | None) -> None:
+        try:
+            server.reload_tls()
+        except (OSError, ValueError) as error:
+            _log.error("the certificate was not reloaded: %s", error)  # The sentence says it all.
+        else:
+            _log.info("the certificate was reloaded")
+
+    is_possible = hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread()
+    # One that is ignored stays so, as `nohup` wants it; without TLS it ends the program, as ever.
+    if not is_possible or not server.url.startswith("wss:") or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return None
+    return signal.signal(signal.SIGHUP, reload)

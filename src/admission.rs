@@ -1,0 +1,158 @@
+//! The question whether a client may come in: its upgrade request, and the way back for the decision, which any thread
+//! may give.
+
+use crate::protocol::handshake::Head;
+use crate::protocol::response::{Fields, Response};
+use crate::tls::TlsFacts;
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// What becomes of an upgrade request.
+#[derive(Debug)]
+pub enum Decision {
+    /// 101.
+    Accept {
+        /// Header lines to add to it.
+        fields: Fields,
+        /// One of the subprotocols that the client has offered; `None` leaves the choice to `Config::subprotocols`.
+        subprotocol: Option<String>,
+    },
+    /// This response, and the end of the connection.
+    Refuse(Response),
+    /// Who was asked can't tell: 500.
+    Fail,
+}
+
+impl Decision {
+    /// 101, as without anybody asked.
+    #[must_use]
+    pub fn accept() -> Self {
+        Self::Accept {
+            fields: Fields::default(),
+            subprotocol: None,
+        }
+    }
+}
+
+/// Why a decision was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unheard {
+    /// The subprotocol is none that the client has offered (RFC 6455 section 4.2.2). Another decision is awaited.
+    NotOffered,
+    /// It was decided before.
+    Decided,
+    /// It came after `open_timeout`, when the client had got its 503.
+    Late,
+    /// The client or the server is gone.
+    Gone,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting(Option<Waker>),
+    Decided(Decision),
+    Over(Unheard),
+}
+
+/// An upgrade request that somebody is asked about. Stays readable after the decision.
+#[derive(Debug)]
+pub struct Request {
+    /// The client's address; an IPv4 client of a dual-stack socket is shown as IPv4.
+    pub peer: SocketAddr,
+    /// What its TLS handshake agreed on; `None` without TLS.
+    pub tls: Option<Arc<TlsFacts>>,
+    head: Box<[u8]>,
+    state: Mutex<State>,
+}
+
+impl Request {
+    pub(crate) fn new(peer: SocketAddr, tls: Option<Arc<TlsFacts>>, head: Box<[u8]>) -> Self {
+        Self {
+            peer,
+            tls,
+            head,
+            state: Mutex::new(State::Waiting(None)),
+        }
+    }
+
+    /// Request line and headers.
+    #[must_use]
+    pub fn head(&self) -> Option<Head<'_>> {
+        Head::parse(&self.head)
+    }
+
+    /// Whether a decision is awaited.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        matches!(*self.lock(), State::Waiting(_))
+    }
+
+    /// Decides. Any thread; never blocks.
+    ///
+    /// # Errors
+    /// [`Unheard`] if that changes nothing.
+    pub fn decide(&self, decision: Decision) -> Result<(), Unheard> {
+        if let Decision::Accept {
+            subprotocol: Some(chosen),
+            ..
+        } = &decision
+            && !self
+                .head()
+                .is_some_and(|head| head.subprotocols().any(|offer| offer == chosen))
+        {
+            return Err(Unheard::NotOffered);
+        }
+        let mut state = self.lock();
+        let waker = match &mut *state {
+            State::Waiting(waker) => waker.take(),
+            State::Decided(_) => return Err(Unheard::Decided),
+            State::Over(why) => return Err(*why),
+        };
+        *state = State::Decided(decision);
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// The decision, once; the task is woken for it.
+    pub(crate) fn poll_decided(&self, cx: &Context<'_>) -> Poll<Decision> {
+        let mut state = self.lock();
+        if let State::Waiting(waker) = &mut *state {
+            *waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        match mem::replace(&mut *state, State::Over(Unheard::Decided)) {
+            State::Decided(decision) => Poll::Ready(decision),
+            other => {
+                *state = other;
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Waits no longer, unless it was decided in this moment.
+    pub(crate) fn give_up(&self, why: Unheard) -> Option<Decision> {
+        let mut state = self.lock();
+        let over = match &*state {
+            State::Over(before) => *before,
+            State::Decided(_) => Unheard::Decided,
+            State::Waiting(_) => why,
+        };
+        let before = mem::replace(&mut *state, State::Over(over));
+        // The waker is dropped after the lock: the runtime behind it may go with it.
+        drop(state);
+        match before {
+            State::Decided(decision) => Some(decision),
+            State::Waiting(_) | State::Over(_) => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,525 @@
+//! Tests of `deflate.rs`, through the receiver as a connection uses it.
+
+use super::*;
+use crate::memory::Memory;
+use crate::protocol::extensions::{self, Negotiation};
+use crate::protocol::message::{Event, Kind, Receiver, Window};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+/// What the default settings agree to for this offer.
+fn agreed(parameters: &str) -> Agreed {
+    let mut negotiation = Negotiation::default();
+    let offer = format!("permessage-deflate{parameters}");
+    negotiation.add(offer.as_bytes(), Some(&extensions::Deflate::default()));
+    negotiation.verdict().unwrap().unwrap()
+}
+
+/// A client's frame.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    const KEY: [u8; 4] = [7, 0, 0xa5, 0x3c];
+    let mut frame = vec![first];
+    match payload.len() {
+        len @ 0..=125 => frame.push(0x80 | u8::try_from(len).unwrap()),
+        len @ 126..=0xffff => {
+            frame.push(0xfe);
+            frame.extend(u16::try_from(len).unwrap().to_be_bytes());
+        }
+        len => {
+            frame.push(0xff);
+            frame.extend((len as u64).to_be_bytes());
+        }
+    }
+    frame.extend(KEY);
+    frame.extend(payload.iter().zip(KEY.iter().cycle()).map(|(b, k)| b ^ k));
+    frame
+}
+
+const TEXT: u8 = 0xc1;
+const BINARY: u8 = 0xc2;
+
+/// A connection's receiving side.
+struct Client {
+    receiver: Receiver,
+    memory: Arc<Memory>,
+    account: Account,
+    messages: Vec<Vec<u8>>,
+    pings: usize,
+    /// How often the budget was used up.
+    waits: usize,
+}
+
+impl Client {
+    fn new(agreed: Agreed, limit: usize) -> Self {
+        Self::with_memory(agreed, limit, 1 << 30)
+    }
+
+    fn with_memory(agreed: Agreed, limit: usize, memory_limit: usize) -> Self {
+        let memory = Memory::new(memory_limit);
+        let mut receiver = Receiver::new(limit);
+        receiver.agree(agreed);
+        Self {
+            receiver,
+            account: Account::new(memory.clone()),
+            memory,
+            messages: Vec::new(),
+            pings: 0,
+            waits: 0,
+        }
+    }
+
+    /// Hands in one read, with so much of a budget for each turn; the close code if it fails.
+    fn read(&mut self, bytes: &[u8], budget: usize) -> Result<(), u16> {
+        let mut bytes = bytes.to_vec();
+        let mut at = 0;
+        loop {
+            self.receiver.allow(budget);
+            let mut window = Window {
+                bytes: &mut bytes[at..],
+                read: 0,
+                write: 0,
+            };
+            loop {
+                match self.receiver.next(&mut window, &mut self.account) {
+                    Err(violation) => return Err(violation.code),
+                    Ok(None) => break,
+                    Ok(Some(Event::Inflated { message, kind })) => {
+                        let text = message.pieces().collect::<Vec<_>>().concat();
+                        assert_eq!(text.len(), message.len());
+                        assert!(kind == Kind::Binary || std::str::from_utf8(&text).is_ok());
+                        self.messages.push(text);
+                        message.release(&mut self.account);
+                    }
+                    Ok(Some(Event::Ping(_))) => self.pings += 1,
+                    Ok(Some(event)) => panic!("{event:?}"),
+                }
+            }
+            at += window.read;
+            if !self.receiver.is_behind() {
+                assert_eq!(at, bytes.len());
+                return Ok(());
+            }
+            assert_eq!(self.receiver.allowed(), 0);
+            self.waits += 1;
+        }
+    }
+
+    fn read_whole(&mut self, bytes: &[u8]) -> Result<(), u16> {
+        self.read(bytes, usize::MAX)
+    }
+}
+
+/// The other side's compressor.
+struct Sender {
+    deflate: Deflate,
+    takeover: bool,
+}
+
+impl Sender {
+    fn new(level: i32, bits: u8, takeover: bool) -> Self {
+        Self {
+            deflate: Deflate::new(level, false, bits),
+            takeover,
+        }
+    }
+
+    fn compress(&mut self, message: &[u8], flush: DeflateFlush) -> Vec<u8> {
+        if !self.takeover {
+            self.deflate.reset();
+        }
+        let mut out = vec![0; message.len() + 1000];
+        let before = self.deflate.total_out();
+        self.deflate.compress(message, &mut out, flush).unwrap();
+        out.truncate(usize::try_from(self.deflate.total_out() - before).unwrap());
+        out
+    }
+
+    /// As RFC 7692 section 7.2.1 has it.
+    fn message(&mut self, message: &[u8]) -> Vec<u8> {
+        let mut out = self.compress(message, DeflateFlush::SyncFlush);
+        assert_eq!(out.split_off(out.len() - 4), TAIL);
+        out
+    }
+}
+
+/// The examples of RFC 7692 section 7.2.3, and what they say.
+#[test]
+fn the_examples_of_the_rfc_are_read() {
+    let examples: [(&[u8], &str); 7] = [
+        (&[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], "Hello"),
+        // The same again, as a reference to the one before.
+        (&[0xf2, 0x00, 0x11, 0x00, 0x00], "Hello"),
+        // Stored.
+        (
+            &[
+                0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00,
+            ],
+            "Hello",
+        ),
+        // With BFINAL, then with two blocks.
+        (&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00], "Hello"),
+        (
+            &[
+                0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00,
+            ],
+            "Hello",
+        ),
+        // An empty one.
+        (&[0x00], ""),
+        (&[0x02, 0x00], ""),
+    ];
+    let mut client = Client::new(agreed(""), 1 << 20);
+    for (compressed, expected) in examples {
+        client.read_whole(&frame(TEXT, compressed)).unwrap();
+        assert_eq!(client.messages.pop().unwrap(), expected.as_bytes());
+    }
+}
+
+#[test]
+fn a_window_survives_a_final_block() {
+    let mut client = Client::new(agreed(""), 1 << 20);
+    let hello: &[u8] = &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+    let reference: &[u8] = &[0xf2, 0x00, 0x11, 0x00, 0x00];
+    // The final block alone, then further blocks behind it in the same message, which refer to it.
+    client.read_whole(&frame(TEXT, hello)).unwrap();
+    client.read_whole(&frame(TEXT, reference)).unwrap();
+    client
+        .read_whole(&frame(TEXT, &[hello, reference].concat()))
+        .unwrap();
+    let expected: [&[u8]; 3] = [b"Hello", b"Hello", b"HelloHello"];
+    assert_eq!(client.messages, expected);
+
+    let mut client = Client::new(agreed("; client_no_context_takeover"), 1 << 20);
+    client.read_whole(&frame(TEXT, hello)).unwrap();
+    assert_eq!(client.read_whole(&frame(TEXT, reference)), Err(1007));
+}
+
+#[test]
+fn what_is_not_deflate_is_refused() {
+    let hello: &[u8] = &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+    let bad: [&[u8]; 10] = [
+        // Cut inside a block.
+        &hello[..3],
+        &hello[..6],
+        // A reserved type of block, a stored block with a wrong length, or cut.
+        &[0x06],
+        &[0x00, 0x05, 0x00, 0xfa, 0xfe, 0x48],
+        &[0x00, 0x05, 0x00, 0xfa, 0xff, 0x48],
+        &[0x00, 0x09, 0x00, 0xf6, 0xff],
+        &[0x00, 0x04, 0x00, 0xfb, 0xff],
+        // A reference beyond the beginning.
+        &[0xf2, 0x00, 0x11, 0x00, 0x00],
+        // Behind a final block what is no block.
+        &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x06],
+        // What is left of a block's end.
+        &[0x00, 0x00, 0x00, 0xff],
+    ];
+    for compressed in bad {
+        for budget in [1, usize::MAX] {
+            let mut client = Client::new(agreed(""), 1 << 20);
+            let read = client.read(&frame(BINARY, compressed), budget);
+            assert_eq!(read, Err(1007), "{compressed:x?}");
+            assert_eq!(client.memory.used(), 0);
+        }
+    }
+    // The tail was left on: with the receiver's own a block begins that does not end.
+    let whole = [hello, &TAIL].concat();
+    let mut client = Client::new(agreed(""), 1 << 20);
+    assert_eq!(client.read_whole(&frame(BINARY, &whole)), Err(1007));
+}
+
+#[test]
+fn text_is_checked_as_it_was_before_compression() {
+    let mut sender = Sender::new(6, 15, true);
+    let mut client = Client::new(agreed(""), 1 << 20);
+    client
+        .read_whole(&frame(TEXT, &sender.message("κόσμε".as_bytes())))
+        .unwrap();
+    let mut failing = b"good ".repeat(50_000);
+    failing.push(0xff);
+    failing.extend(b"never looked at".repeat(1000));
+    let cut = sender.message(&failing);
+    assert_eq!(client.read_whole(&frame(TEXT, &cut)), Err(1007));
+    assert_eq!(client.memory.used(), 0);
+
+    let mut client = Client::new(agreed(""), 1 << 20);
+    let mut sender = Sender::new(6, 15, true);
+    let unfinished = sender.message(&"κόσμε".as_bytes()[..3]);
+    assert_eq!(client.read_whole(&frame(TEXT, &unfinished)), Err(1007));
+}
+
+#[test]
+fn rsv1_is_for_first_frames_of_messages_alone() {
+    let whole = Sender::new(6, 15, true).message(b"a message");
+    let (first, last) = whole.split_at(4);
+    let start = frame(TEXT & 0x7f, first);
+    for frames in [
+        vec![start.clone(), frame(0xc0, last)],
+        vec![start.clone(), frame(0xc9, b"")],
+        vec![frame(0xc8, b"")],
+        vec![frame(0xca, b"")],
+        vec![frame(0xa1, b"")],
+        vec![frame(0x91, b"")],
+        vec![start.clone(), frame(TEXT, last)],
+    ] {
+        let mut client = Client::new(agreed(""), 1 << 20);
+        assert_eq!(
+            client.read_whole(&frames.concat()),
+            Err(1002),
+            "{frames:x?}"
+        );
+    }
+    let mut client = Client::new(agreed(""), 1 << 20);
+    let frames = [start, frame(0x89, b"ping"), frame(0x80, last)];
+    client.read_whole(&frames.concat()).unwrap();
+    assert_eq!(
+        (client.messages, client.pings),
+        (vec![b"a message".to_vec()], 1)
+    );
+}
+
+#[test]
+fn a_bomb_costs_at_most_the_limit_and_a_chunk() {
+    const LIMIT: usize = 3 << 20;
+    let mut sender = Sender::new(9, 15, true);
+    let bomb = sender.message(&vec![0; 64 << 20]);
+    for budget in [STEP, usize::MAX] {
+        let mut client = Client::new(agreed(""), LIMIT);
+        let mut most = 0;
+        let frame = frame(BINARY, &bomb);
+        let mut outcome = Ok(());
+        // 3 MiB are 3 KiB compressed: few reads, many turns.
+        for piece in frame.chunks(1000) {
+            outcome = client.read(piece, budget);
+            most = most.max(client.memory.used());
+            if outcome.is_err() {
+                break;
+            }
+        }
+        assert_eq!(outcome, Err(1009));
+        assert!(most <= LIMIT + STEP + INFLATER, "{most}");
+        assert_eq!(client.memory.used(), 0);
+        assert!(budget > STEP || client.waits >= LIMIT / STEP - 8);
+    }
+    // A message that is as long as may be is not too long.
+    let mut client = Client::new(agreed(""), LIMIT);
+    let longest = Sender::new(9, 15, true).message(&vec![1; LIMIT]);
+    client.read(&frame(BINARY, &longest), STEP).unwrap();
+    assert_eq!(client.messages[0].len(), LIMIT);
+    let longer = Sender::new(9, 15, true).message(&vec![1; LIMIT + 1]);
+    let mut client = Client::new(agreed(""), LIMIT);
+    assert_eq!(client.read(&frame(BINARY, &longer), STEP), Err(1009));
+}
+
+#[test]
+fn the_memory_limit_is_for_what_came_out() {
+    let message = Sender::new(9, 15, true).message(&vec![0; 1 << 20]);
+    let mut client = Client::with_memory(agreed(""), 2 << 20, 500_000);
+    assert_eq!(client.read(&frame(BINARY, &message), STEP), Err(1013));
+    assert_eq!(client.memory.used(), 0);
+    let mut client = Client::with_memory(agreed(""), 2 << 20, INFLATER - 1);
+    assert_eq!(client.read(&frame(BINARY, &message), STEP), Err(1013));
+}
+
+#[test]
+fn work_that_yields_nothing_is_paid_for_too() {
+    // Empty final blocks: each begins a stream anew.
+    let message = [0x03, 0x00].repeat(1000);
+    let mut client = Client::new(agreed(""), 1 << 20);
+    client.read(&frame(BINARY, &message), STEP).unwrap();
+    assert_eq!(client.messages, [b""]);
+    assert!(client.waits >= 1000 * START / STEP - 1, "{}", client.waits);
+}
+
+#[test]
+fn between_messages_only_the_window_is_kept() {
+    for (parameters, window) in [
+        ("", 32 << 10),
+        ("; client_max_window_bits=10", 1 << 10),
+        ("; client_max_window_bits=8", 512),
+        ("; client_no_context_takeover", 0),
+    ] {
+        let mut client = Client::new(agreed(parameters), 1 << 20);
+        assert_eq!(client.memory.used(), 0, "before the first message");
+        let mut sender = Sender::new(6, 9, false);
+        for len in [10, 300, 5000, 100_000, 20] {
+            let message = vec![b'x'; len];
+            client
+                .read_whole(&frame(BINARY, &sender.message(&message)))
+                .unwrap();
+            assert!(client.memory.used() <= window, "{parameters}");
+        }
+        assert_eq!(client.memory.used(), window, "{parameters}");
+        client.receiver.release(&mut client.account);
+        assert_eq!(client.memory.used(), 0);
+    }
+}
+
+#[test]
+fn a_compressor_is_kept_with_takeover_alone() {
+    for (parameters, kept) in [
+        ("", COMPRESSOR + (4 << 15)),
+        ("; server_max_window_bits=9", COMPRESSOR + (4 << 9)),
+        ("; server_no_context_takeover", 0),
+    ] {
+        let memory = Memory::new(1 << 20);
+        let mut account = Account::new(memory.clone());
+        let mut compression = Compression::new(agreed(parameters), 6);
+        assert_eq!(memory.used(), 0);
+        for message in [&b"a message"[..], b"", b"another"] {
+            let mut out = Partial::NEW;
+            compression
+                .push(message, true, &mut out, &mut account)
+                .unwrap();
+            out.release(&mut account);
+            assert_eq!(memory.used(), kept, "{parameters}");
+        }
+        let mut poor = Account::new(Memory::new(1000));
+        let mut compression = Compression::new(agreed(parameters), 6);
+        let mut out = Partial::NEW;
+        let pushed = compression.push(b"a", true, &mut out, &mut poor);
+        assert_eq!(pushed, Err(Exhausted));
+    }
+}
+
+/// What compresses well, what does not, and what refers far back.
+fn message() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        vec(any::<u8>(), 0..300),
+        (vec(any::<u8>(), 1..40), 0..4000_usize).prop_map(|(unit, times)| unit.repeat(times)),
+        (any::<u64>(), 0..70_000_usize).prop_map(|(seed, len)| {
+            let mut state = seed | 1;
+            (0..len)
+                .map(|_| {
+                    state = state
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1);
+                    b"etaoin shrdlu"[usize::try_from(state >> 60).unwrap() % 13]
+                })
+                .collect()
+        }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever a client's compressor does, in whatever frames, reads and turns.
+    #[test]
+    fn what_was_compressed_is_inflated(
+        messages in vec((message(), any::<bool>()), 1..6),
+        level in 0..=9, bits in 9_u8..=15, takeover in any::<bool>(),
+        cuts in vec(1..5000_usize, 1..5), reads in vec(1..9000_usize, 1..5),
+        budget in prop_oneof![Just(usize::MAX), 1..100_000_usize],
+    ) {
+        let offer = format!(
+            "; client_max_window_bits={bits}{}",
+            if takeover { "" } else { "; client_no_context_takeover" }
+        );
+        let mut sender = Sender::new(level, bits, takeover);
+        let mut client = Client::new(agreed(&offer), 1 << 20);
+        let mut wire = Vec::new();
+        let mut expected = Vec::new();
+        let mut pings = 0;
+        for (message, is_final) in &messages {
+            let mut rest = if *is_final {
+                // Without a tail. Its stream ends, so the next message has to stand alone.
+                let whole = Sender::new(level, bits, false).compress(message, DeflateFlush::Finish);
+                if takeover {
+                    sender = Sender::new(level, bits, true);
+                    sender.deflate.set_dictionary(message).unwrap();
+                }
+                whole
+            } else {
+                sender.message(message)
+            };
+            let mut first = 0x42;
+            for cut in &cuts {
+                if *cut < rest.len() {
+                    let tail = rest.split_off(*cut);
+                    wire.extend(frame(first, &rest));
+                    wire.extend(frame(0x89, b"!"));
+                    pings += 1;
+                    rest = tail;
+                    first = 0;
+                }
+            }
+            wire.extend(frame(0x80 | first, &rest));
+            expected.push(message.clone());
+        }
+        let mut rest = &wire[..];
+        for read in reads.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, after) = rest.split_at(rest.len().min(*read));
+            prop_assert_eq!(client.read(piece, budget), Ok(()));
+            rest = after;
+        }
+        prop_assert_eq!(client.messages, expected);
+        prop_assert_eq!(client.pings, pings);
+    }
+
+    /// What is sent, in whatever steps, is what a client inflates; with takeover the messages are one stream.
+    #[test]
+    fn what_is_compressed_can_be_inflated(
+        messages in vec(message(), 1..6), steps in vec(1..40_000_usize, 1..4),
+        level in 0..=9_u8, bits in 9_u8..=15, takeover in any::<bool>(),
+    ) {
+        let offer = format!(
+            "; server_max_window_bits={bits}{}",
+            if takeover { "" } else { "; server_no_context_takeover" }
+        );
+        let memory = Memory::new(64 << 20);
+        let mut account = Account::new(memory);
+        let mut compression = Compression::new(agreed(&offer), level);
+        let mut inflate = Inflate::new(false, bits);
+        for message in &messages {
+            let mut compressed = Partial::NEW;
+            let mut rest = &message[..];
+            for step in steps.iter().cycle() {
+                let (piece, after) = rest.split_at(rest.len().min(*step));
+                rest = after;
+                let is_last = rest.is_empty();
+                compression.push(piece, is_last, &mut compressed, &mut account).unwrap();
+                if is_last {
+                    break;
+                }
+            }
+            let mut wire = compressed.pieces().collect::<Vec<_>>().concat();
+            wire.extend(TAIL);
+            if !takeover {
+                inflate = Inflate::new(false, bits);
+            }
+            let mut out = vec![0; message.len() + 10];
+            let before = inflate.total_out();
+            inflate.decompress(&wire, &mut out, InflateFlush::SyncFlush).unwrap();
+            out.truncate(usize::try_from(inflate.total_out() - before).unwrap());
+            prop_assert_eq!(&out, message);
+            compressed.release(&mut account);
+        }
+    }
+
+    /// Any payload has one verdict, whatever the turns; and nothing stays charged after a failure.
+    #[test]
+    fn any_payload_has_one_verdict(payload in vec(any::<u8>(), 0..200), start in 0..3_usize) {
+        let starts: [&[u8]; 3] = [&[], &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07], &[0x03, 0x00]];
+        let wire = frame(BINARY, &[starts[start], &payload].concat());
+        let mut whole = Client::new(agreed(""), 10_000);
+        let mut split = Client::new(agreed(""), 10_000);
+        let verdict = whole.read_whole(&wire);
+        let mut other = Ok(());
+        for byte in wire.chunks(1) {
+            other = split.read(byte, 1);
+            if other.is_err() {
+                break;
+            }
+        }
+        prop_assert_eq!(verdict, other);
+        prop_assert_eq!(whole.messages, split.messages);
+        if verdict.is_err() {
+            prop_assert_eq!(whole.memory.used() + split.memory.used(), 0);
+        }
+    }
+}

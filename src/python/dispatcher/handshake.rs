@@ -1,0 +1,62 @@
+//! `on_handshake`: asked about one request after another. Its answer comes at once, or later from a coroutine.
+
+use super::super::handshake::{PyRequest, decision};
+use super::{Args, Dispatcher, Stage, Whose};
+use crate::admission::{Decision, Request, Unheard};
+use pyo3::exceptions::{PyTimeoutError, PyValueError};
+use pyo3::prelude::*;
+use std::sync::Weak;
+use std::time::Instant;
+
+impl Dispatcher<'_, '_> {
+    pub(super) fn handshake(&mut self, request: &Weak<Request>) {
+        // Otherwise its time ran out or its client went while it was queued: nobody is there to be decided about.
+        let Some(request) = request.upgrade().filter(|request| request.is_waiting()) else {
+            return;
+        };
+        // Nobody waits for this callback who need not.
+        self.flush();
+        let answer = match Py::new(self.py, PyRequest::new(&request)) {
+            Ok(object) => {
+                let whose = Whose::Request(&request);
+                self.invoke(Stage::Handshake, whose, Args::Request(object))
+            }
+            Err(error) => Some(Err(error)),
+        };
+        self.clock = Instant::now();
+        if let Some(answer) = answer
+            && !self.link.is_forked()
+        {
+            self.decide(&request, answer);
+        }
+    }
+
+    /// Does what the callback has answered: whatever is no decision is a 500 and reported.
+    pub(super) fn decide(&mut self, request: &Request, answer: PyResult<Py<PyAny>>) {
+        let decided = answer
+            .and_then(|answer| decision(answer.bind(self.py)))
+            .and_then(|decision| {
+                let chosen = match &decision {
+                    Decision::Accept { subprotocol, .. } => subprotocol.clone(),
+                    _ => None,
+                };
+                request.decide(decision).or_else(|why| match why {
+                    Unheard::NotOffered => Err(PyValueError::new_err(format!(
+                        "subprotocol='{}': on_handshake has chosen what the client does not offer \
+                        (RFC 6455 section 4.2.2)",
+                        chosen.unwrap_or_default()
+                    ))),
+                    Unheard::Late => Err(PyTimeoutError::new_err(format!(
+                        "on_handshake returned after open_timeout of {:?}: the client has got 503",
+                        self.server.core.config().open_timeout
+                    ))),
+                    Unheard::Gone | Unheard::Decided => Ok(()),
+                })
+            });
+        if let Err(error) = decided {
+            // If it comes too late, there is nobody to hear that it failed either.
+            let _ = request.decide(Decision::Fail);
+            self.report(Stage::Handshake, Err(error));
+        }
+    }
+}

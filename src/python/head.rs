@@ -1,0 +1,24 @@
+//! The head of an upgrade request as Python objects; what `Request` and `Client` have in common.
+
+use crate::protocol::handshake::Head;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+/// The header lines as they came.
+pub(super) fn raw_headers(head: Option<Head<'_>>) -> Vec<(String, String)> {
+    // Header values are bytes; latin-1 shows each as one character (RFC 9110 section 5.5).
+    let text = |value: &[u8]| value.iter().map(|&byte| char::from(byte)).collect();
+    head.map_or_else(Vec::new, |head| {
+        head.fields()
+            .map(|(name, value)| (name.to_owned(), text(value)))
+            .collect()
+    })
+}
+
+/// The header lines as a mapping.
+pub(super) fn headers<'py>(py: Python<'py>, head: Option<Head<'_>>) -> PyResult<Bound<'py, PyAny>> {
+    let class = py
+        .import(intern!(py, "echoserver.headers"))?
+        .getattr(intern!(py, "Headers"))?;
+    class.call1((raw_headers(head),))
+}

@@ -1,0 +1,175 @@
+//! `TLS`, which says where certificate and key are, and `TLSInfo`, what a client's handshake agreed on.
+
+use super::options::Argument;
+use crate::tls::{MinVersion, Password, Tls, TlsFacts, TlsFiles};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+use std::path::PathBuf;
+
+/// The value of `tls` that asks for an authority of the server's own.
+const SELF_SIGNED: &str = "self-signed";
+
+/// Certificate and key of a server, in PEM files. They are read when the server is made, and at `reload_tls()`.
+#[pyclass(frozen, eq, hash, name = "TLS", module = "echoserver")]
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct PyTls(TlsFiles);
+
+#[pymethods]
+impl PyTls {
+    #[new]
+    #[pyo3(signature = (certfile, keyfile, password=None, client_ca=None, min_version="1.2"))]
+    fn new(
+        certfile: &Bound<'_, PyAny>,
+        keyfile: &Bound<'_, PyAny>,
+        password: Option<&Bound<'_, PyAny>>,
+        client_ca: Option<&Bound<'_, PyAny>>,
+        min_version: &str,
+    ) -> PyResult<Self> {
+        let password = password.map(|password| {
+            if let Ok(text) = password.cast::<PyString>() {
+                Ok(Password(text.to_str()?.as_bytes().to_vec()))
+            } else if let Ok(bytes) = password.cast::<PyBytes>() {
+                Ok(Password(bytes.as_bytes().to_vec()))
+            } else {
+                let actual = password.get_type().name()?;
+                Err(PyTypeError::new_err(format!(
+                    "password: must be str, bytes or None, not {actual}"
+                )))
+            }
+        });
+        Ok(Self(TlsFiles {
+            certfile: path("certfile", certfile)?,
+            keyfile: path("keyfile", keyfile)?,
+            password: password.transpose()?,
+            client_ca: client_ca.map(|file| path("client_ca", file)).transpose()?,
+            min_version: match min_version {
+                "1.2" => MinVersion::Tls12,
+                "1.3" => MinVersion::Tls13,
+                other => {
+                    return Err(PyValueError::new_err(format!(
+                        "min_version={other:?}: must be \"1.2\" or \"1.3\"; older ones are broken (RFC 8996)"
+                    )));
+                }
+            },
+        }))
+    }
+
+    #[getter]
+    fn certfile(&self) -> String {
+        self.0.certfile.display().to_string()
+    }
+
+    #[getter]
+    fn keyfile(&self) -> String {
+        self.0.keyfile.display().to_string()
+    }
+
+    #[getter]
+    fn client_ca(&self) -> Option<String> {
+        let path = self.0.client_ca.as_ref();
+        path.map(|path| path.display().to_string())
+    }
+
+    #[getter]
+    const fn min_version(&self) -> &'static str {
+        match self.0.min_version {
+            MinVersion::Tls12 => "1.2",
+            MinVersion::Tls13 => "1.3",
+        }
+    }
+
+    fn __repr__(&self) -> String {
+        let quoted = |text: &str| format!("'{}'", text.escape_debug());
+        let password = self.0.password.as_ref().map_or("None", |_| "'***'");
+        format!(
+            "TLS(certfile={}, keyfile={}, password={password}, client_ca={}, min_version='{}')",
+            quoted(&self.certfile()),
+            quoted(&self.keyfile()),
+            self.client_ca()
+                .map_or_else(|| "None".to_owned(), |path| quoted(&path)),
+            self.min_version(),
+        )
+    }
+}
+
+/// A `str` or `os.PathLike`.
+fn path(name: &str, value: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
+    value.extract().map_err(|_error| {
+        let actual = value
+            .get_type()
+            .name()
+            .map_or_else(|_| "something else".into(), |name| name.to_string());
+        PyTypeError::new_err(format!("{name}: must be a path, not {actual}"))
+    })
+}
+
+/// The option `tls`: a `TLS`, or the word.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "as the other readers of an argument"
+)]
+pub(super) fn option(value: Argument<'_>) -> PyResult<Tls> {
+    if let Ok(tls) = value.value().cast::<PyTls>() {
+        return Ok(Tls::Files(tls.get().0.clone()));
+    }
+    match value.value().cast::<PyString>() {
+        Ok(word) if word == SELF_SIGNED => {
+            let socket = value.value().py().import("socket")?;
+            let name: Option<String> = socket.call_method0("gethostname")?.extract().ok();
+            Ok(Tls::SelfSigned {
+                names: name.into_iter().collect(),
+            })
+        }
+        Ok(_) => Err(value.bad_value("must be \"self-signed\", a TLS, or None")),
+        Err(_) => Err(value.wrong_type("\"self-signed\", a TLS, or None")),
+    }
+}
+
+/// What the TLS handshake with a client agreed on.
+#[pyclass(frozen, get_all, name = "TLSInfo", module = "echoserver")]
+pub(super) struct PyTlsInfo {
+    version: &'static str,
+    cipher: String,
+    server_name: Option<String>,
+    alpn: Option<String>,
+    peer_subject: Option<String>,
+    peer_certificate: Option<Py<PyBytes>>,
+}
+
+impl PyTlsInfo {
+    /// The only way from the core's facts to Python.
+    pub(super) fn of(py: Python<'_>, facts: Option<&TlsFacts>) -> Option<Self> {
+        facts.map(|facts| Self {
+            version: facts.version,
+            cipher: facts.cipher.clone(),
+            server_name: facts.server_name.clone(),
+            alpn: facts.alpn.clone(),
+            peer_subject: facts.peer.as_ref().map(|(subject, _)| subject.clone()),
+            peer_certificate: facts
+                .peer
+                .as_ref()
+                .map(|(_, certificate)| PyBytes::new(py, certificate).unbind()),
+        })
+    }
+}
+
+#[pymethods]
+impl PyTlsInfo {
+    fn __repr__(&self) -> String {
+        let shown = |text: &Option<String>| {
+            text.as_ref().map_or_else(
+                || "None".to_owned(),
+                |text| format!("'{}'", text.escape_debug()),
+            )
+        };
+        format!(
+            "<TLSInfo {} {} server_name={} alpn={} peer_subject={}>",
+            self.version,
+            self.cipher,
+            shown(&self.server_name),
+            shown(&self.alpn),
+            shown(&self.peer_subject)
+        )
+    }
+}

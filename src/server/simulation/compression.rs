@@ -1,0 +1,412 @@
+//! permessage-deflate on whole connections: what goes back compressed, in which order, in which turns, at what cost.
+
+use super::{
+    Arc, BINARY, CLOSE, Client, Config, NEVER, PING, PONG, Peer, REQUEST, Recorder, Simulation,
+    TEXT, Temper, Wants, close, closed, frame, sent, settle,
+};
+use crate::mailbox::{Order, Replies};
+use crate::protocol::extensions::Deflate;
+use crate::protocol::frame::{Opcode, server_frame};
+use crate::protocol::message::Kind;
+use std::fmt::Write as _;
+use tokio::time::timeout;
+use zlib_rs::{DeflateFlush, Inflate, InflateFlush};
+
+/// RSV1, which tells a compressed message.
+const COMPRESSED: u8 = 0x40;
+const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+
+fn config(deflate: Deflate) -> Config {
+    Config {
+        compression: Some(deflate),
+        ..Config::default()
+    }
+}
+
+/// The client's two contexts.
+struct Codec {
+    deflate: zlib_rs::Deflate,
+    inflate: Inflate,
+    takeover: bool,
+}
+
+impl Codec {
+    fn new(takeover: bool) -> Self {
+        Self {
+            deflate: zlib_rs::Deflate::new(6, false, 15),
+            inflate: Inflate::new(false, 15),
+            takeover,
+        }
+    }
+
+    /// A compressed message in one frame.
+    fn frame(&mut self, first: u8, message: impl AsRef<[u8]>) -> Vec<u8> {
+        if !self.takeover {
+            self.deflate.reset();
+        }
+        let message = message.as_ref();
+        let mut out = vec![0; message.len() + 1000];
+        let before = self.deflate.total_out();
+        let flush = DeflateFlush::SyncFlush;
+        self.deflate.compress(message, &mut out, flush).unwrap();
+        out.truncate(usize::try_from(self.deflate.total_out() - before).unwrap());
+        // Not there for an empty message after another.
+        if out.ends_with(&TAIL) {
+            out.truncate(out.len() - TAIL.len());
+        } else {
+            assert!(out.is_empty());
+            out = vec![0];
+        }
+        frame(first | COMPRESSED, out)
+    }
+
+    /// A frame of the server's as the message that it is; its first byte still says whether it was compressed.
+    fn message(&mut self, (first, payload): (u8, Vec<u8>)) -> (u8, Vec<u8>) {
+        if first & COMPRESSED == 0 {
+            return (first, payload);
+        }
+        if !self.takeover {
+            self.inflate.reset(false);
+        }
+        let mut out = vec![0; 20 << 20];
+        let before = self.inflate.total_out();
+        let wire = [&payload[..], &TAIL].concat();
+        let flush = InflateFlush::SyncFlush;
+        self.inflate.decompress(&wire, &mut out, flush).unwrap();
+        out.truncate(usize::try_from(self.inflate.total_out() - before).unwrap());
+        (first, out)
+    }
+}
+
+impl Simulation {
+    async fn offer(&self, temper: Temper, parameters: &str) -> (Peer, Arc<Client>) {
+        let peer = self.connect(temper);
+        let line = format!("Sec-WebSocket-Extensions: permessage-deflate{parameters}\r\n\r\n");
+        peer.send(REQUEST.replace("\r\n\r\n", &format!("\r\n{line}")));
+        let head = peer.read_head().await;
+        let client = self.server.clients().pop().unwrap();
+        let agreed = client.deflate.unwrap().to_string();
+        assert!(head.contains(&format!("Sec-WebSocket-Extensions: {agreed}\r\n")));
+        (peer, client)
+    }
+}
+
+fn text(len: usize, seed: usize) -> String {
+    let mut text = String::new();
+    for i in 0..=len / 6 {
+        write!(text, "{:05} ", (i * i + seed) % 7919).unwrap();
+    }
+    text.truncate(len);
+    text
+}
+
+#[test]
+fn what_is_not_agreed_is_refused() {
+    Simulation::echo(Config::default(), async |simulation| {
+        let peer = simulation.connect(Temper::even());
+        let offer = "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+        peer.send(REQUEST.replace("\r\n\r\n", offer));
+        assert!(!peer.read_head().await.contains("Extensions"));
+        peer.send(frame(TEXT | COMPRESSED, [0]));
+        let (first, payload) = peer.read().await;
+        assert_eq!(
+            (first, &payload[..2]),
+            (CLOSE, &close::PROTOCOL_ERROR.to_be_bytes()[..])
+        );
+    });
+}
+
+/// Kinds, lengths, handlers and moods of any kind: messages go back in order, compressed if they came so.
+#[test]
+fn messages_go_back_as_they_came() {
+    for seed in 0..40 {
+        let recorder = Recorder::new([Wants::NOTHING, Wants::TEXT][usize::from(seed % 2 == 1)]);
+        let deflate = Deflate::default();
+        Simulation::run(config(deflate), recorder.clone(), async |simulation| {
+            let mut dice = Temper::moody(seed);
+            let takeover = dice.below(2) == 0;
+            let parameters = if takeover {
+                ""
+            } else {
+                "; client_no_context_takeover; server_no_context_takeover"
+            };
+            let mut codec = Codec::new(takeover);
+            let (peer, _) = simulation.offer(dice.clone(), parameters).await;
+            let mut expected = Vec::new();
+            for number in 0..12 {
+                let len = [dice.below(40), dice.below(3000), dice.below(90_000), 0][dice.below(4)];
+                let message = text(len, number);
+                let first = [TEXT, BINARY][dice.below(2)];
+                if dice.below(3) == 0 {
+                    peer.send(frame(first, &message));
+                    expected.push(sent(first, message));
+                } else {
+                    peer.send(codec.frame(first, &message));
+                    expected.push(sent(first | COMPRESSED, message));
+                }
+                for _ in 0..dice.below(20) {
+                    tokio::task::yield_now().await;
+                }
+            }
+            for message in expected {
+                let read = loop {
+                    let second = std::time::Duration::from_secs(1);
+                    let Ok(read) = timeout(second, peer.read()).await else {
+                        recorder.echo_batch(1 + dice.below(3));
+                        continue;
+                    };
+                    break codec.message(read);
+                };
+                assert!(
+                    read == message,
+                    "seed {seed}: {:x} {}",
+                    read.0,
+                    read.1.len()
+                );
+            }
+            assert!(peer.is_silent());
+            peer.send_end();
+            peer.expect_drop().await;
+            assert_eq!(simulation.server.stats().memory_used, 0);
+        });
+    }
+}
+
+#[test]
+fn contexts_are_made_at_the_first_compressed_message() {
+    const INFLATING: u64 = 32 << 10;
+    for (parameters, least) in [
+        ("", INFLATING + (248 << 10)),
+        ("; server_max_window_bits=9", INFLATING + (243 << 10)),
+        ("; server_no_context_takeover", INFLATING),
+        (
+            "; server_no_context_takeover; client_no_context_takeover",
+            0,
+        ),
+    ] {
+        Simulation::echo(config(Deflate::default()), async |simulation| {
+            let used = || simulation.server.stats().memory_used;
+            let mut codec = Codec::new(!parameters.contains("client_no"));
+            let (peer, _) = simulation.offer(Temper::even(), parameters).await;
+            peer.send(frame(TEXT, "plain"));
+            assert_eq!(peer.read().await, sent(TEXT, "plain"));
+            assert_eq!(used(), 0);
+            for _ in 0..3 {
+                peer.send(codec.frame(BINARY, text(60_000, 0)));
+                let (first, _) = peer.read().await;
+                assert_eq!(first, BINARY | COMPRESSED);
+                settle().await;
+                let used = used();
+                assert!((least..=least + (140 << 10)).contains(&used), "{used}");
+                assert!(least > 0 || used == 0);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_long_message_holds_nobody_up() {
+    Simulation::echo(config(Deflate::default()), async |simulation| {
+        let mut codec = Codec::new(true);
+        let (long, _) = simulation.offer(Temper::even(), "").await;
+        let (other, _) = simulation.offer(Temper::even(), "").await;
+        let message = text(8 << 20, 3);
+        long.send(codec.frame(TEXT, &message));
+        let mut answered = 0;
+        while long.is_silent() {
+            other.send(frame(PING, "?"));
+            assert_eq!(other.read().await, sent(PONG, "?"));
+            answered += 1;
+        }
+        // Each turn inflates at most 64 KiB, and compresses at most as much.
+        assert!(answered > (8 << 20) / (64 << 10), "{answered}");
+        let echo = codec.message(long.read().await);
+        assert!(echo == (TEXT | COMPRESSED, message.into_bytes()));
+    });
+}
+
+#[test]
+fn bombs_stay_within_the_limits_and_hold_nobody_up() {
+    const LIMIT: usize = 24 << 20;
+    let config = Config {
+        max_message_size: 4 << 20,
+        memory_limit: LIMIT,
+        ..config(Deflate::default())
+    };
+    Simulation::echo(config, async |simulation| {
+        let whole = Codec::new(true).frame(BINARY, vec![0; 16 << 20]);
+        let mut bombs = Vec::new();
+        for _ in 0..40 {
+            let (peer, _) = simulation.offer(Temper::even(), "").await;
+            peer.send(&whole);
+            bombs.push(peer);
+        }
+        let (other, _) = simulation.offer(Temper::even(), "").await;
+        let mut turns = 0;
+        while bombs.iter().any(Peer::is_silent) {
+            other.send(frame(PING, "?"));
+            assert_eq!(other.read().await, sent(PONG, "?"));
+            let used = simulation.server.stats().memory_used;
+            assert!(used <= LIMIT as u64, "{used}");
+            turns += 1;
+        }
+        assert!(turns > 40, "{turns}");
+        for peer in bombs {
+            let (first, payload) = peer.read().await;
+            let code = u16::from_be_bytes([payload[0], payload[1]]);
+            assert_eq!(first, CLOSE);
+            assert!([close::TOO_BIG, close::TRY_AGAIN].contains(&code), "{code}");
+        }
+    });
+}
+
+#[test]
+fn a_message_that_inflates_to_too_much_is_named() {
+    let config = Config {
+        max_message_size: 100_000,
+        ..config(Deflate::default())
+    };
+    Simulation::echo(config, async |simulation| {
+        let (peer, _) = simulation.offer(Temper::even(), "").await;
+        let mut codec = Codec::new(true);
+        peer.send(codec.frame(TEXT, text(100_000, 1)));
+        assert_eq!(codec.message(peer.read().await).1.len(), 100_000);
+        peer.send(codec.frame(TEXT, text(100_001, 1)));
+        assert_eq!(
+            peer.read().await,
+            closed(
+                close::TOO_BIG,
+                "message exceeds max_message_size of 100000 bytes"
+            )
+        );
+    });
+}
+
+#[test]
+fn memory_that_is_not_there_is_told_with_1013() {
+    // Enough to inflate, but not to compress; and not even for that.
+    for limit in [150 << 10, 10 << 10] {
+        let config = Config {
+            memory_limit: limit,
+            ..config(Deflate::default())
+        };
+        Simulation::echo(config, async |simulation| {
+            let (peer, _) = simulation.offer(Temper::even(), "").await;
+            peer.send(Codec::new(true).frame(TEXT, text(40_000, 1)));
+            let reason = format!("memory_limit of {limit} bytes is used up, try again later");
+            assert_eq!(peer.read().await, closed(close::TRY_AGAIN, &reason));
+        });
+    }
+}
+
+#[test]
+fn what_the_application_sends_is_compressed_from_the_threshold_on() {
+    let deflate = Deflate {
+        threshold: 100,
+        ..Deflate::default()
+    };
+    let recorder = Recorder::new(Wants::TEXT);
+    Simulation::run(config(deflate), recorder.clone(), async |simulation| {
+        let mut codec = Codec::new(true);
+        let (peer, client) = simulation.offer(Temper::even(), "").await;
+        for (len, bit) in [(99, 0), (100, COMPRESSED), (200_000, COMPRESSED), (5, 0)] {
+            let message = text(len, 9);
+            client
+                .send(Kind::Text, message.clone().into_bytes(), 1 << 20)
+                .unwrap();
+            // An echo, and a reply of its own.
+            peer.send(codec.frame(BINARY, &message));
+            peer.send(codec.frame(TEXT, "a question"));
+            let expected = [TEXT, BINARY, TEXT].map(|first| sent(first | bit, &message));
+            for (index, expected) in expected.into_iter().enumerate() {
+                if index == 2 {
+                    let (_, batch) = recorder.batches.lock().unwrap().remove(0);
+                    assert_eq!(&batch.wire[batch.messages[0].1.clone()], b"a question");
+                    let wire = server_frame(Opcode::Text, message.as_bytes());
+                    client.order(Order::Replies(Replies {
+                        ends: vec![wire.len()],
+                        wire,
+                        answered: 10,
+                    }));
+                }
+                assert!(
+                    codec.message(peer.read().await) == expected,
+                    "{len} {index}"
+                );
+            }
+        }
+        assert_eq!(client.queued(), 0);
+    });
+}
+
+#[test]
+fn what_waits_to_be_compressed_goes_out_before_our_close_frame() {
+    Simulation::echo(config(Deflate::default()), async |simulation| {
+        let mut codec = Codec::new(true);
+        let (peer, client) = simulation.offer(Temper::even(), "").await;
+        let message = text(500_000, 1);
+        for _ in 0..3 {
+            let payload = message.clone().into_bytes();
+            client.send(Kind::Text, payload, 1 << 24).unwrap();
+        }
+        client.order(Order::Close(close::NORMAL, String::new()));
+        for _ in 0..3 {
+            let (first, payload) = codec.message(peer.read().await);
+            assert_eq!(first & !COMPRESSED, TEXT);
+            assert!(payload == message.as_bytes());
+        }
+        assert_eq!(peer.read().await.0, CLOSE);
+        peer.send(frame(CLOSE, close::payload(close::NORMAL, "")));
+        peer.expect_shut_down().await;
+        assert_eq!(client.queued(), 0);
+    });
+}
+
+#[test]
+fn the_clients_close_waits_for_the_echoes_before_it() {
+    Simulation::echo(config(Deflate::default()), async |simulation| {
+        let mut codec = Codec::new(true);
+        let (peer, _) = simulation.offer(Temper::even(), "").await;
+        let messages = [text(300_000, 1), text(3, 2), text(70_000, 3)];
+        let mut bytes = Vec::new();
+        for message in &messages {
+            bytes.extend(codec.frame(TEXT, message));
+        }
+        bytes.extend(frame(CLOSE, close::payload(close::NORMAL, "bye")));
+        peer.send(bytes);
+        for message in &messages {
+            let echo = codec.message(peer.read().await);
+            assert!(echo == sent(TEXT | COMPRESSED, message));
+        }
+        assert_eq!(peer.read().await, closed(close::NORMAL, "bye"));
+        peer.expect_shut_down().await;
+    });
+}
+
+#[test]
+fn a_client_that_does_not_read_is_not_inflated_for() {
+    Simulation::echo(config(Deflate::default()), async |simulation| {
+        let mut codec = Codec::new(false);
+        let (peer, _) = simulation
+            .offer(
+                Temper::even(),
+                "; client_no_context_takeover; server_no_context_takeover",
+            )
+            .await;
+        peer.take_only(0);
+        // Random enough that its echo does not vanish.
+        for number in 0..200 {
+            peer.send(codec.frame(BINARY, text(50_000, number)));
+        }
+        let waited = timeout(NEVER / 2, peer.read()).await;
+        assert!(waited.is_err());
+        assert!(peer.unread() > 0);
+        let used = simulation.server.stats().memory_used;
+        assert!(used < 2 << 20, "{used}");
+        peer.take_only(usize::MAX);
+        for number in 0..200 {
+            let echo = codec.message(peer.read().await);
+            assert!(echo == sent(BINARY | COMPRESSED, text(50_000, number)));
+        }
+    });
+}

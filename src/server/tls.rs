@@ -1,0 +1,161 @@
+//! TLS in front of a connection: the handshake, what is answered to those who don't speak it, and what the rest of
+//! the server gets to know of it.
+
+mod files;
+mod identity;
+mod self_signed;
+mod stream;
+
+pub(super) use identity::Identity;
+pub(super) use stream::Scratch;
+
+use self::stream::TlsStream;
+use super::upgrade;
+use super::worker::Seated;
+use crate::protocol::handshake::{self, Refusal};
+use crate::tls::TlsFacts;
+use rustls::server::UnbufferedServerConnection;
+use rustls::{ProtocolVersion, ServerConfig};
+use std::future::poll_fn;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::SystemTime;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// First allocation for a client hello; those of browsers have room in it.
+const FIRST_READ: usize = 2048;
+/// The fatal alert `protocol_version` in a record of TLS 1.0 (RFC 5246 section 7.2).
+const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
+
+/// Serves one connection from its first byte to its last. The handshake and the upgrade request together have
+/// `open_timeout`.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    peer: SocketAddr,
+    seated: Seated,
+    config: Arc<ServerConfig>,
+) {
+    let due = Instant::now() + seated.worker.shared.config.open_timeout;
+    // Boxed: what the handshake needs is not kept for the time after it.
+    let Some((stream, facts)) = Box::pin(open(stream, peer, &seated, config, due)).await else {
+        return;
+    };
+    upgrade::serve_until(due, stream, peer, Some(facts), seated).await;
+}
+
+/// Does the handshake; `None` if it fails, and then all is done that can be done.
+async fn open<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    peer: SocketAddr,
+    seated: &Seated,
+    config: Arc<ServerConfig>,
+    due: Instant,
+) -> Option<(Box<TlsStream<S>>, Arc<TlsFacts>)> {
+    let worker = &seated.worker;
+    let mut first = Vec::with_capacity(FIRST_READ);
+    match timeout_at(due, upgrade::read_more(&mut stream, &mut first, seated)).await {
+        Ok(Ok(1..)) => {}
+        // Gone without a word, as those who only look whether the port is open.
+        Ok(_) => return None,
+        Err(_late) => {
+            worker.report_tls(peer, "no TLS handshake within open_timeout");
+            return None;
+        }
+    }
+    if first[0].is_ascii_uppercase() {
+        let refusal = Refusal::needs_tls();
+        let answer = handshake::refuse_response(&refusal, &worker.shared.policy, SystemTime::now());
+        worker.counters().handshakes_refused.add(1);
+        worker.report_tls(peer, "the client speaks plain HTTP");
+        answer_and_end(stream, &answer, seated).await;
+        return None;
+    }
+    if is_too_old(&first) {
+        worker.report_tls(peer, "the client speaks no TLS newer than 1.1");
+        answer_and_end(stream, &PROTOCOL_VERSION, seated).await;
+        return None;
+    }
+    let mut stream = match TlsStream::new(stream, config, first, peer, worker.clone()) {
+        Ok(stream) => stream,
+        Err(error) => {
+            worker.report_tls(peer, &error.to_string());
+            return None;
+        }
+    };
+    let mut server_name = None;
+    let handshake = poll_fn(|cx| {
+        seated.seat.register(cx);
+        if worker.is_stopping() {
+            return Poll::Ready(Err(ErrorKind::Interrupted.into()));
+        }
+        let polled = stream.poll_open(cx);
+        // Before another client's hello on this thread.
+        if let Some(name) = identity::take_server_name() {
+            server_name = Some(name);
+        }
+        polled
+    });
+    match timeout_at(due, handshake).await {
+        Ok(Ok(())) => {
+            let facts = facts(stream.agreed(), server_name);
+            // Boxed, since each function that it is handed to keeps room for it in the task.
+            return Some((Box::new(stream), Arc::new(facts)));
+        }
+        Ok(Err(error)) => match error.kind() {
+            ErrorKind::Interrupted => {}
+            // The client gets to read the alert only if TCP ends in order.
+            ErrorKind::InvalidData => upgrade::finish(stream.io(), seated).await,
+            ErrorKind::UnexpectedEof => stream.report("the client left in the middle of it"),
+            _ => stream.report(&format!("the connection broke: {error}")),
+        },
+        Err(_late) => stream.report("the handshake was not done within open_timeout"),
+    }
+    None
+}
+
+/// Whether this begins a client hello of SSL 3, TLS 1.0 or 1.1; later ones say 1.2 here (RFC 8446 section 4.1.2).
+/// rustls misses an extension of 1.2 before it looks at the version, and sends another alert.
+fn is_too_old(hello: &[u8]) -> bool {
+    matches!(hello, [22, 3, _, _, _, 1, _, _, _, 3, 0..=2, ..])
+}
+
+/// The last answer to somebody who does not get as far as TLS.
+async fn answer_and_end<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    answer: &[u8],
+    seated: &Seated,
+) {
+    let limit = seated.worker.shared.config.close_timeout;
+    if matches!(timeout(limit, stream.write_all(answer)).await, Ok(Ok(()))) {
+        upgrade::finish(&mut stream, seated).await;
+    }
+}
+
+/// What others get to know of the handshake.
+fn facts(agreed: &UnbufferedServerConnection, server_name: Option<String>) -> TlsFacts {
+    let suite = agreed
+        .negotiated_cipher_suite()
+        .and_then(|suite| suite.suite().as_str())
+        .unwrap_or_default();
+    let certificate = agreed.peer_certificates().and_then(<[_]>::first);
+    TlsFacts {
+        version: match agreed.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "TLSv1.2",
+        },
+        // rustls has a name of its own for those of 1.3.
+        cipher: suite.replace("TLS13_", "TLS_"),
+        server_name,
+        alpn: agreed
+            .alpn_protocol()
+            .map(|name| String::from_utf8_lossy(name).into_owned()),
+        peer: certificate.map(|certificate| {
+            // rustls has verified it, so it is one; a name that can't be written down is none.
+            let subject = files::subject(certificate).unwrap_or_default();
+            (subject, certificate.to_vec())
+        }),
+    }
+}

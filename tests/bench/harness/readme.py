@@ -1,0 +1,19 @@
+"""The block of the README that a run of the benchmarks fills."""
+
+from pathlib import Path
+
+from .servers import HERE
+
+README = HERE.parent.parent / "README.md"
+BEGIN, END = "<!-- bench -->\n", "<!-- /bench -->\n"
+
+
+def replace_block(path: Path, text: str) -> None:
+    """Puts the text between the marks."""
+    whole = path.read_text(encoding="utf-8")
+    before, begin, rest = whole.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        message = f"{path}: no block from {BEGIN.strip()} to {END.strip()}"
+        raise SystemExit(message)
+    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")

@@ -1,0 +1,147 @@
+"""Certificates of an authority that the tests make, and a TLS client whose bytes the tests hold in their hands."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import socket
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import trustme
+from cryptography.hazmat.primitives import serialization
+
+from support import TIMEOUT
+
+if TYPE_CHECKING:
+    from trustme import LeafCert
+
+NAMES = ("localhost", "127.0.0.1")
+
+
+class Authority:
+    """An authority with its files in a folder."""
+
+    def __init__(self, folder: Path, name: str = "authority") -> None:
+        """Makes it."""
+        self.folder = folder
+        self.ca = trustme.CA(organization_name=name)
+        self.pem = folder / f"{name}.pem"
+        self.ca.cert_pem.write_to_path(self.pem)
+
+    def issue(self, name: str, *names: str, days: int = 1, **options: Any) -> tuple[Path, Path]:
+        """Files with a certificate and its key; with negative `days` it has expired."""
+        now = datetime.datetime.now(datetime.UTC)
+        leaf: LeafCert = self.ca.issue_cert(
+            *(names or NAMES),
+            not_before=now - datetime.timedelta(days=30),
+            not_after=now + datetime.timedelta(days=days),
+            **options,
+        )
+        certfile, keyfile = self.folder / f"{name}.cert.pem", self.folder / f"{name}.key.pem"
+        certfile.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
+        leaf.private_key_pem.write_to_path(keyfile)
+        return certfile, keyfile
+
+    def context(self, **options: Any) -> ssl.SSLContext:
+        """A client's context that trusts this authority; `options` are attributes."""
+        context = ssl.create_default_context(cafile=self.pem)
+        for name, value in options.items():
+            setattr(context, name, value)
+        return context
+
+
+def converted(keyfile: Path, form: str, password: bytes | None = None) -> Path:
+    """The key in another form: a name of `serialization.PrivateFormat`."""
+    key = serialization.load_pem_private_key(keyfile.read_bytes(), None)
+    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    pem = key.private_bytes(serialization.Encoding.PEM, getattr(serialization.PrivateFormat, form), encryption)
+    path = keyfile.with_suffix(f".{form}.pem")
+    path.write_bytes(pem)
+    return path
+
+
+class HeldClient:
+    """A TLS client over a socket that sends what the test tells it to."""
+
+    def __init__(self, port: int, context: ssl.SSLContext, server_name: str = "127.0.0.1") -> None:
+        """Connects TCP and makes a client hello, which is not sent yet."""
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=server_name)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+
+    def written(self) -> bytes:
+        """What TLS wants to be sent."""
+        return self.outgoing.read()
+
+    def flush(self) -> None:
+        """Sends it."""
+        if data := self.written():
+            self.socket.sendall(data)
+
+    def read_socket(self) -> bool:
+        """Gives TLS what comes next: False at the end of TCP."""
+        data = self.socket.recv(1 << 16)
+        self.incoming.write(data)
+        return bool(data)
+
+    def open(self) -> Self:
+        """Does the handshake; ssl.SSLError with the server's alert."""
+        self.until(self.tls.do_handshake)
+        return self
+
+    def until(self, step: Any, *arguments: Any) -> Any:
+        """What `step` returns when it has read enough; EOFError if the server ends before."""
+        while True:
+            try:
+                result = step(*arguments)
+            except ssl.SSLWantReadError:
+                self.flush()
+                if not self.read_socket():
+                    raise EOFError from None
+            except ssl.SSLError:
+                self.flush()
+                raise
+            else:
+                self.flush()
+                return result
+
+    def send(self, data: bytes) -> None:
+        """Encrypts and sends."""
+        self.tls.write(data)
+        self.flush()
+
+    def read(self, size: int) -> bytes:
+        """That many bytes."""
+        data = b""
+        while len(data) < size:
+            part: bytes = self.until(self.tls.read, size - len(data))
+            if not part:
+                raise EOFError
+            data += part
+        return data
+
+    def read_head(self) -> bytes:
+        """The head of the response."""
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self.read(1)
+        return head
+
+    def is_closed(self) -> bool:
+        """Reads to the end of TCP, which must come."""
+        try:
+            while self.socket.recv(1 << 16):
+                pass
+        except ConnectionResetError:
+            pass
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()

@@ -1,0 +1,436 @@
+"""TLS that works: certificates from files and of the server's own, what a client learns, and reloading."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from certificates import Authority, HeldClient, converted
+from echoserver import TLS, Client, EchoServer, Request, Response
+from support import RawClient, Watched, connect, eventually, frame, in_thread, join
+
+if TYPE_CHECKING:
+    from conftest import Listen
+
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+REQUEST = (
+    b"GET /path HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+def strict(server: EchoServer) -> ssl.SSLContext:
+    context = server.ssl_context()
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    return context
+
+
+def shown_certificate(port: int, context: ssl.SSLContext) -> bytes:
+    with socket.create_connection(("127.0.0.1", port)) as plain:
+        tls = context.wrap_socket(plain, server_hostname="127.0.0.1")
+        certificate = tls.getpeercert(binary_form=True)
+        tls.close()
+    assert certificate
+    return certificate
+
+
+# Echoes
+
+
+@pytest.mark.parametrize("through_python", [False, True], ids=["natively", "through callbacks"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_messages_of_all_sizes_come_back(run: Listen, version: ssl.TLSVersion, through_python: bool) -> None:
+    callbacks: dict[str, Any] = {"on_binary": lambda _, message: message} if through_python else {}
+    server = run(tls="self-signed", **callbacks)
+    context = strict(server)
+    context.minimum_version = context.maximum_version = version
+    with connect(server.url, ssl=context) as client:
+        sizes = [0, 1, 125, 126, 16383, 16384, 16385, 65535, 65536, 1 << 20, (8 << 20) + 1]
+        for size in sizes:
+            message = bytes(index * 31 % 251 for index in range(251)) * (size // 251 + 1)
+            client.send(message[:size])
+            assert client.recv() == message[:size]
+        client.send("Grüße")
+        assert client.recv() == "Grüße"
+    eventually(lambda: server.stats().memory_used == 0, "all memory given back")
+
+
+def test_many_messages_in_one_write_come_back_in_order(run: Listen) -> None:
+    server = run(tls="self-signed")
+    payloads = [b"%d" % index * (index % 50) for index in range(20_000)]
+    echoes = b"".join(bytes([0x82, len(payload)]) + payload for payload in payloads if len(payload) < 126)
+    with HeldClient(server.port, strict(server)).open() as client:
+        client.send(REQUEST)
+        assert client.read_head().startswith(b"HTTP/1.1 101 ")
+        client.tls.write(b"".join(frame(2, payload) for payload in payloads if len(payload) < 126))
+        sender = in_thread(client.socket.sendall, client.written())
+        assert client.read(len(echoes)) == echoes
+        join(sender)
+
+
+def test_a_client_that_does_not_read_is_not_read_from_and_loses_nothing(run: Listen) -> None:
+    server = run(tls="self-signed", memory_limit=64 << 20)
+    message = bytes(range(256)) * 2048
+    count = 64
+    with HeldClient(server.port, strict(server)).open() as client:
+        client.send(REQUEST)
+        assert client.read_head().startswith(b"HTTP/1.1 101 ")
+        client.tls.write(frame(2, message) * count)
+        sender = in_thread(client.socket.sendall, client.written())
+        eventually(lambda: server.stats().memory_used > 0, "output that waits")
+        assert server.stats().messages_sent < count
+        for _ in range(count):
+            assert client.read(10) == b"\x82\x7f" + len(message).to_bytes(8, "big")
+            assert client.read(len(message)) == message
+        join(sender)
+    eventually(lambda: server.stats().memory_used == 0, "all memory given back")
+
+
+def test_a_message_in_the_segment_of_the_last_handshake_message_is_echoed(run: Listen) -> None:
+    server = run(tls="self-signed")
+    context = strict(server)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    with HeldClient(server.port, context) as client:
+        client.flush()
+        while True:
+            assert client.read_socket()
+            try:
+                client.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            break
+        client.tls.write(REQUEST)
+        client.tls.write(frame(1, b"at once"))
+        client.flush()
+        assert client.read_head().startswith(b"HTTP/1.1 101 ")
+        assert client.read(9) == b"\x81\x07at once"
+
+
+def test_a_hello_and_frames_that_come_byte_by_byte_are_understood(run: Listen) -> None:
+    server = run(tls="self-signed")
+    with HeldClient(server.port, strict(server)) as client:
+        client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in client.written():
+            client.socket.sendall(bytes([byte]))
+        client.open()
+        client.tls.write(REQUEST + frame(1, b"slowly"))
+        for byte in client.written():
+            client.socket.sendall(bytes([byte]))
+        assert client.read_head().startswith(b"HTTP/1.1 101 ")
+        assert client.read(8) == b"\x81\x06slowly"
+
+
+def test_the_end_of_tcp_without_close_notify_does_not_lose_the_echo(run: Listen) -> None:
+    server = run(tls="self-signed")
+    with HeldClient(server.port, strict(server)).open() as client:
+        client.send(REQUEST + frame(1, b"last words"))
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.read_head().startswith(b"HTTP/1.1 101 ")
+        assert client.read(12) == b"\x81\x0alast words"
+
+
+def test_a_close_notify_is_answered_with_one(run: Listen) -> None:
+    watched = Watched(run, tls="self-signed")
+    with HeldClient(watched.port, strict(watched.server)).open() as client:
+        client.send(REQUEST)
+        assert client.read_head().startswith(b"HTTP/1.1 101 ")
+        # Returns when the server's has come.
+        client.until(client.tls.unwrap)
+    assert watched.gone().close_code == 1006
+
+
+def test_the_closing_handshake_ends_with_close_notify(run: Listen) -> None:
+    server = run(tls="self-signed")
+    with RawClient(server.port, context=strict(server)).opened() as client:
+        client.send(8, b"\x03\xe8bye")
+        assert client.receive() == (8, b"\x03\xe8bye")
+        # A socket of `ssl` raises SSLEOFError at an end without it.
+        assert client.file.read() == b""
+
+
+def test_stop_tells_clients_1001(run: Listen) -> None:
+    server = run(tls="self-signed")
+    with connect(server.url, ssl=strict(server)) as client:
+        server.stop()
+        with pytest.raises(ConnectionClosed) as caught:
+            client.recv()
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.code == 1001
+
+
+def test_stop_does_not_wait_for_an_unfinished_handshake(run: Listen) -> None:
+    server = run(tls="self-signed", open_timeout=1000, close_timeout=1000)
+    with HeldClient(server.port, strict(server)) as half, HeldClient(server.port, strict(server)) as silent:
+        half.socket.sendall(half.written()[:100])
+        eventually(lambda: server.stats().connections_accepted == 2, "both accepted")
+        server.stop()
+        assert half.is_closed()
+        assert silent.is_closed()
+    assert server.stats().tls_failures == 0
+
+
+# Who the server is
+
+
+def test_the_url_is_wss(listen: Listen) -> None:
+    server = listen(tls="self-signed")
+    assert server.url == f"wss://127.0.0.1:{server.port}/"
+    assert repr(server).startswith("<EchoServer wss://")
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1", socket.gethostname()])
+def test_a_self_signed_certificate_is_valid_for_this_machine(run: Listen, name: str) -> None:
+    server = run(tls="self-signed")
+    with socket.create_connection(("127.0.0.1", server.port)) as plain:
+        tls = strict(server).wrap_socket(plain, server_hostname=name)
+        assert tls.version() == "TLSv1.3"
+        tls.close()
+
+
+def test_a_self_signed_certificate_is_valid_for_the_host_that_is_listened_on(run: Listen) -> None:
+    server = run(host="127.0.0.2", tls="self-signed")
+    with connect(server.url, ssl=strict(server)) as client:
+        client.send("hello")
+        assert client.recv() == "hello"
+
+
+def test_the_ca_is_one_certificate_and_trusted_by_text(run: Listen) -> None:
+    server = run(tls="self-signed")
+    assert server.ca_pem is not None
+    assert server.ca_pem.count("BEGIN CERTIFICATE") == 1
+    with connect(server.url, ssl=ssl.create_default_context(cadata=server.ca_pem)) as client:
+        client.send("hello")
+        assert client.recv() == "hello"
+
+
+def test_each_server_has_an_authority_of_its_own(run: Listen) -> None:
+    one, other = run(tls="self-signed"), run(tls="self-signed")
+    assert one.ca_pem != other.ca_pem
+    with pytest.raises(ssl.SSLCertVerificationError):
+        connect(one.url, ssl=other.ssl_context())
+
+
+def test_the_context_of_a_server_with_files_trusts_its_certificate(run: Listen, authority: Authority) -> None:
+    server = run(tls=TLS(*authority.issue("server")))
+    assert server.ca_pem is None
+    for context in (server.ssl_context(), authority.context()):
+        with connect(server.url, ssl=context) as client:
+            client.send("hello")
+            assert client.recv() == "hello"
+    other = Authority(authority.folder, "other")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        connect(run(tls=TLS(*other.issue("server"))).url, ssl=server.ssl_context())
+
+
+def test_without_tls_there_is_nothing_of_it(run: Listen) -> None:
+    watched = Watched(run)
+    assert watched.server.ca_pem is None
+    with pytest.raises(RuntimeError, match="no TLS"):
+        watched.server.ssl_context()
+    with pytest.raises(RuntimeError, match="no TLS"):
+        watched.server.reload_tls()
+    with connect(watched.url):
+        assert watched.next().tls is None
+
+
+@pytest.mark.parametrize("kind", [{"key_type": "RSA"}, {"key_type": "ECDSA"}], ids=["RSA", "ECDSA"])
+@pytest.mark.parametrize("form", ["PKCS8", "TraditionalOpenSSL"])
+def test_keys_of_the_usual_kinds_and_forms(run: Listen, authority: Authority, kind: dict[str, str], form: str) -> None:
+    certfile, keyfile = authority.issue("server", key_type=trustme.KeyType[kind["key_type"]])
+    server = run(tls=TLS(certfile, converted(keyfile, form)))
+    with connect(server.url, ssl=authority.context()) as client:
+        client.send("hello")
+        assert client.recv() == "hello"
+
+
+@pytest.mark.parametrize("password", ["grün", "grün".encode()])
+def test_an_encrypted_key_is_opened_with_its_password(run: Listen, authority: Authority, password: str | bytes) -> None:
+    certfile, keyfile = authority.issue("server")
+    encrypted = converted(keyfile, "PKCS8", "grün".encode())
+    assert "ENCRYPTED PRIVATE KEY" in encrypted.read_text()
+    server = run(tls=TLS(certfile, encrypted, password=password))
+    with connect(server.url, ssl=authority.context()) as client:
+        client.send("hello")
+        assert client.recv() == "hello"
+
+
+def test_certificate_and_key_may_be_in_one_file(run: Listen, authority: Authority) -> None:
+    certfile, keyfile = authority.issue("server")
+    both = authority.folder / "both.pem"
+    both.write_bytes(keyfile.read_bytes() + certfile.read_bytes())
+    server = run(tls=TLS(str(both), str(both)))
+    with connect(server.url, ssl=authority.context()) as client:
+        client.send("hello")
+        assert client.recv() == "hello"
+
+
+def test_min_version_1_3_refuses_1_2(run: Listen, authority: Authority) -> None:
+    server = run(tls=TLS(*authority.issue("server"), min_version="1.3"))
+    with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
+        connect(server.url, ssl=authority.context(maximum_version=ssl.TLSVersion.TLSv1_2))
+    with connect(server.url, ssl=authority.context()) as client:
+        client.send("hello")
+        assert client.recv() == "hello"
+
+
+# What a client is told about
+
+
+def test_a_client_knows_its_tls(run: Listen) -> None:
+    watched = Watched(run, tls="self-signed")
+    context = strict(watched.server)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with connect(watched.url.replace("127.0.0.1", "localhost"), ssl=context) as connection:
+        client = watched.next()
+        assert client.tls is not None
+        assert (client.tls.version, client.tls.server_name, client.tls.alpn) == ("TLSv1.3", "localhost", "http/1.1")
+        cipher = connection.socket.cipher()  # type: ignore[attr-defined]
+        assert client.tls.cipher == cipher[0]
+        assert (client.tls.peer_subject, client.tls.peer_certificate) == (None, None)
+        assert "TLSv1.3" in repr(client.tls)
+        with pytest.raises(AttributeError):
+            client.tls.version = "x"  # type: ignore[misc]
+
+
+def test_a_client_of_tls_1_2_that_connects_to_an_address_names_nobody(run: Listen) -> None:
+    watched = Watched(run, tls="self-signed")
+    context = strict(watched.server)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with connect(watched.url, ssl=context):
+        client = watched.next()
+        assert client.tls is not None
+        assert (client.tls.version, client.tls.server_name, client.tls.alpn) == ("TLSv1.2", None, None)
+        assert client.tls.cipher.startswith("TLS_ECDHE_ECDSA_WITH_")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_with_mutual_tls_a_client_has_a_subject(run: Listen, authority: Authority, version: ssl.TLSVersion) -> None:
+    tls = TLS(*authority.issue("server"), client_ca=authority.pem)
+    subjects: list[str | None] = []
+
+    def on_text(client: Client, _: str) -> None:
+        assert client.tls is not None
+        subjects.append(client.tls.peer_subject)
+
+    watched = Watched(run, tls=tls, on_text=on_text)
+    files = authority.issue("client", "probe.example", common_name='a "comma", and + more', organization_name="Probes")
+    context = authority.context(maximum_version=version)
+    context.load_cert_chain(*files)
+    with connect(watched.url, ssl=context) as connection:
+        connection.send("hello")
+        assert connection.recv() == "hello"
+        client = watched.next()
+        assert client.tls is not None
+        assert client.tls.peer_certificate == ssl.PEM_cert_to_DER_cert(files[0].read_text())
+    (subject,) = subjects
+    assert subject is not None
+    assert r"CN=a \"comma\"\, and \+ more" in subject
+    assert "O=Probes" in subject
+
+
+def test_on_handshake_knows_the_client_before_it_is_let_in(run: Listen, authority: Authority) -> None:
+    def on_handshake(request: Request) -> Response | None:
+        assert request.tls is not None
+        assert request.tls.peer_subject is not None
+        return None if "CN=friend" in request.tls.peer_subject else Response(403)
+
+    watched = Watched(run, tls=TLS(*authority.issue("server"), client_ca=authority.pem), on_handshake=on_handshake)
+    context = authority.context()
+    context.load_cert_chain(*authority.issue("foe", "foe.example", common_name="foe"))
+    with pytest.raises(InvalidStatus) as caught:
+        connect(watched.url, ssl=context)
+    assert caught.value.response.status_code == 403
+    context = authority.context()
+    context.load_cert_chain(*authority.issue("friend", "friend.example", common_name="friend"))
+    with connect(watched.url, ssl=context):
+        assert "CN=friend" in str(watched.next().tls)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_session_that_is_resumed_still_has_its_subject(
+    run: Listen, authority: Authority, version: ssl.TLSVersion
+) -> None:
+    watched = Watched(run, tls=TLS(*authority.issue("server"), client_ca=authority.pem))
+    context = authority.context(maximum_version=version, minimum_version=version)
+    context.load_cert_chain(*authority.issue("client", "probe.example", common_name="probe"))
+    session = None
+    for reused in (False, True):
+        with socket.create_connection(("127.0.0.1", watched.port)) as plain:
+            tls = context.wrap_socket(plain, server_hostname="127.0.0.1", session=session)
+            tls.sendall(REQUEST)
+            assert tls.recv(1000).startswith(b"HTTP/1.1 101 ")
+            session = tls.session
+            assert tls.session_reused is reused
+            tls.close()
+        client = watched.next()
+        assert client.tls is not None
+        assert client.tls.peer_subject is not None
+        assert "CN=probe" in client.tls.peer_subject
+
+
+# Reloading
+
+
+def test_a_reloaded_certificate_is_for_new_clients_and_disturbs_nobody(run: Listen, authority: Authority) -> None:
+    certfile, keyfile = authority.issue("server")
+    server = run(tls=TLS(certfile, keyfile))
+    before = shown_certificate(server.port, authority.context())
+    with connect(server.url, ssl=authority.context()) as client:
+        authority.issue("server")
+        assert shown_certificate(server.port, authority.context()) == before
+        server.reload_tls()
+        after = shown_certificate(server.port, authority.context())
+        assert after != before
+        client.send("still here")
+        assert client.recv() == "still here"
+    with connect(server.url, ssl=server.ssl_context()) as client:
+        client.send("hello")
+        assert client.recv() == "hello"
+
+
+def test_a_reload_that_fails_changes_nothing(run: Listen, authority: Authority) -> None:
+    certfile, keyfile = authority.issue("server")
+    server = run(tls=TLS(certfile, keyfile))
+    before = shown_certificate(server.port, authority.context())
+    certfile.write_text("nothing")
+    with pytest.raises(ValueError, match=r"certfile=.*no certificate"):
+        server.reload_tls()
+    certfile.unlink()
+    with pytest.raises(FileNotFoundError):
+        server.reload_tls()
+    assert shown_certificate(server.port, authority.context()) == before
+
+
+def test_a_reload_of_a_self_signed_certificate_keeps_the_authority(run: Listen) -> None:
+    server = run(tls="self-signed")
+    context, pem = strict(server), server.ca_pem
+    before = shown_certificate(server.port, context)
+    server.reload_tls()
+    assert server.ca_pem == pem
+    assert shown_certificate(server.port, context) != before
+
+
+# Plain HTTP
+
+
+def test_plain_http_gets_a_400_that_says_so(run: Listen) -> None:
+    server = run(tls="self-signed")
+    with pytest.raises(InvalidStatus) as caught:
+        connect(server.url.replace("wss:", "ws:"))
+    response = caught.value.response
+    assert response.status_code == 400
+    assert response.body == b"this port speaks TLS: connect with wss:// or https://, not with ws:// or http://\n"
+    assert response.headers["Connection"] == "close"
+    stats = server.stats()
+    assert (stats.handshakes_refused, stats.tls_failures, stats.clients_opened) == (1, 1, 0)
