@@ -425,7 +425,7 @@ class EchoServer(AsyncServer):
 
     def _run_loop(self, context: contextvars.Context, *, starts: bool) -> None:
         """Runs the callbacks on an event loop of this thread's own."""
-        from echoserver.aio import serve  # noqa: PLC0415  # It imports asyncio.
+        from echoserver.aio import serve  # It imports asyncio.
 
         serve(self, context, starts=starts)
 

@@ -1,9 +1,9 @@
-"""Random cancellations, timeouts and loop closings, over and over: nothing may be left behind, and no loop may complain.
+"""Random cancellations, timeouts and loop closings, over and over: nothing may be left, and no loop may complain.
 
     python tests/python/aio_soak.py [SECONDS] [SEED]
 
-Each life makes a loop (asyncio's or uvloop), some servers of random kinds on it, in the ways there are, and clients that
-talk to them; then it cancels, times out, stops, or closes the loop under all of it. Between lives threads and
+Each life makes a loop (asyncio's or uvloop), some servers of random kinds on it, in the ways there are, and clients
+that talk to them; then it cancels, times out, stops, or closes the loop under all of it. Between lives threads and
 descriptors are counted, and at the end memory.
 """
 
@@ -20,6 +20,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -33,10 +34,6 @@ from echoserver import NO_REPLY, Client, EchoServer
 PATIENCE = 60.0
 WAYS = ["serve_async", "async with", "timeout", "abandoned", "start", "iterate"]
 ENDS = ["cancel", "cancel twice", "stop", "stop in a thread", "return", "close the loop"]
-
-
-class Failed(Exception):
-    """Something is left, or went wrong."""
 
 
 class Life:
@@ -157,7 +154,8 @@ class Life:
                 async with connect(url, **options) as client:
                     self.counts["clients"] += 1
                     for _ in range(self.rng.randrange(20)):
-                        await client.send(self.rng.choice(["text", b"binary"]) * self.rng.choice([1, 1, 1, 5000]))
+                        times = self.rng.choice([1, 1, 1, 5000])
+                        await client.send("text" * times if self.rng.random() < 0.5 else b"binary" * times)
                         if self.rng.random() < 0.7:
                             await asyncio.wait_for(client.recv(), self.rng.choice([0.001, 0.02]))
 
@@ -171,6 +169,13 @@ class Life:
         talking = [asyncio.create_task(self.talk()) for _ in range(rng.randint(1, 8))]
         await asyncio.sleep(rng.choice([0, 0.001, 0.02, 0.1]))
         self.is_over = True
+        await self.end_all(end, tasks, talking)
+
+    async def end_all(  # noqa: PLR0912  # One branch for each way to end.
+        self, end: str, tasks: list[asyncio.Task[None]], talking: list[asyncio.Task[None]]
+    ) -> None:
+        """What the loop's end does not do."""
+        rng = self.rng
         if end == "close the loop":
             # Not under the clients: CPython 3.11 may crash when it collects coroutines that are nested like theirs.
             for task in talking:
@@ -231,13 +236,13 @@ class Life:
 def left() -> tuple[list[str], int]:
     """Threads of ours, and the number of open descriptors."""
     names = [name for name in thread_names() if name.startswith(("echoserver", "tokio"))]
-    return names, len(os.listdir("/proc/self/fd"))
+    return names, len(list(Path("/proc/self/fd").iterdir()))
 
 
 def resident() -> int:
     """KiB of memory."""
-    with open("/proc/self/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
 
 def main(seconds: float = 600, seed: int = 1) -> int:
@@ -290,7 +295,7 @@ def _is_expected(error: BaseException | None) -> bool:
 
 
 def _hangs(seed: int, number: int) -> None:
-    import faulthandler  # noqa: PLC0415  # Only then.
+    import faulthandler  # Only then.
 
     print(f"seed {seed}: life {number} hangs", file=sys.stderr, flush=True)
     faulthandler.dump_traceback(all_threads=True)
@@ -298,4 +303,4 @@ def _hangs(seed: int, number: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*(float(sys.argv[1]) if n == 0 else int(one) for n, one in enumerate(sys.argv[1:]))))
+    sys.exit(main(float((sys.argv[1:] or ["600"])[0]), int((sys.argv[2:] or ["1"])[0])))

@@ -1,4 +1,4 @@
-"""Our own server on uvloop, or asyncio's own loop. argv: PORT [plain | async | iterate] [uvloop | asyncio] [WORKERS]."""
+"""Our own server on an event loop. argv: PORT [plain | async | iterate] [uvloop | asyncio] [WORKERS]."""
 
 import asyncio
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import uvloop
+
 from echoserver import EchoServer
 
 Message = str | bytes
