@@ -348,8 +348,8 @@ class Client:
 class Reader:
     """What an event loop calls when something is queued for the callbacks."""
 
-    def __call__(self) -> None:
-        """Does what is queued, for at most about a millisecond."""
+    def __call__(self, *args: object, **kwargs: object) -> None:
+        """Takes no arguments. Does what is queued, for at most about a millisecond."""
 
     def fileno(self) -> int | None:
         """The descriptor that is readable then; None where a thread has to `wait`."""

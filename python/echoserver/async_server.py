@@ -50,11 +50,11 @@ class AsyncServer:
         """Stops the server as `stop()` does, and waits for its end as `serve_async()` does."""
         server = self._own()
         server._core.stop(None)
-        if kind is GeneratorExit:
-            # The coroutine is thrown away, with its loop: nothing can be awaited.
+        door = self._door
+        if kind is GeneratorExit or door is None or door.loop.is_closed():
+            # The coroutine is thrown away, perhaps with its loop: nothing can be awaited.
             return
-        if self._door is not None:
-            await self._door.wait()
+        await door.wait()
         server._finish()
 
     async def wait_closed_async(self) -> None:

@@ -256,7 +256,8 @@ impl Link {
         self.wake(lock(&self.queue), false);
     }
 
-    /// Swaps what is queued into `events`, which is empty before it; if there is nothing, hushes the doorbell, which rings for what comes then.
+    /// Swaps what is queued into `events`, which is empty before it. If there is nothing, it hushes the doorbell, which
+    /// rings for what comes then.
     pub(super) fn take_now(&self, events: &mut Vec<Event>) {
         let mut queue = lock(&self.queue);
         if queue.events.is_empty() {
@@ -337,6 +338,11 @@ impl Link {
             waker.wake();
         }
         crossing::release();
+    }
+
+    /// Whether the dispatcher has ended.
+    pub(super) fn is_drained(&self) -> bool {
+        *lock(&self.drain) == Drain::Done
     }
 
     /// Ready when the dispatcher has ended.

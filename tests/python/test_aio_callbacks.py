@@ -16,7 +16,7 @@ import pytest
 
 from aio_support import connect, exchange, soon, started, until
 from echoserver import NO_REPLY, Client, EchoServer
-from support import TIMEOUT, RawClient, finished, first_line, frame, python
+from support import TIMEOUT, RawClient, finished, first_line, frame, join, python
 from support import connect as connect_sync
 
 if TYPE_CHECKING:
@@ -275,8 +275,9 @@ def test_each_call_runs_in_a_copy_of_the_context_of_the_start(
     async def main() -> None:
         variable.set("of the start")
         server = listen(on_text=plain if kind == "plain" else coroutine, on_binary=other)
+        serving: asyncio.Task[None] | None = None
         if way == "serve_async":
-            serving: Any = await started(server)
+            serving = await started(server)
         elif way == "async with":
             await server.__aenter__()
         elif way == "start":
@@ -291,7 +292,7 @@ def test_each_call_runs_in_a_copy_of_the_context_of_the_start(
                     assert await exchange(one, text) == [f"of the start, set by {text}"]
         assert variable.get() == "of later"
         server.stop()
-        if way.startswith("serve"):
+        if serving:
             await soon(serving)
         else:
             await soon(server.wait_closed_async())
@@ -361,6 +362,7 @@ def test_without_a_loop_a_coroutine_of_a_plain_function_is_an_error(run: Listen,
 def test_serve_and_start_run_a_loop_of_their_own(listen: Listen) -> None:
     loops: list[asyncio.AbstractEventLoop] = []
     names: set[str] = set()
+    threads: list[threading.Thread] = []
 
     async def note(*_: object) -> None:
         loops.append(asyncio.get_running_loop())
@@ -374,8 +376,8 @@ def test_serve_and_start_run_a_loop_of_their_own(listen: Listen) -> None:
         elif way == "start":
             server.start()
         else:
-            thread = threading.Thread(target=server.serve, name="my own")
-            thread.start()
+            threads.append(threading.Thread(target=server.serve, name="my own"))
+            threads[0].start()
         with connect_sync(server.url) as client:
             client.send("x")
             assert client.recv(TIMEOUT) == "x"
@@ -388,7 +390,7 @@ def test_serve_and_start_run_a_loop_of_their_own(listen: Listen) -> None:
         assert not [one for one in threading.enumerate() if one.name.startswith("echoserver")]
         names.clear()
         loops.clear()
-    thread.join(TIMEOUT)
+    join(threads[0])
 
 
 def test_serve_with_coroutines_in_a_running_loop_is_a_clear_error(on_loop: Run, listen: Listen) -> None:

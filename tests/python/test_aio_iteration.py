@@ -101,9 +101,12 @@ def test_messages_that_came_before_the_end_are_not_lost(on_loop: Run) -> None:
                 await until(lambda: server.stats().text_messages_received == 3)
             client.abort()
             await until(lambda: client.close_code is not None)
+            last = client
             assert [message async for message in client] == ["1", "2"]
             with pytest.raises(ClientClosed):
                 await client.send_async("too late")
+        # Nor after the end of the server.
+        assert [message async for message in last] == []
 
     on_loop(main)
 

@@ -406,8 +406,8 @@ def test_anyio_on_asyncio() -> None:
         return text.upper()
 
     async def main() -> None:
+        server = EchoServer(0, host="127.0.0.1", on_text=on_text)
         async with anyio.create_task_group() as group:
-            server = EchoServer(0, host="127.0.0.1", on_text=on_text)
             group.start_soon(server.serve_async)
             with anyio.fail_after(TIMEOUT):
                 while not server.is_serving:

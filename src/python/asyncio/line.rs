@@ -290,7 +290,9 @@ impl Pump {
         self.advance(py, None)
     }
 
-    fn send(&self, py: Python<'_>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    fn send(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        // A task sends None.
+        let _ = value;
         self.advance(py, None)?
             .ok_or_else(|| PyStopIteration::new_err(py.None()))
     }
