@@ -10,6 +10,7 @@ use crate::tls::TlsFacts;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// A client. Stays readable after its connection has ended.
@@ -35,7 +36,8 @@ pub struct Client {
     rtt: AtomicU64,
     /// What [`cost`] says of the messages that are not on the wire yet.
     queued: AtomicUsize,
-    flushed: (Mutex<()>, Condvar),
+    /// Who waits for the queue to be empty: tasks, and threads.
+    flushed: (Mutex<Vec<Waker>>, Condvar),
 }
 
 /// What a queued message costs beside its payload: its frame's header and the two allocations that hold it.
@@ -78,7 +80,7 @@ impl Client {
             ended: OnceLock::new(),
             rtt: AtomicU64::new(u64::MAX),
             queued: AtomicUsize::new(0),
-            flushed: (Mutex::new(()), Condvar::new()),
+            flushed: (Mutex::default(), Condvar::new()),
         })
     }
 
@@ -175,7 +177,7 @@ impl Client {
     pub fn wait_flushed(&self, deadline: Option<Instant>) -> bool {
         let (lock, condition) = &self.flushed;
         let mut guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        while self.queued() > 0 && self.ended().is_none() {
+        while !self.is_flushed() {
             guard =
                 match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
                     None => condition
@@ -191,6 +193,26 @@ impl Client {
                 };
         }
         true
+    }
+
+    /// Whether nothing waits for the network, or the client is gone.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        self.queued() == 0 || self.ended().is_some()
+    }
+
+    /// Ready when that is so; each call has its waker woken once.
+    pub fn poll_flushed(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut wakers = self
+            .flushed
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if self.is_flushed() {
+            return Poll::Ready(());
+        }
+        wakers.push(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Messages of that [`cost`] are on the wire or given up.
@@ -221,12 +243,14 @@ impl Client {
 
     fn wake_flushers(&self) {
         // The lock orders this after a waiter's look at the queue.
-        drop(
-            self.flushed
+        let wakers = std::mem::take(
+            &mut *self
+                .flushed
                 .0
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
         );
         self.flushed.1.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
     }
 }

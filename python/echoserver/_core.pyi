@@ -1,11 +1,14 @@
 """The native half of `echoserver`; import the names from there."""
 
-from collections.abc import Callable, Iterable, Mapping
+from asyncio import AbstractEventLoop, Future
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextvars import Context
 from os import PathLike
 from typing import Any, Final, Literal, SupportsIndex, final
 
 from typing_extensions import Buffer
 
+from echoserver.aio import Door
 from echoserver.headers import Headers
 
 __all__ = [
@@ -14,8 +17,11 @@ __all__ = [
     "NO_REPLY",
     "TLS",
     "Accept",
+    "Callbacks",
     "Client",
+    "Mail",
     "NoReply",
+    "Reader",
     "Request",
     "Response",
     "Server",
@@ -300,6 +306,24 @@ class Client:
         TimeoutError after `timeout` seconds; None waits for ever.
         """
 
+    def drain(self) -> Future[None]:
+        """As `flush`, to be awaited, on any event loop; for a time limit use `asyncio.timeout()`."""
+
+    def send_async(self, data: str | Buffer) -> Coroutine[Any, Any, int]:
+        """As `send`, to be awaited: waits while more than `max_send_queue` bytes would wait.
+
+        ClientClosed and UnicodeEncodeError as `send`.
+        """
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        """The messages of this client, until it is gone, on the event loop that serves it; iterators share them.
+
+        None of this server's messages is echoed from then on. A message counts as answered, and makes room for another
+        in the bounded queue, when the next one is asked for or the iterator is dropped; a client whose messages nobody
+        asks for is not read from. RuntimeError with on_text or on_binary, which have the messages, and elsewhere than
+        on that event loop.
+        """
+
     def ping(self, payload: str | Buffer | None = None) -> None:
         """Sends a ping of at most 125 bytes (RFC 6455 section 5.5.2); its pong sets `rtt`.
 
@@ -319,6 +343,46 @@ class Client:
     def __getattr__(self, name: str) -> Any: ...
     def __setattr__(self, name: str, value: object, /) -> None: ...
     def __delattr__(self, name: str, /) -> None: ...
+
+@final
+class Reader:
+    """What an event loop calls when something is queued for the callbacks."""
+
+    def __call__(self, *args: object, **kwargs: object) -> None:
+        """Takes no arguments. Does what is queued, for at most about a millisecond."""
+
+    def fileno(self) -> int | None:
+        """The descriptor that is readable then; None where a thread has to `wait`."""
+
+    def wait(self) -> bool:
+        """Waits until something is queued; False if nothing will be any more."""
+
+@final
+class Mail:
+    """Messages of one client that came together, for those who iterate over them."""
+
+    def next(self) -> str | bytes | None:
+        """The next message, None after the last one; the one before it counts as answered."""
+
+    def settle(self) -> None:
+        """The last message that was handed out counts as answered."""
+
+@final
+class Callbacks:
+    """The coroutine of a task in which the callbacks of one client run."""
+
+    def send(self, value: None) -> object:
+        """A step of it."""
+
+    def throw(self, kind: object, value: object = None, traceback: object = None) -> object:
+        """A step of it that begins with an exception."""
+
+    def close(self) -> None:
+        """Ends it where it waits."""
+
+    def __await__(self) -> Callbacks: ...
+    def __iter__(self) -> Callbacks: ...
+    def __next__(self) -> object: ...
 
 @final
 class Server:
@@ -363,6 +427,36 @@ class Server:
         KeyboardInterrupt; SystemExit and KeyboardInterrupt of a callback come out likewise.
         """
 
+    def attach(
+        self, event_loop: AbstractEventLoop, context: Context, hooks: Door, *, is_watched: bool, is_owned: bool
+    ) -> Reader:
+        """Has the callbacks run on `event_loop`, which is this thread's, each in a copy of `context`.
+
+        `hooks` is told what Python has to do. `is_watched`: the loop watches the reader's descriptor. `is_owned`: the
+        thread calls `end_drain` after the loop's end.
+        """
+
+    def turn(self) -> None:
+        """As the reader's call, for the timers of the loop."""
+
+    def flush_door(self) -> None:
+        """Hands over what tasks of the loop have answered."""
+
+    def end_drain(self) -> None:
+        """Says that nothing of this server runs any more."""
+
+    def abandon(self, timeout: float) -> None:
+        """Ends it within `timeout` seconds without its event loop, which is gone; callbacks under way are dropped."""
+
+    def closed(self) -> Future[None]:
+        """A future of the running loop, whichever that is, for the end of the server and its callbacks."""
+
+    def iterate(self) -> None:
+        """Has messages wait for iterators from now on. RuntimeError if callbacks have them."""
+
+    def in_callback(self) -> bool:
+        """Whether this is called by a callback."""
+
     def stop(self, timeout: float | None = None) -> None:
         """Asks it to stop within `timeout` seconds (None: `close_timeout`) and returns at once."""
 
@@ -381,10 +475,10 @@ class Server:
         """The certificates that a client has to trust, in DER; None without TLS."""
 
     def in_dispatcher(self) -> bool:
-        """Whether this thread is in `drain` now."""
+        """Whether this thread is in `drain`, or runs the event loop that the callbacks run on."""
 
     def running_callback(self) -> str | None:
-        """The name of the callback that runs now."""
+        """The name of the callback that runs now, or of one that waits."""
 
     def clients(self) -> tuple[Client, ...]:
         """The clients at this moment, in the order of their coming."""

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from collections.abc import Callable, Coroutine, Mapping
+    from typing import Any, TypeAlias
 
     from typing_extensions import Buffer
 
     from echoserver._core import Accept, Client, NoReply, Request, Response
 
-    # None echoes, NO_REPLY sends nothing, anything else is sent instead.
-    Reply = str | Buffer | NoReply | None
+    # None echoes, NO_REPLY sends nothing, anything else is sent instead; a coroutine is awaited for it.
+    Reply: TypeAlias = str | Buffer | NoReply | None
     # None and Accept let the client in.
-    OnHandshake = Callable[[Request], Accept | Response | None]
+    Decision: TypeAlias = Accept | Response | None
+    OnHandshake = Callable[[Request], Decision | Coroutine[Any, Any, Decision]]
     # A callback may return anything where nothing is done with it.
     OnClient = Callable[[Client], object]
-    OnText = Callable[[Client, str], Reply]
-    OnBinary = Callable[[Client, bytes], Reply]
+    OnText = Callable[[Client, str], Reply | Coroutine[Any, Any, Reply]]
+    OnBinary = Callable[[Client, bytes], Reply | Coroutine[Any, Any, Reply]]
     OnClosed = Callable[[], object]
 
-__all__ = ["resolve"]
+__all__ = ["is_async", "resolve"]
 
 
 def resolve(server: object, arguments: Mapping[str, Callable[..., Any] | None]) -> dict[str, Callable[..., Any] | None]:
     """The callbacks of `server` by name: for each the argument, else the method of its class.
 
-    TypeError for one that is both, that can't be called, or that is an `async def`.
+    TypeError for one that is both, that can't be called, or that is an asynchronous generator.
     """
     return {name: _resolve_one(server, name, argument) for name, argument in arguments.items()}
 
@@ -43,12 +44,26 @@ def _resolve_one(server: object, name: str, argument: Callable[..., Any] | None)
         return None
     if not callable(callback):
         raise TypeError(f"{name}={callback!r}: must be callable or None")
-    if _is_async(callback) or _is_async(type(callback).__call__):
-        raise TypeError(f"{name}={callback!r}: must be a plain function, `async def` is not supported yet")
+    import inspect
+
+    if _is(callback, inspect.isasyncgenfunction):
+        raise TypeError(f"{name}={callback!r}: must be a function or an `async def`, not an asynchronous generator")
     return callback
 
 
-def _is_async(function: object) -> bool:
+def is_async(callbacks: Mapping[str, Callable[..., Any] | None]) -> bool:
+    """Whether one of them is an `async def`, so that an event loop has to run them."""
+    if not any(callbacks.values()):
+        return False
     import inspect
 
-    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    return any(callback is not None and _is(callback, inspect.iscoroutinefunction) for callback in callbacks.values())
+
+
+def _is(callback: Callable[..., Any], what: Callable[[object], bool]) -> bool:
+    """Whether it is such a function, or is called by one: a method, a partial, an object with `__call__`."""
+    import functools
+
+    while isinstance(callback, functools.partial):
+        callback = callback.func
+    return what(callback) or what(type(callback).__call__)

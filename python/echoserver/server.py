@@ -7,11 +7,13 @@ when nobody ends it.
 from __future__ import annotations
 
 import atexit
+import contextvars
 import warnings
 from weakref import WeakValueDictionary
 
 from echoserver._core import Server
-from echoserver.callbacks import resolve
+from echoserver.async_server import AsyncServer
+from echoserver.callbacks import is_async, resolve
 
 # Not from typing, which takes longer to import than all that is here. The same is why some imports are in functions.
 TYPE_CHECKING = False
@@ -38,12 +40,13 @@ _DROP_ATTEMPTS, _DROP_WAIT = 20, 0.25
 _started: WeakValueDictionary[int, EchoServer] = WeakValueDictionary()
 
 
-class EchoServer:
+class EchoServer(AsyncServer):
     """A WebSocket server (RFC 6455) that sends back what it gets, unless a callback decides otherwise.
 
     The constructor listens: from then on clients can connect, and port 0 is known as `port`. They are served by one
     of `serve()` (blocks; callbacks run in the calling thread), `start()` or `with` (callbacks run in a thread of the
-    server's own). A server runs once. Everything but the constructor may be called from any thread.
+    server's own), `await serve_async()` or `async with` (callbacks run on the running event loop). A server runs once.
+    Everything but the constructor may be called from any thread.
 
     Arguments, with their defaults in the signature:
 
@@ -63,6 +66,10 @@ class EchoServer:
       or bytes-like is sent instead, NO_REPLY sends nothing.
     - `on_disconnect(client)`: a client is gone, with `client.close_code`; its last callback.
     - `on_closed()`: the server has stopped; the last callback.
+
+    Each may be an `async def`: it is awaited, for each client in order, for different clients at the same time, in a
+    copy of the context (contextvars) in which the server was started. `serve()` and `start()` run an event loop for
+    them in the thread that calls them.
 
     One that raises, or returns what is no answer, is reported to `sys.unraisablehook` and counted in
     `stats().callback_errors`; that message gets no reply and the connection lives on. SystemExit and KeyboardInterrupt
@@ -175,6 +182,7 @@ class EchoServer:
             "server_name": server_name,
             "tls": tls,
         }
+        super().__init__()
         self.parent = parent
         self._is_started = False
         self._is_used = False
@@ -183,6 +191,7 @@ class EchoServer:
         self._close_timeout = close_timeout
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
+        self._is_async = is_async(callbacks)
         self._server = Server(options, callbacks, debug)
         if debug:
             print(f"Echoserver listening on port {self.port}")
@@ -206,7 +215,11 @@ class EchoServer:
         """
         core = self._core
         self._note_start()
-        core.serve()
+        if self._is_async:
+            self._run_loop(contextvars.copy_context(), starts=True)
+            self._finish()
+        else:
+            core.serve()
 
     def start(self) -> Self:
         """Serves in the background and returns the server, ready.
@@ -216,7 +229,9 @@ class EchoServer:
         """
         import threading
 
-        thread = threading.Thread(target=self._run, name=f"echoserver-{self.port}", daemon=True)
+        thread = threading.Thread(
+            target=self._run, args=[contextvars.copy_context()], name=f"echoserver-{self.port}", daemon=True
+        )
         core = self._core
         try:
             self._note_start()
@@ -399,11 +414,20 @@ class EchoServer:
                 # Somebody runs it, or has run it.
                 return
 
-    def _run(self) -> None:
+    def _run(self, context: contextvars.Context) -> None:
         try:
-            self._server.drain()
+            if self._is_async:
+                self._run_loop(context, starts=False)
+            else:
+                self._server.drain()
         except BaseException as error:  # Raised where somebody waits for the server.
             self._failure = error
+
+    def _run_loop(self, context: contextvars.Context, *, starts: bool) -> None:
+        """Runs the callbacks on an event loop of this thread's own."""
+        from echoserver.aio import serve  # It imports asyncio.
+
+        serve(self, context, starts=starts)
 
     def _stop(self, timeout: float | None) -> bool:
         """Stops and waits; False in the thread that runs the callbacks, which can't wait."""
@@ -418,11 +442,17 @@ class EchoServer:
         for _ in range(_DROP_ATTEMPTS):
             has_ended = has_ended or core.wait(_DROP_WAIT)
             callback = core.running_callback()
-            if has_ended or callback is not None:
+            if has_ended or callback is not None or self._is_stuck():
                 break
         if not has_ended:
+            if self._is_stuck():
+                raise TimeoutError(f"the event loop of the callbacks did not run for {limit:g} s")
             raise TimeoutError(f"{callback or 'the server'} still runs after {limit:g} s")
         return True
+
+    def _is_stuck(self) -> bool:
+        """Whether the event loop that has to run the callbacks does not run."""
+        return self._door is not None and not self._door.loop.is_running()
 
     def _finish(self) -> None:
         """The server has ended: its thread does, and what a callback raised to end it comes out, once."""
@@ -449,6 +479,9 @@ def _stop_all() -> None:
 
 def _stop_last(server: EchoServer) -> None:
     try:
+        if server._is_stuck():
+            # Nobody will run it any more.
+            server._core.abandon(server._close_timeout)
         server._stop(None)
     except TimeoutError as error:
         import logging

@@ -1,5 +1,6 @@
 //! `Client`: one client of a server, as callbacks get it.
 
+use super::asyncio::crossing;
 use super::dispatcher::payload;
 use super::errors;
 use super::head;
@@ -10,8 +11,11 @@ use crate::client::Client;
 use crate::mailbox::Order;
 use crate::protocol::close;
 use crate::protocol::frame::MAX_CONTROL;
-use pyo3::exceptions::{PyAttributeError, PyTimeoutError, PyTypeError, PyValueError};
+use pyo3::exceptions::{
+    PyAttributeError, PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError,
+};
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use std::sync::atomic::{Ordering, fence};
@@ -25,6 +29,8 @@ pub(super) struct PyClient {
     link: Arc<Link>,
     /// The application's own attributes. Kept here, and not in a `__dict__` slot, so that the collector sees them.
     attributes: OnceLock<Py<PyDict>>,
+    /// Where its messages wait for those who iterate over them.
+    inbox: OnceLock<Py<PyAny>>,
 }
 
 impl PyClient {
@@ -43,6 +49,7 @@ impl PyClient {
                 client: client.clone(),
                 link: server.link.clone(),
                 attributes: OnceLock::new(),
+                inbox: OnceLock::new(),
             },
         )?;
         server.hold_clients();
@@ -57,6 +64,16 @@ impl PyClient {
             server.forget(client.id);
         }
         Ok(object)
+    }
+
+    /// Made when it is first needed.
+    pub(super) fn inbox<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        if self.inbox.get().is_none() {
+            let made = aio(py)?.call_method0(intern!(py, "Inbox"))?;
+            // Set by another meanwhile: that one is as good.
+            let _ = self.inbox.set(made.unbind());
+        }
+        Ok(self.inbox.get_or_init(|| py.None()).bind(py))
     }
 
     fn check_process(&self) -> PyResult<()> {
@@ -85,6 +102,11 @@ impl PyClient {
             .get_or_init(|| PyDict::new(py).unbind())
             .bind(py)
     }
+}
+
+/// `echoserver.aio`, which imports asyncio and is therefore not imported earlier.
+fn aio(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import(intern!(py, "echoserver.aio"))
 }
 
 #[pymethods]
@@ -221,6 +243,42 @@ impl PyClient {
         }
     }
 
+    /// As `flush`, for coroutines.
+    fn drain<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.check_process()?;
+        if self.link.in_dispatcher() {
+            lock(&self.link.outgoing).flush();
+        }
+        if self.client.is_flushed() {
+            return crossing::done(py);
+        }
+        let client = self.client.clone();
+        crossing::future(py, move |cx| client.poll_flushed(cx))
+    }
+
+    /// As `send`, but waits for room in the queue.
+    fn send_async<'py>(
+        slf: &Bound<'py, Self>,
+        data: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        aio(slf.py())?.call_method1(intern!(slf.py(), "send"), (slf, data))
+    }
+
+    /// The messages of this client, instead of their echoes.
+    fn __aiter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, own) = (slf.py(), slf.get());
+        own.check_process()?;
+        // After the end there may be messages left.
+        if !own.link.is_on_loop() && !(own.link.is_iterated() && own.link.is_drained()) {
+            return Err(PyRuntimeError::new_err(
+                "`async for` takes a client's messages on the event loop that serves it: \
+                run the server with serve_async() or `async with`",
+            ));
+        }
+        own.link.iterate()?;
+        aio(py)?.call_method1(intern!(py, "Messages"), (own.inbox(py)?,))
+    }
+
     /// Sends a ping; its pong sets `rtt`.
     #[pyo3(signature = (payload=None))]
     fn ping(&self, payload: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
@@ -329,6 +387,9 @@ impl PyClient {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(inbox) = self.inbox.get() {
+            visit.call(inbox)?;
+        }
         self.attributes.get().map_or(Ok(()), |own| visit.call(own))
     }
 }

@@ -3,11 +3,15 @@
 
 mod handshake;
 
+use super::asyncio::Turn;
 use super::client::PyClient;
+use super::coroutine;
 use super::errors;
+use super::handshake::PyRequest;
 use super::link::{Event, Link, SIGNAL_CHECK, lock};
 use super::outgoing::Answer;
 use super::server::PyServer;
+use crate::admission::Request;
 use crate::client::Client;
 use crate::handler::{Batch, Wants};
 use crate::mailbox::Order;
@@ -37,7 +41,7 @@ pub(super) struct NoReply;
 #[pymethods]
 impl NoReply {
     #[new]
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self
     }
 
@@ -66,7 +70,42 @@ pub(super) struct Callbacks {
     pub(super) on_closed: Option<Py<PyAny>>,
 }
 
+/// What a callback is called for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Handshake,
+    Open,
+    Text,
+    Binary,
+    Close,
+    Closed,
+}
+
+impl Stage {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Handshake => "on_handshake",
+            Self::Open => "on_connect",
+            Self::Text => "on_text",
+            Self::Binary => "on_binary",
+            Self::Close => "on_disconnect",
+            Self::Closed => "on_closed",
+        }
+    }
+}
+
 impl Callbacks {
+    pub(super) const fn of(&self, stage: Stage) -> Option<&Py<PyAny>> {
+        match stage {
+            Stage::Handshake => self.on_handshake.as_ref(),
+            Stage::Open => self.on_connect.as_ref(),
+            Stage::Text => self.on_text.as_ref(),
+            Stage::Binary => self.on_binary.as_ref(),
+            Stage::Close => self.on_disconnect.as_ref(),
+            Stage::Closed => self.on_closed.as_ref(),
+        }
+    }
+
     pub(super) fn wants(&self) -> Wants {
         let mut wants = Wants::NOTHING;
         let all = [
@@ -85,22 +124,95 @@ impl Callbacks {
     }
 }
 
-/// One run of the dispatcher.
-pub(super) struct Dispatcher<'a, 'py> {
-    py: Python<'py>,
-    server: &'a PyServer,
-    link: &'a Link,
+/// Whose callback it is.
+#[derive(Clone, Copy)]
+pub(super) enum Whose<'a> {
+    Server,
+    Request(&'a Arc<Request>),
+    Client(&'a Arc<Client>),
+}
+
+/// The arguments of a callback.
+pub(super) enum Args<'a, 'py> {
+    None,
+    Request(Py<PyRequest>),
+    Client(Py<PyClient>),
+    Message(&'a Py<PyClient>, Bound<'py, PyAny>),
+}
+
+impl<'py> Args<'_, 'py> {
+    fn call(self, py: Python<'py>, callback: &Py<PyAny>) -> PyResult<Py<PyAny>> {
+        match self {
+            Self::None => callback.call0(py),
+            Self::Request(request) => callback.call1(py, (request,)),
+            Self::Client(client) => callback.call1(py, (client,)),
+            Self::Message(client, message) => callback.call1(py, (client, message)),
+        }
+    }
+
+    /// The same in a context of contextvars.
+    pub(super) fn call_in(
+        self,
+        context: &Bound<'py, PyAny>,
+        callback: &Py<PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let run = intern!(context.py(), "run");
+        match self {
+            Self::None => context.call_method1(run, (callback,)),
+            Self::Request(request) => context.call_method1(run, (callback, request)),
+            Self::Client(client) => context.call_method1(run, (callback, client)),
+            Self::Message(client, message) => {
+                context.call_method1(run, (callback, client, message))
+            }
+        }
+    }
+}
+
+/// What a callback has brought; `None` if it goes on as a coroutine.
+pub(super) type Called = Option<PyResult<Py<PyAny>>>;
+
+/// What is kept between the turns of an event loop.
+#[derive(Default)]
+pub(super) struct Lasting {
     /// What ends the server and comes out of `serve()`: Ctrl-C, or `SystemExit` of a callback.
-    fatal: Option<PyErr>,
-    main_thread: bool,
-    flushed: Instant,
-    /// When the last callback ended, or the batch began.
-    clock: Instant,
+    pub(super) fatal: Option<PyErr>,
     /// When a callback was slow.
     slow: Option<Instant>,
 }
 
+/// One run of the dispatcher: all of it, or a turn on an event loop.
+pub(super) struct Dispatcher<'a, 'py> {
+    pub(super) py: Python<'py>,
+    pub(super) server: &'a PyServer,
+    pub(super) link: &'a Link,
+    pub(super) turn: Option<Turn<'a>>,
+    pub(super) lasting: Lasting,
+    main_thread: bool,
+    flushed: Instant,
+    /// When the last callback ended, or the batch began.
+    pub(super) clock: Instant,
+}
+
 impl<'a, 'py> Dispatcher<'a, 'py> {
+    pub(super) fn new(
+        py: Python<'py>,
+        server: &'a PyServer,
+        turn: Option<Turn<'a>>,
+        lasting: Lasting,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            py,
+            server,
+            link: &server.link,
+            turn,
+            lasting,
+            main_thread: false,
+            flushed: now,
+            clock: now,
+        }
+    }
+
     /// Runs until the server has ended.
     pub(super) fn run(py: Python<'py>, server: &'a PyServer, main_thread: bool) -> PyResult<()> {
         let link = &*server.link;
@@ -110,14 +222,8 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             ));
         }
         let mut dispatcher = Self {
-            py,
-            server,
-            link,
-            fatal: None,
             main_thread,
-            flushed: Instant::now(),
-            clock: Instant::now(),
-            slow: None,
+            ..Self::new(py, server, None, Lasting::default())
         };
         let running = Running(link);
         dispatcher.drain();
@@ -130,7 +236,7 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             let _ = server.core.wait(None);
             link.end_drain();
         });
-        dispatcher.fatal.map_or(Ok(()), Err)
+        dispatcher.lasting.fatal.map_or(Ok(()), Err)
     }
 
     // A frame of its own below which `Running` is dropped when the thread is unwound.
@@ -147,13 +253,10 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             self.clock = Instant::now();
             self.flushed = self.clock;
             for event in events.drain(..) {
-                match event {
-                    Event::Handshake(request) => self.handshake(&request),
-                    Event::Open(client) => self.open(&client),
-                    Event::Messages(client, batch) => self.messages(&client, batch),
-                    Event::Close(client) => self.close(&client),
-                    Event::TlsFailure(peer, reason) => self.log_tls(peer, &reason),
-                    Event::Closed => return self.closed(),
+                let is_last = matches!(event, Event::Closed);
+                self.handle(event);
+                if is_last {
+                    return;
                 }
                 if self.link.is_forked() {
                     // A callback has forked, and this is the child: what is queued belongs to the parent.
@@ -164,18 +267,25 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
         }
     }
 
+    pub(super) fn handle(&mut self, event: Event) {
+        match event {
+            Event::Handshake(request) => self.handshake(&request),
+            Event::Open(client) => self.open(&client),
+            Event::Messages(client, batch) => self.messages(&client, batch),
+            Event::Close(client) => self.close(&client),
+            Event::TlsFailure(peer, reason) => self.log_tls(peer, &reason),
+            Event::Closed => self.closed(),
+        }
+    }
+
     /// Hands over what is collected.
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         lock(&self.link.outgoing).flush();
     }
 
     fn open(&mut self, client: &Arc<Client>) {
-        if let Some(callback) = &self.server.callbacks.on_connect {
-            self.call_with_client("on_connect", callback, client);
-        }
-        if !self.link.is_forked() {
-            lock(&self.link.outgoing).push(client, Order::Admit);
-            self.flush();
+        if let Some(result) = self.call_with_client(Stage::Open, client) {
+            self.finish(Stage::Open, Whose::Client(client), result);
         }
     }
 
@@ -189,10 +299,9 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             });
             self.print(text);
         }
-        if let Some(callback) = &self.server.callbacks.on_disconnect {
-            self.call_with_client("on_disconnect", callback, client);
+        if let Some(result) = self.call_with_client(Stage::Close, client) {
+            self.finish(Stage::Close, Whose::Client(client), result);
         }
-        self.server.forget(client.id);
     }
 
     /// At INFO: whoever can connect can cause it, as often as it likes.
@@ -216,53 +325,109 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
 
     fn closed(&mut self) {
         self.flush();
-        if let Some(callback) = &self.server.callbacks.on_closed {
-            let called = self.call("on_closed", || callback.call0(self.py).map(drop));
-            self.report(called, callback);
+        if self.turn.is_some() {
+            return self.begin_to_close();
+        }
+        if let Some(result) = self.invoke(Stage::Closed, Whose::Server, Args::None) {
+            self.report(Stage::Closed, result);
         }
     }
 
-    fn call_with_client(&mut self, name: &'static str, callback: &Py<PyAny>, client: &Arc<Client>) {
+    fn call_with_client(&mut self, stage: Stage, client: &Arc<Client>) -> Called {
+        if self.server.callbacks.of(stage).is_none() {
+            return Some(Ok(self.py.None()));
+        }
         // Nobody waits for this callback who need not.
         self.flush();
-        let called = PyClient::of(self.py, self.server, client)
-            .and_then(|object| self.call(name, || callback.call1(self.py, (object,)).map(drop)));
-        self.report(called, callback);
+        match PyClient::of(self.py, self.server, client) {
+            Ok(object) => self.invoke(stage, Whose::Client(client), Args::Client(object)),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// What follows a callback, whether it has returned at once or ended as a coroutine.
+    pub(super) fn finish(&mut self, stage: Stage, whose: Whose<'_>, result: PyResult<Py<PyAny>>) {
+        match (stage, whose) {
+            (_, Whose::Request(request)) => self.decide(request, result),
+            (Stage::Open, Whose::Client(client)) => {
+                self.report(stage, result);
+                if !self.link.is_forked() {
+                    self.announce(client);
+                    lock(&self.link.outgoing).push(client, Order::Admit);
+                    self.flush();
+                }
+            }
+            (Stage::Text | Stage::Binary, Whose::Client(client)) => {
+                let reply = self.reply_of(stage, result);
+                self.answer(&reply);
+                self.answer_all(client);
+            }
+            (Stage::Close, Whose::Client(client)) => {
+                self.report(stage, result);
+                self.forget(client);
+                self.server.forget(client.id);
+            }
+            _ => {
+                self.report(stage, result);
+                self.end();
+            }
+        }
     }
 
     /// Calls the callbacks for the messages of a batch, in order.
     fn messages(&mut self, client: &Arc<Client>, batch: Batch) {
+        let Some(batch) = self.deliver(client, batch) else {
+            return;
+        };
+        lock(&self.link.outgoing).begin(client.clone(), batch);
+        self.answer_all(client);
+    }
+
+    /// Answers what is left of the batch under way.
+    pub(super) fn answer_all(&mut self, client: &Arc<Client>) {
         let object = match PyClient::of(self.py, self.server, client) {
             Ok(object) => object,
             // Out of memory at the worst: the messages are answered natively.
-            Err(error) => return self.give_up(error, client, batch),
+            Err(error) => return self.give_up(error),
         };
-        lock(&self.link.outgoing).begin(client.clone(), batch);
         while !self.is_late() {
+            if self.is_time_up() {
+                return self.pause(client);
+            }
             let next = lock(&self.link.outgoing)
                 .message()
-                .map(|(kind, payload)| (kind, self.to_python(kind, payload)));
+                .map(|(kind, payload)| (kind, to_python(self.py, kind, payload)));
             let Some((kind, message)) = next else { break };
-            if self.slow.is_some_and(|slow| self.clock - slow < SLOW_FOR) {
+            if self
+                .lasting
+                .slow
+                .is_some_and(|slow| self.clock - slow < SLOW_FOR)
+            {
                 self.flush();
             }
-            let reply = self.reply(&object, kind, message);
+            let Some(reply) = self.reply(client, &object, kind, message) else {
+                return self.suspend(client);
+            };
             if self.link.is_forked() {
                 return;
             }
-            let mut outgoing = lock(&self.link.outgoing);
-            outgoing.answer(reply.answer());
-            let now = Instant::now();
-            if now - self.clock > SLOW_CALL {
-                self.slow = Some(now);
-            }
-            self.clock = now;
-            if now - self.flushed > HOLD {
-                outgoing.flush();
-                self.flushed = now;
-            }
+            self.answer(&reply);
         }
         lock(&self.link.outgoing).end();
+    }
+
+    fn answer(&mut self, reply: &Reply<'_>) {
+        let mut outgoing = lock(&self.link.outgoing);
+        outgoing.answer(reply.answer());
+        let now = Instant::now();
+        if now - self.clock > SLOW_CALL {
+            self.lasting.slow = Some(now);
+        }
+        self.clock = now;
+        if now - self.flushed > HOLD {
+            outgoing.flush();
+            self.flushed = now;
+        }
     }
 
     /// Whether the deadline of a stop has passed: what is queued still can't be answered, and is not delivered.
@@ -270,9 +435,8 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
         self.link.is_over() && self.server.core.is_overdue()
     }
 
-    fn give_up(&mut self, error: PyErr, client: &Arc<Client>, batch: Batch) {
+    fn give_up(&mut self, error: PyErr) {
         let mut outgoing = lock(&self.link.outgoing);
-        outgoing.begin(client.clone(), batch);
         while outgoing.message().is_some() {
             outgoing.answer(Answer::Echo);
         }
@@ -281,29 +445,23 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
         self.report_to(error, None);
     }
 
-    fn to_python(&self, kind: Kind, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-        match kind {
-            Kind::Text => PyString::from_bytes(self.py, payload).map(Bound::into_any),
-            Kind::Binary => Ok(PyBytes::new(self.py, payload).into_any()),
-        }
-    }
-
+    /// Has a message answered; `None` if the answer comes later.
     fn reply(
         &mut self,
-        client: &Py<PyClient>,
+        client: &Arc<Client>,
+        object: &Py<PyClient>,
         kind: Kind,
         message: PyResult<Bound<'py, PyAny>>,
-    ) -> Reply<'py> {
-        let callbacks = &self.server.callbacks;
-        let (name, callback) = match kind {
-            Kind::Text => ("on_text", &callbacks.on_text),
-            Kind::Binary => ("on_binary", &callbacks.on_binary),
+    ) -> Option<Reply<'py>> {
+        let stage = match kind {
+            Kind::Text => Stage::Text,
+            Kind::Binary => Stage::Binary,
         };
         let message = match message {
             Ok(message) => message,
             Err(error) => {
-                self.report_to(error, callback.as_ref());
-                return Reply::Nothing;
+                self.report(stage, Err(error));
+                return Some(Reply::Nothing);
             }
         };
         if self.link.debug() {
@@ -317,21 +475,38 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             };
             self.print(text);
         }
-        let Some(callback) = callback else {
-            return Reply::Echo;
-        };
-        let py = self.py;
-        let reply = self
-            .call(name, || callback.call1(py, (client, message)))
-            .and_then(|reply| Reply::of(name, reply.bind(py)));
+        let args = Args::Message(object, message);
+        let result = self.invoke(stage, Whose::Client(client), args)?;
+        Some(self.reply_of(stage, result))
+    }
+
+    fn reply_of(&mut self, stage: Stage, result: PyResult<Py<PyAny>>) -> Reply<'py> {
+        let reply = result.and_then(|reply| Reply::of(stage.name(), reply.bind(self.py)));
         reply.unwrap_or_else(|error| {
-            self.report_to(error, Some(callback));
+            self.report(stage, Err(error));
             Reply::Nothing
         })
     }
 
+    /// Calls the callback of `stage`; without one it is as if that had returned None.
+    pub(super) fn invoke(&mut self, stage: Stage, whose: Whose<'_>, args: Args<'_, 'py>) -> Called {
+        let server = self.server;
+        let Some(callback) = server.callbacks.of(stage) else {
+            return Some(Ok(self.py.None()));
+        };
+        if self.turn.is_some() {
+            return self.invoke_on_loop(stage, whose, callback, args);
+        }
+        let reply = self.call(stage.name(), || args.call(self.py, callback));
+        Some(reply.and_then(|reply| coroutine::refuse(stage.name(), reply.bind(self.py))))
+    }
+
     /// Runs one callback, with its name where `stop()` finds it.
-    fn call<T>(&self, name: &'static str, call: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    pub(super) fn call<T>(
+        &self,
+        name: &'static str,
+        call: impl FnOnce() -> PyResult<T>,
+    ) -> PyResult<T> {
         *lock(&self.link.callback) = Some(name);
         let result = call();
         *lock(&self.link.callback) = None;
@@ -350,15 +525,16 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
         }
     }
 
-    fn report(&mut self, called: PyResult<()>, callback: &Py<PyAny>) {
+    fn report(&mut self, stage: Stage, called: PyResult<Py<PyAny>>) {
         if let Err(error) = called {
-            self.report_to(error, Some(callback));
+            let server = self.server;
+            self.report_to(error, server.callbacks.of(stage));
         }
     }
 
     /// An exception of a callback: the connection lives on. Only the two that are meant to end a program end the
     /// server.
-    fn report_to(&mut self, error: PyErr, callback: Option<&Py<PyAny>>) {
+    pub(super) fn report_to(&mut self, error: PyErr, callback: Option<&Py<PyAny>>) {
         let py = self.py;
         if error.is_instance_of::<PyKeyboardInterrupt>(py)
             || error.is_instance_of::<PySystemExit>(py)
@@ -371,13 +547,25 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
 
     /// Stops the server for an exception, which comes out at the end; at a second one without waiting for clients.
     fn end_by(&mut self, error: PyErr) {
-        let again = self.fatal.is_some();
+        let again = self.lasting.fatal.is_some();
         self.server.core.stop(if again {
             Duration::ZERO
         } else {
             self.server.core.config().close_timeout
         });
-        self.fatal.get_or_insert(error);
+        self.lasting.fatal.get_or_insert(error);
+    }
+}
+
+/// A message as callbacks get it.
+pub(super) fn to_python<'py>(
+    py: Python<'py>,
+    kind: Kind,
+    payload: &[u8],
+) -> PyResult<Bound<'py, PyAny>> {
+    match kind {
+        Kind::Text => PyString::from_bytes(py, payload).map(Bound::into_any),
+        Kind::Binary => Ok(PyBytes::new(py, payload).into_any()),
     }
 }
 

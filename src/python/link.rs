@@ -1,15 +1,21 @@
 //! What the Python objects of one server share, and the dispatcher with them. Holds no Python object, so that a worker
 //! may hold it.
 
+use super::asyncio::crossing;
+use super::doorbell::Doorbell;
 use super::outgoing::Outgoing;
 use crate::admission::Request;
 use crate::client::Client;
 use crate::handler::{Batch, Gate, Handler, Wants};
 use crate::mailbox::Order;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -22,6 +28,11 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 /// Called in the child of each fork that Python knows of.
 pub(super) fn count_fork() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How often this process is such a child.
+pub(super) fn forks() -> u32 {
+    FORKS.load(Ordering::Relaxed)
 }
 
 /// Between two wake-ups of the dispatcher by a worker that has more to do.
@@ -42,6 +53,16 @@ pub(super) enum Event {
     TlsFailure(SocketAddr, String),
     /// The server has ended; nothing follows.
     Closed,
+}
+
+impl Event {
+    /// Whose it is; of no client if it is of the server.
+    pub(super) const fn client(&self) -> Option<&Arc<Client>> {
+        match self {
+            Self::Open(client) | Self::Messages(client, _) | Self::Close(client) => Some(client),
+            Self::Handshake(_) | Self::TlsFailure(..) | Self::Closed => None,
+        }
+    }
 }
 
 /// Whether somebody runs the dispatcher.
@@ -66,8 +87,17 @@ pub(super) struct Link {
     /// Messages are queued, and the dispatcher sleeps: it is woken when the worker has nothing else to do, or soon.
     owed: AtomicBool,
     filled: Condvar,
+    /// What wakes an event loop that runs the dispatcher; `None` wherever a thread waits in `take`.
+    doorbell: Mutex<Option<Arc<Doorbell>>>,
     drain: Mutex<Drain>,
     drained: Condvar,
+    /// Who waits for that elsewhere than in a thread.
+    awaiting: Mutex<Vec<Waker>>,
+    /// The dispatcher is at work and hands over what is collected after it: false while other code of its event loop
+    /// runs.
+    collecting: AtomicBool,
+    /// Messages are handed to iterators, and not echoed natively.
+    iterated: AtomicBool,
     pub(super) outgoing: Mutex<Outgoing>,
     /// The callback that runs now.
     pub(super) callback: Mutex<Option<&'static str>>,
@@ -88,7 +118,7 @@ struct Queue {
 impl Link {
     pub(super) fn new(max_send_queue: usize) -> Arc<Self> {
         Arc::new(Self {
-            forks: FORKS.load(Ordering::Relaxed),
+            forks: forks(),
             max_send_queue,
             wants: AtomicU32::new(Wants::TLS_FAILURE.bits()),
             debug: AtomicBool::new(false),
@@ -96,8 +126,12 @@ impl Link {
             queue: Mutex::default(),
             owed: AtomicBool::new(false),
             filled: Condvar::new(),
+            doorbell: Mutex::default(),
             drain: Mutex::new(Drain::Never),
             drained: Condvar::new(),
+            awaiting: Mutex::default(),
+            collecting: AtomicBool::new(true),
+            iterated: AtomicBool::new(false),
             outgoing: Mutex::default(),
             callback: Mutex::new(None),
             over: AtomicBool::new(false),
@@ -106,7 +140,7 @@ impl Link {
 
     /// Whether this process was forked from the one that made the server.
     pub(super) fn is_forked(&self) -> bool {
-        self.forks != FORKS.load(Ordering::Relaxed)
+        self.forks != forks()
     }
 
     /// Whether the workers have ended, so that answers can't go anywhere.
@@ -149,7 +183,11 @@ impl Link {
         queue.waiting = false;
         queue.woken = Some(now);
         drop(queue);
-        self.filled.notify_one();
+        let doorbell = lock(&self.doorbell).clone();
+        match doorbell {
+            Some(doorbell) => doorbell.ring(),
+            None => self.filled.notify_one(),
+        }
     }
 
     fn is_owed(&self) -> bool {
@@ -186,8 +224,89 @@ impl Link {
         queue.tls_failures.0 = 0;
     }
 
+    /// From now on the dispatcher does not wait in `take`, but is run when the doorbell rings.
+    /// `is_watched` says whether the loop can watch a descriptor.
+    pub(super) fn hang_doorbell(&self, is_watched: bool) -> io::Result<Arc<Doorbell>> {
+        let doorbell = Arc::new(if is_watched {
+            Doorbell::pair()?
+        } else {
+            Doorbell::thread()
+        });
+        *lock(&self.doorbell) = Some(doorbell.clone());
+        self.collecting.store(false, Ordering::Relaxed);
+        let mut queue = lock(&self.queue);
+        queue.waiting = true;
+        if !queue.events.is_empty() {
+            self.wake(queue, false);
+        }
+        Ok(doorbell)
+    }
+
+    /// Nothing rings any more.
+    pub(super) fn remove_doorbell(&self) {
+        let doorbell = lock(&self.doorbell).take();
+        if let Some(doorbell) = doorbell {
+            doorbell.end();
+        }
+        self.collecting.store(true, Ordering::Relaxed);
+    }
+
+    /// Has the dispatcher run once more, if it waits.
+    pub(super) fn nudge(&self) {
+        self.wake(lock(&self.queue), false);
+    }
+
+    /// Swaps what is queued into `events`, which is empty before it. If there is nothing, it hushes the doorbell, which
+    /// rings for what comes then.
+    pub(super) fn take_now(&self, events: &mut Vec<Event>) {
+        let mut queue = lock(&self.queue);
+        if queue.events.is_empty() {
+            if let Some(doorbell) = &*lock(&self.doorbell) {
+                doorbell.hush();
+            }
+            queue.waiting = true;
+        } else {
+            mem::swap(&mut queue.events, events);
+            queue.tls_failures.0 = 0;
+        }
+    }
+
+    /// Says whether the dispatcher is at work, for as long as it is not told otherwise.
+    pub(super) fn collect(&self, collecting: bool) {
+        self.collecting.store(collecting, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_iterated(&self) -> bool {
+        self.iterated.load(Ordering::Relaxed)
+    }
+
+    /// Hands messages to iterators from now on.
+    ///
+    /// # Errors
+    /// `RuntimeError` if callbacks have them.
+    pub(super) fn iterate(&self) -> PyResult<()> {
+        if self.is_iterated() {
+            return Ok(());
+        }
+        let wants = Wants::from_bits(self.wants.load(Ordering::Relaxed));
+        if wants.has(Wants::TEXT | Wants::BINARY) {
+            return Err(PyRuntimeError::new_err(
+                "on_text and on_binary have the messages: use either these callbacks or `async for`",
+            ));
+        }
+        self.iterated.store(true, Ordering::Relaxed);
+        self.want(Wants::OPEN | Wants::TEXT | Wants::BINARY | Wants::CLOSE);
+        Ok(())
+    }
+
+    /// Whether an event loop runs the dispatcher, in this thread.
+    pub(super) fn is_on_loop(&self) -> bool {
+        self.in_dispatcher() && lock(&self.doorbell).is_some()
+    }
+
     /// The server is started, so that the dispatcher will be run.
     pub(super) fn expect_drain(&self) {
+        crossing::hold();
         *lock(&self.drain) = Drain::Expected;
     }
 
@@ -201,9 +320,39 @@ impl Link {
         true
     }
 
+    /// The event loop that runs the dispatcher runs in the current thread now.
+    pub(super) fn move_drain(&self) {
+        let mut drain = lock(&self.drain);
+        if let Drain::Running(thread) = &mut *drain {
+            *thread = thread::current().id();
+        }
+    }
+
+    /// Nobody runs the dispatcher any more. Not to be called with the interpreter attached.
     pub(super) fn end_drain(&self) {
-        *lock(&self.drain) = Drain::Done;
+        if mem::replace(&mut *lock(&self.drain), Drain::Done) == Drain::Done {
+            return;
+        }
         self.drained.notify_all();
+        for waker in mem::take(&mut *lock(&self.awaiting)) {
+            waker.wake();
+        }
+        crossing::release();
+    }
+
+    /// Whether the dispatcher has ended.
+    pub(super) fn is_drained(&self) -> bool {
+        *lock(&self.drain) == Drain::Done
+    }
+
+    /// Ready when the dispatcher has ended.
+    pub(super) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
+        let drain = lock(&self.drain);
+        if *drain == Drain::Done {
+            return Poll::Ready(());
+        }
+        lock(&self.awaiting).push(cx.waker().clone());
+        Poll::Pending
     }
 
     pub(super) fn in_dispatcher(&self) -> bool {
@@ -226,7 +375,11 @@ impl Link {
     pub(super) fn order(&self, client: &Arc<Client>, order: Order) {
         if self.in_dispatcher() {
             client.note(&order);
-            lock(&self.outgoing).push(client, order);
+            let mut outgoing = lock(&self.outgoing);
+            outgoing.push(client, order);
+            if !self.collecting.load(Ordering::Relaxed) {
+                outgoing.flush();
+            }
         } else {
             client.order(order);
         }

@@ -1,8 +1,11 @@
 //! The binding: `echoserver._core`. Knows only the public face of the rest of the crate; argument checks, callbacks
 //! and exceptions are here, behaviour is not.
 
+mod asyncio;
 mod client;
+mod coroutine;
 mod dispatcher;
+mod doorbell;
 mod errors;
 mod handshake;
 mod head;
@@ -40,6 +43,12 @@ fn after_fork_in_child() {
 /// The native half of `echoserver`; import the names from there.
 #[pymodule(gil_used = false)]
 mod _core {
+    #[pymodule_export]
+    use super::asyncio::Reader;
+    #[pymodule_export]
+    use super::asyncio::inbox::Mail;
+    #[pymodule_export]
+    use super::asyncio::line::Pump;
     #[pymodule_export]
     use super::client::PyClient;
     #[pymodule_export]

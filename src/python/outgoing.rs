@@ -19,7 +19,7 @@ pub(super) struct Outgoing {
 /// The batch that is being answered. Answers are written over the messages they answer while they fit there, so that
 /// the buffer goes back to the worker as it came.
 #[derive(Debug)]
-struct Answers {
+pub(super) struct Answers {
     client: Arc<Client>,
     batch: Batch,
     /// Messages answered, and where the frame of the next one begins in the batch.
@@ -146,6 +146,17 @@ impl Outgoing {
         self.answers = None;
     }
 
+    /// Takes the unfinished batch out, so that another can be answered meanwhile.
+    pub(super) fn suspend(&mut self) -> Option<Answers> {
+        self.hand_over();
+        self.answers.take()
+    }
+
+    /// Goes on with a batch that was taken out.
+    pub(super) fn resume(&mut self, answers: Answers) {
+        self.answers = Some(answers);
+    }
+
     /// Puts the answers so far among what is posted, so that something can follow them.
     fn hand_over(&mut self) {
         let Some(answers) = &mut self.answers else {
@@ -178,6 +189,15 @@ impl Outgoing {
             Some((_, commands)) => commands.push(command),
             None => self.posts.push((client.mailbox().clone(), vec![command])),
         }
+    }
+
+    /// Whether there is something to post.
+    pub(super) fn is_due(&self) -> bool {
+        self.posts.iter().any(|(_, commands)| !commands.is_empty())
+            || self
+                .answers
+                .as_ref()
+                .is_some_and(|answers| !answers.ends.is_empty())
     }
 
     /// Posts everything, the answers of an unfinished batch included.

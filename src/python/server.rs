@@ -1,5 +1,6 @@
 //! `_core.Server`: what the Python class `EchoServer` stands on.
 
+use super::asyncio::{Door, Reader, crossing};
 use super::client::PyClient;
 use super::dispatcher::{Callbacks, Dispatcher, payload};
 use super::errors;
@@ -28,6 +29,8 @@ pub(super) struct PyServer {
     pub(super) callbacks: Callbacks,
     /// The `Client` objects that exist, each until its `on_disconnect` has returned.
     pub(super) clients: Mutex<HashMap<u64, Py<PyClient>>>,
+    /// The event loop that it is served on, while it is.
+    pub(super) door: Mutex<Option<Arc<Door>>>,
 }
 
 #[pymethods]
@@ -74,6 +77,7 @@ impl PyServer {
             link,
             callbacks,
             clients: Mutex::default(),
+            door: Mutex::default(),
         })
     }
 
@@ -134,12 +138,79 @@ impl PyServer {
         Dispatcher::run(py, self, main_thread)
     }
 
+    /// Has the callbacks run on `event_loop`, which runs in this thread, until the server has closed.
+    #[pyo3(signature = (event_loop, context, hooks, *, is_watched, is_owned))]
+    fn attach(
+        slf: &Bound<'_, Self>,
+        event_loop: Py<PyAny>,
+        context: Py<PyAny>,
+        hooks: Py<PyAny>,
+        is_watched: bool,
+        is_owned: bool,
+    ) -> PyResult<Reader> {
+        slf.get().check_process()?;
+        Door::open(slf, event_loop, context, hooks, is_watched, is_owned)
+    }
+
+    /// Does what is queued, on the event loop.
+    fn turn(slf: &Bound<'_, Self>) {
+        if let Some(door) = slf.get().door() {
+            door.turn(slf);
+        }
+    }
+
+    /// Hands over what the tasks of the event loop have answered.
+    fn flush_door(&self) {
+        if let Some(door) = self.door() {
+            door.flush(self);
+        }
+    }
+
+    /// Ends the server without the event loop, which is gone, within `timeout` seconds.
+    fn abandon(&self, py: Python<'_>, timeout: Bound<'_, PyAny>) -> PyResult<()> {
+        let timeout = Argument::of("timeout", timeout).seconds()?;
+        let door = lock(&self.door).take();
+        if let Some(door) = door {
+            door.abandon(py);
+        }
+        py.detach(|| {
+            self.core.stop(timeout);
+            // With no limit it is true: workers at their deadline wait for nobody.
+            let _ = self.core.wait(None);
+            self.link.remove_doorbell();
+            self.link.end_drain();
+        });
+        Ok(())
+    }
+
+    /// Says that the thread has ended its event loop.
+    fn end_drain(&self, py: Python<'_>) {
+        py.detach(|| self.link.end_drain());
+    }
+
+    /// A future of the running loop for the end of the server.
+    fn closed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.check_process()?;
+        let link = self.link.clone();
+        crossing::future(py, move |cx| link.poll_drained(cx))
+    }
+
+    /// Hands messages to iterators from now on.
+    fn iterate(&self) -> PyResult<()> {
+        self.check_process()?;
+        self.link.iterate()
+    }
+
     /// Asks the server to stop; returns at once.
     #[pyo3(signature = (timeout=None))]
     fn stop(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         self.check_process()?;
         let timeout = seconds("timeout", timeout)?.unwrap_or(self.core.config().close_timeout);
-        py.detach(|| self.core.stop(timeout));
+        py.detach(|| {
+            self.core.stop(timeout);
+            // The deadline may be earlier than an event loop knows.
+            self.link.nudge();
+        });
         Ok(())
     }
 
@@ -196,10 +267,17 @@ impl PyServer {
         Ok(self.link.in_dispatcher())
     }
 
+    /// Whether this is called by a callback.
+    fn in_callback(&self) -> PyResult<bool> {
+        self.check_process()?;
+        Ok(self.link.in_dispatcher() && lock(&self.link.callback).is_some())
+    }
+
     /// The name of the callback that runs now.
     fn running_callback(&self) -> PyResult<Option<&'static str>> {
         self.check_process()?;
-        Ok(*lock(&self.link.callback))
+        let running = *lock(&self.link.callback);
+        Ok(running.or_else(|| self.door()?.running_callback()))
     }
 
     /// The clients at this moment, in the order of their coming.
@@ -300,6 +378,11 @@ impl PyServer {
         let threading = py.import(intern!(py, "threading"))?;
         let current = threading.call_method0(intern!(py, "current_thread"))?;
         Ok(current.is(&threading.call_method0(intern!(py, "main_thread"))?))
+    }
+
+    /// The event loop that it is served on.
+    pub(super) fn door(&self) -> Option<Arc<Door>> {
+        lock(&self.door).clone()
     }
 
     /// From now on the ends of clients have to be heard of, so that their objects can go.

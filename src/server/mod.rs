@@ -265,6 +265,13 @@ impl Server {
         lock(&self.shared.deadline).is_some_and(|deadline| deadline <= Instant::now())
     }
 
+    /// How long that deadline is off; `None` before a stop.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        let deadline = *lock(&self.shared.deadline);
+        deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
     /// Where the server listens; of several addresses the first.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {

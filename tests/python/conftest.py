@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
 
+from aio_support import LOOPS, Run, factory, run_on
 from echoserver import EchoServer
 from support import FACTOR, Watched, processes
 
@@ -80,3 +82,19 @@ def server(run: Listen) -> EchoServer:
 @pytest.fixture
 def watched(run: Listen) -> Watched:
     return Watched(run)
+
+
+@pytest.fixture(params=LOOPS)
+def make_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Makes event loops, of each kind in turn."""
+    return factory(request.param)
+
+
+@pytest.fixture
+def on_loop(make_loop: Callable[[], asyncio.AbstractEventLoop]) -> Run:
+    """Runs an `async def` on each kind of event loop, as `asyncio.run` does."""
+
+    def on_loop(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        return run_on(make_loop, main)
+
+    return on_loop

@@ -1,7 +1,7 @@
-//! `on_handshake`: asked about one request at a time, answered at once.
+//! `on_handshake`: asked about one request after another. Its answer comes at once, or later from a coroutine.
 
 use super::super::handshake::{PyRequest, decision};
-use super::Dispatcher;
+use super::{Args, Dispatcher, Stage, Whose};
 use crate::admission::{Decision, Request, Unheard};
 use pyo3::exceptions::{PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
@@ -14,27 +14,25 @@ impl Dispatcher<'_, '_> {
         let Some(request) = request.upgrade().filter(|request| request.is_waiting()) else {
             return;
         };
-        let Some(callback) = &self.server.callbacks.on_handshake else {
-            return self.decide(&request, None, Ok(self.py.None()));
-        };
         // Nobody waits for this callback who need not.
         self.flush();
-        let py = self.py;
-        let answer = Py::new(py, PyRequest::new(&request))
-            .and_then(|object| self.call("on_handshake", || callback.call1(py, (object,))));
+        let answer = match Py::new(self.py, PyRequest::new(&request)) {
+            Ok(object) => {
+                let whose = Whose::Request(&request);
+                self.invoke(Stage::Handshake, whose, Args::Request(object))
+            }
+            Err(error) => Some(Err(error)),
+        };
         self.clock = Instant::now();
-        if !self.link.is_forked() {
-            self.decide(&request, Some(callback), answer);
+        if let Some(answer) = answer
+            && !self.link.is_forked()
+        {
+            self.decide(&request, answer);
         }
     }
 
-    /// Does what `callback` has answered, now or later: whatever is no decision is a 500 and reported.
-    fn decide(
-        &mut self,
-        request: &Request,
-        callback: Option<&Py<PyAny>>,
-        answer: PyResult<Py<PyAny>>,
-    ) {
+    /// Does what the callback has answered: whatever is no decision is a 500 and reported.
+    pub(super) fn decide(&mut self, request: &Request, answer: PyResult<Py<PyAny>>) {
         let decided = answer
             .and_then(|answer| decision(answer.bind(self.py)))
             .and_then(|decision| {
@@ -58,7 +56,7 @@ impl Dispatcher<'_, '_> {
         if let Err(error) = decided {
             // If it comes too late, there is nobody to hear that it failed either.
             let _ = request.decide(Decision::Fail);
-            self.report_to(error, callback);
+            self.report(Stage::Handshake, Err(error));
         }
     }
 }

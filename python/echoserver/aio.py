@@ -1,0 +1,276 @@
+"""The asyncio door: what an event loop needs to run a server's callbacks. Imported when it is first used.
+
+Messages don't pass through here: the loop calls `_core.Reader` when something is queued. Here is how that comes to the
+loop and goes from it, how waiting and cancelling work, and iteration, for those who prefer it to callbacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import warnings
+from collections import deque
+from typing import TYPE_CHECKING, Self
+
+from echoserver.exceptions import SendQueueFull
+
+if TYPE_CHECKING:
+    from contextvars import Context
+
+    from typing_extensions import Buffer
+
+    from echoserver._core import Client, Mail, Reader
+    from echoserver.server import EchoServer
+
+__all__ = ["Clients", "Door", "Inbox", "Messages", "running_loop", "send", "serve"]
+
+# Seconds that clients have for their good-bye when the loop was closed under the server.
+_LOST_TIMEOUT = 0.5
+
+
+def running_loop(call: str) -> asyncio.AbstractEventLoop:
+    """The loop that runs in this thread; RuntimeError, naming the call, if there is none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            f"{call} needs a running asyncio event loop; elsewhere, such as under trio, use start()"
+        ) from None
+
+
+class Door:
+    """A server on the running loop, from now until it has ended."""
+
+    def __init__(self, server: EchoServer, context: Context, *, is_owned: bool = False) -> None:
+        """Has the loop run the callbacks of a server that is started, each in a copy of `context`.
+
+        `is_owned`: the loop is the server's, whose end therefore comes after that of the loop.
+        """
+        self.loop = asyncio.get_running_loop()
+        self._server = server
+        self._closed = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        # A Proactor loop, Windows' usual one, can't watch a descriptor.
+        watch = getattr(type(self.loop), "add_reader", None)
+        is_watched = os.name == "posix" and watch is not asyncio.AbstractEventLoop.add_reader
+        reader = server._core.attach(self.loop, context, self, is_watched=is_watched, is_owned=is_owned)
+        self._fileno = reader.fileno()
+        if self._fileno is None:
+            threading.Thread(target=self._watch, args=[reader], name=f"echoserver-{server.port}", daemon=True).start()
+        else:
+            # The loop has the only reference: see `lost`.
+            self.loop.add_reader(self._fileno, reader)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the server has ended."""
+        return self._closed.is_set()
+
+    def keep(self) -> None:
+        """Has a task of the loop stop the server when it is cancelled, as `asyncio.run` does at its end."""
+        self._keeper = self.loop.create_task(self._keep(), name=f"echoserver-{self._server.port}")
+
+    async def closed(self) -> None:
+        """Returns when the server has ended."""
+        await self._closed.wait()
+
+    async def wait(self) -> None:
+        """Returns when the server has ended. Cancelled, it stops the server in order first; a second time, at once."""
+        cancelled: asyncio.CancelledError | None = None
+        while not self._closed.is_set():
+            try:
+                await self._closed.wait()
+            except asyncio.CancelledError as error:
+                self._server._core.stop(0 if cancelled else None)
+                cancelled = cancelled or error
+        if cancelled and self._server._failure is None:
+            raise cancelled
+
+    async def _keep(self) -> None:
+        is_asked = False
+        while not self._closed.is_set():
+            try:
+                await self._closed.wait()
+            except asyncio.CancelledError:
+                self._server._core.stop(0 if is_asked else None)
+                is_asked = True
+
+    def _watch(self, reader: Reader) -> None:
+        while reader.wait():
+            try:
+                self.loop.call_soon_threadsafe(reader)
+            except RuntimeError:
+                self.lost()
+                return
+
+    # What the core calls, on the loop.
+
+    def came(self, client: Client) -> None:
+        """A client has come, and somebody may iterate over clients."""
+        for clients in tuple(self._server._iterators):
+            clients.push(client)
+
+    def ended(self, failure: BaseException | None) -> None:
+        """The server has ended; `failure` is what ended it, if that has to come out."""
+        if self._fileno is not None:
+            self.loop.remove_reader(self._fileno)
+        self._server._failure = failure
+        self._closed.set()
+        for clients in tuple(self._server._iterators):
+            clients.end()
+
+    def lost(self) -> None:
+        """The loop was closed, and has dropped what it had of us, before the server was stopped."""
+        self._server._core.abandon(_LOST_TIMEOUT)
+        warnings.warn(
+            f"{self._server!r}: its event loop was closed while it served; stop it before that",
+            ResourceWarning,
+            source=self._server,
+            stacklevel=2,
+        )
+
+
+def serve(server: EchoServer, context: Context, *, starts: bool) -> None:
+    """Runs the callbacks on a loop of this thread's own, until the server has ended; `starts` it if that is asked for.
+
+    In the main thread Ctrl-C stops the server in order, and is then raised.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        raise RuntimeError("serve() would stop the event loop that runs in this thread: await serve_async() instead")
+    door: Door | None = None
+
+    async def main() -> None:
+        nonlocal door
+        if starts:
+            server._core.start()
+        door = Door(server, context, is_owned=True)
+        await door.wait()
+
+    try:
+        with asyncio.Runner() as runner:
+            try:
+                runner.run(main())
+            finally:
+                # A second Ctrl-C may have struck the very task that waits.
+                if door is not None and not door.is_closed:
+                    server._core.stop(0)
+                    runner.run(door.closed())
+    finally:
+        if door is not None:
+            server._core.end_drain()
+        elif not starts or server._core.is_serving:
+            server._core.abandon(0)
+
+
+async def send(client: Client, data: str | Buffer) -> int:
+    """`client.send(data)` as soon as there is room."""
+    while True:
+        try:
+            return client.send(data)
+        except SendQueueFull:
+            await client.drain()
+
+
+class Inbox:
+    """Messages of one client that nobody has asked for yet."""
+
+    def __init__(self) -> None:
+        self._mail: deque[Mail] = deque()
+        self._is_over = False
+        self._news = asyncio.Event()
+
+    def push(self, mail: Mail) -> None:
+        """A batch of messages has come."""
+        self._mail.append(mail)
+        self._news.set()
+
+    def end(self) -> None:
+        """The client is gone."""
+        self._is_over = True
+        self._news.set()
+
+    def settle(self) -> None:
+        """Whoever had the last message is done with it."""
+        if self._mail:
+            self._mail[0].settle()
+
+    async def next(self) -> str | bytes | None:
+        """The next message; None if none will come any more."""
+        while True:
+            if self._mail:
+                message = self._mail[0].next()
+                if message is not None:
+                    return message
+                self._mail.popleft()
+            elif self._is_over:
+                return None
+            else:
+                self._news.clear()
+                await self._news.wait()
+
+
+class Messages:
+    """An iterator over the messages of one client, which ends with the client."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+
+    def __del__(self) -> None:
+        # After a `break` the client's close frame would wait for the answer to the last message.
+        self._inbox.settle()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        message = await self._inbox.next()
+        if message is None:
+            raise StopAsyncIteration
+        return message
+
+
+class Clients:
+    """An iterator over the clients of a server: those that are there and those that come, until the server ends."""
+
+    def __init__(self, server: EchoServer) -> None:
+        """`async for` needs the loop that runs, which has to be the one that serves."""
+        self._loop = running_loop("`async for`")
+        self._server = server
+        if server._is_started and (server._door is None or server._door.loop is not self._loop):
+            raise RuntimeError("`async for` needs the event loop that serves: use serve_async() or `async with` there")
+        server._core.iterate()
+        self._clients = deque(server.clients)
+        # They are announced once more if the core has not got to them yet.
+        self._early = {client.id for client in self._clients}
+        self._news = asyncio.Event()
+        self._is_over = server._is_used and (server._door is None or server._door.is_closed)
+        server._iterators.add(self)
+
+    def push(self, client: Client) -> None:
+        """A client has come."""
+        if client.id in self._early:
+            self._early.discard(client.id)
+            return
+        self._clients.append(client)
+        self._news.set()
+
+    def end(self) -> None:
+        """The server has ended."""
+        self._is_over = True
+        self._news.set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Client:
+        while not self._clients:
+            if self._is_over:
+                raise StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+        return self._clients.popleft()

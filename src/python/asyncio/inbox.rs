@@ -1,0 +1,68 @@
+//! Messages for those who iterate over them instead of having a callback called.
+
+use super::super::dispatcher::to_python;
+use super::super::link::lock;
+use super::super::outgoing::{Answer, Outgoing};
+use crate::client::Client;
+use crate::handler::Batch;
+use pyo3::prelude::*;
+use std::mem;
+use std::sync::{Arc, Mutex};
+
+/// A batch of messages of one client. Each counts as answered, with nothing, when the next one is asked for.
+#[pyclass(frozen, name = "Mail", module = "echoserver._core")]
+pub(in crate::python) struct Mail {
+    state: Mutex<State>,
+}
+
+struct State {
+    outgoing: Outgoing,
+    is_handed_out: bool,
+}
+
+impl Mail {
+    pub(super) fn new(client: &Arc<Client>, batch: Batch) -> Self {
+        let mut outgoing = Outgoing::default();
+        outgoing.begin(client.clone(), batch);
+        let state = State {
+            outgoing,
+            is_handed_out: false,
+        };
+        Self {
+            state: Mutex::new(state),
+        }
+    }
+}
+
+impl State {
+    fn settle(&mut self) {
+        if mem::take(&mut self.is_handed_out) {
+            self.outgoing.answer(Answer::Nothing);
+        }
+    }
+}
+
+#[pymethods]
+impl Mail {
+    /// The next message; None after the last one.
+    fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let mut state = lock(&self.state);
+        state.settle();
+        state.is_handed_out = true;
+        // Making an object of a message runs no Python code.
+        let message = state.outgoing.message();
+        let message = message.map(|(kind, payload)| to_python(py, kind, payload));
+        if message.is_none() {
+            state.outgoing.end();
+            state.outgoing.flush();
+        }
+        message.transpose()
+    }
+
+    /// Nobody goes on with the message that was handed out last.
+    fn settle(&self) {
+        let mut state = lock(&self.state);
+        state.settle();
+        state.outgoing.flush();
+    }
+}

@@ -1,0 +1,486 @@
+"""The asyncio door: a server on a running event loop, its life and its end, on asyncio's loop and on uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aio_support import connect, exchange, soon, started, thread_names, until
+from echoserver import Client, EchoServer
+from support import FACTOR, RawClient, finished, in_thread, join, python
+
+if TYPE_CHECKING:
+    from aio_support import Run
+    from conftest import Listen
+
+
+def test_serve_async_serves_until_it_is_stopped(on_loop: Run, listen: Listen) -> None:
+    async def main() -> None:
+        server = listen(on_text=lambda _, text: text.upper())
+        serving = await started(server)
+        async with connect(server.url) as client:
+            assert await exchange(client, "a", b"b") == ["A", b"b"]
+            assert server.is_serving
+            # On the thread of the loop it only asks.
+            server.stop()
+            assert not serving.done()
+            await soon(client.wait_closed())
+            assert client.close_code == 1001
+        await soon(serving)
+        assert not server.is_serving
+
+    on_loop(main)
+
+
+def test_another_thread_stops_it(on_loop: Run, listen: Listen) -> None:
+    async def main() -> None:
+        server = listen(on_text=lambda *_: None)
+        serving = await started(server)
+        async with connect(server.url) as client:
+            assert await exchange(client, "a") == ["a"]
+            await soon(asyncio.to_thread(server.stop))
+            await soon(client.wait_closed())
+            assert client.close_code == 1001
+        await soon(serving)
+
+    on_loop(main)
+
+
+def test_async_with_serves_during_its_block(on_loop: Run) -> None:
+    async def main() -> None:
+        threads = set[threading.Thread]()
+        server = EchoServer(0, host="127.0.0.1", on_text=lambda *_: threads.add(threading.current_thread()))
+        async with server as same:
+            assert same is server
+            async with connect(server.url) as client:
+                assert await exchange(client, "a", b"b") == ["a", b"b"]
+        assert client.close_code == 1000
+        assert not server.is_serving
+        assert threads == {threading.current_thread()}
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    on_loop(main)
+
+
+def test_an_exception_comes_out_of_the_block_after_the_server_has_stopped(on_loop: Run) -> None:
+    async def main() -> None:
+        server = EchoServer(0, host="127.0.0.1")
+
+        clients = []
+
+        async def fail() -> None:
+            async with server:
+                clients.append(await connect(server.url))
+                await exchange(clients[0], "x")
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await fail()
+        client = clients[0]
+        assert not server.is_serving
+        await soon(client.wait_closed())
+        assert client.close_code == 1001
+
+    on_loop(main)
+
+
+def test_wait_closed_async_waits_on_any_loop(on_loop: Run, run: Listen) -> None:
+    async def main() -> None:
+        inside = EchoServer(0, host="127.0.0.1")
+        for server in (run(), run(on_text=lambda *_: None), inside):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(server.serve_async() if server is inside else server.wait_closed_async(), 0.01)
+            assert server.is_serving == (server is not inside)
+            waiting = [asyncio.create_task(server.wait_closed_async()) for _ in range(3)]
+            await asyncio.to_thread(server.stop)
+            await soon(asyncio.gather(*waiting))
+            await soon(server.wait_closed_async())
+
+    on_loop(main)
+
+
+def test_waiting_where_it_can_never_end_is_an_error(
+    on_loop: Run, listen: Listen, unraisable: queue.Queue[BaseException | None]
+) -> None:
+    async def on_text(_client: Client, _text: str) -> None:
+        await server.wait_closed_async()
+
+    def on_binary(*_: object) -> None:
+        server.wait_closed()
+
+    server: EchoServer = listen(on_text=on_text, on_binary=on_binary)
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="not started"):
+            await server.wait_closed_async()
+        async with server, connect(server.url) as client:
+            with pytest.raises(RuntimeError, match="wait for itself"):
+                server.wait_closed()
+            for message in ("x", b"x"):
+                await client.send(message)
+                assert "wait for itself" in str(await asyncio.to_thread(unraisable.get, True, 10))
+
+    on_loop(main)
+
+
+def test_drain_waits_for_the_send_queue(on_loop: Run) -> None:
+    async def main() -> None:
+        came: asyncio.Queue[Client] = asyncio.Queue()
+        async with EchoServer(0, host="127.0.0.1", on_connect=came.put_nowait) as server:
+            reader = RawClient(server.port, receive_buffer=4096)
+            client = await soon(came.get())
+            await soon(client.drain())
+            size = 2**20
+            for _ in range(8):
+                client.send(bytes(size))
+            waiting = asyncio.ensure_future(client.drain())
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.drain(), 0.05)
+            assert not waiting.done()
+            reader.opened()
+            for _ in range(8):
+                assert await asyncio.to_thread(reader.receive) == (2, bytes(size))
+            await soon(waiting)
+            # A client that goes ends it, too.
+            for _ in range(8):
+                client.send(bytes(size))
+            waiting = asyncio.ensure_future(client.drain())
+            reader.close()
+            await soon(waiting)
+
+    on_loop(main)
+
+
+def test_drain_is_for_every_loop(on_loop: Run, run: Listen) -> None:
+    came: queue.Queue[Client] = queue.Queue()
+    server = run(on_connect=came.put)
+
+    async def main() -> None:
+        with RawClient(server.port, receive_buffer=4096) as reader:
+            client = came.get(timeout=10)
+            client.send(bytes(8 * 2**20))
+            waiting = asyncio.ensure_future(client.drain())
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            reader.opened()
+            assert len((await asyncio.to_thread(reader.receive))[1]) == 8 * 2**20
+            await soon(waiting)
+
+    on_loop(main)
+
+
+def test_cancelling_the_serving_task_stops_in_order(on_loop: Run, listen: Listen) -> None:
+    async def main() -> None:
+        closed = []
+        server = listen(on_text=lambda *_: None, on_closed=lambda: closed.append(1))
+        serving = await started(server)
+        async with connect(server.url) as client:
+            assert await exchange(client, "a") == ["a"]
+            serving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await serving
+            assert not server.is_serving
+            assert closed == [1]
+            await soon(client.wait_closed())
+            assert client.close_code == 1001
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(server.address)
+
+    on_loop(main)
+
+
+def test_cancelled_twice_it_drops_what_is_left(on_loop: Run, listen: Listen) -> None:
+    async def main() -> None:
+        server = listen(close_timeout=1000.0)
+        serving = await started(server)
+        # It will not answer the close frame.
+        with RawClient(server.port).opened() as client:
+            serving.cancel()
+            assert await asyncio.to_thread(client.close_code) == 1001
+            assert not serving.done()
+            serving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await soon(serving)
+            assert await asyncio.to_thread(client.is_dropped)
+
+    on_loop(main)
+
+
+def test_a_task_group_stops_it_with_the_others(on_loop: Run) -> None:
+    async def main() -> None:
+        server = EchoServer(0, host="127.0.0.1")
+
+        async def fail() -> None:
+            async with connect(server.url) as client:
+                assert await exchange(client, "x") == ["x"]
+                raise ZeroDivisionError
+
+        async def both() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(server.serve_async())
+                group.create_task(fail())
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await both()
+        assert caught.group_contains(ZeroDivisionError, depth=1)
+        assert not server.is_serving
+
+    on_loop(main)
+
+
+def test_a_timeout_stops_it(on_loop: Run) -> None:
+    async def main() -> None:
+        first, second = EchoServer(0, host="127.0.0.1"), EchoServer(0, host="127.0.0.1")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(first.serve_async(), 0.01)
+
+        async def serve() -> None:
+            async with asyncio.timeout(0.01), second:
+                await asyncio.sleep(1000)
+
+        with pytest.raises(TimeoutError):
+            await serve()
+        assert not first.is_serving
+        assert not second.is_serving
+        # Nothing of the cancellation is left.
+        task = asyncio.current_task()
+        assert task
+        assert task.cancelling() == 0
+
+    on_loop(main)
+
+
+def test_a_server_runs_once(on_loop: Run) -> None:
+    async def main() -> None:
+        server = EchoServer(0, host="127.0.0.1")
+        async with server:
+            for again in (server.serve_async(), server.__aenter__()):
+                with pytest.raises(RuntimeError, match="started before"):
+                    await again
+            with pytest.raises(RuntimeError, match="started before"):
+                server.start()
+            assert server.is_serving
+        with pytest.raises(RuntimeError, match="stopped"):
+            await server.serve_async()
+
+    on_loop(main)
+
+
+def test_no_loop_is_a_clear_error() -> None:
+    server = EchoServer(0, host="127.0.0.1")
+    with pytest.raises(RuntimeError, match=r"serve_async\(\) needs a running asyncio event loop.*start\(\)"):
+        server.serve_async().send(None)
+    # It was not harmed.
+    with server:
+        assert server.is_serving
+
+
+def test_the_loop_is_never_blocked_by_stop(on_loop: Run, listen: Listen) -> None:
+    async def main() -> None:
+        server = listen(close_timeout=2.0)
+        serving = await started(server)
+        with RawClient(server.port).opened() as client:
+            begun = time.monotonic()
+            server.stop()
+            assert await asyncio.to_thread(client.close_code) == 1001
+            # The client does not answer; meanwhile the loop runs.
+            assert time.monotonic() - begun < 1.5 * FACTOR
+            assert not serving.done()
+        await soon(serving)
+
+    on_loop(main)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_what_ends_a_program_comes_out_of_serve_async(on_loop: Run, listen: Listen, error: BaseException) -> None:
+    async def on_text(*_: object) -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    async def main() -> None:
+        server = listen(on_text=on_text)
+
+        async def talk() -> None:
+            async with connect(server.url) as client:
+                await client.send("end")
+                await client.wait_closed()
+                assert client.close_code == 1001
+
+        talking = asyncio.create_task(talk())
+        with pytest.raises(type(error)) as caught:
+            await server.serve_async()
+        assert caught.value is error
+        await soon(talking)
+
+    on_loop(main)
+
+
+RUN = """
+import asyncio, sys
+from echoserver import EchoServer
+
+async def on_text(client, message):
+    await asyncio.sleep(1000)
+
+async def main():
+    {body}
+
+with asyncio.Runner(loop_factory={loop}) as runner:
+    runner.run(main())
+print("ended")
+"""
+STILL_RUNNING = [
+    "asyncio.create_task(server.serve_async())",
+    "await server.__aenter__()",
+    "server.start()",
+    "await server.__aenter__(); websocket = await connect(server.url).__aenter__(); await websocket.send('x')",
+    "t = asyncio.create_task(server.serve_async()); await asyncio.sleep(0); t.cancel()",
+]
+
+
+@pytest.mark.parametrize("loop", ["asyncio.new_event_loop", "uvloop.new_event_loop"])
+@pytest.mark.parametrize("body", STILL_RUNNING)
+def test_asyncio_run_ends_cleanly_with_a_server_still_running(loop: str, body: str) -> None:
+    if loop.startswith("uvloop"):
+        pytest.importorskip("uvloop", reason="UVLOOP IS NOT INSTALLED: the asyncio door was not tested on it")
+    body = f"""
+    from websockets.asyncio.client import connect
+    asyncio.get_running_loop().slow_callback_duration = 100
+    server = EchoServer(0, host="127.0.0.1", on_text=on_text, close_timeout=1)
+    {body}
+    await asyncio.sleep(0.05)
+"""
+    code = RUN.format(body=body, loop=loop)
+    if loop.startswith("uvloop"):
+        code = "import uvloop\n" + code
+    status, out, err = finished(python(code, env={"PYTHONASYNCIODEBUG": "1"}))
+    assert (status, out, err) == (0, "ended\n", "")
+
+
+def test_no_thread_and_no_descriptor_stays(on_loop: Run, run: Listen) -> None:
+    def ours() -> list[str]:
+        return [name for name in thread_names() if name.startswith(("echoserver", "tokio"))]
+
+    names: list[str] = []
+
+    async def main() -> None:
+        other = run()
+        async with EchoServer(0, host="127.0.0.1", workers=1) as server:
+            # A future that crosses from another thread.
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(other.wait_closed_async(), 0.01)
+            names.extend(ours())
+            async with connect(server.url) as client:
+                await exchange(client, "x")
+        await until(lambda: "echoserver-w0" not in thread_names() or other.is_serving)
+        await asyncio.to_thread(other.stop)
+        # Joined with the last server, and the process-wide runtime of pyo3-async-runtimes was never started.
+        assert ours() == []
+
+    assert ours() == []
+    on_loop(main)
+    assert "echoserver-asyn" in names
+    assert not [name for name in names if name.startswith("tokio")]
+    assert ours() == []
+
+
+def test_many_servers_on_one_loop(on_loop: Run) -> None:
+    async def main() -> None:
+        async def live(number: int) -> None:
+            async def on_text(_client: Client, text: str) -> str:
+                await asyncio.sleep(0)
+                return f"{number} {text}"
+
+            async with EchoServer(0, host="127.0.0.1", on_text=on_text) as server, connect(server.url) as client:
+                assert await exchange(client, "x", "y") == [f"{number} x", f"{number} y"]
+
+        await asyncio.gather(*(live(number) for number in range(10)))
+
+    on_loop(main)
+
+
+def test_debug_prints_the_lines_of_the_example(on_loop: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    async def on_text(*_: object) -> None: ...
+
+    async def main() -> None:
+        async with (
+            EchoServer(0, True, host="127.0.0.1", on_text=on_text) as server,
+            connect(server.url) as client,
+        ):
+            assert await exchange(client, "text", b"binary") == ["text", b"binary"]
+
+    on_loop(main)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:3] == ["Message received: text", "Binary Message received: b'binary'"]
+    assert lines[3].startswith("socketDisconnected: <Client 1")
+
+
+def test_sends_from_elsewhere_on_the_loop_go_out_at_once(on_loop: Run) -> None:
+    async def main() -> None:
+        came: asyncio.Queue[Client] = asyncio.Queue()
+        async with EchoServer(0, host="127.0.0.1", on_connect=came.put_nowait) as server:
+            with RawClient(server.port).opened() as reader:
+                client = await soon(came.get())
+                client.send("now")
+                # The loop does not run meanwhile.
+                assert reader.receive() == (1, b"now")
+                assert server.broadcast(b"all") == 1
+                assert reader.receive() == (2, b"all")
+                thread = in_thread(client.send, "from a thread")
+                assert reader.receive() == (1, b"from a thread")
+                join(thread)
+
+    on_loop(main)
+
+
+def test_importing_the_package_does_not_import_asyncio() -> None:
+    status, out, err = finished(
+        python(
+            "import sys\n"
+            "import echoserver\n"
+            "server = echoserver.EchoServer(0, host='127.0.0.1', on_text=lambda *_: None).start()\n"
+            "server.stop()\n"
+            "print('asyncio' in sys.modules)"
+        )
+    )
+    assert (status, out, err) == (0, "False\n", "")
+
+
+def test_the_subclass_is_what_async_with_gives(on_loop: Run) -> None:
+    class Shouter(EchoServer):
+        async def on_text(self, client: Client, message: str) -> str:
+            await asyncio.sleep(0)
+            client.send(f"{self.is_serving}")
+            return message.upper()
+
+    async def main() -> None:
+        async with Shouter(0, host="127.0.0.1") as server, connect(server.url) as client:
+            assert isinstance(server, Shouter)
+            await client.send("x")
+            assert [await client.recv() for _ in range(2)] == ["True", "X"]
+
+    on_loop(main)
+
+
+def test_a_large_reply_and_many_messages_come_through(on_loop: Run) -> None:
+    async def on_binary(_client: Client, message: bytes) -> Any:
+        if len(message) % 3 == 0:
+            await asyncio.sleep(0)
+        return message * 2
+
+    async def main() -> None:
+        async with (
+            EchoServer(0, host="127.0.0.1", on_binary=on_binary) as server,
+            connect(server.url) as client,
+        ):
+            sizes = [*range(400), 70_000, 2**20, 2**20 + 1]
+            sending = asyncio.create_task(exchange(client, *(bytes(size) for size in sizes)))
+            assert [len(message) for message in await sending] == [2 * size for size in sizes]
+
+    on_loop(main)

@@ -1,0 +1,272 @@
+"""`async for client in server` and `async for message in client`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aio_support import connect, exchange, soon, until
+from echoserver import Client, ClientClosed, EchoServer
+from support import TIMEOUT, RawClient, frame
+from support import connect as connect_sync
+
+if TYPE_CHECKING:
+    from aio_support import Run
+    from conftest import Listen
+
+
+async def upper(client: Client) -> None:
+    """Answers each message."""
+    async for message in client:
+        await client.send_async(message.upper())
+
+
+def test_clients_and_their_messages(on_loop: Run) -> None:
+    async def main() -> None:
+        server = EchoServer(0, host="127.0.0.1")
+        # Before the start: not a single message is echoed.
+        clients = aiter(server)
+        seen: list[int] = []
+
+        async def accept(group: asyncio.TaskGroup) -> None:
+            async for client in clients:
+                seen.append(client.id)
+                group.create_task(upper(client))
+
+        async with server, asyncio.TaskGroup() as group:
+            group.create_task(accept(group))
+            sockets = [await connect(server.url) for _ in range(5)]
+            for socket in sockets:
+                for message in ("a", b"b", ""):
+                    await socket.send(message)
+            for socket in sockets:
+                assert [await soon(socket.recv()) for _ in range(3)] == ["A", b"B", ""]
+            for socket in sockets[:2]:
+                await socket.close()
+            assert await exchange(sockets[2], *["x"] * 2000) == ["X"] * 2000
+            # Both iterators end with the server, and so does the group.
+            server.stop()
+        assert sorted(seen) == [1, 2, 3, 4, 5]
+        assert [client async for client in server] == []
+
+    on_loop(main)
+
+
+def test_clients_that_are_there_already_come_first(on_loop: Run) -> None:
+    async def main() -> None:
+        async with EchoServer(0, host="127.0.0.1") as server:
+            early = [await connect(server.url) for _ in range(2)]
+            for client in early:
+                assert await exchange(client, "echo") == ["echo"]
+            clients = aiter(server)
+            late = await connect(server.url)
+            assert [(await soon(anext(clients))).id for _ in range(3)] == [1, 2, 3]
+            # From now on nothing is echoed, to nobody.
+            first = server.clients[0]
+            await early[0].send("to the iterator")
+            assert await soon(anext(aiter(first))) == "to the iterator"
+            for client in (early[0], late):
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(client.recv(), 0.05)
+            for client in [*early, late]:
+                await client.close()
+            assert [message async for message in first] == []
+
+    on_loop(main)
+
+
+def test_messages_that_came_before_the_end_are_not_lost(on_loop: Run) -> None:
+    async def main() -> None:
+        server = EchoServer(0, host="127.0.0.1")
+        clients = aiter(server)
+        async with server:
+            async with connect(server.url) as socket:
+                await socket.send("a")
+                await socket.send(b"b")
+                client = await soon(anext(clients))
+                messages = aiter(client)
+                assert await soon(anext(messages)) == "a"
+                closing = asyncio.create_task(socket.close())
+                assert await soon(anext(messages)) == b"b"
+                with pytest.raises(StopAsyncIteration):
+                    await soon(anext(messages))
+                await closing
+            # A client that resets its connection; its messages can be had afterwards.
+            with RawClient(server.port) as raw:
+                await asyncio.to_thread(raw.opened)
+                client = await soon(anext(clients))
+                raw.socket.sendall(frame(1, b"1") + frame(1, b"2"))
+                await until(lambda: server.stats().text_messages_received == 3)
+            client.abort()
+            await until(lambda: client.close_code is not None)
+            last = client
+            assert [message async for message in client] == ["1", "2"]
+            with pytest.raises(ClientClosed):
+                await client.send_async("too late")
+        # Nor after the end of the server.
+        assert [message async for message in last] == []
+
+    on_loop(main)
+
+
+def test_callbacks_of_clients_go_together_with_iteration(on_loop: Run) -> None:
+    async def main() -> None:
+        tasks: list[asyncio.Task[None]] = []
+
+        async def on_connect(client: Client) -> None:
+            await asyncio.sleep(0)
+            client.greeting = "hello"
+            # In here nothing was echoed yet.
+            messages = aiter(client)
+
+            async def talk() -> None:
+                async for message in messages:
+                    client.send(f"{client.greeting} {message!r}")
+
+            tasks.append(asyncio.create_task(talk()))
+
+        async with (
+            EchoServer(0, host="127.0.0.1", on_connect=on_connect) as server,
+            connect(server.url) as client,
+        ):
+            assert await exchange(client, "a", b"b") == ["hello 'a'", "hello b'b'"]
+        await soon(asyncio.gather(*tasks))
+
+    on_loop(main)
+
+
+def test_a_client_whose_messages_nobody_asks_for_is_not_read(on_loop: Run) -> None:
+    message = frame(2, bytes(65_536))
+
+    async def main() -> None:
+        server = EchoServer(0, host="127.0.0.1", workers=1)
+        clients = aiter(server)
+        async with server:
+            with RawClient(server.port) as raw:
+                await asyncio.to_thread(raw.opened)
+                client = await soon(anext(clients))
+
+                def fill() -> int:
+                    raw.socket.settimeout(0.3)
+                    sent = 0
+                    try:
+                        while sent < 256 * 2**20:
+                            sent += raw.socket.send(message[sent % len(message) :])
+                    except TimeoutError:
+                        raw.socket.settimeout(TIMEOUT)
+                    return sent
+
+                sent = await asyncio.to_thread(fill)
+                assert sent < 64 * 2**20
+                assert server.stats().memory_used < 8 * 2**20
+                count = sent // len(message)
+                messages = aiter(client)
+                for _ in range(count):
+                    assert await soon(anext(messages)) == bytes(65_536)
+
+    on_loop(main)
+
+
+def test_send_async_waits_for_room(on_loop: Run) -> None:
+    async def main() -> None:
+        came: asyncio.Queue[Client] = asyncio.Queue()
+        server = EchoServer(0, host="127.0.0.1", on_connect=came.put_nowait, max_send_queue=2**20)
+        async with server:
+            with RawClient(server.port, receive_buffer=4096) as raw:
+                client = await soon(came.get())
+                sent = 0
+
+                async def send() -> None:
+                    nonlocal sent
+                    for _ in range(64):
+                        assert await client.send_async(bytes(2**19)) == 2**19
+                        sent += 1
+
+                sending = asyncio.create_task(send())
+                await asyncio.sleep(0.05)
+                assert 0 < sent < 64
+                await asyncio.to_thread(raw.opened)
+                for _ in range(64):
+                    assert len((await asyncio.to_thread(raw.receive))[1]) == 2**19
+                await soon(sending)
+
+    on_loop(main)
+
+
+def test_an_iteration_may_end_early_and_begin_again(on_loop: Run) -> None:
+    async def main() -> None:
+        server = EchoServer(0, host="127.0.0.1")
+        clients = aiter(server)
+        async with server, connect(server.url) as socket:
+            client = await soon(anext(clients))
+            for n in range(6):
+                await socket.send(str(n))
+            got: list[Any] = []
+            for _ in range(3):
+                async for message in client:
+                    got.append(message)
+                    if len(got) % 2 == 0:
+                        break
+            assert got == ["0", "1", "2", "3", "4", "5"]
+            # A cancelled wait takes no message with it, and two may wait.
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(aiter(client)), 0.01)
+            two = [asyncio.ensure_future(anext(aiter(client))) for _ in range(2)]
+            await socket.send("x")
+            await socket.send("y")
+            assert sorted(await soon(asyncio.gather(*two))) == ["x", "y"]
+
+    on_loop(main)
+
+
+def test_message_callbacks_and_iteration_exclude_each_other(on_loop: Run, unraisable: Any) -> None:
+    async def main() -> None:
+        for name in ("on_text", "on_binary"):
+            options: dict[str, Any] = {name: lambda *_: None}
+            async with EchoServer(0, host="127.0.0.1", **options) as server, connect(server.url) as client:
+                await exchange(client, "x")
+                for what in (server, server.clients[0]):
+                    with pytest.raises(RuntimeError, match="use either these callbacks or `async for`"):
+                        aiter(what)
+        assert unraisable.empty()
+
+    on_loop(main)
+
+
+def test_iteration_needs_the_loop_that_serves(on_loop: Run, run: Listen) -> None:
+    server = run(on_connect=lambda _: None)
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="event loop that serves"):
+            aiter(server)
+        async with connect(server.url) as client:
+            await exchange(client, "x")
+            with pytest.raises(RuntimeError, match="event loop that serves"):
+                aiter(server.clients[0])
+            # Still an echo.
+            assert await exchange(client, "x") == ["x"]
+
+    on_loop(main)
+    with pytest.raises(RuntimeError, match="running asyncio event loop"):
+        aiter(server)
+    with connect_sync(server.url) as client:
+        client.send("x")
+        assert client.recv(TIMEOUT) == "x"
+
+
+def test_the_end_of_the_server_ends_a_waiting_iterator(on_loop: Run) -> None:
+    async def main() -> None:
+        server = EchoServer(0, host="127.0.0.1")
+        clients = aiter(server)
+        async with server, connect(server.url) as socket:
+            client = await soon(anext(clients))
+            waiting = [asyncio.ensure_future(anext(one, "end")) for one in (clients, aiter(client))]
+            await asyncio.sleep(0)
+            server.stop()
+            assert await soon(asyncio.gather(*waiting)) == ["end", "end"]
+            await soon(socket.wait_closed())
+            assert socket.close_code == 1001
+
+    on_loop(main)
