@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import pytest
 
 from echoserver import (
     NO_REPLY,
+    TLS,
     Accept,
     BindError,
     Client,
@@ -23,6 +25,7 @@ from echoserver import (
     Response,
     SendQueueFull,
     Stats,
+    TLSInfo,
 )
 from support import TIMEOUT, connect
 
@@ -124,6 +127,31 @@ def test_a_typed_subclass_runs() -> None:
         with connect(shop.url) as client:
             assert client.recv(TIMEOUT) == "welcome"
             client.send(b"no reply")
+
+
+def test_a_typed_program_with_tls_runs() -> None:
+    def on_connect(client: Client) -> None:
+        assert_type(client.tls, TLSInfo | None)
+        assert client.tls is not None
+        assert_type(client.tls.version, str)
+        assert_type(client.tls.cipher, str)
+        assert_type(client.tls.server_name, str | None)
+        assert_type(client.tls.alpn, str | None)
+        assert_type(client.tls.peer_subject, str | None)
+        assert_type(client.tls.peer_certificate, bytes | None)
+
+    files = TLS("cert.pem", Path("key.pem"), b"password", client_ca="ca.pem", min_version="1.3")
+    assert_type(files.certfile, str)
+    assert_type(files.client_ca, str | None)
+    with EchoServer(0, host="127.0.0.1", tls="self-signed", on_connect=on_connect) as server:
+        assert_type(server.ca_pem, str | None)
+        assert_type(server.ssl_context(), ssl.SSLContext)
+        assert_type(server.reload_tls(), None)
+        assert_type(server.stats().tls_failures, int)
+        with connect(server.url, ssl=server.ssl_context()) as client:
+            client.send(b"typed")
+            assert client.recv(TIMEOUT) == b"typed"
+    assert server.stats().callback_errors == 0
 
 
 def test_exceptions_are_typed() -> None:

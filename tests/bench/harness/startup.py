@@ -88,7 +88,7 @@ class Startup:
     def brief(self, data: Data) -> str:
         """One table."""
         rows = [
-            [what, f"{number(middle)} ms", f"{number(low)}-{number(high)}"]
+            [what, f"{number(middle)} ms", f"{number(low)} to {number(high)}"]
             for what, (middle, low, high) in data["ms"].items()
         ]
         rows += [[what, f"{size / 1024:,.0f} KiB", ""] for what, size in data["bytes"].items()]

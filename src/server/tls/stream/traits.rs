@@ -1,0 +1,95 @@
+//! A [`TlsStream`] as tokio reads and writes it.
+
+use super::{Incoming, Scratch, TOGETHER, TlsStream, room};
+use std::io::{self, IoSlice};
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if !this.beyond.is_empty() {
+            let fits = this.beyond.len().min(into.remaining());
+            into.put_slice(&this.beyond[..fits]);
+            this.beyond = this.beyond.split_off(fits);
+            this.settle();
+            return Poll::Ready(Ok(()));
+        }
+        if this.incoming == Incoming::Ciphertext {
+            return Pin::new(&mut this.io).poll_read(cx, into);
+        }
+        let before = into.filled().len();
+        while this.incoming == Incoming::Plaintext && into.filled().len() == before {
+            ready!(this.poll_decrypt(cx, into))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_send_most(cx))?;
+        let data = &data[..data.len().min(TOGETHER)];
+        let worker = self.worker.clone();
+        let mut scratch = worker.tls.borrow_mut();
+        self.put(cx, data, room(&mut scratch.outgoing))?;
+        Poll::Ready(Ok(data.len()))
+    }
+
+    /// What is written together goes into the same records.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let [piece] = pieces {
+            return self.poll_write(cx, piece);
+        }
+        ready!(self.poll_send_most(cx))?;
+        let worker = self.worker.clone();
+        let mut scratch = worker.tls.borrow_mut();
+        let Scratch {
+            outgoing, joined, ..
+        } = &mut *scratch;
+        joined.clear();
+        for piece in pieces {
+            let room = TOGETHER - joined.len();
+            joined.extend_from_slice(&piece[..piece.len().min(room)]);
+        }
+        self.put(cx, joined, room(outgoing))?;
+        Poll::Ready(Ok(joined.len()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    /// Sends `close_notify` and then the end of the stream below.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if mem::replace(&mut self.incoming, Incoming::Ciphertext) != Incoming::Ciphertext {
+            let mut alert = [0; 64];
+            // After a failure there is nothing more to be said.
+            if let Ok(len) = self.write_with(|traffic| traffic.queue_close_notify(&mut alert)) {
+                self.unsent.extend_from_slice(&alert[..len]);
+            }
+            self.incoming = Incoming::Ciphertext;
+        }
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
