@@ -269,7 +269,7 @@ impl PyClient {
         let (py, own) = (slf.py(), slf.get());
         own.check_process()?;
         // After the end there may be messages left.
-        if !own.link.is_on_loop() && !(own.link.is_iterated() && own.link.is_drained()) {
+        if !(own.link.is_on_loop() || own.link.is_iterated() && own.link.is_drained()) {
             return Err(PyRuntimeError::new_err(
                 "`async for` takes a client's messages on the event loop that serves it: \
                 run the server with serve_async() or `async with`",
