@@ -272,5 +272,10 @@ class Clients:
             if self._is_over:
                 raise StopAsyncIteration
             self._news.clear()
-            await self._news.wait()
+            # A task that nobody else refers to would be collected while it waits.
+            self._server._waiting.add(self)
+            try:
+                await self._news.wait()
+            finally:
+                self._server._waiting.discard(self)
         return self._clients.popleft()

@@ -23,11 +23,14 @@ class AsyncServer:
     """What EchoServer has for asyncio."""
 
     _door: Door | None
+    # Those that somebody has, and of them those that wait.
     _iterators: WeakSet[Clients]
+    _waiting: set[Clients]
 
     def __init__(self) -> None:
         self._door = None
         self._iterators = WeakSet()
+        self._waiting = set()
 
     async def serve_async(self) -> None:
         """Serves on the running event loop, which also runs the callbacks, until the server is stopped.

@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websockets_connect
 
 from echoserver import EchoServer
-from support import TIMEOUT
+from support import TIMEOUT, eventually
 
 T = TypeVar("T")
 Run = Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
@@ -77,6 +77,11 @@ async def started(server: EchoServer) -> asyncio.Task[None]:
 async def soon(awaitable: Awaitable[T]) -> T:
     """The result of what must not take long."""
     return await asyncio.wait_for(awaitable, TIMEOUT)
+
+
+def no_thread_stays() -> None:
+    """None of ours is left; the system forgets a thread that was joined a moment later."""
+    eventually(lambda: not [name for name in thread_names() if name.startswith(("echoserver", "tokio"))])
 
 
 def thread_names() -> list[str]:

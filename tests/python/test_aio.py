@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aio_support import connect, exchange, soon, started, thread_names, until
+from aio_support import connect, exchange, no_thread_stays, soon, started, thread_names, until
 from echoserver import Client, EchoServer
 from support import FACTOR, RawClient, finished, in_thread, join, python
 
@@ -381,13 +381,13 @@ def test_no_thread_and_no_descriptor_stays(on_loop: Run, run: Listen) -> None:
         await until(lambda: "echoserver-w0" not in thread_names() or other.is_serving)
         await asyncio.to_thread(other.stop)
         # Joined with the last server, and the process-wide runtime of pyo3-async-runtimes was never started.
-        assert ours() == []
+        no_thread_stays()
 
-    assert ours() == []
+    no_thread_stays()
     on_loop(main)
     assert "echoserver-asyn" in names
     assert not [name for name in names if name.startswith("tokio")]
-    assert ours() == []
+    no_thread_stays()
 
 
 def test_many_servers_on_one_loop(on_loop: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -254,6 +255,25 @@ def test_iteration_needs_the_loop_that_serves(on_loop: Run, run: Listen) -> None
     with connect_sync(server.url) as client:
         client.send("x")
         assert client.recv(TIMEOUT) == "x"
+
+
+def test_a_task_that_only_the_iterator_refers_to_is_not_collected(on_loop: Run) -> None:
+    async def main() -> None:
+        server = EchoServer(0, host="127.0.0.1")
+        came: list[int] = []
+
+        async def accept() -> None:
+            async for client in server:
+                came.append(client.id)
+
+        async with server:
+            asyncio.create_task(accept())  # noqa: RUF006  # Just this.
+            await asyncio.sleep(0)
+            gc.collect()
+            async with connect(server.url):
+                await until(lambda: came == [1])
+
+    on_loop(main)
 
 
 def test_the_end_of_the_server_ends_a_waiting_iterator(on_loop: Run) -> None:

@@ -16,7 +16,7 @@ import anyio
 import pytest
 import trio
 
-from aio_support import connect, exchange, factory, run_on, soon, thread_names, until
+from aio_support import connect, exchange, factory, no_thread_stays, run_on, soon, until
 from echoserver import Client, EchoServer
 from support import FACTOR, TIMEOUT, RawClient, finished, frame, in_thread, join, python
 from support import connect as connect_sync
@@ -81,7 +81,7 @@ def test_a_loop_that_is_closed_under_the_server_stops_it_with_a_warning(make_loo
         assert codes[0][:2] == b"\x03\xe9"
     server.stop()
     server.wait_closed(TIMEOUT)
-    assert [name for name in thread_names() if name.startswith("echoserver")] == []
+    no_thread_stays()
     del loop, server
     gc.collect()
     # asyncio tells of tasks that were dropped; of ours there is the keeper, which is the program's to cancel.
@@ -243,7 +243,7 @@ def test_a_future_that_crosses_to_a_loop_that_was_closed_is_forgotten(
     server.stop()
     assert not future.done()
     assert capfd.readouterr().err == ""
-    assert [name for name in thread_names() if name.startswith("echoserver")] == []
+    no_thread_stays()
 
 
 def test_a_notebook_runs_cell_after_cell(make_loop: MakeLoop) -> None:
