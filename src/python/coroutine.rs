@@ -1,5 +1,6 @@
 //! Coroutines that callbacks return: what they are, and how one is driven a step.
 
+use super::dispatcher::enter;
 use pyo3::exceptions::{PyStopIteration, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -59,16 +60,17 @@ pub(super) fn step(
     thrown: Option<PyErr>,
 ) -> Step {
     let py = coroutine.py();
-    let run = intern!(py, "run");
-    let result = match thrown {
-        None => coroutine
-            .getattr(intern!(py, "send"))
-            .and_then(|send| context.call_method1(run, (send, py.None()))),
-        Some(error) => coroutine
-            .getattr(intern!(py, "throw"))
-            .and_then(|throw| context.call_method1(run, (throw, error.into_value(py)))),
+    let begin = || {
+        let arguments = match thrown {
+            None => (coroutine.getattr(intern!(py, "send"))?, py.None()).into_pyobject(py)?,
+            Some(error) => {
+                let throw = coroutine.getattr(intern!(py, "throw"))?;
+                (throw, error.into_value(py)).into_pyobject(py)?
+            }
+        };
+        enter(&context.getattr(intern!(py, "run"))?, &arguments)
     };
-    match result {
+    match begin() {
         Ok(yielded) => Step::Yielded(yielded.unbind()),
         Err(error) if error.is_instance_of::<PyStopIteration>(py) => Step::Done(
             error

@@ -4,7 +4,7 @@
 mod calls;
 mod handshake;
 
-pub(super) use self::calls::{Args, Callbacks, Called, Stage, Whose};
+pub(super) use self::calls::{Args, Callbacks, Called, Stage, Whose, enter};
 use super::asyncio::Turn;
 use super::client::PyClient;
 use super::coroutine;
@@ -386,7 +386,7 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             return self.invoke_on_loop(stage, whose, callback, args);
         }
         let reply = self.call(stage.name(), || args.call(self.py, callback));
-        Some(reply.and_then(|reply| coroutine::refuse(stage.name(), reply.bind(self.py))))
+        Some(reply.and_then(|reply| coroutine::refuse(stage.name(), &reply)))
     }
 
     /// Runs one callback, with its name where `stop()` finds it.

@@ -7,7 +7,10 @@ use crate::client::Client;
 use crate::handler::Wants;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use std::mem;
 use std::sync::Arc;
+use std::thread;
 
 /// What the embedding program wants to be called.
 #[expect(clippy::struct_field_names, reason = "the names of the Python API")]
@@ -91,13 +94,14 @@ pub(in crate::python) enum Args<'a, 'py> {
 }
 
 impl<'py> Args<'_, 'py> {
-    pub(super) fn call(self, py: Python<'py>, callback: &Py<PyAny>) -> PyResult<Py<PyAny>> {
-        match self {
-            Self::None => callback.call0(py),
-            Self::Request(request) => callback.call1(py, (request,)),
-            Self::Client(client) => callback.call1(py, (client,)),
-            Self::Message(client, message) => callback.call1(py, (client, message)),
-        }
+    pub(super) fn call(self, py: Python<'py>, callback: &Py<PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let arguments = match self {
+            Self::None => PyTuple::empty(py),
+            Self::Request(request) => (request,).into_pyobject(py)?,
+            Self::Client(client) => (client,).into_pyobject(py)?,
+            Self::Message(client, message) => (client, message).into_pyobject(py)?,
+        };
+        enter(callback.bind(py), &arguments)
     }
 
     /// The same in a context of contextvars.
@@ -106,16 +110,36 @@ impl<'py> Args<'_, 'py> {
         context: &Bound<'py, PyAny>,
         callback: &Py<PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let run = intern!(context.py(), "run");
-        match self {
-            Self::None => context.call_method1(run, (callback,)),
-            Self::Request(request) => context.call_method1(run, (callback, request)),
-            Self::Client(client) => context.call_method1(run, (callback, client)),
-            Self::Message(client, message) => {
-                context.call_method1(run, (callback, client, message))
+        let py = context.py();
+        let arguments = match self {
+            Self::None => (callback,).into_pyobject(py)?,
+            Self::Request(request) => (callback, request).into_pyobject(py)?,
+            Self::Client(client) => (callback, client).into_pyobject(py)?,
+            Self::Message(client, message) => (callback, client, message).into_pyobject(py)?,
+        };
+        enter(&context.getattr(intern!(py, "run"))?, &arguments)
+    }
+}
+
+/// Calls code of the application, which may run when the interpreter ends. A thread that asks for the interpreter then
+/// is ended by unwinding, which Rust may not survive, and what its frames drop is not theirs any more: it parks for ever
+/// instead, as pyo3 has it do where pyo3 asks. So nothing may be owned between here and the interpreter.
+pub(in crate::python) fn enter<'py>(
+    callable: &Bound<'py, PyAny>,
+    arguments: &Bound<'py, PyTuple>,
+) -> PyResult<Bound<'py, PyAny>> {
+    struct Parked;
+    impl Drop for Parked {
+        fn drop(&mut self) {
+            while !thread::panicking() {
+                thread::park();
             }
         }
     }
+    let parked = Parked;
+    let result = callable.call1(arguments);
+    mem::forget(parked);
+    result
 }
 
 /// What a callback has brought; `None` if it goes on as a coroutine.
