@@ -10,8 +10,9 @@
 //! A compressed message is inflated as it comes, within a budget: once that is used up, `next` returns with the window
 //! not used up, and wants to be called again with the rest of it before anything else is read (`is_behind`).
 
-use super::deflate::{Failure, Inflation, STEP, with_scratch};
-use super::extensions::Agreed;
+mod inflating;
+
+use super::deflate::Inflation;
 use super::frame::{self, Header, MAX_CLIENT_HEADER, MAX_CONTROL, MAX_SERVER_HEADER, Opcode};
 use super::partial::Partial;
 use super::utf8::Utf8;
@@ -145,45 +146,6 @@ impl Receiver {
             compressed: false,
             deflate: None,
         }
-    }
-
-    /// Takes compressed messages from now on.
-    pub fn agree(&mut self, agreed: Agreed) {
-        self.deflate = Some(Box::new(Inflation::new(agreed)));
-    }
-
-    /// Sets what may be inflated before others have their turn, in bytes.
-    pub fn allow(&mut self, budget: usize) {
-        if let Some(deflate) = &mut self.deflate {
-            deflate.budget = budget;
-        }
-    }
-
-    /// What is left of it.
-    #[must_use]
-    pub fn allowed(&self) -> usize {
-        self.deflate.as_ref().map_or(0, |deflate| deflate.budget)
-    }
-
-    /// Takes `bytes` of it for other work of the same kind.
-    pub fn spend(&mut self, bytes: usize) {
-        if let Some(deflate) = &mut self.deflate {
-            deflate.spend(bytes);
-        }
-    }
-
-    /// Whether a compressed message has begun.
-    #[must_use]
-    pub const fn is_inflating(&self) -> bool {
-        self.compressed && self.kind.is_some()
-    }
-
-    /// Whether it stopped for want of budget, and has to go on before anything is read.
-    #[must_use]
-    pub fn is_behind(&self) -> bool {
-        self.deflate
-            .as_ref()
-            .is_some_and(|deflate| deflate.is_behind)
     }
 
     /// The next event in `window`; `None` when it is used up, or the budget for compressed messages is.
@@ -467,113 +429,6 @@ impl Receiver {
         }
     }
 
-    /// Payload of a frame of a compressed message, and what is yet to come out of what came before.
-    fn inflate(
-        &mut self,
-        window: &mut Window<'_>,
-        account: &mut Account,
-    ) -> Result<Option<Event>, Violation> {
-        let Some(mut deflate) = self.deflate.take() else {
-            return Ok(None);
-        };
-        let inflated = self.inflate_with(&mut deflate, window, account);
-        if inflated.is_err() {
-            // Nothing will come of it, and it may be much.
-            std::mem::take(&mut self.partial).release(account);
-            deflate.release(account);
-        }
-        self.deflate = Some(deflate);
-        inflated
-    }
-
-    fn inflate_with(
-        &mut self,
-        deflate: &mut Inflation,
-        window: &mut Window<'_>,
-        account: &mut Account,
-    ) -> Result<Option<Event>, Violation> {
-        loop {
-            deflate.is_behind = deflate.budget == 0;
-            if deflate.is_behind {
-                return Ok(None);
-            }
-            let from = window.read;
-            let len = self.missing.min(window.bytes.len() - from).min(PIECE);
-            frame::unmask(window.bytes, from, from, len, self.key);
-            let input = &window.bytes[from..from + len];
-            let step = with_scratch(|scratch| {
-                // One byte more than may be tells that it is too much.
-                let room = (self.limit - self.partial.len()).saturating_add(1);
-                let output = &mut scratch[..room.min(STEP)];
-                let step = deflate
-                    .step(input, output, &self.partial, account)
-                    .map_err(|failure| failed(&failure, account))?;
-                let is_all = self.fin && step.is_drained && step.consumed == self.missing;
-                self.take_inflated(&output[..step.produced], is_all, account)?;
-                Ok(step)
-            })?;
-            self.key = frame::rotate(self.key, step.consumed);
-            window.read += step.consumed;
-            self.missing -= step.consumed;
-            // What was not taken will be unmasked when it is.
-            let (rest, left) = (window.read, len - step.consumed);
-            frame::unmask(window.bytes, rest, rest, left, self.key);
-            if !step.is_drained || left > 0 {
-                continue;
-            }
-            if self.missing == 0 {
-                return self.end_inflated(deflate, account);
-            }
-            if window.read == window.bytes.len() {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Checks and keeps the next bytes of an inflated message, which are its last if `is_all`.
-    fn take_inflated(
-        &mut self,
-        piece: &[u8],
-        is_all: bool,
-        account: &mut Account,
-    ) -> Result<(), Violation> {
-        let room = self.limit - self.partial.len();
-        if piece.len() > room {
-            return Err(Violation::too_big(self.limit));
-        }
-        if self.kind == Some(Kind::Text) {
-            self.utf8.push(piece).or(Err(INVALID_TEXT))?;
-        }
-        // In chunks of one size from some length on: those of a thousand messages that grow at once, and end at once,
-        // would leave the allocator with three times as much as is used.
-        let expected = if is_all { piece.len() } else { room.min(STEP) };
-        match self.partial.push(piece, expected, account) {
-            Ok(()) => Ok(()),
-            Err(_) => Err(Violation::no_memory(account.limit())),
-        }
-    }
-
-    /// The end of a frame of a compressed message; all that came of it is there.
-    fn end_inflated(
-        &mut self,
-        deflate: &mut Inflation,
-        account: &mut Account,
-    ) -> Result<Option<Event>, Violation> {
-        self.inside = false;
-        if !self.fin {
-            return Ok(None);
-        }
-        deflate
-            .finish(&self.partial, account)
-            .map_err(|failure| failed(&failure, account))?;
-        self.utf8.finish().or(Err(INVALID_TEXT))?;
-        self.compressed = false;
-        Ok(Some(Event::Inflated {
-            kind: self.kind.take().unwrap_or(Kind::Binary),
-            message: std::mem::take(&mut self.partial),
-        }))
-    }
-
     /// The end of a data frame; the message ends with `payload` if it is the last one.
     fn end_frame(&mut self, payload: Range<usize>) -> Result<Option<Event>, Violation> {
         self.inside = false;
@@ -685,19 +540,6 @@ fn whole(
         parts: Partial::NEW,
         payload,
     })
-}
-
-/// Bytes of compressed payload that are unmasked at a time: few of them may become very much.
-const PIECE: usize = 8 << 10;
-
-fn failed(failure: &Failure, account: &Account) -> Violation {
-    match failure {
-        Failure::Invalid => Violation {
-            code: close::INVALID_PAYLOAD,
-            reason: "compressed payload is not valid DEFLATE (RFC 7692 section 7.2.2)".into(),
-        },
-        Failure::Exhausted => Violation::no_memory(account.limit()),
-    }
 }
 
 const INVALID_TEXT: Violation = Violation::utf8("text is not UTF-8 (RFC 6455 section 8.1)");
