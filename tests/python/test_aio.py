@@ -82,7 +82,7 @@ def test_an_exception_comes_out_of_the_block_after_the_server_has_stopped(on_loo
 
         with pytest.raises(ZeroDivisionError):
             await fail()
-        client = clients[0]
+        (client,) = clients
         assert not server.is_serving
         await soon(client.wait_closed())
         assert client.close_code == 1001

@@ -49,6 +49,8 @@ def test_clients_and_their_messages(on_loop: Run) -> None:
             assert await exchange(sockets[2], *["x"] * 2000) == ["X"] * 2000
             # Both iterators end with the server, and so does the group.
             server.stop()
+        for socket in sockets:
+            await socket.close()
         assert sorted(seen) == [1, 2, 3, 4, 5]
         assert [client async for client in server] == []
 
