@@ -8,6 +8,9 @@ use crate::memory::{Account, Exhausted};
 
 /// The smallest allocation for a partial message.
 const MIN_CHUNK: usize = 512;
+/// So much more is allocated at once if it is the rest: what came first had a header, so half of a message is a little
+/// less than the other half, and a read for these few bytes would be one read too many.
+const SLACK: usize = 64;
 
 /// One allocation; what was consumed of it stays before `start`.
 #[derive(Debug)]
@@ -218,7 +221,12 @@ impl Partial {
         expected: usize,
         account: &mut Account,
     ) -> Result<(), Exhausted> {
-        let step = (self.len + 2 * here).max(MIN_CHUNK).min(expected).max(here);
+        let doubled = (self.len + 2 * here).max(MIN_CHUNK);
+        let step = if expected <= doubled + SLACK {
+            expected.max(here)
+        } else {
+            doubled
+        };
         let start = if self.chunks.is_empty() {
             MAX_SERVER_HEADER
         } else {
