@@ -37,7 +37,15 @@ pub struct Client {
     /// What [`cost`] says of the messages that are not on the wire yet.
     queued: AtomicUsize,
     /// Who waits for the queue to be empty: tasks, and threads.
-    flushed: (Mutex<Vec<Waker>>, Condvar),
+    flushed: (Mutex<Flushers>, Condvar),
+}
+
+/// Who waits for the send queue to be empty.
+#[derive(Debug, Default)]
+struct Flushers {
+    /// Threads; counted, because a signal to nobody is a system call all the same.
+    threads: usize,
+    tasks: Vec<Waker>,
 }
 
 /// What a queued message costs beside its payload: its frame's header and the two allocations that hold it.
@@ -176,23 +184,25 @@ impl Client {
     #[must_use]
     pub fn wait_flushed(&self, deadline: Option<Instant>) -> bool {
         let (lock, condition) = &self.flushed;
-        let mut guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flushers = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        flushers.threads += 1;
         while !self.is_flushed() {
-            guard =
-                match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                    None => condition
-                        .wait(guard)
-                        .unwrap_or_else(PoisonError::into_inner),
-                    Some(Duration::ZERO) => return false,
-                    Some(left) => {
-                        condition
-                            .wait_timeout(guard, left)
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .0
-                    }
-                };
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            flushers = match left {
+                None => condition
+                    .wait(flushers)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => break,
+                Some(left) => {
+                    condition
+                        .wait_timeout(flushers, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
         }
-        true
+        flushers.threads -= 1;
+        self.is_flushed()
     }
 
     /// Whether nothing waits for the network, or the client is gone.
@@ -203,7 +213,7 @@ impl Client {
 
     /// Ready when that is so; each call has its waker woken once.
     pub fn poll_flushed(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut wakers = self
+        let mut flushers = self
             .flushed
             .0
             .lock()
@@ -211,7 +221,7 @@ impl Client {
         if self.is_flushed() {
             return Poll::Ready(());
         }
-        wakers.push(cx.waker().clone());
+        flushers.tasks.push(cx.waker().clone());
         Poll::Pending
     }
 
@@ -242,15 +252,14 @@ impl Client {
     }
 
     fn wake_flushers(&self) {
+        let (lock, condition) = &self.flushed;
         // The lock orders this after a waiter's look at the queue.
-        let wakers = std::mem::take(
-            &mut *self
-                .flushed
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        self.flushed.1.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
+        let mut flushers = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let tasks = std::mem::take(&mut flushers.tasks);
+        if flushers.threads > 0 {
+            condition.notify_all();
+        }
+        drop(flushers);
+        tasks.into_iter().for_each(Waker::wake);
     }
 }
