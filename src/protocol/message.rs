@@ -240,8 +240,8 @@ impl Receiver {
         !self.inside && self.kind.is_none() && self.cut.is_empty()
     }
 
-    /// A buffer for the payload under way, if more than `threshold` bytes of it are missing, and how many bytes to
-    /// read into it; [`Self::filled`] tells what came.
+    /// A buffer for the payload under way, and how many bytes to read into it; [`Self::filled`] tells what came. None if
+    /// a window of `threshold` bytes takes the rest, or much more than the buffer would.
     ///
     /// # Errors
     /// 1013 if the memory limit does not allow it.
@@ -251,7 +251,10 @@ impl Receiver {
         account: &mut Account,
     ) -> Result<Option<(&mut Vec<u8>, usize)>, Violation> {
         let is_plain = self.inside && !self.opcode.is_control() && !self.compressed;
-        if !is_plain || self.missing <= threshold {
+        if !is_plain
+            || self.missing <= threshold
+            || self.partial.next_room(self.missing) < threshold / 2
+        {
             return Ok(None);
         }
         match self.partial.spare(self.missing, account) {
@@ -412,8 +415,7 @@ impl Receiver {
         if let Lent::From(least) = self.lent
             && len >= least as usize
             && self.missing > 0
-            && self.partial.is_empty()
-            && from >= MAX_SERVER_HEADER
+            && (from >= MAX_SERVER_HEADER || !self.partial.is_empty())
             && let Ok(from) = u32::try_from(from)
         {
             self.lent = Lent::Wanted(from);

@@ -115,7 +115,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Begins with the payload that lies in `buffer` from `from` on, with room for a header before it.
+    /// Appends the payload that lies in `buffer` from `from` on: if it is the first, with room for a header before it.
     ///
     /// # Errors
     /// [`Exhausted`] if the account does not take the buffer.
@@ -126,12 +126,12 @@ impl Partial {
         account: &mut Account,
     ) -> Result<(), Exhausted> {
         debug_assert!(
-            self.is_empty() && from >= MAX_SERVER_HEADER,
-            "only a message begins with a whole buffer"
+            !self.is_empty() || from >= MAX_SERVER_HEADER,
+            "a message begins with room for a header"
         );
         let charged = buffer.capacity();
         account.charge(charged)?;
-        self.len = buffer.len() - from;
+        self.len += buffer.len() - from;
         self.chunks.push(Chunk {
             bytes: buffer,
             start: from,
@@ -214,6 +214,25 @@ impl Partial {
         self.chunks.last().map_or(0, Chunk::room)
     }
 
+    /// Bytes for which [`Self::spare`] would give room, of `expected`.
+    #[must_use]
+    pub fn next_room(&self, expected: usize) -> usize {
+        match self.room() {
+            0 => self.step(0, expected),
+            room => room.min(expected),
+        }
+    }
+
+    /// How much a further chunk takes.
+    fn step(&self, here: usize, expected: usize) -> usize {
+        let doubled = (self.len + 2 * here).max(MIN_CHUNK);
+        if expected <= doubled + SLACK {
+            expected.max(here)
+        } else {
+            doubled
+        }
+    }
+
     /// A further chunk: for the `here` bytes that are here, and beyond these at most as much again as was received.
     fn grow(
         &mut self,
@@ -221,12 +240,7 @@ impl Partial {
         expected: usize,
         account: &mut Account,
     ) -> Result<(), Exhausted> {
-        let doubled = (self.len + 2 * here).max(MIN_CHUNK);
-        let step = if expected <= doubled + SLACK {
-            expected.max(here)
-        } else {
-            doubled
-        };
+        let step = self.step(here, expected);
         let start = if self.chunks.is_empty() {
             MAX_SERVER_HEADER
         } else {
