@@ -1,8 +1,8 @@
 //! Every option of a server: its unit, its default and the reason for it. Checked once, in [`Config::check`].
 
-use crate::error::Error;
+use crate::error::{Error, quoted};
 use crate::protocol::extensions::Deflate;
-use crate::protocol::handshake::Policy;
+use crate::protocol::handshake::{Policy, is_token};
 use crate::tls::Tls;
 use std::fmt::Display;
 use std::num::NonZeroUsize;
@@ -140,7 +140,7 @@ impl Config {
             return Err(invalid("host", &quoted(host), reason));
         }
         for name in &self.subprotocols {
-            if name.is_empty() || !name.bytes().all(is_token) {
+            if !is_token(name.as_bytes()) {
                 return Err(invalid(
                     "subprotocols",
                     &quoted(name),
@@ -203,16 +203,8 @@ fn invalid(option: &'static str, value: &dyn Display, reason: &'static str) -> E
     }
 }
 
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.escape_debug())
-}
-
 const fn is_visible(byte: u8) -> bool {
     matches!(byte, 0x21..=0x7e)
-}
-
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -59,3 +59,8 @@ pub enum Error {
     #[error("{0}")]
     State(&'static str),
 }
+
+/// Text as an error shows it: quoted, with what can't be seen written out.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("'{}'", text.escape_debug())
+}

@@ -3,7 +3,7 @@
 
 use super::handshake::{Policy, TO_WEBSOCKET, add_field, add_origin_fields, begin_refusal};
 use super::request::is_token;
-use crate::error::Error;
+use crate::error::{Error, quoted};
 use crate::tungstenite::http::StatusCode;
 use std::time::SystemTime;
 
@@ -173,10 +173,6 @@ impl Response {
 
 fn is_value_char(character: char) -> bool {
     matches!(character, '\t' | ' '..='~' | '\u{80}'..='\u{ff}')
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.escape_debug())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `TLS`, which says where certificate and key are, and `TLSInfo`, what a client's handshake agreed on.
 
 use super::options::Argument;
+use crate::error::quoted;
 use crate::tls::{MinVersion, Password, Tls, TlsFacts, TlsFiles};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -80,7 +81,6 @@ impl PyTls {
     }
 
     fn __repr__(&self) -> String {
-        let quoted = |text: &str| format!("'{}'", text.escape_debug());
         let password = self.0.password.as_ref().map_or("None", |_| "'***'");
         format!(
             "TLS(certfile={}, keyfile={}, password={password}, client_ca={}, min_version='{}')",

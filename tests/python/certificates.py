@@ -17,7 +17,16 @@ from support import TIMEOUT
 if TYPE_CHECKING:
     from trustme import LeafCert
 
+    from echoserver import EchoServer
+
 NAMES = ("localhost", "127.0.0.1")
+
+
+def strict(server: EchoServer) -> ssl.SSLContext:
+    """The context of a client of `server` that is as strict as Python can be."""
+    context = server.ssl_context()
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    return context
 
 
 class Authority:

@@ -7,11 +7,13 @@ import queue
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aio_support import LOOPS, Run, factory, run_on
+from certificates import Authority
 from echoserver import EchoServer
 from support import FACTOR, Watched, processes
 
@@ -98,3 +100,9 @@ def on_loop(make_loop: Callable[[], asyncio.AbstractEventLoop]) -> Run:
         return run_on(make_loop, main)
 
     return on_loop
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """An authority with its files in a folder of the test's."""
+    return Authority(tmp_path)

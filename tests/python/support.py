@@ -165,6 +165,17 @@ class RawClient:
             (length,) = struct.unpack("!Q", self.file.read(8))
         return head[0] & 0x0F, self.file.read(length)
 
+    def fill(self, data: bytes, most: int) -> int:
+        """Sends `data` again and again until nothing more is taken; how many bytes that were, `most` at the most."""
+        self.socket.settimeout(0.3)
+        sent = 0
+        try:
+            while sent < most:
+                sent += self.socket.send(data[sent % len(data) :])
+        except TimeoutError:
+            self.socket.settimeout(TIMEOUT)
+        return sent
+
     def close_code(self) -> int:
         """The code of the close frame that must come next."""
         opcode, payload = self.receive()

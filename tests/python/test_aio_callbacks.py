@@ -170,16 +170,6 @@ def test_a_client_is_not_read_while_its_messages_wait_for_a_coroutine(on_loop: R
         async def on_binary(*_: object) -> None:
             await gate.wait()
 
-        def fill(client: RawClient) -> int:
-            client.socket.settimeout(0.3)
-            sent = 0
-            try:
-                while sent < 256 * 2**20:
-                    sent += client.socket.send(message[sent % len(message) :])
-            except TimeoutError:
-                client.socket.settimeout(TIMEOUT)
-            return sent
-
         def empty(client: RawClient, sent: int) -> None:
             rest = message[sent % len(message) :] if sent % len(message) else b""
             finisher = threading.Thread(target=client.socket.sendall, args=[rest])
@@ -192,7 +182,7 @@ def test_a_client_is_not_read_while_its_messages_wait_for_a_coroutine(on_loop: R
         async with EchoServer(0, host="127.0.0.1", on_binary=on_binary, workers=1) as server:
             with RawClient(server.port) as client:
                 await asyncio.to_thread(client.opened)
-                sent = await asyncio.to_thread(fill, client)
+                sent = await asyncio.to_thread(client.fill, message, 256 * 2**20)
                 assert sent < 64 * 2**20
                 assert server.stats().memory_used < 8 * 2**20
                 gate.set()

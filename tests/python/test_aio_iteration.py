@@ -150,18 +150,7 @@ def test_a_client_whose_messages_nobody_asks_for_is_not_read(on_loop: Run) -> No
             with RawClient(server.port) as raw:
                 await asyncio.to_thread(raw.opened)
                 client = await soon(anext(clients))
-
-                def fill() -> int:
-                    raw.socket.settimeout(0.3)
-                    sent = 0
-                    try:
-                        while sent < 256 * 2**20:
-                            sent += raw.socket.send(message[sent % len(message) :])
-                    except TimeoutError:
-                        raw.socket.settimeout(TIMEOUT)
-                    return sent
-
-                sent = await asyncio.to_thread(fill)
+                sent = await asyncio.to_thread(raw.fill, message, 256 * 2**20)
                 assert sent < 64 * 2**20
                 assert server.stats().memory_used < 8 * 2**20
                 count = sent // len(message)

@@ -24,11 +24,6 @@ SCRIPT = str(Path(sysconfig.get_path("scripts")) / "echoserver")
 LOCAL = ("-p0", "--host=127.0.0.1")
 
 
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
-
-
 @contextmanager
 def running(*arguments: str | Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process and the URL of a server of the program, which must end in order."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import socket
 import ssl
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from certificates import Authority, HeldClient
-from echoserver import TLS, Client, EchoServer, Request, Response
+from certificates import Authority, HeldClient, strict
+from echoserver import TLS, Client, Request, Response
 from support import RawClient, Watched, connect, eventually, frame, in_thread, join
 
 if TYPE_CHECKING:
@@ -22,17 +21,6 @@ REQUEST = (
     b"GET /path HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
-
-
-def strict(server: EchoServer) -> ssl.SSLContext:
-    context = server.ssl_context()
-    context.verify_flags |= ssl.VERIFY_X509_STRICT
-    return context
 
 
 # Echoes

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import socket
 import ssl
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trustme
 
-from certificates import Authority, converted
-from echoserver import TLS, EchoServer
+from certificates import Authority, converted, strict
+from echoserver import TLS
 from support import Watched, connect
 
 if TYPE_CHECKING:
     from conftest import Listen
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
-
-
-def strict(server: EchoServer) -> ssl.SSLContext:
-    context = server.ssl_context()
-    context.verify_flags |= ssl.VERIFY_X509_STRICT
-    return context
 
 
 def shown_certificate(port: int, context: ssl.SSLContext) -> bytes:

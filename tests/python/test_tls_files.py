@@ -26,11 +26,6 @@ OPENSSL = shutil.which("openssl")
 needs_openssl = pytest.mark.skipif(OPENSSL is None, reason="NOT TESTED WITH OPENSSL: there is no program openssl")
 
 
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
-
-
 def refused(tls: object, kind: type[Exception]) -> Exception:
     with pytest.raises(kind) as caught:
         EchoServer(0, host="127.0.0.1", tls=tls)  # type: ignore[arg-type]

@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,11 +25,6 @@ needs_openssl = pytest.mark.skipif(OPENSSL is None, reason="NOT TESTED WITH OPEN
 # A record with a fatal alert, without its description (RFC 8446 section 6).
 ALERT = b"\x15\x03\x03\x00\x02\x02"
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
 
 
 @pytest.fixture(autouse=True)

@@ -209,12 +209,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Some(compressing) = &mut self.compressing else {
             return;
         };
+        if self.account.charge(rest.len()).is_err() {
+            // Nothing of it would be looked at any more.
+            return self.fail(Violation::no_memory(self.account.limit()));
+        }
         compressing.rest_at = 0;
         compressing.rest_charged = rest.len();
         self.rest = rest.to_vec();
-        if !self.account.charge_anyway(rest.len()) {
-            self.fail(Violation::no_memory(self.account.limit()));
-        }
     }
 
     /// What was kept, and where to go on in it.
