@@ -8,10 +8,10 @@
 //!
 //! 1. bytes that cannot belong to a request, in the order they arrive: 400 at the byte, 505 at the end of the request
 //!    line, 431 at the line or byte that is one too many;
-//! 2. without any `Upgrade` line: 405 for other methods than GET and HEAD, else [`Verdict::Plain`], whatever the rest
-//!    says;
+//! 2. without an `Upgrade` line that names websocket: 405 for other methods than GET and HEAD, else
+//!    [`Verdict::Plain`], whatever the rest says. An offer of another protocol may be ignored (RFC 9110 section 7.8);
 //! 3. HTTP/1.0: 505; the method: 405;
-//! 4. target, `Host`, a body, `Upgrade`, `Connection`: 400;
+//! 4. target, `Host`, a body, `Connection`: 400;
 //! 5. `Sec-WebSocket-Version`: 426. Before the key, because a client of another version may have another kind of key;
 //! 6. `Sec-WebSocket-Key`, `Sec-WebSocket-Protocol`, `Sec-WebSocket-Extensions`, a repeated `Origin`: 400;
 //! 7. an `Origin` that is not admitted: 403. Last, as a matter of policy and not of form.
@@ -62,7 +62,7 @@ pub enum Verdict {
     Upgrade(Upgrade),
     /// Anything that gets an HTTP answer and then the end of the connection: send [`refuse_response`].
     Refuse(Refusal),
-    /// A GET or HEAD without any `Upgrade` line: an ordinary HTTP request.
+    /// A GET or HEAD that asks for no WebSocket: an ordinary HTTP request.
     Plain(Plain),
 }
 
@@ -286,8 +286,7 @@ struct Fields<'a> {
     key: Sole<'a>,
     version: Sole<'a>,
     origin: Sole<'a>,
-    /// Whether `Upgrade` names websocket; `None` without any such line.
-    upgrade: Option<bool>,
+    names_websocket: bool,
     connection_upgrade: bool,
     has_body: bool,
     has_bad_subprotocol: bool,
@@ -312,11 +311,9 @@ impl<'a> Fields<'a> {
         match name.len() {
             4 if is("Host") => self.host.add(value),
             6 if is("Origin") => self.origin.add(value),
-            7 if is("Upgrade") => {
-                self.upgrade = Some(self.upgrade == Some(true) || has(b"websocket"));
-            }
+            7 if is("Upgrade") => self.names_websocket |= has(b"websocket"),
             10 if is("Connection") => self.connection_upgrade |= has(b"upgrade"),
-            14 if is("Content-Length") => self.has_body |= value != b"0",
+            14 if is("Content-Length") => self.has_body |= !is_nothing(value),
             17 if is("Sec-WebSocket-Key") => self.key.add(value),
             17 if is("Transfer-Encoding") => self.has_body = true,
             21 if is("Sec-WebSocket-Version") => self.version.add(value),
@@ -344,13 +341,22 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Whether a `Content-Length` is that of no body. A length may have zeros before it, and stand in a list with itself,
+/// if a proxy has joined two such lines (RFC 9110 section 8.6).
+fn is_nothing(length: &[u8]) -> bool {
+    length
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .all(|length| !length.is_empty() && length.iter().all(|digit| *digit == b'0'))
+}
+
 fn judge_request(
     line: &RequestLine<'_>,
     fields: &Fields<'_>,
     head_len: usize,
     policy: &Policy,
 ) -> Result<Verdict, Refusal> {
-    if fields.upgrade.is_some() {
+    if fields.names_websocket {
         return judge_upgrade(line, fields, head_len, policy).map(Verdict::Upgrade);
     }
     match line.method {
@@ -388,10 +394,6 @@ fn judge_upgrade(
         (
             !fields.has_body,
             "an upgrade request has no body (Content-Length, Transfer-Encoding)",
-        ),
-        (
-            fields.upgrade == Some(true),
-            "the Upgrade header does not name websocket",
         ),
         (
             fields.connection_upgrade,

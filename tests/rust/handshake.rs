@@ -98,7 +98,6 @@ fn faults_of_an_upgrade_request_get_400() {
         ),
         (changed("GET / ", "GET echo "), "target"),
         (changed("GET / ", "GET /a#b "), "#"),
-        (changed("Upgrade: websocket", "Upgrade: h2c"), "Upgrade"),
         (
             changed("Connection: Upgrade", "Connection: keep-alive"),
             "Connection",
@@ -161,6 +160,8 @@ fn ordinary_http_gets_a_hint() {
             "{head}{body}"
         );
     }
+    let request = changed("Upgrade: websocket", "Upgrade: h2c");
+    expect(&server, request, 426, "WebSocket");
     let head = expect(
         &server,
         "DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n",

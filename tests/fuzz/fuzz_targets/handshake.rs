@@ -66,6 +66,7 @@ fn policy(choice: u8) -> Policy {
         } else {
             "fuzz".to_owned()
         },
+        compression: None,
     }
 }
 
