@@ -112,8 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Gate::Open
         };
         let mut account = Account::new(shared.memory.clone());
-        let mut out = Outbox::default();
-        out.keep(upgraded.response, &mut account);
+        let out = Outbox::begin(upgraded.response, &mut account);
         let mut receiver = Receiver::new(shared.config.max_message_size);
         let compressing = client.deflate.map(|agreed| {
             receiver.agree(agreed);

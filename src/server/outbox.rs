@@ -19,6 +19,8 @@ const MAX_SLICES: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     chunks: VecDeque<Chunk>,
+    /// What is left of the response at their front, which is no part of the conversation.
+    response: u32,
     /// The stream has taken what it has not sent yet.
     unflushed: bool,
     /// What that counts for in the client's send queue.
@@ -28,6 +30,16 @@ pub(super) struct Outbox {
 impl Outbox {
     pub(super) fn is_empty(&self) -> bool {
         self.chunks.is_empty() && !self.unflushed
+    }
+
+    /// Begins with the response that ends the handshake.
+    pub(super) fn begin(response: Vec<u8>, account: &mut Account) -> Self {
+        let mut outbox = Self {
+            response: u32::try_from(response.len()).unwrap_or(u32::MAX),
+            ..Self::default()
+        };
+        outbox.keep(response, account);
+        outbox
     }
 
     /// Appends a chunk that is charged already.
@@ -54,7 +66,7 @@ impl Outbox {
     }
 
     /// Sends the chunks and then `tail` as far as the socket takes them; what it does not take of `tail` is kept.
-    /// Returns the number of bytes sent and whether all was. The task is woken when the socket takes more.
+    /// Returns the number of bytes sent, without those of the response, and whether all was. The task is woken when the socket takes more.
     pub(super) fn send<S: AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
@@ -92,6 +104,9 @@ impl Outbox {
                     let beyond = if self.chunks.is_empty() {
                         sent
                     } else {
+                        let response = self.response.min(u32::try_from(sent).unwrap_or(u32::MAX));
+                        self.response -= response;
+                        bytes -= response as usize;
                         self.advance(sent, account)
                     };
                     tail = &tail[beyond..];

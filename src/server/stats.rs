@@ -72,7 +72,7 @@ counters! {
     messages_sent,
     /// Bytes received after the upgrade, with frame headers.
     bytes_received,
-    /// Bytes sent to clients: the 101 and, with their headers, the frames after it.
+    /// Bytes sent after the upgrade, with frame headers.
     bytes_sent,
     /// Pings received; each was answered with a pong.
     pings_received,

@@ -131,13 +131,16 @@ def test_stats_count_what_happens(server: EchoServer) -> None:
         assert [client.receive()[0] for _ in range(3)] == [1, 2, 10]
         client.send(10)
         client.send(3)
-        assert client.close_code() == 1002
+        opcode, close = client.receive()
+        assert (opcode, close[:2]) == (8, b"\x03\xea")
     eventually(lambda: server.stats().clients_closed == 1, "the end of the client")
     stats = server.stats()
     assert (stats.clients_opened, stats.text_messages_received, stats.binary_messages_received) == (1, 1, 1)
     assert (stats.messages_sent, stats.pings_received, stats.pongs_received, stats.violations) == (2, 1, 1, 1)
     # Each frame of the client has 6 bytes of header.
     assert stats.bytes_received == 5 * 6 + len("text" + "binary")
+    # Each of the server's has 2; the 101 is none.
+    assert stats.bytes_sent == 4 * 2 + len("text" + "binary") + len(close)
     assert stats.callback_errors == stats.memory_used == stats.handshakes_refused == 0
 
 

@@ -57,6 +57,29 @@ fn any_mood_of_the_stream_gives_the_same_answers() {
 }
 
 #[test]
+fn bytes_are_counted_from_the_first_frame_on() {
+    let (bytes, _) = conversation();
+    for seed in 0..20 {
+        Simulation::echo(Config::default(), async |simulation| {
+            let peer = simulation.connect(Temper::moody(seed));
+            peer.send(&bytes);
+            peer.read_head().await;
+            let mut frames = 0;
+            loop {
+                match peer.read_any().await.len() as u64 {
+                    0 => break,
+                    some => frames += some,
+                }
+            }
+            let stats = simulation.server.stats();
+            assert_eq!(stats.bytes_sent, frames, "seed {seed}");
+            assert_eq!(stats.bytes_received, (bytes.len() - REQUEST.len()) as u64);
+            peer.send_end();
+        });
+    }
+}
+
+#[test]
 fn an_error_at_any_point_ends_only_its_connection() {
     let (bytes, _) = conversation();
     let recorder = Recorder::new(Wants::OPEN | Wants::CLOSE);
