@@ -281,6 +281,10 @@ fn judge_fields(line: &RequestLine<'_>, bytes: &[u8], policy: &Policy) -> Result
 /// What the handshake needs of the header lines, gathered in one pass; lists that came in several lines are joined by
 /// it.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is about another line; no state is made of them"
+)]
 struct Fields<'a> {
     host: Sole<'a>,
     key: Sole<'a>,

@@ -498,7 +498,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 }
 
 impl<S> Connection<S> {
-    /// Announces that the client is gone, and hands out what the end of TCP needs.
+    /// Gives back what the client had of the server, announces that it is gone, and hands out what the end of TCP needs.
     pub(super) fn leave(&mut self) -> (&mut S, &Seated) {
         if !mem::replace(&mut self.left, true) {
             self.receiver.release(&mut self.account);
@@ -515,6 +515,13 @@ impl<S> Connection<S> {
             // looks for the end after that (`PyClient::of`).
             fence(Ordering::SeqCst);
             let shared = &self.seated.worker.shared;
+            self.receiver = Receiver::new(0);
+            self.out = Outbox::default();
+            self.slots = VecDeque::new();
+            self.rest = Vec::new();
+            self.compressing = None;
+            self.timers = None;
+            self.account = Account::new(shared.memory.clone());
             shared.open.fetch_sub(1, Ordering::Relaxed);
             self.seated.worker.delist(&self.client);
             if shared.handler.wants().has(Wants::CLOSE) {

@@ -6,6 +6,7 @@
 
 mod ask;
 mod connection;
+mod linger;
 mod listener;
 mod outbox;
 mod pace;

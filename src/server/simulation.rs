@@ -6,11 +6,13 @@
 mod asking;
 mod compression;
 mod endings;
+mod lingering;
 mod order;
 mod stream;
 mod time;
 mod tls;
 
+use super::linger::GRAIN;
 use super::worker::{self, Worker};
 use super::{Server, upgrade};
 use crate::client::Client;

@@ -10,6 +10,7 @@ pub(super) use identity::Identity;
 pub(super) use stream::Scratch;
 
 use self::stream::TlsStream;
+use super::linger;
 use super::upgrade;
 use super::worker::Seated;
 use crate::protocol::handshake::{self, Refusal};
@@ -22,8 +23,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::SystemTime;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
 
 /// First allocation for a client hello; those of browsers have room in it.
 const FIRST_READ: usize = 2048;
@@ -70,12 +71,12 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(
         let answer = handshake::refuse_response(&refusal, &worker.shared.policy, SystemTime::now());
         worker.counters().handshakes_refused.add(1);
         worker.report_tls(peer, "the client speaks plain HTTP");
-        answer_and_end(stream, &answer, seated).await;
+        linger::answer(&mut stream, &answer, seated).await;
         return None;
     }
     if is_too_old(&first) {
         worker.report_tls(peer, "the client speaks no TLS newer than 1.1");
-        answer_and_end(stream, &PROTOCOL_VERSION, seated).await;
+        linger::answer(&mut stream, &PROTOCOL_VERSION, seated).await;
         return None;
     }
     let mut stream = match TlsStream::new(stream, config, first, peer, worker.clone()) {
@@ -107,7 +108,7 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(Err(error)) => match error.kind() {
             ErrorKind::Interrupted => {}
             // The client gets to read the alert only if TCP ends in order.
-            ErrorKind::InvalidData => upgrade::finish(stream.io(), seated).await,
+            ErrorKind::InvalidData => linger::linger(stream.io(), seated).await,
             ErrorKind::UnexpectedEof => stream.report("the client left in the middle of it"),
             _ => stream.report(&format!("the connection broke: {error}")),
         },
@@ -120,18 +121,6 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(
 /// rustls misses an extension of 1.2 before it looks at the version, and sends another alert.
 fn is_too_old(hello: &[u8]) -> bool {
     matches!(hello, [22, 3, _, _, _, 1, _, _, _, 3, 0..=2, ..])
-}
-
-/// The last answer to somebody who does not get as far as TLS.
-async fn answer_and_end<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
-    answer: &[u8],
-    seated: &Seated,
-) {
-    let limit = seated.worker.shared.config.close_timeout;
-    if matches!(timeout(limit, stream.write_all(answer)).await, Ok(Ok(()))) {
-        upgrade::finish(&mut stream, seated).await;
-    }
 }
 
 /// What others get to know of the handshake.

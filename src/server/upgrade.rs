@@ -1,7 +1,8 @@
-//! A connection before and after its time as a WebSocket: the upgrade request with its answer, and the end of TCP.
+//! A connection before its time as a WebSocket: the upgrade request with its answer.
 
 use super::ask::{Asked, Place, ask};
 use super::connection::{Connection, End};
+use super::linger;
 use super::worker::Seated;
 use crate::client::Client;
 use crate::handler::Wants;
@@ -14,15 +15,13 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::SystemTime;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
 
 /// First allocation for a request; browsers send about half of it.
 const FIRST_READ: usize = 1024;
-/// What is read and thrown away after the last frame, so that the client gets to read that.
-const MAX_LINGER: usize = 1 << 20;
 
 /// Serves one connection from its first byte to its last.
 pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
@@ -50,7 +49,7 @@ pub(super) fn serve_until<S: AsyncRead + AsyncWrite + Unpin>(
         };
         if poll_fn(|cx| connection.poll(cx)).await == End::Linger {
             let (stream, seated) = connection.leave();
-            Box::pin(finish(stream, seated)).await;
+            Box::pin(linger::linger(stream, seated)).await;
         }
     }
 }
@@ -132,10 +131,7 @@ async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
         Err(_) => refuse(&Refusal::timeout()),
     };
     worker.counters().handshakes_refused.add(1);
-    let answered = timeout(shared.config.close_timeout, stream.write_all(&response)).await;
-    if matches!(answered, Ok(Ok(()))) {
-        finish(stream, seated).await;
-    }
+    linger::answer(stream, &response, seated).await;
     None
 }
 
@@ -174,33 +170,4 @@ pub(super) async fn read_more<S: AsyncRead + Unpin>(
         pin!(stream.read_buf(buffer)).poll(cx)
     })
     .await
-}
-
-/// Ends TCP so that the last bytes arrive: half-close, then read and throw away until the client closes too. Closing
-/// with unread input would send a reset, which makes the client forget what it has not read yet.
-pub(super) async fn finish<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, seated: &Seated) {
-    let worker = &seated.worker;
-    let due = Instant::now() + worker.shared.config.close_timeout;
-    // TLS has something to say at the end.
-    if !matches!(timeout_at(due, stream.shutdown()).await, Ok(Ok(()))) {
-        return;
-    }
-    let mut deadline = pin!(sleep_until(due));
-    let mut left = MAX_LINGER;
-    poll_fn(|cx| {
-        seated.seat.register(cx);
-        if deadline.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        while left > 0 {
-            let mut buffer = worker.buffer.borrow_mut();
-            buffer.clear();
-            match ready!(pin!(stream.read_buf(&mut *buffer)).poll(cx)) {
-                Ok(len @ 1..) => left = left.saturating_sub(len),
-                _ => break,
-            }
-        }
-        Poll::Ready(())
-    })
-    .await;
 }

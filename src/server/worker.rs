@@ -1,6 +1,7 @@
 //! One thread with its own runtime, one read buffer and many connections. What happens to a connection happens on
 //! this thread; others leave an order in its mailbox.
 
+use super::linger::Lingering;
 use super::pace::{Pace, Place};
 use super::{Accepted, Shared, listener, tls, upgrade};
 use crate::client::Client;
@@ -34,15 +35,25 @@ pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) buffer: RefCell<Vec<u8>>,
     pub(super) pace: Rc<Pace>,
+    pub(super) lingering: Rc<Lingering>,
     /// Ciphertext of TLS clients.
     pub(super) tls: RefCell<tls::Scratch>,
     index: usize,
     seats: RefCell<Slab<Rc<Seat>>>,
-    stopping: Cell<bool>,
-    /// Half of the time for stopping is over.
-    hurried: Cell<bool>,
+    phase: Cell<Phase>,
     /// The main task, which waits for the last seat to be empty.
     main: Cell<Option<Waker>>,
+}
+
+/// How far a worker is on its way to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    Serving,
+    /// Nobody comes in. Clients are told 1001 when they have the answers that are outstanding, and who only lingers is
+    /// dropped.
+    Closing,
+    /// Half of the time for that is over: nothing that is outstanding is waited for.
+    Hurried,
 }
 
 /// Where a connection is found by those who have an order for it.
@@ -67,7 +78,7 @@ impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker")
             .field("index", &self.index)
-            .field("stopping", &self.stopping.get())
+            .field("phase", &self.phase.get())
             .finish_non_exhaustive()
     }
 }
@@ -88,6 +99,12 @@ impl Seat {
 
     pub(super) fn has_orders(&self) -> bool {
         !self.orders.borrow().is_empty()
+    }
+
+    /// Whether there is an order to drop the connection; all others are thrown away.
+    pub(super) fn is_aborted(&self) -> bool {
+        let orders = self.take_orders();
+        orders.iter().any(|order| matches!(order, Order::Abort))
     }
 
     fn give(&self, order: Order) {
@@ -122,7 +139,7 @@ impl Drop for Seated {
         self.worker.shared.workers[self.worker.index]
             .load
             .fetch_sub(1, Ordering::Relaxed);
-        if self.worker.stopping.get()
+        if self.worker.is_stopping()
             && let Some(main) = self.worker.main.take()
         {
             main.wake();
@@ -137,11 +154,11 @@ impl Worker {
             shared,
             buffer: RefCell::new(Vec::with_capacity(READ_BUFFER)),
             pace: Rc::default(),
+            lingering: Rc::default(),
             tls: RefCell::default(),
             index,
             seats: RefCell::default(),
-            stopping: Cell::new(false),
-            hurried: Cell::new(false),
+            phase: Cell::new(Phase::Serving),
             main: Cell::new(None),
         })
     }
@@ -154,16 +171,25 @@ impl Worker {
         self.index
     }
 
-    pub(super) const fn is_stopping(&self) -> bool {
-        self.stopping.get()
+    pub(super) const fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.phase() >= Phase::Closing
     }
 
     /// Whether answers that are still outstanding are not waited for any more.
-    pub(super) const fn is_hurried(&self) -> bool {
-        self.hurried.get()
+    pub(super) fn is_hurried(&self) -> bool {
+        self.phase() >= Phase::Hurried
     }
 
-    fn wake_all(&self) {
+    /// Enters a phase, unless it is in it or beyond.
+    fn enter(&self, phase: Phase) {
+        if self.phase.get() >= phase {
+            return;
+        }
+        self.phase.set(phase);
         for (_, seat) in self.seats.borrow().iter() {
             seat.wake();
         }
@@ -232,7 +258,7 @@ impl Worker {
 
     fn serve(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
         let seated = self.sit();
-        if self.stopping.get() {
+        if self.is_stopping() {
             return;
         }
         // It fails only if the client is gone already, which the first read tells.
@@ -260,10 +286,7 @@ impl Worker {
                 Ok(stream) => self.serve(stream, accepted.peer),
                 Err(_) => drop(self.sit()),
             },
-            Command::Stop => {
-                self.stopping.set(true);
-                self.wake_all();
-            }
+            Command::Stop => self.enter(Phase::Closing),
         }
     }
 }
@@ -299,8 +322,9 @@ pub(super) async fn main(worker: Rc<Worker>, listeners: Vec<StdListener>) {
     {
         accepting.push(spawn_local(listener::accept(listener, worker.clone())).abort_handle());
     }
-    // Ends with the runtime.
+    // They end with the runtime.
     drop(spawn_local(worker.pace.clone().keep()));
+    drop(spawn_local(worker.lingering.clone().keep()));
     let mailbox = worker.shared.workers[worker.index].mailbox.clone();
     let mut commands = Vec::new();
     let mut deadline: Option<(Instant, [Pin<Box<Sleep>>; 2])> = None;
@@ -310,7 +334,7 @@ pub(super) async fn main(worker: Rc<Worker>, listeners: Vec<StdListener>) {
                 worker.obey(command);
             }
         }
-        if !worker.stopping.get() {
+        if !worker.is_stopping() {
             return Poll::Pending;
         }
         for task in accepting.drain(..) {
@@ -330,9 +354,8 @@ pub(super) async fn main(worker: Rc<Worker>, listeners: Vec<StdListener>) {
         let Some((_, [half, end])) = &mut deadline else {
             return Poll::Pending;
         };
-        if !worker.hurried.get() && half.as_mut().poll(cx).is_ready() {
-            worker.hurried.set(true);
-            worker.wake_all();
+        if !worker.is_hurried() && half.as_mut().poll(cx).is_ready() {
+            worker.enter(Phase::Hurried);
         }
         end.as_mut().poll(cx)
     })
