@@ -2,6 +2,7 @@
 //!
 //! The failure of one connection is not an `Error`: it ends as a close code and reason.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An option has a value that it can't have. Correct the call.
-    #[error("{option}={value}: {reason}")]
+    #[error("{option}={value}: {reason}", value = shortened(value))]
     Invalid {
         /// The option's name.
         option: &'static str,
@@ -19,7 +20,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// A file that an option names can't be read. Correct the name or the permissions.
-    #[error("{option}='{path}': {source}", path = path.display())]
+    #[error("{option}='{path}': {source}", path = shortened(&path.to_string_lossy()))]
     File {
         /// The option's name.
         option: &'static str,
@@ -29,7 +30,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file that an option names does not hold what it should. Replace it.
-    #[error("{option}='{path}': {reason}", path = path.display())]
+    #[error("{option}='{path}': {reason}", path = shortened(&path.to_string_lossy()))]
     Content {
         /// The option's name.
         option: &'static str,
@@ -39,7 +40,7 @@ pub enum Error {
         reason: String,
     },
     /// The address can't be listened on: in use, not allowed, unknown. Choose another, or end who has it.
-    #[error("cannot listen on host={host} port={port}: {source}")]
+    #[error("cannot listen on host={host} port={port}: {source}", host = shortened(host))]
     Listen {
         /// The host as given; `*` for all interfaces.
         host: String,
@@ -60,7 +61,34 @@ pub enum Error {
     State(&'static str),
 }
 
+/// What an error shows of a value: both of its ends if it is long.
+pub(crate) fn shortened(value: &str) -> Cow<'_, str> {
+    const MOST: usize = 120;
+    const START: usize = 80;
+    const END: usize = 20;
+    let count = value.chars().count();
+    if count <= MOST {
+        return value.into();
+    }
+    let start: String = value.chars().take(START).collect();
+    let end: String = value.chars().skip(count - END).collect();
+    format!("{start}...{end}").into()
+}
+
 /// Text as an error shows it: quoted, with what can't be seen written out.
 pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.escape_debug())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn what_is_long_is_shown_by_its_ends() {
+        assert_eq!(shortened(&"é".repeat(120)), "é".repeat(120));
+        let long = format!("'{}'", "é".repeat(1_000_000));
+        let shown = format!("'{}...{}'", "é".repeat(79), "é".repeat(19));
+        assert_eq!(shortened(&long), shown);
+    }
 }

@@ -27,6 +27,7 @@ __all__ = [
     "Server",
     "TLSInfo",
     "__version__",
+    "shown",
 ]
 
 __version__: Final[str]
@@ -34,6 +35,9 @@ DEFAULTS: Final[dict[str, object]]
 """The defaults of all options, as the core has them."""
 DEFLATE_DEFAULTS: Final[dict[str, object]]
 """Those of `Deflate`."""
+
+def shown(value: object) -> str:
+    """What an error shows of a value: its `repr()`, shortened; something also if that raises."""
 
 @final
 class NoReply:

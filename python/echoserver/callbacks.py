@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from echoserver._core import shown
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -39,15 +41,19 @@ def _resolve_one(server: object, name: str, argument: Callable[..., Any] | None)
     elif argument is None:
         callback = getattr(server, name)
     else:
-        raise TypeError(f"{name}={argument!r}: {type(server).__name__} has a method of that name; give one of the two")
+        raise TypeError(
+            f"{name}={shown(argument)}: {type(server).__name__} has a method of that name; give one of the two"
+        )
     if callback is None:
         return None
     if not callable(callback):
-        raise TypeError(f"{name}={callback!r}: must be callable or None")
+        raise TypeError(f"{name}={shown(callback)}: must be callable or None")
     import inspect
 
     if _is(callback, inspect.isasyncgenfunction):
-        raise TypeError(f"{name}={callback!r}: must be a function or an `async def`, not an asynchronous generator")
+        raise TypeError(
+            f"{name}={shown(callback)}: must be a function or an `async def`, not an asynchronous generator"
+        )
     return callback
 
 

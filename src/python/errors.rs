@@ -1,7 +1,7 @@
 //! [`Error`] as a Python exception: the only place where that is decided.
 
 use crate::client::SendError;
-use crate::error::Error;
+use crate::error::{Error, shortened};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use std::io;
@@ -54,6 +54,27 @@ fn lookup_error(host: &str) -> Option<i32> {
 
 fn os_error(source: &io::Error, text: String) -> PyErr {
     PyOSError::new_err((source.raw_os_error(), text))
+}
+
+/// A value as an error shows it: what `repr()` says, not at length, and something in any case.
+#[pyfunction]
+pub(super) fn shown(value: &Bound<'_, PyAny>) -> String {
+    value.repr().map_or_else(
+        |error| {
+            format!(
+                "<{} whose repr() raises {}>",
+                type_name(value),
+                type_name(error.value(value.py()))
+            )
+        },
+        |text| shortened(&text.to_string_lossy()).into_owned(),
+    )
+}
+
+/// The name of a value's type.
+pub(super) fn type_name(value: &Bound<'_, PyAny>) -> String {
+    let name = value.get_type().name();
+    name.map_or_else(|_| "something else".into(), |name| name.to_string())
 }
 
 /// Why a message for client `id` was not taken.

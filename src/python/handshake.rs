@@ -1,11 +1,12 @@
 //! `Request`, which `on_handshake` is asked about, and its answers: `Response` and `Accept`.
 
 use super::dispatcher::payload;
+use super::errors;
 use super::head;
 use super::options::Argument;
 use super::tls::PyTlsInfo;
 use crate::admission::{Decision, Request};
-use crate::error::Error;
+use crate::error::{Error, quoted};
 use crate::protocol::handshake::{Head, is_token};
 use crate::protocol::message::Kind;
 use crate::protocol::response::{Fields, Response};
@@ -174,7 +175,7 @@ impl PyAccept {
         match subprotocol {
             Some(name) if !is_token(name.as_bytes()) => Err(Error::Invalid {
                 option: "subprotocol",
-                value: format!("'{}'", name.escape_debug()),
+                value: quoted(&name),
                 reason: "must be a token (RFC 9110 section 5.6.2)",
             }
             .into()),
@@ -232,11 +233,9 @@ fn fields(headers: Option<&Bound<'_, PyAny>>) -> PyResult<Fields> {
         return Ok(fields);
     };
     let wrong = |shown: &Bound<'_, PyAny>| -> PyErr {
-        let shown = shown
-            .repr()
-            .map_or_else(|_| "?".into(), |text| text.to_string());
         PyTypeError::new_err(format!(
-            "headers={shown}: must be a mapping of str to str, or pairs of str"
+            "headers={}: must be a mapping of str to str, or pairs of str",
+            errors::shown(shown)
         ))
     };
     let lines = match headers.cast::<PyMapping>() {

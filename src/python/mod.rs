@@ -54,6 +54,8 @@ mod _core {
     #[pymodule_export]
     use super::dispatcher::NoReply;
     #[pymodule_export]
+    use super::errors::shown;
+    #[pymodule_export]
     use super::handshake::{PyAccept, PyRequest, PyResponse};
     use super::options;
     #[pymodule_export]

@@ -1,6 +1,7 @@
 //! Keyword arguments to [`Config`]. Types are checked here, values in `Config::check`; every error names the argument
 //! and its value.
 
+use super::errors::{shown, type_name};
 use super::tls;
 use crate::config::Config;
 use crate::error::Error;
@@ -232,11 +233,7 @@ impl<'py> Argument<'py> {
     }
 
     pub(super) fn wrong_type(&self, expected: &str) -> PyErr {
-        let actual = self
-            .value
-            .get_type()
-            .name()
-            .map_or_else(|_| "something else".into(), |name| name.to_string());
+        let actual = type_name(&self.value);
         PyTypeError::new_err(format!(
             "{}={}: must be {expected}, not {actual}",
             self.name,
@@ -260,10 +257,7 @@ impl<'py> Argument<'py> {
     }
 
     fn shown(&self) -> String {
-        let value = self
-            .value
-            .repr()
-            .map_or_else(|_| "?".into(), |text| text.to_string());
+        let value = shown(&self.value);
         match self.parameter {
             Some(parameter) => format!("Deflate({parameter}={value})"),
             None => value,

@@ -54,9 +54,9 @@ impl PyServer {
             if callback.is_callable() {
                 return Ok(Some(callback.unbind()));
             }
-            let shown = callback.repr()?;
             Err(PyTypeError::new_err(format!(
-                "{name}={shown}: must be callable"
+                "{name}={}: must be callable",
+                errors::shown(&callback)
             )))
         };
         let callbacks = Callbacks {

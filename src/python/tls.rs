@@ -1,5 +1,6 @@
 //! `TLS`, which says where certificate and key are, and `TLSInfo`, what a client's handshake agreed on.
 
+use super::errors::type_name;
 use super::options::Argument;
 use crate::error::quoted;
 use crate::tls::{MinVersion, Password, Tls, TlsFacts, TlsFiles};
@@ -96,10 +97,7 @@ impl PyTls {
 /// A `str` or `os.PathLike`.
 fn path(name: &str, value: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
     value.extract().map_err(|_error| {
-        let actual = value
-            .get_type()
-            .name()
-            .map_or_else(|_| "something else".into(), |name| name.to_string());
+        let actual = type_name(value);
         PyTypeError::new_err(format!("{name}: must be a path, not {actual}"))
     })
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from echoserver import EchoServer, _core
+from echoserver import BindError, Client, EchoServer, _core
 
 if TYPE_CHECKING:
     from conftest import Listen
@@ -57,7 +57,6 @@ WRONG: list[tuple[str, Any, type[Exception]]] = [
     *((name, -1.5, ValueError) for name in TIMEOUTS),
     *((name, float("nan"), ValueError) for name in TIMEOUTS),
     *((name, float("inf"), ValueError) for name in TIMEOUTS),
-    *((name, 10**400, OverflowError) for name in TIMEOUTS),
     *((name, "5", TypeError) for name in TIMEOUTS),
     *((name, True, TypeError) for name in TIMEOUTS),
     *((name, None, TypeError) for name in SIZES + TIMEOUTS if name not in MAY_BE_NONE),
@@ -72,6 +71,66 @@ def test_a_wrong_argument_is_named_with_its_value(name: str, value: object, erro
     with pytest.raises(error) as caught:
         EchoServer(**options)
     assert f"{name}={value!r}" in str(caught.value)
+
+
+class Mute:
+    def __repr__(self) -> str:
+        raise LookupError
+
+    def __call__(self) -> None:
+        raise AssertionError
+
+
+class Both(EchoServer):
+    def on_text(self, client: Client, message: str) -> None: ...
+
+
+LONG = "x" * 2**20
+WRONG_AND_LONG: list[tuple[str, Any, type[Exception]]] = [
+    ("port", LONG, TypeError),
+    ("debug", LONG, TypeError),
+    ("host", LONG + "\0", ValueError),
+    ("host", LONG, BindError),
+    ("server_name", LONG + "\n", ValueError),
+    ("subprotocols", [LONG + " "], ValueError),
+    ("subprotocols", LONG, TypeError),
+    ("origins", [LONG + " "], ValueError),
+    ("compression", LONG, ValueError),
+    ("max_message_size", -(10**3000), ValueError),
+    ("open_timeout", 10**400, OverflowError),
+    ("tls", LONG, ValueError),
+    ("tls", [LONG], TypeError),
+    ("on_text", LONG, TypeError),
+    ("on_text", [LONG], TypeError),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "error"), WRONG_AND_LONG)
+def test_a_long_value_is_shown_by_its_ends(name: str, value: object, error: type[Exception]) -> None:
+    options: dict[str, Any] = {"port": 0, "host": "127.0.0.1"} | {name: value}
+    with pytest.raises(error) as caught:
+        EchoServer(**options)
+    text = str(caught.value)
+    assert f"{name}=" in text
+    assert "..." in text
+    assert len(text) < 300
+
+
+@pytest.mark.parametrize("name", ["port", "host", "open_timeout", "origins", "tls", "compression", "on_text", "debug"])
+def test_a_value_that_has_no_repr_is_shown_all_the_same(name: str) -> None:
+    options: dict[str, Any] = {"port": 0, "host": "127.0.0.1"} | {name: Mute()}
+    if name == "on_text":
+        # It can be called, so it is given twice here.
+        with pytest.raises(TypeError, match=r"^on_text=<Mute whose repr\(\) raises LookupError>: Both has a method"):
+            Both(**options)
+        return
+    with pytest.raises(TypeError, match=rf"^{name}=<Mute whose repr\(\) raises LookupError>: must be "):
+        EchoServer(**options)
+
+
+def test_a_number_that_python_does_not_write_is_shown_all_the_same() -> None:
+    with pytest.raises(OverflowError, match=r"^workers=<int whose repr\(\) raises ValueError>: is more than"):
+        EchoServer(0, workers=10**5000)
 
 
 @pytest.mark.parametrize(

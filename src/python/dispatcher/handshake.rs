@@ -3,6 +3,7 @@
 use super::super::handshake::{PyRequest, decision};
 use super::{Args, Dispatcher, Stage, Whose};
 use crate::admission::{Decision, Request, Unheard};
+use crate::error::{quoted, shortened};
 use pyo3::exceptions::{PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 use std::sync::Weak;
@@ -42,9 +43,9 @@ impl Dispatcher<'_, '_> {
                 };
                 request.decide(decision).or_else(|why| match why {
                     Unheard::NotOffered => Err(PyValueError::new_err(format!(
-                        "subprotocol='{}': on_handshake has chosen what the client does not offer \
+                        "subprotocol={}: on_handshake has chosen what the client does not offer \
                         (RFC 6455 section 4.2.2)",
-                        chosen.unwrap_or_default()
+                        shortened(&quoted(&chosen.unwrap_or_default()))
                     ))),
                     Unheard::Late => Err(PyTimeoutError::new_err(format!(
                         "on_handshake returned after open_timeout of {:?}: the client has got 503",
