@@ -157,6 +157,12 @@ impl Account {
         used.saturating_add(bytes) <= self.memory.limit
     }
 
+    /// Whether more is taken than the limit allows.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.memory.used() > self.memory.limit
+    }
+
     /// Gives `bytes` back.
     pub fn release(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.held, "more released than held");

@@ -51,6 +51,14 @@ impl Violation {
         }
     }
 
+    /// The close frame that tells it.
+    pub(crate) fn close_frame(&self) -> Vec<u8> {
+        frame::server_frame(
+            frame::Opcode::Close,
+            &close::payload(self.code, &self.reason),
+        )
+    }
+
     /// Memory that is not to be had under `memory_limit`: close code 1013.
     pub(crate) fn no_memory(limit: usize) -> Self {
         Self {

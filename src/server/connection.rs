@@ -57,16 +57,24 @@ pub(super) enum End {
     Drop,
 }
 
-/// How far the closing handshake is (RFC 6455 section 7).
+/// How far the closing handshake is (RFC 6455 section 7). Until our close frame is out, the conversation is open.
 #[derive(Debug)]
 enum Closing {
     Open,
-    /// Our last frame goes out after the answers that are outstanding.
+    /// Nothing more is read. This close frame goes out after the answers that are outstanding, and what is sent until
+    /// then goes before it.
     Due(Vec<u8>),
     /// Our close frame is out, the client's is awaited.
     Sent,
-    /// Both are.
+    /// Our close frame is out, and nothing is awaited.
     Done,
+}
+
+impl Closing {
+    /// Whether something may still be sent.
+    const fn may_send(&self) -> bool {
+        matches!(self, Self::Open | Self::Due(_))
+    }
 }
 
 /// A place in the order of replies.
@@ -91,6 +99,8 @@ pub(super) struct Connection<S> {
     unanswered_bytes: usize,
     closing: Closing,
     ended: Option<(u16, String)>,
+    /// Output was kept beyond the memory limit. If it has to wait, the connection ends.
+    is_over: bool,
     gate: Gate,
     eof: bool,
     left: bool,
@@ -134,6 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             unanswered_bytes: 0,
             closing: Closing::Open,
             ended: None,
+            is_over: false,
             gate,
             eof: false,
             left: false,
@@ -178,14 +189,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let mut turn = TURN;
         loop {
-            // From here on only the client can hold our last frame up.
-            if matches!(self.closing, Closing::Due(_)) && self.is_all_answered() {
-                self.start_close_timer();
-            }
+            self.settle_close();
             if !self.out.is_empty() {
                 match self.send(cx, &[]) {
-                    Ok(true) => {}
-                    Ok(false) => return Poll::Pending,
+                    Ok(true) => self.is_over = false,
+                    Ok(false) => {
+                        if mem::take(&mut self.is_over) && self.account.is_over() {
+                            self.exhaust();
+                            self.settle_close();
+                        }
+                        return Poll::Pending;
+                    }
                     Err(_) => return Poll::Ready(End::Drop),
                 }
             }
@@ -196,17 +210,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.compress();
                 continue;
             }
-            match &mut self.closing {
-                Closing::Due(last) if self.slots.is_empty() => {
-                    let last = mem::take(last);
-                    self.closing = Closing::Done;
-                    self.out.keep(last, &mut self.account);
-                    continue;
-                }
-                Closing::Done => return Poll::Ready(End::Linger),
-                _ => {}
-            }
-            if self.eof && self.slots.is_empty() {
+            let is_done = matches!(self.closing, Closing::Done);
+            if is_done || self.eof && self.slots.is_empty() {
                 return Poll::Ready(End::Linger);
             }
             if !self.may_read() || self.has_to_wait() {
@@ -343,9 +348,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn keep(&mut self, bytes: Vec<u8>) {
-        if !self.out.keep(bytes, &mut self.account) {
-            self.fail(Violation::no_memory(self.account.limit()));
-        }
+        self.is_over |= !self.out.keep(bytes, &mut self.account);
     }
 
     /// Sends what waits and then `tail`; `false` if some of it has to wait.
@@ -354,9 +357,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .out
             .send(&mut self.stream, cx, tail, &mut self.account, &self.client)?;
         self.counters().bytes_sent.add(sent.bytes as u64);
-        if !sent.fits {
-            self.fail(Violation::no_memory(self.account.limit()));
-        }
+        self.is_over |= !sent.fits;
         Ok(sent.all)
     }
 
@@ -365,10 +366,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match self.closing {
             Closing::Open => {
                 self.counters().violations.add(1);
-                self.end_with(server_frame(
-                    Opcode::Close,
-                    &close::payload(violation.code, &violation.reason),
-                ));
+                self.closing = Closing::Due(violation.close_frame());
                 self.ended = Some((violation.code, violation.reason.into_owned()));
             }
             Closing::Sent => self.closing = Closing::Done,
@@ -376,31 +374,65 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Our last frame; nothing is read after this but the end of the stream.
-    fn end_with(&mut self, last: Vec<u8>) {
-        self.client.set_closing();
-        self.closing = Closing::Due(last);
-    }
-
-    /// Begins the closing handshake from our side: the close frame goes out now.
-    fn close(&mut self, code: u16, reason: &str) {
-        if !matches!(self.closing, Closing::Open) {
+    /// The memory limit leaves no room for what is to be sent: nothing follows but the close frame. No violation, since
+    /// the client did nothing for it.
+    fn exhaust(&mut self) {
+        if !self.closing.may_send() {
             return;
         }
+        let why = Violation::no_memory(self.account.limit());
+        self.give_up_answers();
+        self.abandon_compressing();
+        self.closing = Closing::Due(why.close_frame());
+        if self.ended.is_none() {
+            self.ended = Some((why.code, why.reason.into_owned()));
+        }
+    }
+
+    /// The close frame that is due goes out once everything before it has been answered.
+    fn settle_close(&mut self) {
+        if self.is_all_answered()
+            && let Closing::Due(last) = &mut self.closing
+        {
+            let last = mem::take(last);
+            self.send_close(last, Closing::Done);
+        }
+    }
+
+    /// Sends our close frame now: the one that is due, or one that begins the closing handshake from our side.
+    fn close(&mut self, code: u16, reason: &str) {
+        let (frame, then) = match &mut self.closing {
+            Closing::Open => {
+                self.ended = Some((code, reason.to_owned()));
+                let payload = close::payload(code, reason);
+                (server_frame(Opcode::Close, &payload), Closing::Sent)
+            }
+            Closing::Due(last) => (mem::take(last), Closing::Done),
+            Closing::Sent | Closing::Done => return,
+        };
+        self.give_up_answers();
+        self.flush_plain();
+        self.send_close(frame, then);
+    }
+
+    fn send_close(&mut self, frame: Vec<u8>, then: Closing) {
+        self.closing = then;
         self.client.set_closing();
-        self.ended = Some((code, reason.to_owned()));
-        self.closing = Closing::Sent;
-        // Answers can't be sent after it any more, and the client's close has to be read.
-        self.slots.clear();
+        // From here on only the client can hold it up.
+        self.keep(frame);
+        self.start_close_timer();
+    }
+
+    /// Answers that are not there yet will not be sent any more, nor what is held behind them.
+    fn give_up_answers(&mut self) {
+        for slot in mem::take(&mut self.slots) {
+            if let Slot::Held(chunk) = slot {
+                chunk.free(&mut self.account);
+            }
+        }
         self.unanswered = 0;
         self.unanswered_bytes = 0;
         self.gate = Gate::Open;
-        self.flush_plain();
-        self.out.keep(
-            server_frame(Opcode::Close, &close::payload(code, reason)),
-            &mut self.account,
-        );
-        self.start_close_timer();
     }
 
     fn start_close_timer(&mut self) {
@@ -412,7 +444,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn obey(&mut self, order: Order) -> std::ops::ControlFlow<()> {
         match order {
-            Order::Admit => self.gate = Gate::Open,
+            Order::Admit => {
+                self.gate = Gate::Open;
+                self.hear();
+            }
             Order::Replies(replies) => self.take_replies(replies),
             Order::Send(kind, payload) if self.compressing.is_some() => {
                 self.compress_order(kind, payload);
@@ -439,14 +474,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// late.
     fn put_order(&mut self, frame: Vec<u8>, len: usize) -> bool {
         let cost = client::cost(len);
-        let is_open = matches!(self.closing, Closing::Open);
-        if is_open {
+        let may_send = self.closing.may_send();
+        if may_send {
             self.keep(frame);
             self.out.count_last(cost);
         } else {
             self.client.release(cost);
         }
-        is_open
+        may_send
     }
 
     fn counters(&self) -> &Counters {
@@ -455,14 +490,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// What time brings; ready when the connection ends for it.
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
-        let reading = self.may_read();
+        // While our side does not read, because callbacks are behind, silence is no sign of the client's.
+        let is_ours = !self.may_read();
+        let is_awaited = !self.slots.is_empty() || self.gate == Gate::Later;
+        let is_open = matches!(self.closing, Closing::Open);
         let Some(timers) = &mut self.timers else {
             return Poll::Pending;
         };
-        match ready!(timers.poll(cx)) {
+        match ready!(timers.poll(cx, is_open)) {
             Alarm::Ping(payload) => self.keep(server_frame(Opcode::Ping, &payload)),
-            // While our side does not read, because callbacks are behind, silence is no sign of the client's.
-            Alarm::Idle | Alarm::NoPong if !reading && self.out.is_empty() => timers.forgive(),
+            Alarm::Idle if is_ours || is_awaited => timers.hear(),
+            Alarm::NoPong if is_ours => timers.forgive(),
             Alarm::Idle => {
                 let reason = format!(
                     "nothing was received for idle_timeout of {:?}",

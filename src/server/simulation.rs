@@ -4,6 +4,7 @@
 //! The worker is a real one; only its sockets and its clock are not.
 
 mod asking;
+mod closing;
 mod compression;
 mod endings;
 mod lingering;

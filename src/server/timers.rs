@@ -108,10 +108,11 @@ impl Timers {
     }
 
     /// What is due by now. The task is woken when something else is.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Alarm> {
+    /// Outside of the open state only the end of the closing handshake is.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, is_open: bool) -> Poll<Alarm> {
         loop {
             let now = Instant::now();
-            let Some((due, alarm)) = self.next() else {
+            let Some((due, alarm)) = self.next(is_open) else {
                 return Poll::Pending;
             };
             if due <= now {
@@ -132,9 +133,12 @@ impl Timers {
         }
     }
 
-    fn next(&self) -> Option<(Instant, Alarm)> {
+    fn next(&self, is_open: bool) -> Option<(Instant, Alarm)> {
         if let Some(close_by) = self.close_by {
             return Some((close_by, Alarm::NoClose));
+        }
+        if !is_open {
+            return None;
         }
         let idle = self
             .idle_timeout

@@ -281,3 +281,21 @@ def test_the_end_of_the_server_ends_a_waiting_iterator(on_loop: Run) -> None:
             assert socket.close_code == 1001
 
     on_loop(main)
+
+
+@pytest.mark.parametrize(("last", "code"), [(frame(8, b"\x03\xe8"), 1000), (b"\xff", 1002)])
+def test_what_is_sent_in_the_loop_beside_a_close_goes_out_before_it(on_loop: Run, last: bytes, code: int) -> None:
+    async def main() -> None:
+        server = EchoServer(0, host="127.0.0.1")
+        clients = aiter(server)
+        async with server, asyncio.TaskGroup() as group:
+            with RawClient(server.port) as raw:
+                client = await soon(anext(clients))
+                raw.opened()
+                raw.socket.sendall(frame(1, b"a") + frame(1, b"b") + last)
+                group.create_task(upper(client))
+                for answer in (b"A", b"B"):
+                    assert await asyncio.to_thread(raw.receive) == (1, answer)
+                assert await asyncio.to_thread(raw.close_code) == code
+
+    on_loop(main)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -117,3 +118,40 @@ def test_a_stop_is_1001_also_on_this_side(watched: Watched) -> None:
         client = watched.next()
         watched.server.stop()
     assert client.close_code == 1001
+
+
+# What a client's last bytes may be, and the code of the close frame that answers them.
+LAST_WORDS = [(frame(8, b"\x03\xe8"), 1000), (b"\xff", 1002)]
+
+
+@pytest.mark.parametrize(("last", "code"), LAST_WORDS)
+def test_what_a_callback_sends_beside_a_close_goes_out_before_it(run: Listen, last: bytes, code: int) -> None:
+    open_in_callback: list[bool] = []
+
+    def on_text(client: Client, text: str) -> str:
+        open_in_callback.append(client.is_open)
+        assert client.send(b"sent") == 4
+        return text
+
+    server = run(on_text=on_text)
+    with RawClient(server.port).opened() as client:
+        client.socket.sendall(frame(1, b"a") + frame(1, b"b") + last)
+        received = [client.receive() for _ in range(4)]
+        assert client.close_code() == code
+    assert received == [(2, b"sent"), (1, b"a"), (2, b"sent"), (1, b"b")]
+    assert open_in_callback == [True, True]
+
+
+def test_a_client_is_not_idle_while_its_callback_runs(run: Listen) -> None:
+    answered = threading.Event()
+    slow = threading.Event()
+
+    def on_text(_: Client, __: str) -> None:
+        slow.wait(0.6)
+
+    server = run(on_text=on_text, idle_timeout=0.2, on_disconnect=lambda _: answered.set())
+    with RawClient(server.port).opened() as client:
+        client.send(1, b"a question")
+        assert client.receive() == (1, b"a question")
+        assert client.close_code() == 1001
+    assert answered.wait(TIMEOUT)

@@ -4,7 +4,7 @@
 //! is compressed where it is found; everything else waits in the queue and is compressed in steps. While it does, nothing
 //! is read: what is left of the last read is kept, too. Control frames do not wait.
 
-use super::{Closing, Connection};
+use super::Connection;
 use crate::client::{self, Client};
 use crate::config::Config;
 use crate::mailbox::Replies;
@@ -277,8 +277,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         message.release(&mut self.account);
         if pushed.is_err() {
             compressed.release(&mut self.account);
-            self.fail(Violation::no_memory(self.account.limit()));
-            return;
+            return self.exhaust();
         }
         self.spill(turn);
         self.out.extend(compressed_frame(compressed, kind.opcode()));
@@ -287,7 +286,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// A message of the application's, which has taken room in the send queue.
     pub(super) fn compress_order(&mut self, kind: Kind, payload: Vec<u8>) {
         let queued = client::cost(payload.len());
-        if matches!(self.closing, Closing::Open) {
+        if self.closing.may_send() {
             self.counters().messages_sent.add(1);
             self.enqueue(kind.opcode(), payload, false, queued);
         } else {
@@ -298,15 +297,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Puts a message behind those that wait; it is compressed if it may be and is long enough.
     fn enqueue(&mut self, opcode: Opcode, payload: Vec<u8>, must_be_plain: bool, queued: usize) {
         let charged = payload.len();
-        let fits = self.account.charge_anyway(charged);
+        self.is_over |= !self.account.charge_anyway(charged);
         if let Some(compressing) = &mut self.compressing {
             let is_plain = must_be_plain || charged < compressing.threshold;
             let payload = vec![Chunk::new(payload, charged)];
             let message = Message::new(opcode, payload, is_plain, queued);
             compressing.queue.push_back(message);
-        }
-        if !fits {
-            self.fail(Violation::no_memory(self.account.limit()));
         }
     }
 
@@ -359,28 +355,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     if compressing.queue.is_empty() {
                         compressing.queue = VecDeque::new();
                     }
-                    if !fits {
-                        self.fail(Violation::no_memory(self.account.limit()));
-                    }
+                    self.is_over |= !fits;
                 }
-                Err(Exhausted) => {
-                    // Nothing can follow a message that is not sent.
-                    for message in mem::take(&mut compressing.queue) {
-                        message.compressed.release(&mut self.account);
-                        for chunk in message.payload {
-                            chunk.free(&mut self.account);
-                        }
-                        self.client.release(message.queued);
-                    }
-                    self.fail(Violation::no_memory(self.account.limit()));
+                // Nothing can follow a message that is not sent.
+                Err(Exhausted) => self.exhaust(),
+            }
+        }
+    }
+
+    /// What waits to be compressed will not be sent any more.
+    pub(super) fn abandon_compressing(&mut self) {
+        if let Some(compressing) = &mut self.compressing {
+            for message in mem::take(&mut compressing.queue) {
+                message.compressed.release(&mut self.account);
+                for chunk in message.payload {
+                    chunk.free(&mut self.account);
                 }
+                self.client.release(message.queued);
             }
         }
     }
 
     /// Our close frame follows at once: what waits goes out before it, as it is.
     pub(super) fn flush_plain(&mut self) {
-        debug_assert!(matches!(self.closing, Closing::Sent));
         if let Some(compressing) = &mut self.compressing {
             for message in mem::take(&mut compressing.queue) {
                 message.send(false, &mut self.out, &mut self.account);

@@ -79,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     Some(_) => payload.payload().to_vec(),
                     None => close::payload(close::NORMAL, ""),
                 };
-                self.end_with(server_frame(Opcode::Close, &answer));
+                self.closing = Closing::Due(server_frame(Opcode::Close, &answer));
             }
         }
     }
@@ -226,9 +226,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Answers to the oldest messages that wait for one, and what was held behind them.
     pub(super) fn take_replies(&mut self, replies: Replies) {
-        if matches!(self.closing, Closing::Sent | Closing::Done) {
+        if !self.closing.may_send() {
             return;
         }
+        // Who waits for us is not idle; from here on it may be.
+        self.hear();
         self.unanswered = self.unanswered.saturating_sub(replies.ends.len());
         self.unanswered_bytes = self.unanswered_bytes.saturating_sub(replies.answered);
         if self.compressing.is_some() {

@@ -410,3 +410,51 @@ fn a_client_that_does_not_read_is_not_inflated_for() {
         }
     });
 }
+
+#[test]
+fn nothing_but_the_close_follows_an_answer_that_could_not_be_compressed() {
+    let config = Config {
+        memory_limit: 1 << 20,
+        ..config(Deflate::default())
+    };
+    let recorder = Recorder::new(Wants::TEXT);
+    Simulation::run(config, recorder.clone(), async |simulation| {
+        // With and without a close of the client's before it.
+        for last in [frame(PONG, ""), frame(CLOSE, close::payload(1000, ""))] {
+            let (peer, client) = simulation.offer(Temper::even(), "").await;
+            let mut dice = Temper::moody(1);
+            let noise: Vec<u8> = (0..700_000)
+                .map(|_| dice.below(256).to_le_bytes()[0])
+                .collect();
+            peer.send(
+                [
+                    frame(TEXT, "1"),
+                    frame(TEXT, "2"),
+                    frame(BINARY, "held"),
+                    last,
+                ]
+                .concat(),
+            );
+            settle().await;
+            for answer in [noise, b"the second".to_vec()] {
+                client.order(Order::Replies(Replies {
+                    wire: server_frame(Opcode::Binary, &answer),
+                    ends: vec![server_frame(Opcode::Binary, &answer).len()],
+                    answered: 1,
+                }));
+                // A message of the application's beside it is given up as well.
+                let _ = client.send(Kind::Text, text(1000, 1).into_bytes(), usize::MAX);
+            }
+            let (first, payload) = peer.read().await;
+            let (code, reason) = close::parse(&payload).unwrap().unwrap();
+            assert_eq!((first, code), (CLOSE, close::TRY_AGAIN));
+            assert!(reason.contains("memory_limit"), "{reason}");
+            peer.expect_shut_down().await;
+            assert!(!client.is_open());
+            assert_eq!(client.queued(), 0);
+        }
+        recorder.batches.lock().unwrap().clear();
+        let stats = simulation.server.stats();
+        assert_eq!((stats.violations, stats.memory_used), (0, 0));
+    });
+}

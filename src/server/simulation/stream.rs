@@ -9,8 +9,12 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+
+/// Who calls so often for nothing goes round in a loop.
+const MAX_VAIN: usize = 1000;
 
 /// How the server's end behaves.
 #[derive(Debug, Clone)]
@@ -83,12 +87,24 @@ struct Wire {
     room: usize,
     is_shut_down: bool,
     is_dropped: bool,
+    /// Calls that moved nothing since something moved or time passed.
+    vain: (usize, Instant),
     reader: Option<Waker>,
     writer: Option<Waker>,
     client: Option<Waker>,
 }
 
 impl Wire {
+    /// A call has moved `len` bytes.
+    fn count(&mut self, len: usize) {
+        let (vain, since) = &mut self.vain;
+        if len > 0 || since.elapsed() > Duration::ZERO {
+            (*vain, *since) = (0, Instant::now());
+        }
+        *vain += 1;
+        assert!(*vain < MAX_VAIN, "a loop without progress");
+    }
+
     fn wake_server(&mut self) {
         for waker in [self.reader.take(), self.writer.take()]
             .into_iter()
@@ -122,6 +138,7 @@ pub(super) fn pair(temper: Temper) -> (Stream, Peer) {
         room: usize::MAX,
         is_shut_down: false,
         is_dropped: false,
+        vain: (0, Instant::now()),
         reader: None,
         writer: None,
         client: None,
@@ -137,7 +154,9 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         let mut wire = self.0.borrow_mut();
         let len = buffer.remaining().min(wire.sent.len());
-        let Some(portion) = wire.temper.portion(len)? else {
+        let portion = wire.temper.portion(len)?;
+        wire.count(portion.unwrap_or_default());
+        let Some(portion) = portion else {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         };
@@ -162,7 +181,9 @@ impl AsyncWrite for Stream {
         assert!(!wire.is_shut_down, "written after the end");
         assert!(!bytes.is_empty(), "nothing written");
         let len = bytes.len().min(wire.room);
-        let Some(portion) = wire.temper.portion(len)? else {
+        let portion = wire.temper.portion(len)?;
+        wire.count(portion.unwrap_or_default());
+        let Some(portion) = portion else {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         };
