@@ -120,7 +120,8 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(
 /// Whether this begins a client hello of SSL 3, TLS 1.0 or 1.1; later ones say 1.2 here (RFC 8446 section 4.1.2).
 /// rustls misses an extension of 1.2 before it looks at the version, and sends another alert.
 fn is_too_old(hello: &[u8]) -> bool {
-    matches!(hello, [22, 3, _, _, _, 1, _, _, _, 3, 0..=2, ..])
+    // In a record that is long enough for its version: a hello may be cut into any.
+    matches!(hello, [22, 3, _, high, low, 1, _, _, _, 3, 0..=2, ..] if (*high, *low) >= (0, 6))
 }
 
 /// What others get to know of the handshake.

@@ -24,6 +24,11 @@ from echoserver import Client, EchoServer, Request
 FACTOR = float(os.environ.get("ECHOSERVER_TIMEOUT_FACTOR", "1"))
 # Seconds that nothing here should ever take.
 TIMEOUT = 15.0 * FACTOR
+# An upgrade request, for clients that are no more than bytes.
+REQUEST = (
+    b"GET /path HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 # What `program` has started in this test; conftest.py ends what a failed test leaves.
 processes: list[subprocess.Popen[str]] = []
 

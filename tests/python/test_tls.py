@@ -11,16 +11,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from certificates import Authority, HeldClient, strict
 from echoserver import TLS, Client, Request, Response
-from support import RawClient, Watched, connect, eventually, frame, in_thread, join
+from support import REQUEST, RawClient, Watched, connect, eventually, frame, in_thread, join
 
 if TYPE_CHECKING:
     from conftest import Listen
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
-REQUEST = (
-    b"GET /path HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 
 
 # Echoes

@@ -15,7 +15,7 @@ import pytest
 from websockets.asyncio.client import connect as asyncio_connect
 
 from echoserver import EchoServer
-from support import TIMEOUT, connect, frame
+from support import REQUEST, TIMEOUT, connect, frame
 
 if TYPE_CHECKING:
     from conftest import Listen
@@ -60,12 +60,8 @@ def test_openssl(server: EchoServer, ca: str, version: str) -> None:
         version,
     ]
     command = [openssl, "s_client", "-connect", f"127.0.0.1:{server.port}", "-servername", "localhost", *options]
-    request = (
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
     payload = bytes(range(256)) * 100
-    sent = request + frame(2, payload) + frame(1, b"hello") + frame(8, b"\x03\xe8")
+    sent = REQUEST + frame(2, payload) + frame(1, b"hello") + frame(8, b"\x03\xe8")
     result = subprocess.run(command, input=sent, capture_output=True, timeout=TIMEOUT, check=True)
     head, _, frames = result.stdout.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 ")

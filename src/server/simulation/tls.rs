@@ -262,3 +262,76 @@ fn plain_http_is_told_and_a_stop_ends_a_handshake() {
         assert_eq!(simulation.server.stats().tls_failures, 1);
     });
 }
+
+/// A record in the clear.
+fn record(payload: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(payload.len()).unwrap().to_be_bytes();
+    [&[22, 3, 1][..], &len, payload].concat()
+}
+
+#[test]
+fn half_a_handshake_message_waits_for_the_rest() {
+    const HELLO: [u8; 6] = [1, 0, 1, 0, 3, 3];
+    let config = Config {
+        open_timeout: Duration::from_secs(10),
+        ..config()
+    };
+    Simulation::echo(config, async |simulation| {
+        for len in 1..HELLO.len() {
+            let begun = Instant::now();
+            let silent = connect(simulation, Temper::even());
+            silent.send(record(&HELLO[..len]));
+            settle().await;
+            assert!(silent.is_silent());
+            silent.expect_drop().await;
+            assert_eq!(begun.elapsed().as_secs(), 10);
+
+            let left = connect(simulation, Temper::even());
+            left.send(record(&HELLO[..len]));
+            settle().await;
+            left.send_end();
+            left.expect_drop().await;
+            assert_eq!(begun.elapsed().as_secs(), 10);
+        }
+        let stopped = connect(simulation, Temper::even());
+        stopped.send(record(&HELLO));
+        settle().await;
+        simulation.server.stop(Duration::from_secs(5));
+        stopped.expect_drop().await;
+    });
+}
+
+#[test]
+fn a_handshake_message_in_small_records_is_charged_and_bounded() {
+    // The longest that there can be; at the end it is no client hello.
+    let mut message = vec![1, 0, 0xff, 0xff];
+    message.resize(4 + 0xffff, 0);
+    let records: Vec<u8> = message.iter().flat_map(|&byte| record(&[byte])).collect();
+    Simulation::echo(config(), async |simulation| {
+        let client = connect(simulation, Temper::even());
+        client.send(&records[..records.len() - 6]);
+        settle().await;
+        assert!(client.is_silent());
+        let used = simulation.server.stats().memory_used;
+        assert!((300_000..500_000).contains(&used), "{used}");
+        client.send(&records[records.len() - 6..]);
+        let alert = client.read_any().await;
+        assert_eq!(alert[..6], [21, 3, 3, 0, 2, 2]);
+        client.send_end();
+        client.expect_drop().await;
+        assert_eq!(simulation.server.stats().memory_used, 0);
+    });
+    let config = Config {
+        memory_limit: 100_000,
+        ..config()
+    };
+    Simulation::echo(config, async |simulation| {
+        let client = connect(simulation, Temper::even());
+        client.send(&records[..120_000]);
+        client.expect_shut_down().await;
+        let stats = simulation.server.stats();
+        assert_eq!((stats.tls_failures, stats.memory_used), (1, 0));
+        client.send_end();
+        client.expect_drop().await;
+    });
+}

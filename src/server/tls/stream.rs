@@ -18,6 +18,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -31,8 +32,11 @@ const BUFFER: usize = (128 << 10) + 512;
 const TOGETHER: usize = 128 << 10;
 /// Ciphertext that is read beyond the room for plaintext: a client hello, and what records cost.
 const BEYOND: usize = 4 << 10;
-/// A record's header: type, version, length (RFC 8446 section 5.1).
-const HEADER: usize = 5;
+/// Bytes of the largest record: header, and what TLS 1.2 allows (RFC 5246 section 6.2.3).
+const MAX_RECORD: usize = 5 + (16 << 10) + 2048;
+/// Bytes of a handshake message that is not complete: the largest that rustls takes, of 64 KiB, in records of one byte
+/// each, which are 23 bytes long (RFC 8446 section 5.2).
+const MAX_HELD: usize = (64 << 10) * 24;
 /// The type of records that carry handshake messages.
 const HANDSHAKE: u8 = 22;
 
@@ -45,14 +49,19 @@ pub(in crate::server) struct Scratch {
     joined: Vec<u8>,
 }
 
-/// What reading gives.
+/// What reading waits for. Only rustls knows when it has enough: a whole record may bring half a handshake message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Incoming {
-    Plaintext,
-    /// `close_notify` or the end of the stream has come, or TLS has failed.
-    Nothing,
-    /// Our `close_notify` is written: what comes is not looked at any more, only awaited.
-    Ciphertext,
+    /// For bytes from the client: rustls was shown everything that is held, and it is not enough.
+    NeedsInput,
+    /// For room: rustls was not shown everything that is held.
+    NoRoom,
+    /// For nothing: `close_notify` or the end of the stream has come.
+    Done,
+    /// For nothing: rustls has refused what came, or we have. Nothing is decrypted or encrypted after it.
+    Failed,
+    /// For the end: our `close_notify` is written, and what comes is not looked at any more.
+    Ignored,
 }
 
 /// `io` with TLS over it.
@@ -63,7 +72,8 @@ pub(super) struct TlsStream<S> {
     peer: SocketAddr,
     account: Account,
     charged: usize,
-    /// Ciphertext that is no whole record yet, or had no room as plaintext.
+    /// Ciphertext that rustls has not done with. It decrypts and joins in place and remembers where, so that it has to
+    /// be shown these very bytes again, with more behind them.
     held: Vec<u8>,
     /// Plaintext that had no room.
     beyond: Vec<u8>,
@@ -71,8 +81,6 @@ pub(super) struct TlsStream<S> {
     unsent: Vec<u8>,
     incoming: Incoming,
     is_reported: bool,
-    /// What was held at first is not looked at yet.
-    is_fresh: bool,
 }
 
 impl<S> fmt::Debug for TlsStream<S> {
@@ -105,9 +113,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             held: first,
             beyond: Vec::new(),
             unsent: Vec::new(),
-            incoming: Incoming::Plaintext,
+            incoming: Incoming::NoRoom,
             is_reported: false,
-            is_fresh: true,
         })
     }
 
@@ -125,7 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// refuses, and then the alert was sent.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.tls.is_handshaking() {
-            if self.incoming != Incoming::Plaintext {
+            if !self.is_reading() {
                 return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
             }
             // What comes right behind the client's last handshake message is kept for later.
@@ -140,7 +147,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         self.poll_send(cx)
     }
 
-    /// Decrypts what one read brings, or what is held if that is a whole record.
+    /// Whether plaintext may still come.
+    const fn is_reading(&self) -> bool {
+        matches!(self.incoming, Incoming::NeedsInput | Incoming::NoRoom)
+    }
+
+    /// Decrypts what one read brings, or what is held if that had no room.
     fn poll_decrypt(
         &mut self,
         cx: &mut Context<'_>,
@@ -151,28 +163,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             return Poll::Ready(Err(error));
         }
         let unsent = self.unsent.len();
-        let worker = self.worker.clone();
-        let mut scratch = worker.tls.borrow_mut();
-        let incoming = room(&mut scratch.incoming);
-        let mut len = self.held.len();
-        incoming[..len].copy_from_slice(&self.held);
-        if !mem::take(&mut self.is_fresh) && !is_whole(&self.held) {
+        let len = self.held.len();
+        let polled = if len <= MAX_RECORD {
+            let worker = self.worker.clone();
+            let mut scratch = worker.tls.borrow_mut();
+            let incoming = room(&mut scratch.incoming);
+            incoming[..len].copy_from_slice(&self.held);
             let end = incoming.len().min(len + into.remaining() + BEYOND);
-            let mut read = ReadBuf::new(&mut incoming[len..end]);
-            ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
-            let read = read.filled().len();
-            if read == 0 {
-                // Without `close_notify`: WebSocket has an end of its own, so nothing can be cut off unnoticed.
-                self.incoming = Incoming::Nothing;
-                return Poll::Ready(Ok(()));
+            let (rest, polled) = self.look(cx, &mut incoming[..end], len, into);
+            if polled.is_ready() {
+                self.held = incoming[rest].to_vec();
             }
-            len += read;
-        }
-        let (done, result) = self.decrypt(&mut incoming[..len], into);
-        let result = result.map_err(|error| self.fail(&error, &mut incoming[done..len]));
-        // What rustls has not done with has to be shown to it again.
-        if self.held.len() != len - done || done > 0 {
-            self.held = incoming[done..len].to_vec();
+            polled
+        } else {
+            // Not copied for each few bytes that come.
+            let mut incoming = mem::take(&mut self.held);
+            incoming.resize(len + BEYOND, 0);
+            let (rest, polled) = self.look(cx, &mut incoming, len, into);
+            incoming.truncate(rest.end);
+            incoming.drain(..rest.start);
+            if incoming.len() <= MAX_RECORD {
+                incoming.shrink_to_fit();
+            }
+            self.held = incoming;
+            polled
+        };
+        let result = ready!(polled).and_then(|()| self.afford());
+        if self.incoming == Incoming::Failed {
+            self.held = Vec::new();
         }
         self.settle();
         let is_urgent = if was_open {
@@ -186,18 +204,52 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Poll::Ready(result)
     }
 
-    /// Decrypts records as long as they have room, at least one. Returns how many bytes are done with.
+    /// Shows rustls the first `len` bytes of a buffer, with what one read brings behind them if it needs that. Returns
+    /// which bytes rustls has not done with.
+    fn look(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        mut len: usize,
+        into: &mut ReadBuf<'_>,
+    ) -> (Range<usize>, Poll<io::Result<()>>) {
+        if self.incoming == Incoming::NeedsInput {
+            let mut read = ReadBuf::new(&mut buffer[len..]);
+            let polled = Pin::new(&mut self.io).poll_read(cx, &mut read);
+            let read = read.filled().len();
+            if read == 0 {
+                if matches!(polled, Poll::Ready(Ok(()))) {
+                    // Without `close_notify`: WebSocket has an end of its own, so nothing can be cut off unnoticed.
+                    self.incoming = Incoming::Done;
+                }
+                return (0..len, polled);
+            }
+            len += read;
+        }
+        let (done, result) = self.decrypt(&mut buffer[..len], into);
+        let result = match result {
+            Ok(incoming) => {
+                self.incoming = incoming;
+                Ok(())
+            }
+            Err(error) => Err(self.fail(&error, &mut buffer[done..len])),
+        };
+        (done..len, Poll::Ready(result))
+    }
+
+    /// Decrypts records as long as they have room, at least one. Returns how many bytes are done with, and what has to
+    /// come before it is called again.
     fn decrypt(
         &mut self,
         bytes: &mut [u8],
         into: &mut ReadBuf<'_>,
-    ) -> (usize, Result<(), rustls::Error>) {
+    ) -> (usize, Result<Incoming, rustls::Error>) {
         let before = into.filled().len();
         let mut done = 0;
         loop {
             let next = record_len(&bytes[done..]);
             if into.filled().len() > before && next.is_some_and(|len| len > into.remaining()) {
-                return (done, Ok(()));
+                return (done, Ok(Incoming::NoRoom));
             }
             if bytes.get(done) == Some(&HANDSHAKE)
                 && !self.tls.is_handshaking()
@@ -208,7 +260,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             }
             let UnbufferedStatus { mut discard, state } =
                 self.tls.process_tls_records(&mut bytes[done..]);
-            let mut waits = false;
             match state {
                 Err(error) => return (done + discard, Err(error)),
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
@@ -226,16 +277,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
                 Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, &mut self.unsent),
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
-                    self.incoming = Incoming::Nothing;
-                    return (bytes.len(), Ok(()));
+                    return (bytes.len(), Ok(Incoming::Done));
                 }
-                // It has to see more.
-                Ok(_) => waits = true,
+                Ok(_) => return (done + discard, Ok(Incoming::NeedsInput)),
             }
             done += discard;
-            if waits {
-                return (done, Ok(()));
-            }
         }
     }
 
@@ -244,14 +290,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         &mut self,
         write: impl FnOnce(&mut WriteTraffic<'_, ServerConnectionData>) -> Result<usize, EncryptError>,
     ) -> io::Result<usize> {
+        if self.incoming == Incoming::Failed {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
         loop {
             let UnbufferedStatus { mut discard, state } =
                 self.tls.process_tls_records(&mut self.held);
             let state = match state {
                 Ok(state) => state,
                 Err(error) => {
-                    let mut rest = self.held.split_off(discard);
-                    return Err(self.fail(&error, &mut rest));
+                    let mut held = mem::take(&mut self.held);
+                    return Err(self.fail(&error, &mut held[discard..]));
                 }
             };
             match state {
@@ -269,7 +318,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
                 }
                 ConnectionState::EncodeTlsData(mut data) => encode(&mut data, &mut self.unsent),
                 ConnectionState::TransmitTlsData(data) => data.done(),
-                ConnectionState::PeerClosed => self.incoming = Incoming::Nothing,
+                ConnectionState::PeerClosed => self.incoming = Incoming::Done,
                 _ => return Err(ErrorKind::BrokenPipe.into()),
             }
             self.held.drain(..discard);
@@ -328,10 +377,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             }
             done += discard;
         }
-        self.incoming = Incoming::Nothing;
-        let reason = error.to_string();
-        self.report(&reason);
+        self.refuse(&error.to_string())
+    }
+
+    /// Reads no further. The error for the connection.
+    fn refuse(&mut self, reason: &str) -> io::Error {
+        self.incoming = Incoming::Failed;
+        self.report(reason);
         io::Error::new(ErrorKind::InvalidData, reason)
+    }
+
+    /// Whether there is memory for a handshake message that takes more than one record.
+    fn afford(&mut self) -> io::Result<()> {
+        if self.incoming != Incoming::NeedsInput || self.held.len() <= MAX_RECORD {
+            return Ok(());
+        }
+        if self.held.len() > MAX_HELD {
+            return Err(self.refuse("a handshake message is in too many records"));
+        }
+        let more = self.kept().saturating_sub(self.charged);
+        if self.account.charge(more).is_err() {
+            return Err(self.refuse("memory_limit has no room for a handshake message"));
+        }
+        self.charged += more;
+        Ok(())
     }
 
     /// Tells the handler why TLS with this client failed, once.
@@ -341,9 +410,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         }
     }
 
+    fn kept(&self) -> usize {
+        self.held.len() + self.beyond.len() + self.unsent.len()
+    }
+
     /// Charges what is kept; an idle connection keeps nothing.
     fn settle(&mut self) {
-        let kept = self.held.len() + self.beyond.len() + self.unsent.len();
+        let kept = self.kept();
         if kept > self.charged {
             // At most two records and one write per connection: not refused, but it leaves less to others.
             let _ = self.account.charge_anyway(kept - self.charged);
@@ -368,10 +441,6 @@ fn record_len(bytes: &[u8]) -> Option<usize> {
         [_, _, _, high, low, ..] => Some(usize::from(u16::from_be_bytes([*high, *low]))),
         _ => None,
     }
-}
-
-fn is_whole(bytes: &[u8]) -> bool {
-    record_len(bytes).is_some_and(|len| bytes.len() >= HEADER + len)
 }
 
 /// Appends a handshake message or an alert, encrypted if it is time for that, to what is to be sent.

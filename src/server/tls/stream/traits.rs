@@ -2,7 +2,6 @@
 
 use super::{Incoming, Scratch, TOGETHER, TlsStream, room};
 use std::io::{self, IoSlice};
-use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,11 +20,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
             this.settle();
             return Poll::Ready(Ok(()));
         }
-        if this.incoming == Incoming::Ciphertext {
+        if this.incoming == Incoming::Ignored {
             return Pin::new(&mut this.io).poll_read(cx, into);
         }
         let before = into.filled().len();
-        while this.incoming == Incoming::Plaintext && into.filled().len() == before {
+        while this.is_reading() && into.filled().len() == before {
             ready!(this.poll_decrypt(cx, into))?;
         }
         Poll::Ready(Ok(()))
@@ -81,13 +80,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
 
     /// Sends `close_notify` and then the end of the stream below.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if mem::replace(&mut self.incoming, Incoming::Ciphertext) != Incoming::Ciphertext {
+        if self.incoming != Incoming::Ignored {
             let mut alert = [0; 64];
             // After a failure there is nothing more to be said.
             if let Ok(len) = self.write_with(|traffic| traffic.queue_close_notify(&mut alert)) {
                 self.unsent.extend_from_slice(&alert[..len]);
             }
-            self.incoming = Incoming::Ciphertext;
+            self.incoming = Incoming::Ignored;
         }
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
