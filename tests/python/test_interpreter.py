@@ -1,4 +1,4 @@
-"""The edges of the interpreter: its end, forks, the collector, and the lock that all of Python shares."""
+"""The edges of the interpreter: its end, the collector, and the lock that all of Python shares."""
 
 from __future__ import annotations
 
@@ -24,13 +24,10 @@ from support import (
     first_line,
     in_thread,
     join,
-    program,
     python,
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import Listen
 
 # How often each way to end is tried. A race may need many: ECHOSERVER_ENDS=10 pytest -k every_way_to_end
@@ -118,83 +115,6 @@ def test_a_callback_that_never_returns_does_not_keep_the_interpreter(body: str) 
         status, _, err = finished(process)
     assert status == 0, err
     assert "on_text still runs" in err
-
-
-FORK = """
-import os, sys, threading
-from echoserver import EchoServer
-clients = []
-connected = threading.Event()
-def on_connect(client):
-    clients.append(client)
-    connected.set()
-server = EchoServer(0, host="127.0.0.1", on_connect=on_connect, on_text=lambda client, text: text * 2).start()
-print(server.port, flush=True)
-connected.wait()
-calls = {
-    "stop": server.stop, "start": server.start, "serve": server.serve, "wait_closed": server.wait_closed,
-    "stats": server.stats, "port": lambda: server.port, "url": lambda: server.url, "address": lambda: server.address,
-    "clients": lambda: server.clients, "is_serving": lambda: server.is_serving,
-    "broadcast": lambda: server.broadcast("x"), "enter": server.__enter__, "send": lambda: clients[0].send("x"),
-    "ping": lambda: clients[0].ping(), "close": lambda: clients[0].close(), "abort": lambda: clients[0].abort(),
-    "flush": lambda: clients[0].flush(),
-}
-child = os.fork()
-if child == 0:
-    for name, call in calls.items():
-        try:
-            call()
-        except RuntimeError as error:
-            if "fork" not in str(error):
-                print(name, "said", error, flush=True)
-        else:
-            print(name, "did not raise", flush=True)
-    assert "fork" in repr(server), repr(server)
-    with EchoServer(0, host="127.0.0.1") as own:
-        assert own.is_serving
-    HOW
-_, status = os.waitpid(child, 0)
-assert os.waitstatus_to_exitcode(status) == STATUS, status
-print("parent", server.is_serving, flush=True)
-sys.stdin.readline()
-server.stop()
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
-@pytest.mark.parametrize(
-    ("how", "status"), [("os._exit(0)", 0), ("sys.exit(3)", 3), ("del server, calls, clients; sys.exit(5)", 5)]
-)
-def test_in_a_forked_child_every_call_is_an_error_and_the_parent_lives_on(how: str, status: int) -> None:
-    # Python 3.12 and later warn of forks in programs with threads, which is what this is about.
-    process = python(FORK.replace("HOW", how).replace("STATUS", str(status)), env={"PYTHONWARNINGS": "ignore"})
-    with connect(f"ws://127.0.0.1:{first_line(process)}/") as client:
-        assert first_line(process) == "parent True"
-        client.send("ab")
-        assert client.recv(TIMEOUT) == "abab"
-        assert finished(process) == (0, "", "")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
-@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_multiprocessing_works_beside_a_server(method: str, tmp_path: Path) -> None:
-    code = f"""
-import multiprocessing, sys
-from echoserver import EchoServer
-def work(number):
-    with EchoServer(0, host="127.0.0.1") as server:
-        return number * server.is_serving
-if __name__ == "__main__":
-    with EchoServer(0, host="127.0.0.1", on_text=print):
-        with multiprocessing.get_context({method!r}).Pool(2) as pool:
-            print(pool.map(work, range(5)))
-            pool.close()
-            pool.join()
-"""
-    script = tmp_path / "main.py"
-    script.write_text(code)
-    process = program(sys.executable, str(script), env={"PYTHONWARNINGS": "ignore"})
-    assert finished(process) == (0, "[0, 1, 2, 3, 4]\n", "")
 
 
 class Cyclic(EchoServer):
