@@ -2,7 +2,8 @@
 //!
 //! A map of the crate, from the ground up; imports run one way only, from the bottom of this list to its top:
 //!
-//! - [`config`], [`tls`], [`error`], [`memory`]: what can be set, what can fail, what may be kept.
+//! - [`config`], [`tls`], [`error`], [`memory`], [`sockets`]: what can be set, what can fail, what may be kept, what
+//!   a fork copies.
 //! - [`protocol`]: RFC 6455 and RFC 7692 without I/O: bytes in, events and bytes out.
 //! - [`admission`], [`client`], [`mailbox`], [`handler`]: an upgrade request and a client as others see them, the way
 //!   to its connection from any thread, and the port to whoever answers.
@@ -25,6 +26,7 @@ pub mod protocol;
 #[cfg(feature = "python")]
 mod python;
 pub mod server;
+pub mod sockets;
 pub mod tls;
 
 pub use tokio_tungstenite::tungstenite;

@@ -3,6 +3,7 @@
 
 use super::asyncio::crossing;
 use super::doorbell::Doorbell;
+use super::fork::forks;
 use super::outgoing::Outgoing;
 use crate::admission::Request;
 use crate::client::Client;
@@ -21,19 +22,6 @@ use std::time::{Duration, Instant};
 
 /// Waits of the main thread are cut into pieces of this length, between which Ctrl-C is looked for.
 pub(super) const SIGNAL_CHECK: Duration = Duration::from_millis(50);
-
-/// How often this process is a child of a fork: an atomic load instead of a system call for each look.
-static FORKS: AtomicU32 = AtomicU32::new(0);
-
-/// Called in the child of each fork that Python knows of.
-pub(super) fn count_fork() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
-}
-
-/// How often this process is such a child.
-pub(super) fn forks() -> u32 {
-    FORKS.load(Ordering::Relaxed)
-}
 
 /// Between two wake-ups of the dispatcher by a worker that has more to do.
 const WAKE_INTERVAL: Duration = Duration::from_micros(100);

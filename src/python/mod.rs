@@ -7,6 +7,7 @@ mod coroutine;
 mod dispatcher;
 mod doorbell;
 mod errors;
+mod fork;
 mod handshake;
 mod head;
 mod link;
@@ -35,11 +36,6 @@ fn refuse_subinterpreters(py: Python<'_>) -> PyResult<()> {
     ))
 }
 
-#[pyfunction]
-fn after_fork_in_child() {
-    link::count_fork();
-}
-
 /// The native half of `echoserver`; import the names from there.
 #[pymodule(gil_used = false)]
 mod _core {
@@ -63,7 +59,6 @@ mod _core {
     #[pymodule_export]
     use super::tls::{PyTls, PyTlsInfo};
     use pyo3::prelude::*;
-    use pyo3::types::IntoPyDict;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -72,12 +67,6 @@ mod _core {
         module.add("DEFAULTS", options::defaults(module.py())?)?;
         module.add("DEFLATE_DEFAULTS", options::deflate_defaults(module.py())?)?;
         module.add("NO_REPLY", module.getattr("NoReply")?.call0()?)?;
-        let os = module.py().import("os")?;
-        if os.hasattr("register_at_fork")? {
-            let after_in_child = wrap_pyfunction!(super::after_fork_in_child, module)?;
-            let hook = [("after_in_child", after_in_child)].into_py_dict(module.py())?;
-            os.call_method("register_at_fork", (), Some(&hook))?;
-        }
-        Ok(())
+        super::fork::register(module)
     }
 }

@@ -399,10 +399,20 @@ impl PyServer {
 
 impl Drop for PyServer {
     fn drop(&mut self) {
+        let core = self.core.clone();
         if self.link.is_forked() {
             // Its threads are not in this process: nothing could be told to stop, and nothing would ever end.
-            mem::forget(self.core.clone());
+            mem::forget(core);
+            return;
         }
+        // Closing a socket waits for another thread's fork, which needs the interpreter.
+        Python::attach(|py| {
+            py.detach(|| {
+                core.stop(Duration::ZERO);
+                // With no time limit it is true.
+                let _ = core.wait(None);
+            });
+        });
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::worker::Worker;
 use crate::error::Error;
+use crate::sockets::Listed;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 use std::rc::Rc;
@@ -20,7 +22,7 @@ const PORT_ATTEMPTS: usize = 16;
 ///
 /// # Errors
 /// [`Error::Listen`] with the operating system's reason.
-pub(super) fn bind(host: Option<&str>, port: u16) -> Result<Vec<StdListener>, Error> {
+pub(super) fn bind(host: Option<&str>, port: u16) -> Result<Vec<Listed<StdListener>>, Error> {
     let listen = |source| Error::Listen {
         host: host.unwrap_or("*").to_owned(),
         port,
@@ -48,8 +50,8 @@ pub(super) fn bind(host: Option<&str>, port: u16) -> Result<Vec<StdListener>, Er
     }
 }
 
-fn all(addresses: &[SocketAddr], mut port: u16) -> io::Result<Vec<StdListener>> {
-    let mut listeners: Vec<StdListener> = Vec::with_capacity(addresses.len());
+fn all(addresses: &[SocketAddr], mut port: u16) -> io::Result<Vec<Listed<StdListener>>> {
+    let mut listeners: Vec<Listed<StdListener>> = Vec::with_capacity(addresses.len());
     for address in addresses {
         match one(SocketAddr::new(address.ip(), port), true) {
             Ok(listener) => {
@@ -69,7 +71,7 @@ fn all(addresses: &[SocketAddr], mut port: u16) -> io::Result<Vec<StdListener>> 
 }
 
 /// All interfaces: one dual-stack socket, or IPv4 alone where there is no IPv6.
-fn any(port: u16) -> io::Result<StdListener> {
+fn any(port: u16) -> io::Result<Listed<StdListener>> {
     match one((Ipv6Addr::UNSPECIFIED, port).into(), false) {
         Err(error) if is_no_ipv6(&error) => one((Ipv4Addr::UNSPECIFIED, port).into(), false),
         result => result,
@@ -86,7 +88,11 @@ fn is_no_ipv6(error: &io::Error) -> bool {
     }
 }
 
-fn one(address: SocketAddr, only_v6: bool) -> io::Result<StdListener> {
+fn one(address: SocketAddr, only_v6: bool) -> io::Result<Listed<StdListener>> {
+    Listed::listener(|| open(address, only_v6))
+}
+
+fn open(address: SocketAddr, only_v6: bool) -> io::Result<StdListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -105,10 +111,10 @@ fn one(address: SocketAddr, only_v6: bool) -> io::Result<StdListener> {
 }
 
 /// Accepts until the task is aborted. A failure never ends it.
-pub(super) async fn accept(listener: TcpListener, worker: Rc<Worker>) {
+pub(super) async fn accept(listener: Listed<TcpListener>, worker: Rc<Worker>) {
     let mut pause = BACK_OFF.0;
     loop {
-        match listener.accept().await {
+        match poll_fn(|cx| Listed::poll_accepted(|| listener.poll_accept(cx))).await {
             Ok((stream, peer)) => {
                 pause = BACK_OFF.0;
                 worker.counters().connections_accepted.add(1);

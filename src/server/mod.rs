@@ -27,6 +27,7 @@ use crate::handler::Handler;
 use crate::mailbox::{Command, Mailbox};
 use crate::memory::Memory;
 use crate::protocol::handshake::Policy;
+use crate::sockets::Listed;
 use stats::Counters;
 use std::collections::BTreeMap;
 use std::io;
@@ -40,7 +41,7 @@ use tls::Identity;
 /// A connection on its way to its worker.
 #[derive(Debug)]
 pub struct Accepted {
-    socket: TcpStream,
+    socket: Listed<TcpStream>,
     peer: SocketAddr,
 }
 
@@ -83,7 +84,7 @@ pub struct Server {
 
 #[derive(Debug)]
 enum State {
-    Bound(Vec<TcpListener>),
+    Bound(Vec<Listed<TcpListener>>),
     Started(Vec<JoinHandle<()>>),
     Finished,
 }
@@ -165,7 +166,7 @@ impl Server {
 
     fn spawn(
         &self,
-        listeners: Vec<TcpListener>,
+        listeners: Vec<Listed<TcpListener>>,
         threads: &mut Vec<JoinHandle<()>>,
     ) -> io::Result<()> {
         let (ready, readiness) = mpsc::channel();

@@ -10,6 +10,7 @@ use crate::mailbox::{Command, Order};
 use crate::memory;
 use crate::protocol::deflate;
 use crate::server::stats::Counters;
+use crate::sockets::Listed;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -238,7 +239,7 @@ impl Worker {
     }
 
     /// Gives a new connection to the worker with the fewest.
-    pub(super) fn place(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+    pub(super) fn place(self: &Rc<Self>, stream: Listed<TcpStream>, peer: SocketAddr) {
         let workers = &self.shared.workers;
         let least = (0..workers.len())
             .min_by_key(|&index| workers[index].load.load(Ordering::Relaxed))
@@ -247,7 +248,7 @@ impl Worker {
         if least == self.index {
             self.serve(stream, peer);
         } else {
-            match stream.into_std() {
+            match stream.try_map(TcpStream::into_std) {
                 Ok(socket) => workers[least]
                     .mailbox
                     .post_one(Command::Serve(Accepted { socket, peer })),
@@ -256,7 +257,7 @@ impl Worker {
         }
     }
 
-    fn serve(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+    fn serve(self: &Rc<Self>, stream: Listed<TcpStream>, peer: SocketAddr) {
         let seated = self.sit();
         if self.is_stopping() {
             return;
@@ -282,7 +283,7 @@ impl Worker {
                     seat.give(order);
                 }
             }
-            Command::Serve(accepted) => match TcpStream::from_std(accepted.socket) {
+            Command::Serve(accepted) => match accepted.socket.try_map(TcpStream::from_std) {
                 Ok(stream) => self.serve(stream, accepted.peer),
                 Err(_) => drop(self.sit()),
             },
@@ -305,20 +306,20 @@ pub(super) fn run(
     runtime: LocalRuntime,
     shared: Arc<Shared>,
     index: usize,
-    listeners: Vec<StdListener>,
+    listeners: Vec<Listed<StdListener>>,
 ) {
     runtime.block_on(main(Worker::new(shared, index), listeners));
     // Aborts what is left.
     drop(runtime);
 }
 
-pub(super) async fn main(worker: Rc<Worker>, listeners: Vec<StdListener>) {
+pub(super) async fn main(worker: Rc<Worker>, listeners: Vec<Listed<StdListener>>) {
     let mut accepting: Vec<AbortHandle> = Vec::new();
     // The sockets are non-blocking and the runtime's own: registering them fails only for want of memory, and then
     // there is nobody to tell but the clients that get no answer.
     for listener in listeners
         .into_iter()
-        .filter_map(|listener| TcpListener::from_std(listener).ok())
+        .filter_map(|listener| listener.try_map(TcpListener::from_std).ok())
     {
         accepting.push(spawn_local(listener::accept(listener, worker.clone())).abort_handle());
     }

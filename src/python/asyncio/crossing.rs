@@ -5,7 +5,8 @@
 //! ended. Ours is one thread, made at first use and joined with the last server. The trait's `spawn` has no receiver,
 //! so that thread is found in a static.
 
-use super::super::link::{self, lock};
+use super::super::fork;
+use super::super::link::lock;
 use pyo3::prelude::*;
 use pyo3_async_runtimes::TaskLocals;
 use pyo3_async_runtimes::generic::{
@@ -98,7 +99,7 @@ impl Control {
             .name("echoserver-asyncio".to_owned())
             .spawn(move || runtime.block_on(end))?;
         let control = Self {
-            forks: link::forks(),
+            forks: fork::forks(),
             handle,
             shared,
             thread: Some(thread),
@@ -116,7 +117,7 @@ impl Control {
     }
 
     fn is_usable(&self) -> bool {
-        self.forks == link::forks() && !lock(&self.shared).is_ending
+        self.forks == fork::forks() && !lock(&self.shared).is_ending
     }
 }
 

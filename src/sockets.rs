@@ -1,0 +1,236 @@
+//! The sockets that this process has open for its servers. A fork copies them all, and a socket is closed only when its
+//! last copy is: so the child closes those that are listed here, and the parent, before it closes one that may have
+//! copies, shuts it down.
+//!
+//! Sockets are opened and closed under the list's lock, and a fork holds it: what the child finds listed is what it has
+//! copies of. Between the hooks of a fork any Python code may run, so nobody may wait here with the interpreter attached.
+
+use socket2::SockRef;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::io::{self, IoSlice};
+use std::mem;
+use std::net::Shutdown;
+use std::ops::Deref;
+#[cfg(unix)]
+use std::os::fd::{AsFd, AsRawFd};
+#[cfg(windows)]
+use std::os::windows::io::{AsRawSocket, AsSocket};
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+static LIST: Mutex<List> = Mutex::new(List {
+    open: BTreeSet::new(),
+    has_forked: false,
+});
+
+thread_local! {
+    /// The list, while this thread forks.
+    static FORKING: RefCell<Option<MutexGuard<'static, List>>> = const { RefCell::new(None) };
+}
+
+/// A descriptor, as the operating system numbers it.
+#[cfg(unix)]
+pub type Number = std::os::fd::RawFd;
+/// A descriptor, as the operating system numbers it.
+#[cfg(windows)]
+pub type Number = std::os::windows::io::RawSocket;
+
+#[derive(Debug)]
+struct List {
+    open: BTreeSet<Number>,
+    /// There may be a child that has copies.
+    has_forked: bool,
+}
+
+/// A socket of the standard library's or of tokio's.
+#[cfg(unix)]
+pub(crate) trait Socket: AsFd + AsRawFd {
+    fn number(&self) -> Number {
+        self.as_raw_fd()
+    }
+}
+#[cfg(unix)]
+impl<T: AsFd + AsRawFd> Socket for T {}
+
+/// A socket of the standard library's or of tokio's.
+#[cfg(windows)]
+pub(crate) trait Socket: AsSocket + AsRawSocket {
+    fn number(&self) -> Number {
+        self.as_raw_socket()
+    }
+}
+#[cfg(windows)]
+impl<T: AsSocket + AsRawSocket> Socket for T {}
+
+/// When a socket is shut down before it is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ShutDown {
+    /// A listener of our own: whoever has a copy would keep the port.
+    Always,
+    /// A connection: after a fork that was noted, since the client would wait for the end until the child closes its
+    /// copy, too.
+    Forked,
+}
+
+/// A socket that is on the list while it is open.
+#[derive(Debug)]
+pub(crate) struct Listed<T: Socket> {
+    /// `None` only in `drop` and `try_map`.
+    socket: Option<T>,
+    shut_down: ShutDown,
+}
+
+impl<T: Socket> Listed<T> {
+    /// A listener that `open` opens, quickly. Nobody else has it, so that its end is that of the port.
+    pub(crate) fn listener(open: impl FnOnce() -> io::Result<T>) -> io::Result<Self> {
+        let mut list = list();
+        Ok(Self::new(&mut list, open()?, ShutDown::Always))
+    }
+
+    /// A connection, if `accept` has one.
+    pub(crate) fn poll_accepted<U>(
+        accept: impl FnOnce() -> Poll<io::Result<(T, U)>>,
+    ) -> Poll<io::Result<(Self, U)>> {
+        let mut list = list();
+        accept().map_ok(|(socket, more)| (Self::new(&mut list, socket, ShutDown::Forked), more))
+    }
+
+    fn new(list: &mut List, socket: T, shut_down: ShutDown) -> Self {
+        list.open.insert(socket.number());
+        Self {
+            socket: Some(socket),
+            shut_down,
+        }
+    }
+
+    /// The same socket as another type; it is closed if that fails.
+    pub(crate) fn try_map<U: Socket>(
+        mut self,
+        map: impl FnOnce(T) -> io::Result<U>,
+    ) -> io::Result<Listed<U>> {
+        let mut list = list();
+        let socket = self.socket.take().ok_or(io::ErrorKind::NotConnected)?;
+        let (number, shut_down) = (socket.number(), self.shut_down);
+        match map(socket) {
+            Ok(socket) => Ok(Listed {
+                socket: Some(socket),
+                shut_down,
+            }),
+            Err(error) => {
+                list.open.remove(&number);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<T: Socket> Drop for Listed<T> {
+    fn drop(&mut self) {
+        let Some(socket) = self.socket.take() else {
+            return;
+        };
+        let mut list = list();
+        list.open.remove(&socket.number());
+        if self.shut_down == ShutDown::Always || list.has_forked {
+            // It fails only if the other side has gone already.
+            let _ = SockRef::from(&socket).shutdown(Shutdown::Both);
+        }
+        // Closed before the lock is released.
+        drop(socket);
+        drop(list);
+    }
+}
+
+impl<T: Socket> Deref for Listed<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.socket
+            .as_ref()
+            .expect("it is there until it is dropped")
+    }
+}
+
+impl<T: Socket + Unpin> Listed<T> {
+    fn pin(&mut self) -> Pin<&mut T> {
+        Pin::new(
+            self.socket
+                .as_mut()
+                .expect("it is there until it is dropped"),
+        )
+    }
+}
+
+impl<T: Socket + AsyncRead + Unpin> AsyncRead for Listed<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.pin().poll_read(cx, into)
+    }
+}
+
+impl<T: Socket + AsyncWrite + Unpin> AsyncWrite for Listed<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.pin().poll_write(cx, data)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.pin().poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        (**self).is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pin().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pin().poll_shutdown(cx)
+    }
+}
+
+/// To be called before this thread forks: from now on nothing is opened or closed. Waits for those who do so at this
+/// moment. One of the two below has to follow, in this thread.
+pub fn before_fork() {
+    let list = list();
+    FORKING.set(Some(list));
+}
+
+/// To be called in the parent after the fork, or after one that has failed.
+pub fn after_fork_in_parent() {
+    if let Some(mut list) = FORKING.take() {
+        list.has_forked = true;
+    }
+}
+
+/// To be called in the child after the fork: what it has to close, by these numbers. Objects that belong to the parent's
+/// runtimes must not be dropped: that would take the sockets from the parent's event queue, which is shared.
+#[must_use]
+pub fn after_fork_in_child() -> Vec<Number> {
+    // Whoever forks without the first hook may have copied a lock that nobody will release.
+    let list = FORKING.take().or_else(|| LIST.try_lock().ok());
+    let Some(mut list) = list else {
+        return Vec::new();
+    };
+    mem::take(&mut list.open).into_iter().collect()
+}
+
+/// Only system calls that don't block are made under the lock; it is never taken twice.
+fn list() -> MutexGuard<'static, List> {
+    LIST.lock().unwrap_or_else(PoisonError::into_inner)
+}
