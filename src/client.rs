@@ -1,7 +1,8 @@
 //! One client as the rest of the program sees it: what its handshake said, how it ended, and a way to its connection
 //! from any thread.
 
-use crate::mailbox::{Command, Mailbox, Order};
+use crate::mailbox::Mailbox;
+use crate::order::Order;
 use crate::protocol::close;
 use crate::protocol::extensions::Agreed;
 use crate::protocol::handshake::{Head, Upgrade};
@@ -29,7 +30,7 @@ pub struct Client {
     /// Where its worker finds the connection.
     pub(crate) seat: usize,
     head: Box<[u8]>,
-    mailbox: Arc<Mailbox>,
+    mailbox: Arc<Mailbox<Letter>>,
     closing: AtomicBool,
     ended: OnceLock<(u16, String)>,
     /// Nanoseconds of the last ping's round trip; `u64::MAX` before there is one.
@@ -39,6 +40,9 @@ pub struct Client {
     /// Who waits for the queue to be empty: tasks, and threads.
     flushed: (Mutex<Flushers>, Condvar),
 }
+
+/// An order on its way to the connection of a client; nobody's business if that is gone.
+pub type Letter = (Arc<Client>, Order);
 
 /// Who waits for the send queue to be empty.
 #[derive(Debug, Default)]
@@ -73,7 +77,7 @@ impl Client {
         tls: Option<Arc<TlsFacts>>,
         seat: usize,
         head: Box<[u8]>,
-        mailbox: Arc<Mailbox>,
+        mailbox: Arc<Mailbox<Letter>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -126,7 +130,7 @@ impl Client {
 
     /// The letterbox of its worker, for those who post in batches.
     #[must_use]
-    pub const fn mailbox(&self) -> &Arc<Mailbox> {
+    pub const fn mailbox(&self) -> &Arc<Mailbox<Letter>> {
         &self.mailbox
     }
 
@@ -170,7 +174,7 @@ impl Client {
     /// Gives the connection an order; it does not matter if that has ended. Any thread.
     pub fn order(self: &Arc<Self>, order: Order) {
         self.note(&order);
-        self.mailbox.post_one(Command::Client(self.clone(), order));
+        self.mailbox.post_one((self.clone(), order));
     }
 
     /// What has to be true as soon as an order is given, and not when the worker gets to it.

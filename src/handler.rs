@@ -73,7 +73,7 @@ impl BitOr for Wants {
 pub enum Gate {
     /// At once.
     Open,
-    /// After [`Order::Admit`](crate::mailbox::Order::Admit).
+    /// After [`Order::Admit`](crate::order::Order::Admit).
     Later,
 }
 

@@ -5,8 +5,8 @@
 //! - [`config`], [`tls`], [`error`], [`memory`], [`sockets`]: what can be set, what can fail, what may be kept, what
 //!   a fork copies.
 //! - [`protocol`]: RFC 6455 and RFC 7692 without I/O: bytes in, events and bytes out.
-//! - [`admission`], [`client`], [`mailbox`], [`handler`]: an upgrade request and a client as others see them, the way
-//!   to its connection from any thread, and the port to whoever answers.
+//! - [`admission`], [`order`], [`mailbox`], [`client`], [`handler`]: an upgrade request and a client as others see
+//!   them, what its connection can be asked for and the way there from any thread, and the port to whoever answers.
 //! - [`server`]: tokio: sockets, threads, time.
 //! - `python`: the binding, behind the feature of that name.
 
@@ -22,6 +22,7 @@ pub mod error;
 pub mod handler;
 pub mod mailbox;
 pub mod memory;
+pub mod order;
 pub mod protocol;
 #[cfg(feature = "python")]
 mod python;

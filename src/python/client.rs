@@ -8,7 +8,7 @@ use super::link::{Link, SIGNAL_CHECK, lock};
 use super::server::{PyServer, seconds};
 use super::tls::PyTlsInfo;
 use crate::client::Client;
-use crate::mailbox::Order;
+use crate::order::Order;
 use crate::protocol::close;
 use crate::protocol::frame::MAX_CONTROL;
 use pyo3::exceptions::{

@@ -14,7 +14,7 @@ use super::outgoing::Answer;
 use super::server::PyServer;
 use crate::client::Client;
 use crate::handler::Batch;
-use crate::mailbox::Order;
+use crate::order::Order;
 use crate::protocol::message::Kind;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError, PySystemExit, PyTypeError};
 use pyo3::intern;

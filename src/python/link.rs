@@ -8,7 +8,7 @@ use super::outgoing::Outgoing;
 use crate::admission::Request;
 use crate::client::Client;
 use crate::handler::{Batch, Gate, Handler, Wants};
-use crate::mailbox::Order;
+use crate::order::Order;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::io;

@@ -1,8 +1,9 @@
 //! Answers on their way back: collected while callbacks run, posted once for many of them with one wake-up per worker.
 
-use crate::client::Client;
+use crate::client::{Client, Letter};
 use crate::handler::Batch;
-use crate::mailbox::{Command, Mailbox, Order, Replies};
+use crate::mailbox::Mailbox;
+use crate::order::{Order, Replies};
 use crate::protocol::frame;
 use crate::protocol::message::Kind;
 use std::mem;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 /// What the dispatcher has for the workers; posted once for many callbacks, with one wake-up per worker.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    posts: Vec<(Arc<Mailbox>, Vec<Command>)>,
+    posts: Vec<(Arc<Mailbox<Letter>>, Vec<Letter>)>,
     answers: Option<Answers>,
 }
 
@@ -180,20 +181,20 @@ impl Outgoing {
     }
 
     fn add(&mut self, client: &Arc<Client>, order: Order) {
-        let command = Command::Client(client.clone(), order);
+        let letter = (client.clone(), order);
         match self
             .posts
             .iter_mut()
             .find(|(mailbox, _)| Arc::ptr_eq(mailbox, client.mailbox()))
         {
-            Some((_, commands)) => commands.push(command),
-            None => self.posts.push((client.mailbox().clone(), vec![command])),
+            Some((_, letters)) => letters.push(letter),
+            None => self.posts.push((client.mailbox().clone(), vec![letter])),
         }
     }
 
     /// Whether there is something to post.
     pub(super) fn is_due(&self) -> bool {
-        self.posts.iter().any(|(_, commands)| !commands.is_empty())
+        self.posts.iter().any(|(_, letters)| !letters.is_empty())
             || self
                 .answers
                 .as_ref()
@@ -203,9 +204,9 @@ impl Outgoing {
     /// Posts everything, the answers of an unfinished batch included.
     pub(super) fn flush(&mut self) {
         self.hand_over();
-        for (mailbox, commands) in &mut self.posts {
-            if !commands.is_empty() {
-                mailbox.post(commands);
+        for (mailbox, letters) in &mut self.posts {
+            if !letters.is_empty() {
+                mailbox.post(letters);
             }
         }
     }

@@ -7,7 +7,7 @@ use super::errors;
 use super::link::{Link, SIGNAL_CHECK, lock};
 use super::options::{self, Argument};
 use crate::handler::Wants;
-use crate::mailbox::Order;
+use crate::order::Order;
 use crate::server::Server;
 use crate::server::after;
 use pyo3::exceptions::PyTypeError;

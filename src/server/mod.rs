@@ -20,11 +20,11 @@ mod worker;
 
 pub use stats::Stats;
 
-use crate::client::Client;
+use crate::client::{Client, Letter};
 use crate::config::Config;
 use crate::error::Error;
 use crate::handler::Handler;
-use crate::mailbox::{Command, Mailbox};
+use crate::mailbox::Mailbox;
 use crate::memory::Memory;
 use crate::protocol::handshake::Policy;
 use crate::sockets::Listed;
@@ -38,11 +38,13 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tls::Identity;
 
-/// A connection on its way to its worker.
+/// What a worker is asked to do.
 #[derive(Debug)]
-pub struct Accepted {
-    socket: Listed<TcpStream>,
-    peer: SocketAddr,
+enum Command {
+    /// Serve this connection.
+    Serve(Listed<TcpStream>, SocketAddr),
+    /// Accept no more, tell every client 1001, and end when they are gone.
+    Stop,
 }
 
 /// What all threads of a server share.
@@ -67,7 +69,9 @@ struct Shared {
 /// What others know of a worker.
 #[derive(Debug, Default)]
 struct Face {
-    mailbox: Arc<Mailbox>,
+    /// For its clients.
+    orders: Arc<Mailbox<Letter>>,
+    commands: Mailbox<Command>,
     counters: Counters,
     roster: Mutex<BTreeMap<u64, Arc<Client>>>,
     /// Connections, with those on their way to it.
@@ -218,7 +222,7 @@ impl Server {
         *deadline = Some(deadline.map_or(due, |earlier| earlier.min(due)));
         drop(deadline);
         for worker in &self.shared.workers {
-            worker.mailbox.post_one(Command::Stop);
+            worker.commands.post_one(Command::Stop);
         }
     }
 
@@ -255,7 +259,8 @@ impl Server {
             }
             // A connection may have been on its way to a worker that had ended.
             for worker in &self.shared.workers {
-                worker.mailbox.close();
+                worker.orders.close();
+                worker.commands.close();
             }
         }
         true

@@ -19,7 +19,7 @@ use super::{Server, upgrade};
 use crate::client::Client;
 use crate::config::Config;
 use crate::handler::{Batch, Echo, Gate, Handler, Wants};
-use crate::mailbox::{Order, Replies};
+use crate::order::{Order, Replies};
 use crate::protocol::close;
 use std::net::Ipv4Addr;
 use std::rc::Rc;

@@ -112,7 +112,7 @@ async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
                             tls,
                             seated.index,
                             head.into(),
-                            shared.workers[worker.index()].mailbox.clone(),
+                            shared.workers[worker.index()].orders.clone(),
                         );
                         place.keep();
                         return Some((client, Upgraded { response, rest }));

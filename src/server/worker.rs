@@ -3,11 +3,11 @@
 
 use super::linger::Lingering;
 use super::pace::{Pace, Place};
-use super::{Accepted, Shared, listener, tls, upgrade};
-use crate::client::Client;
+use super::{Command, Shared, listener, tls, upgrade};
+use crate::client::{Client, Letter};
 use crate::handler::{Handler, Wants};
-use crate::mailbox::{Command, Order};
 use crate::memory;
+use crate::order::Order;
 use crate::protocol::deflate;
 use crate::server::stats::Counters;
 use crate::sockets::Listed;
@@ -250,8 +250,8 @@ impl Worker {
         } else {
             match stream.try_map(TcpStream::into_std) {
                 Ok(socket) => workers[least]
-                    .mailbox
-                    .post_one(Command::Serve(Accepted { socket, peer })),
+                    .commands
+                    .post_one(Command::Serve(socket, peer)),
                 Err(_) => drop(workers[least].load.fetch_sub(1, Ordering::Relaxed)),
             }
         }
@@ -270,21 +270,22 @@ impl Worker {
         };
     }
 
+    fn deliver(&self, (client, order): Letter) {
+        // Another may have taken the seat since.
+        if let Some(seat) = self
+            .seats
+            .borrow()
+            .get(client.seat)
+            .filter(|seat| seat.client.get() == client.id)
+        {
+            seat.give(order);
+        }
+    }
+
     fn obey(self: &Rc<Self>, command: Command) {
         match command {
-            Command::Client(client, order) => {
-                // Another may have taken the seat since.
-                if let Some(seat) = self
-                    .seats
-                    .borrow()
-                    .get(client.seat)
-                    .filter(|seat| seat.client.get() == client.id)
-                {
-                    seat.give(order);
-                }
-            }
-            Command::Serve(accepted) => match accepted.socket.try_map(TcpStream::from_std) {
-                Ok(stream) => self.serve(stream, accepted.peer),
+            Command::Serve(socket, peer) => match socket.try_map(TcpStream::from_std) {
+                Ok(stream) => self.serve(stream, peer),
                 Err(_) => drop(self.sit()),
             },
             Command::Stop => self.enter(Phase::Closing),
@@ -326,14 +327,16 @@ pub(super) async fn main(worker: Rc<Worker>, listeners: Vec<Listed<StdListener>>
     // They end with the runtime.
     drop(spawn_local(worker.pace.clone().keep()));
     drop(spawn_local(worker.lingering.clone().keep()));
-    let mailbox = worker.shared.workers[worker.index].mailbox.clone();
-    let mut commands = Vec::new();
+    let (mut orders, mut commands) = (Vec::new(), Vec::new());
     let mut deadline: Option<(Instant, [Pin<Box<Sleep>>; 2])> = None;
     poll_fn(|cx| {
-        while mailbox.poll_take(cx, &mut commands).is_ready() {
-            for command in commands.drain(..) {
-                worker.obey(command);
-            }
+        let face = &worker.shared.workers[worker.index];
+        // An order that was given before a stop is delivered before it takes effect.
+        while face.commands.poll_take(cx, &mut commands).is_ready()
+            | face.orders.poll_take(cx, &mut orders).is_ready()
+        {
+            orders.drain(..).for_each(|letter| worker.deliver(letter));
+            commands.drain(..).for_each(|command| worker.obey(command));
         }
         if !worker.is_stopping() {
             return Poll::Pending;

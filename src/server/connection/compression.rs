@@ -7,8 +7,8 @@
 use super::Connection;
 use crate::client::{self, Client};
 use crate::config::Config;
-use crate::mailbox::Replies;
 use crate::memory::{Account, Exhausted};
+use crate::order::Replies;
 use crate::protocol::Violation;
 use crate::protocol::deflate::Compression;
 use crate::protocol::extensions::Agreed;

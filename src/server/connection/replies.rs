@@ -3,8 +3,8 @@
 
 use super::{Closing, Connection, Slot};
 use crate::handler::{Batch, Wants};
-use crate::mailbox::Replies;
 use crate::memory::Account;
+use crate::order::Replies;
 use crate::protocol::Violation;
 use crate::protocol::close;
 use crate::protocol::frame::{self, Opcode, server_frame};

@@ -6,7 +6,7 @@ use super::{
     TEXT, Wants, close, frame, sent, settle,
 };
 use crate::client::SendError;
-use crate::mailbox::{Order, Replies};
+use crate::order::{Order, Replies};
 use crate::protocol::frame::{Opcode, server_frame};
 use crate::protocol::message::Kind;
 use tokio::time::{sleep, timeout};

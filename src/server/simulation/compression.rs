@@ -4,7 +4,7 @@ use super::{
     Arc, BINARY, CLOSE, Client, Config, NEVER, PING, PONG, Peer, REQUEST, Recorder, Simulation,
     TEXT, Temper, Wants, close, closed, frame, sent, settle,
 };
-use crate::mailbox::{Order, Replies};
+use crate::order::{Order, Replies};
 use crate::protocol::extensions::Deflate;
 use crate::protocol::frame::{Opcode, server_frame};
 use crate::protocol::message::Kind;

@@ -5,7 +5,7 @@ use super::{
     Simulation, TEXT, Temper, Wants, close, closed, frame, sent, settle,
 };
 use crate::client::SendError;
-use crate::mailbox::Order;
+use crate::order::Order;
 use crate::protocol::message::Kind;
 use tokio::time::timeout;
 

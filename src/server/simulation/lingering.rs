@@ -6,7 +6,7 @@ use super::{
     TEXT, Temper, Wants, close, closed, frame, settle,
 };
 use crate::client::Client;
-use crate::mailbox::Order;
+use crate::order::Order;
 use crate::protocol::extensions::Deflate;
 use crate::protocol::message::Kind;
 use std::sync::Arc;

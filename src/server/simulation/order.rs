@@ -4,7 +4,7 @@ use super::{
     BINARY, CLOSE, Config, Duration, Gate, NEVER, PING, PONG, Recorder, Replies, Simulation, TEXT,
     Temper, Wants, close, closed, frame, sent, settle,
 };
-use crate::mailbox::Order;
+use crate::order::Order;
 use crate::protocol::frame::{Opcode, server_frame};
 use crate::protocol::message::Kind;
 use tokio::time::timeout;

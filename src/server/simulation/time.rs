@@ -4,7 +4,7 @@ use super::{
     BINARY, CLOSE, Config, Duration, Instant, NEVER, PING, PONG, REQUEST, Recorder, Simulation,
     TEXT, Temper, Wants, close, closed, frame, sent, settle,
 };
-use crate::mailbox::Order;
+use crate::order::Order;
 use tokio::time::sleep;
 
 const SECOND: Duration = Duration::from_secs(1);
