@@ -13,7 +13,7 @@ CONFORMANCE = @run() { tests/conformance/run --python $(BIN)/python "$$@" || [ $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench conformance conformance-full fuzz soak stall clean
+.PHONY: help run test check bench conformance conformance-full fuzz soak conversations stall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (300); needs cargo-fuzz and a nightly
 
 soak: $(VENV)/.tools ## ten minutes of everything at once, each message accounted for
 	$(BIN)/python tests/python/soak.py
+
+conversations: $(VENV)/.tools ## an hour of random conversations, each reply compared with what it has to be
+	$(BIN)/python tests/python/conversations.py 3600
 
 stall: $(VENV)/.tools ## how fast others are served while Python is busy
 	$(BIN)/python tests/python/stall.py

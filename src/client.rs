@@ -32,6 +32,8 @@ pub struct Client {
     head: Box<[u8]>,
     mailbox: Arc<Mailbox<Letter>>,
     closing: AtomicBool,
+    /// Its end was asked for by us: nobody is asked about its messages any more.
+    dismissed: AtomicBool,
     ended: OnceLock<(u16, String)>,
     /// Nanoseconds of the last ping's round trip; `u64::MAX` before there is one.
     rtt: AtomicU64,
@@ -89,6 +91,7 @@ impl Client {
             head,
             mailbox,
             closing: AtomicBool::new(false),
+            dismissed: AtomicBool::new(false),
             ended: OnceLock::new(),
             rtt: AtomicU64::new(u64::MAX),
             queued: AtomicUsize::new(0),
@@ -106,6 +109,12 @@ impl Client {
     #[must_use]
     pub fn is_open(&self) -> bool {
         !self.closing.load(Ordering::Acquire)
+    }
+
+    /// Whether [`Order::Close`] or [`Order::Abort`] was given: what it has sent and nobody has seen is of no interest then.
+    #[must_use]
+    pub fn is_dismissed(&self) -> bool {
+        self.dismissed.load(Ordering::Acquire)
     }
 
     /// Close code and reason, once the connection has ended: 1005 for a close frame without a code, 1006 for none.
@@ -180,6 +189,7 @@ impl Client {
     /// What has to be true as soon as an order is given, and not when the worker gets to it.
     pub fn note(&self, order: &Order) {
         if matches!(order, Order::Close(..) | Order::Abort) {
+            self.dismissed.store(true, Ordering::Release);
             self.set_closing();
         }
     }

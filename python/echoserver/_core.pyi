@@ -409,6 +409,14 @@ class Server:
         """Address and port as bound; of several the first."""
 
     @property
+    def is_started(self) -> bool:
+        """Whether it was started; stays true."""
+
+    @property
+    def is_used(self) -> bool:
+        """Whether it was started or stopped; stays true."""
+
+    @property
     def is_serving(self) -> bool:
         """From `start` to `stop`."""
 

@@ -136,18 +136,15 @@ def serve(server: EchoServer, context: Context, *, starts: bool) -> None:
 
     In the main thread Ctrl-C stops the server in order, and is then raised.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    else:
-        raise RuntimeError("serve() would stop the event loop that runs in this thread: await serve_async() instead")
     door: Door | None = None
+    # Else somebody else's, who runs it.
+    is_ours = not starts
 
     async def main() -> None:
-        nonlocal door
+        nonlocal door, is_ours
         if starts:
             server._core.start()
+            is_ours = True
         door = Door(server, context, is_owned=True)
         await door.wait()
 
@@ -163,7 +160,7 @@ def serve(server: EchoServer, context: Context, *, starts: bool) -> None:
     finally:
         if door is not None:
             server._core.end_drain()
-        elif not starts or server._core.is_serving:
+        elif is_ours:
             server._core.abandon(0)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextvars
+import sys
 import warnings
 from weakref import WeakValueDictionary
 
@@ -35,6 +36,9 @@ __all__ = ["EchoServer"]
 
 # Beyond its deadline a stop waits this often and long (seconds) for the workers, which then drop what is left.
 _DROP_ATTEMPTS, _DROP_WAIT = 20, 0.25
+
+# Seconds for the thread of the callbacks to end when they have.
+_JOIN_TIMEOUT = 5.0
 
 # By id, since a subclass may define equality. Each access is one atomic step, so there is no lock to be held in a fork.
 _started: WeakValueDictionary[int, EchoServer] = WeakValueDictionary()
@@ -184,8 +188,6 @@ class EchoServer(AsyncServer):
         }
         super().__init__()
         self.parent = parent
-        self._is_started = False
-        self._is_used = False
         self._is_everywhere = host is None
         self._scheme = "ws" if tls is None else "wss"
         self._close_timeout = close_timeout
@@ -204,6 +206,14 @@ class EchoServer(AsyncServer):
             message = f"{type(self).__name__}: EchoServer.__init__ was not called; call super().__init__(...) first"
             raise RuntimeError(message) from None
 
+    @property
+    def _is_started(self) -> bool:
+        return self._core.is_started
+
+    @property
+    def _is_used(self) -> bool:
+        return self._core.is_used
+
     # Running and ending
 
     def serve(self) -> None:
@@ -211,9 +221,10 @@ class EchoServer(AsyncServer):
 
         Ctrl-C (in the main thread) stops the server in order and then raises KeyboardInterrupt; handlers that the
         application has set for signals are called while it serves. RuntimeError if the server ran or was stopped
-        before.
+        before, or if an event loop runs in this thread.
         """
         core = self._core
+        _refuse_running_loop()
         self._note_start()
         if self._is_async:
             self._run_loop(contextvars.copy_context(), starts=True)
@@ -401,7 +412,6 @@ class EchoServer(AsyncServer):
 
     def _note_start(self) -> None:
         """Before the start, so that Ctrl-C right after it finds things in order."""
-        self._is_started = self._is_used = True
         _started[id(self)] = self
 
     def _abandon(self) -> None:
@@ -433,7 +443,6 @@ class EchoServer(AsyncServer):
         """Stops and waits; False in the thread that runs the callbacks, which can't wait."""
         core = self._core
         core.stop(timeout)
-        self._is_used = True
         if core.in_dispatcher():
             return False
         limit = self._close_timeout if timeout is None else timeout
@@ -456,11 +465,20 @@ class EchoServer(AsyncServer):
 
     def _finish(self) -> None:
         """The server has ended: its thread does, and what a callback raised to end it comes out, once."""
-        if self._thread is not None:
-            self._thread.join()
+        thread = self._thread
+        if thread is not None:
+            thread.join(_JOIN_TIMEOUT)
+            if thread.is_alive():
+                raise TimeoutError(f"the server has ended, but its thread {thread.name} still runs")
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
+
+
+def _refuse_running_loop() -> None:
+    events = sys.modules.get("asyncio.events")
+    if events is not None and events._get_running_loop() is not None:
+        raise RuntimeError("serve() would stop the event loop that runs in this thread: await serve_async() instead")
 
 
 @atexit.register

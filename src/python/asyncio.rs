@@ -13,11 +13,10 @@ use self::inbox::Mail;
 use self::line::{Line, Running};
 use super::client::PyClient;
 use super::coroutine::{self, Step};
-use super::dispatcher::{Args, Called, Dispatcher, Lasting, NoReply, Stage, Whose};
+use super::dispatcher::{Args, Called, Dispatcher, Lasting, NoReply, Stage, Whose, to_python};
 use super::doorbell::Doorbell;
 use super::errors;
 use super::link::{Event, lock};
-use super::outgoing::Answers;
 use super::server::PyServer;
 use crate::client::Client;
 use crate::handler::Batch;
@@ -64,15 +63,23 @@ struct State {
     closing: Closing,
     /// `on_closed` was called.
     is_last: bool,
-    is_in_turn: bool,
+    busy: Busy,
     is_flush_due: bool,
+}
+
+/// Whether a turn, or a step of a task, is under way at the moment.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Busy {
+    #[default]
+    No,
+    Yes,
+    /// Its callback runs the loop: a turn was refused meanwhile.
+    Due,
 }
 
 /// What a turn finds to do.
 enum Work {
     Event(Event),
-    /// A batch whose time was up.
-    Batch(Arc<Client>, Answers),
     /// A line whose time was up.
     Line(Arc<Line>),
 }
@@ -85,6 +92,10 @@ pub(super) struct Turn<'a> {
     until: Instant,
     /// It is, whatever the time.
     is_over: bool,
+    /// A callback of another turn runs the loop.
+    is_nested: bool,
+    /// What the outer turn has said.
+    is_collecting: bool,
 }
 
 impl Door {
@@ -142,22 +153,36 @@ impl Door {
         server: &'a Bound<'py, PyServer>,
         line: Option<&'a Arc<Line>>,
     ) -> Dispatcher<'a, 'py> {
-        let lasting = mem::take(&mut lock(&self.state).lasting);
+        let mut state = lock(&self.state);
+        let lasting = mem::take(&mut state.lasting);
+        let is_nested = state.busy != Busy::No;
+        if !is_nested {
+            state.busy = Busy::Yes;
+        }
+        drop(state);
         let turn = Turn {
             door: self,
             line,
             until: Instant::now() + TURN,
             is_over: false,
+            is_nested,
+            is_collecting: server.get().link.collect(true),
         };
-        server.get().link.collect(true);
         Dispatcher::new(server.py(), server.get(), Some(turn), lasting)
     }
 
     /// Hands over what the turn has collected, and keeps what lasts.
     fn end_turn(&self, mut dispatcher: Dispatcher<'_, '_>) {
         let py = dispatcher.py;
-        dispatcher.link.collect(false);
+        let (is_nested, is_collecting) = dispatcher
+            .turn
+            .as_ref()
+            .map_or((false, false), |turn| (turn.is_nested, turn.is_collecting));
+        dispatcher.link.collect(is_collecting);
         let mut state = lock(&self.state);
+        if !is_nested && mem::take(&mut state.busy) == Busy::Due {
+            self.doorbell.ring();
+        }
         let lasting = mem::take(&mut dispatcher.lasting);
         if state.lasting.fatal.is_none() {
             state.lasting = lasting;
@@ -186,15 +211,18 @@ impl Door {
 
     /// What the reader and timers call.
     pub(super) fn turn(self: &Arc<Self>, server: &Bound<'_, PyServer>) {
-        if mem::replace(&mut lock(&self.state).is_in_turn, true) {
+        self.doorbell.hush();
+        let mut state = lock(&self.state);
+        if state.busy != Busy::No {
             // A callback runs the loop: what is queued waits until it has returned.
+            state.busy = Busy::Due;
             return;
         }
+        drop(state);
         server.get().link.move_drain();
         let mut dispatcher = self.dispatcher(server, None);
         dispatcher.run_turn();
         self.end_turn(dispatcher);
-        lock(&self.state).is_in_turn = false;
     }
 
     fn line(&self, whose: Whose<'_>) -> Arc<Line> {
@@ -271,10 +299,6 @@ impl<'py> Dispatcher<'_, 'py> {
             match (work, line) {
                 (Work::Event(event), Some(line)) => line.push(event),
                 (Work::Event(event), None) => self.handle(event),
-                (Work::Batch(client, answers), _) => {
-                    lock(&self.link.outgoing).resume(answers);
-                    self.answer_all(&client);
-                }
                 (Work::Line(line), _) => self.unpark(&line),
             }
             if self.link.is_forked() {
@@ -282,10 +306,8 @@ impl<'py> Dispatcher<'_, 'py> {
             }
             self.clock = Instant::now();
             if self.is_time_up() {
-                // The byte stays where it is, so that the loop comes again when others had their turn.
-                if door.doorbell.fileno().is_none() {
-                    door.doorbell.ring();
-                }
+                // The loop comes again when others had their turn.
+                door.doorbell.ring();
                 self.flush();
                 break;
             }
@@ -310,18 +332,16 @@ impl<'py> Dispatcher<'_, 'py> {
     pub(super) fn pause(&mut self, client: &Arc<Client>) {
         let Some(turn) = &self.turn else { return };
         let answers = lock(&self.link.outgoing).suspend();
-        match (turn.line, answers) {
-            (Some(line), answers) => {
-                line.keep(answers);
-                turn.door.park(line);
-                self.link.nudge();
+        let line = turn.door.line(Whose::Client(client));
+        if line.park(answers) {
+            let mut state = lock(&turn.door.state);
+            if turn.line.is_some() {
+                state.work.push_back(Work::Line(line));
+            } else {
+                state.work.push_front(Work::Line(line));
             }
-            (None, Some(answers)) => {
-                let mut state = lock(&turn.door.state);
-                state.work.push_front(Work::Batch(client.clone(), answers));
-            }
-            (None, None) => {}
         }
+        self.link.nudge();
     }
 
     /// The batch under way goes on when the callback has ended that waits.
@@ -334,12 +354,17 @@ impl<'py> Dispatcher<'_, 'py> {
 
     /// Goes on with a line whose time was up.
     fn unpark(&mut self, line: &Arc<Line>) {
-        line.park(false);
+        line.rest();
         if let (Whose::Client(client), Some(answers)) = (line.whose(), line.take_answers()) {
             lock(&self.link.outgoing).resume(answers);
             self.answer_all(client);
         }
         self.go_on(line);
+        if line.is_empty()
+            && let Some(door) = self.door()
+        {
+            lock(&door.state).lines.remove(&line.key);
+        }
     }
 
     /// What has waited behind a callback that has ended now.
@@ -348,8 +373,12 @@ impl<'py> Dispatcher<'_, 'py> {
             let Some(event) = line.pop() else { break };
             if self.is_time_up() {
                 line.push_front(event);
-                if let Some(turn) = &self.turn {
-                    turn.door.park(line);
+                if let Some(turn) = &self.turn
+                    && line.park(None)
+                {
+                    lock(&turn.door.state)
+                        .work
+                        .push_back(Work::Line(line.clone()));
                     self.link.nudge();
                 }
                 break;
@@ -389,6 +418,7 @@ impl<'py> Dispatcher<'_, 'py> {
     fn begin_coroutine(&mut self, door: &Arc<Door>, whose: Whose<'_>, running: Running) -> Called {
         let (py, name) = (self.py, running.stage.name());
         let line = door.line(whose);
+        line.take();
         let is_step = self.turn.as_ref().is_some_and(|turn| turn.line.is_some());
         let begin = || {
             if is_step {
@@ -402,6 +432,9 @@ impl<'py> Dispatcher<'_, 'py> {
             step
         };
         let outcome = begin();
+        if !matches!(outcome, Ok(Step::Yielded(_))) {
+            line.rest();
+        }
         if matches!(whose, Whose::Request(_)) && !matches!(outcome, Ok(Step::Yielded(_))) {
             door.end_line(py, line.key);
         }
@@ -447,6 +480,13 @@ impl<'py> Dispatcher<'_, 'py> {
             return Some(batch);
         }
         let py = self.py;
+        if self.link.debug() {
+            for (kind, payload) in &batch.messages {
+                if let Ok(message) = to_python(py, *kind, &batch.wire[payload.clone()]) {
+                    self.print_message(*kind, &message);
+                }
+            }
+        }
         let delivered = PyClient::of(py, self.server, client).and_then(|object| {
             let mail = Py::new(py, Mail::new(client, batch))?;
             let inbox = object.get().inbox(py)?;
@@ -472,13 +512,6 @@ impl<'py> Dispatcher<'_, 'py> {
                 self.report_to(error, None);
             }
         }
-    }
-}
-
-impl Door {
-    fn park(&self, line: &Arc<Line>) {
-        line.park(true);
-        lock(&self.state).work.push_back(Work::Line(line.clone()));
     }
 }
 

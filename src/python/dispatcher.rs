@@ -282,6 +282,10 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             if self.is_time_up() {
                 return self.pause(client);
             }
+            if client.is_dismissed() {
+                lock(&self.link.outgoing).skip();
+                break;
+            }
             let next = lock(&self.link.outgoing)
                 .message()
                 .map(|(kind, payload)| (kind, to_python(self.py, kind, payload)));
@@ -353,15 +357,7 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             }
         };
         if self.link.debug() {
-            let text = match kind {
-                Kind::Text => message
-                    .str()
-                    .map(|text| format!("Message received: {text}")),
-                Kind::Binary => message
-                    .repr()
-                    .map(|bytes| format!("Binary Message received: {bytes}")),
-            };
-            self.print(text);
+            self.print_message(kind, &message);
         }
         let args = Args::Message(object, message);
         let result = self.invoke(stage, Whose::Client(client), args)?;
@@ -395,10 +391,22 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
         name: &'static str,
         call: impl FnOnce() -> PyResult<T>,
     ) -> PyResult<T> {
-        *lock(&self.link.callback) = Some(name);
+        let outer = lock(&self.link.callback).replace(name);
         let result = call();
-        *lock(&self.link.callback) = None;
+        *lock(&self.link.callback) = outer;
         result
+    }
+
+    pub(super) fn print_message(&mut self, kind: Kind, message: &Bound<'py, PyAny>) {
+        let text = match kind {
+            Kind::Text => message
+                .str()
+                .map(|text| format!("Message received: {text}")),
+            Kind::Binary => message
+                .repr()
+                .map(|bytes| format!("Binary Message received: {bytes}")),
+        };
+        self.print(text);
     }
 
     fn print(&mut self, text: PyResult<String>) {

@@ -244,14 +244,11 @@ impl Link {
         self.wake(lock(&self.queue), false);
     }
 
-    /// Swaps what is queued into `events`, which is empty before it. If there is nothing, it hushes the doorbell, which
-    /// rings for what comes then.
+    /// Swaps what is queued into `events`, which is empty before it. If there is nothing, the doorbell rings for what
+    /// comes then.
     pub(super) fn take_now(&self, events: &mut Vec<Event>) {
         let mut queue = lock(&self.queue);
         if queue.events.is_empty() {
-            if let Some(doorbell) = &*lock(&self.doorbell) {
-                doorbell.hush();
-            }
             queue.waiting = true;
         } else {
             mem::swap(&mut queue.events, events);
@@ -259,9 +256,9 @@ impl Link {
         }
     }
 
-    /// Says whether the dispatcher is at work, for as long as it is not told otherwise.
-    pub(super) fn collect(&self, collecting: bool) {
-        self.collecting.store(collecting, Ordering::Relaxed);
+    /// Says whether the dispatcher is at work, for as long as it is not told otherwise; what was said before.
+    pub(super) fn collect(&self, collecting: bool) -> bool {
+        self.collecting.swap(collecting, Ordering::Relaxed)
     }
 
     pub(super) fn is_iterated(&self) -> bool {
@@ -326,6 +323,11 @@ impl Link {
             waker.wake();
         }
         crossing::release();
+    }
+
+    /// Whether the server was started.
+    pub(super) fn is_started(&self) -> bool {
+        *lock(&self.drain) != Drain::Never
     }
 
     /// Whether the dispatcher has ended.

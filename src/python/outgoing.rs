@@ -14,7 +14,8 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     posts: Vec<(Arc<Mailbox<Letter>>, Vec<Letter>)>,
-    answers: Option<Answers>,
+    /// The batches under way, the innermost last: a callback may run its event loop, and with it others.
+    answers: Vec<Answers>,
 }
 
 /// The batch that is being answered. Answers are written over the messages they answer while they fit there, so that
@@ -99,7 +100,7 @@ impl Answers {
 
 impl Outgoing {
     pub(super) fn begin(&mut self, client: Arc<Client>, batch: Batch) {
-        self.answers = Some(Answers {
+        self.answers.push(Answers {
             client,
             done: 0,
             at: 0,
@@ -114,14 +115,14 @@ impl Outgoing {
 
     /// Payload of the message that is to be answered next.
     pub(super) fn message(&self) -> Option<(Kind, &[u8])> {
-        let answers = self.answers.as_ref()?;
+        let answers = self.answers.last()?;
         let (kind, payload) = answers.batch.messages.get(answers.done)?;
         Some((*kind, &answers.batch.wire[payload.clone()]))
     }
 
     /// Answers that message.
     pub(super) fn answer(&mut self, answer: Answer<'_>) {
-        let Some(answers) = &mut self.answers else {
+        let Some(answers) = self.answers.last_mut() else {
             return;
         };
         let Some((_, payload)) = answers.batch.messages.get(answers.done) else {
@@ -141,38 +142,45 @@ impl Outgoing {
         answers.ends.push(len);
     }
 
+    /// Nobody is asked about what is left of the batch: it has no answers.
+    pub(super) fn skip(&mut self) {
+        while self.message().is_some() {
+            self.answer(Answer::Nothing);
+        }
+    }
+
     /// Ends the batch.
     pub(super) fn end(&mut self) {
         self.hand_over();
-        self.answers = None;
+        self.answers.pop();
     }
 
     /// Takes the unfinished batch out, so that another can be answered meanwhile.
     pub(super) fn suspend(&mut self) -> Option<Answers> {
         self.hand_over();
-        self.answers.take()
+        self.answers.pop()
     }
 
     /// Goes on with a batch that was taken out.
     pub(super) fn resume(&mut self, answers: Answers) {
-        self.answers = Some(answers);
+        self.answers.push(answers);
     }
 
     /// Puts the answers so far among what is posted, so that something can follow them.
     fn hand_over(&mut self) {
-        let Some(answers) = &mut self.answers else {
-            return;
-        };
-        if answers.ends.is_empty() {
-            return;
+        for index in 0..self.answers.len() {
+            let answers = &mut self.answers[index];
+            if answers.ends.is_empty() {
+                continue;
+            }
+            let replies = Replies {
+                wire: answers.take_wire(),
+                ends: mem::take(&mut answers.ends),
+                answered: mem::take(&mut answers.answered),
+            };
+            let client = answers.client.clone();
+            self.add(&client, Order::Replies(replies));
         }
-        let replies = Replies {
-            wire: answers.take_wire(),
-            ends: mem::take(&mut answers.ends),
-            answered: mem::take(&mut answers.answered),
-        };
-        let client = answers.client.clone();
-        self.add(&client, Order::Replies(replies));
     }
 
     pub(super) fn push(&mut self, client: &Arc<Client>, order: Order) {
@@ -195,10 +203,7 @@ impl Outgoing {
     /// Whether there is something to post.
     pub(super) fn is_due(&self) -> bool {
         self.posts.iter().any(|(_, letters)| !letters.is_empty())
-            || self
-                .answers
-                .as_ref()
-                .is_some_and(|answers| !answers.ends.is_empty())
+            || self.answers.iter().any(|answers| !answers.ends.is_empty())
     }
 
     /// Posts everything, the answers of an unfinished batch included.

@@ -96,6 +96,19 @@ impl PyServer {
         Ok((address.ip().to_string(), address.port()))
     }
 
+    /// Whether it was started; stays true.
+    #[getter]
+    fn is_started(&self) -> bool {
+        self.link.is_started()
+    }
+
+    /// Whether it was started or stopped; stays true.
+    #[getter]
+    fn is_used(&self, py: Python<'_>) -> bool {
+        // Somebody may be about to start it.
+        py.detach(|| self.core.is_used())
+    }
+
     /// From start to stop.
     #[getter]
     fn is_serving(&self) -> PyResult<bool> {
@@ -154,7 +167,7 @@ impl PyServer {
 
     /// Does what is queued, on the event loop.
     fn turn(slf: &Bound<'_, Self>) {
-        if let Some(door) = slf.get().door() {
+        if let Some(door) = slf.get().door().filter(|_| !slf.get().link.is_forked()) {
             door.turn(slf);
         }
     }

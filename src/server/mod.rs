@@ -208,6 +208,12 @@ impl Server {
         Ok(())
     }
 
+    /// Whether it was started or stopped, so that it can't be started any more.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        !matches!(*lock(&self.state), State::Bound(_))
+    }
+
     /// Asks the server to stop and returns at once: it accepts no more, tells every client 1001, and ends when they
     /// are gone, at the latest after `timeout`. A second call can only bring the end forward.
     pub fn stop(&self, timeout: Duration) {

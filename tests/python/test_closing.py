@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
+import socket
+import struct
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +13,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from echoserver import Client
-from support import TIMEOUT, RawClient, Watched, connect, frame
+from support import TIMEOUT, RawClient, Watched, connect, eventually, frame, in_thread, join
 
 if TYPE_CHECKING:
     from conftest import Listen
@@ -155,3 +158,73 @@ def test_a_client_is_not_idle_while_its_callback_runs(run: Listen) -> None:
         assert client.receive() == (1, b"a question")
         assert client.close_code() == 1001
     assert answered.wait(TIMEOUT)
+
+
+@pytest.mark.parametrize("how", ["close", "abort"])
+@pytest.mark.parametrize("where", ["in the callback", "in another thread"])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_after_our_close_no_message_reaches_a_callback(run: Listen, how: str, where: str, is_async: bool) -> None:
+    calls: list[str] = []
+    gone = threading.Event()
+
+    def on_text(client: Client, message: str) -> None:
+        calls.append(message)
+        if message == "2":
+            if where == "in the callback":
+                getattr(client, how)()
+            else:
+                join(in_thread(getattr(client, how)))
+
+    async def coroutine(client: Client, message: str) -> None:
+        await asyncio.sleep(0)
+        on_text(client, message)
+
+    server = run(on_text=coroutine if is_async else on_text, on_disconnect=lambda _: gone.set())
+    with RawClient(server.port) as raw:
+        raw.opened()
+        raw.socket.sendall(b"".join(frame(1, str(number).encode()) for number in range(1, 7)))
+        if how == "close":
+            replies = []
+            while (received := raw.receive())[0] == 1:
+                replies.append(received[1])
+            assert received == (8, b"\x03\xe8")
+            assert replies == ([b"1"] if where == "in the callback" else replies[:1])
+        else:
+            assert raw.is_dropped()
+    assert gone.wait(TIMEOUT)
+    assert calls == ["1", "2"]
+
+
+@pytest.mark.parametrize("end", ["close", "violation", "reset", "stop"])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_came_before_any_other_end_still_reaches_the_callback(run: Listen, end: str, is_async: bool) -> None:
+    calls: list[str] = []
+    first, gone, go_on = threading.Event(), threading.Event(), threading.Event()
+
+    def on_text(_client: Client, message: str) -> None:
+        calls.append(message)
+        first.set()
+        assert go_on.wait(TIMEOUT)
+
+    async def coroutine(client: Client, message: str) -> None:
+        await asyncio.to_thread(on_text, client, message)
+
+    callback = coroutine if is_async else on_text
+    server = run(on_text=callback, on_disconnect=lambda _: gone.set(), close_timeout=1.0)
+    endings = {"close": frame(8, b"\x03\xe8"), "violation": b"\xff\xff", "reset": b"", "stop": b""}
+    with RawClient(server.port) as raw:
+        raw.opened()
+        raw.socket.sendall(b"".join(frame(1, str(number).encode()) for number in range(4)) + endings[end])
+        assert first.wait(TIMEOUT)
+        eventually(lambda: server.stats().text_messages_received == 4)
+        if end == "reset":
+            raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.close()
+        ending = in_thread(server.stop if end == "stop" else lambda: None)
+        if end == "stop":
+            eventually(lambda: not server.is_serving)
+            raw.send(8, b"\x03\xe9")
+        go_on.set()
+        assert gone.wait(TIMEOUT)
+        join(ending)
+    assert calls == ["0", "1", "2", "3"]

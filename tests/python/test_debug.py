@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
+from aio_support import connect as connect_async
 from echoserver import EchoServer
 from support import TIMEOUT, connect, eventually
 
@@ -49,3 +51,20 @@ def test_debug_can_be_set_while_it_runs(server: EchoServer, capsys: pytest.Captu
             assert client.recv(TIMEOUT) == f"{number}"
         server.debug = False
     assert capsys.readouterr().out.splitlines() == ["Message received: 1", "Message received: 3"]
+
+
+def test_messages_are_printed_while_they_are_iterated_over(capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> None:
+        server = EchoServer(0, True, host="127.0.0.1")
+        clients = aiter(server)
+        async with server, connect_async(server.url) as socket:
+            await socket.send("hello")
+            await socket.send(b"bytes")
+            messages = aiter(await anext(clients))
+            assert [await anext(messages), await anext(messages)] == ["hello", b"bytes"]
+            # Whoever has a message has not answered it, which the close waits for.
+            del messages
+
+    asyncio.run(asyncio.wait_for(main(), TIMEOUT))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:3] == ["Message received: hello", "Binary Message received: b'bytes'"]

@@ -35,14 +35,25 @@ struct State {
     /// The batch under way.
     answers: Option<Answers>,
     running: Option<Running>,
-    /// It goes on in the next turn.
-    is_parked: bool,
+    place: Place,
     task: Option<Py<PyAny>>,
     /// What the task waits for while there is nothing to do.
     wake: Option<Py<PyAny>>,
     /// Counts the tasks.
     number: u64,
     is_over: bool,
+}
+
+/// The one place where a line stands: whoever finds it elsewhere than at rest leaves what there is to do in its queue.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Nothing of it is under way.
+    #[default]
+    AtRest,
+    /// In the work of the next turn, once.
+    Parked,
+    /// A callback of it runs, or waits for something.
+    Taken,
 }
 
 /// A coroutine under way.
@@ -129,8 +140,32 @@ impl Line {
 
     /// Whether events have to wait.
     pub(super) fn is_busy(&self) -> bool {
+        lock(&self.state).place != Place::AtRest
+    }
+
+    /// Whether nothing would be lost with it.
+    pub(super) fn is_empty(&self) -> bool {
         let state = lock(&self.state);
-        state.running.is_some() || state.is_parked
+        state.place == Place::AtRest && state.queue.is_empty() && state.task.is_none()
+    }
+
+    /// A callback of it begins.
+    pub(super) fn take(&self) {
+        lock(&self.state).place = Place::Taken;
+    }
+
+    /// Nothing of it is under way.
+    pub(super) fn rest(&self) {
+        lock(&self.state).place = Place::AtRest;
+    }
+
+    /// It goes on in the next turn, with what is left of the batch: `false` if it stands there already.
+    pub(super) fn park(&self, answers: Option<Answers>) -> bool {
+        let mut state = lock(&self.state);
+        if answers.is_some() {
+            state.answers = answers;
+        }
+        std::mem::replace(&mut state.place, Place::Parked) != Place::Parked
     }
 
     /// The callback that is under way.
@@ -156,10 +191,6 @@ impl Line {
 
     pub(super) fn take_answers(&self) -> Option<Answers> {
         lock(&self.state).answers.take()
-    }
-
-    pub(super) fn park(&self, is_parked: bool) {
-        lock(&self.state).is_parked = is_parked;
     }
 
     pub(super) fn take_running(&self) -> Option<Running> {
@@ -317,6 +348,7 @@ impl Pump {
             && let Some(running) = self.line.take_running()
         {
             running.coroutine.call_method0(py, intern!(py, "close"))?;
+            self.line.rest();
         }
         Ok(())
     }
@@ -385,7 +417,8 @@ impl Pump {
             .as_ref()
             .map(|task| task.clone_ref(py));
         let is_cancelled = match task {
-            Some(task) => is_cancelled(task.bind(py))?,
+            // Only tasks of ours, which have it.
+            Some(task) => is_cancelled(task.bind(py)).unwrap_or(false),
             None => false,
         };
         let mut cancellation = None;
@@ -408,6 +441,7 @@ impl Pump {
             dispatcher.hurry();
             self.line.drop_task();
         }
+        self.line.rest();
         if let Some(answers) = self.line.take_answers() {
             lock(&dispatcher.link.outgoing).resume(answers);
         }
