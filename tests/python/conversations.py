@@ -137,8 +137,7 @@ class Plan:
 
     def _person(self, rng: random.Random, index: int) -> Person:
         is_hasty = rng.random() < 0.25
-        # Beside a close, or one for want of memory, what is sent is refused.
-        waits, sends = rng.choice([0.2, 0.6]), 0.0 if is_hasty or self.memory_limit else rng.choice([0.0, 0.3])
+        waits, sends = rng.choice([0.2, 0.6]), rng.choice([0.0, 0.3])
         ends = 0.0 if is_hasty else rng.choice([0.0, 0.0, 0.04])
         messages = []
         for number in range(rng.choice([3, 10, 30])):
