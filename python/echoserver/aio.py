@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 import warnings
 from collections import deque
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Self
 
 from echoserver.exceptions import SendQueueFull
@@ -77,24 +79,27 @@ class Door:
 
     async def wait(self) -> None:
         """Returns when the server has ended. Cancelled, it stops the server in order first; a second time, at once."""
-        cancelled: asyncio.CancelledError | None = None
-        while not self._closed.is_set():
-            try:
-                await self._closed.wait()
-            except asyncio.CancelledError as error:
-                self._server._core.stop(0 if cancelled else None)
-                cancelled = cancelled or error
+        cancelled = await self._wait()
         if cancelled and self._server._failure is None:
             raise cancelled
 
     async def _keep(self) -> None:
-        is_asked = False
+        await self._wait()
+
+    async def _wait(self) -> asyncio.CancelledError | None:
+        """As `wait`, but gives the first cancellation back."""
+        first: asyncio.CancelledError | None = None
         while not self._closed.is_set():
             try:
-                await self._closed.wait()
-            except asyncio.CancelledError:
-                self._server._core.stop(0 if is_asked else None)
-                is_asked = True
+                with _unrepeated() if first else nullcontext():
+                    await self._closed.wait()
+            except asyncio.CancelledError as error:
+                if first is None:
+                    first = error
+                    self._server._core.stop(None)
+                elif not _is_same(error, first):
+                    self._server._core.stop(0)
+        return first
 
     def _watch(self, reader: Reader) -> None:
         while reader.wait():
@@ -129,6 +134,17 @@ class Door:
             source=self._server,
             stacklevel=2,
         )
+
+
+def _is_same(error: asyncio.CancelledError, first: asyncio.CancelledError) -> bool:
+    """Whether it is one cancellation, delivered again: anyio does that until the task has ended, with a message."""
+    return bool(first.args and first.args[0]) and error.args == first.args
+
+
+def _unrepeated() -> AbstractContextManager[object]:
+    """While it lasts anyio does not repeat a cancellation, which it would do at every turn of the loop."""
+    shielded = getattr(sys.modules.get("anyio"), "CancelScope", None)
+    return nullcontext() if shielded is None else shielded(shield=True)
 
 
 def serve(server: EchoServer, context: Context, *, starts: bool) -> None:
