@@ -27,6 +27,7 @@ __all__ = [
     "Server",
     "TLSInfo",
     "__version__",
+    "finish",
     "shown",
 ]
 
@@ -384,6 +385,9 @@ class Callbacks:
     def close(self) -> None:
         """Ends it where it waits."""
 
+    def is_of(self, client: Client) -> bool:
+        """Whether it runs the callbacks of this client."""
+
     def __await__(self) -> Callbacks: ...
     def __iter__(self) -> Callbacks: ...
     def __next__(self) -> object: ...
@@ -500,3 +504,6 @@ class Server:
 
     def stats(self) -> dict[str, int]:
         """The counters by name."""
+
+def finish() -> None:
+    """Ends, as the interpreter does, the thread that completes futures of event loops; from then on there is none."""

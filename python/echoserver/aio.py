@@ -15,17 +15,15 @@ from collections import deque
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Self
 
-from echoserver.exceptions import SendQueueFull
+from echoserver._core import Callbacks
 
 if TYPE_CHECKING:
     from contextvars import Context
 
-    from typing_extensions import Buffer
-
     from echoserver._core import Client, Mail, Reader
     from echoserver.server import EchoServer
 
-__all__ = ["Clients", "Door", "Inbox", "Messages", "running_loop", "send", "serve"]
+__all__ = ["Clients", "Door", "Inbox", "Messages", "running_loop", "serve"]
 
 # Seconds that clients have for their good-bye when the loop was closed under the server.
 _LOST_TIMEOUT = 0.5
@@ -180,15 +178,6 @@ def serve(server: EchoServer, context: Context, *, starts: bool) -> None:
             server._core.abandon(0)
 
 
-async def send(client: Client, data: str | Buffer) -> int:
-    """`client.send(data)` as soon as there is room."""
-    while True:
-        try:
-            return client.send(data)
-        except SendQueueFull:
-            await client.drain()
-
-
 class Inbox:
     """Messages of one client that nobody has asked for yet."""
 
@@ -196,6 +185,11 @@ class Inbox:
         self._mail: deque[Mail] = deque()
         self._is_over = False
         self._news = asyncio.Event()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether `next` would wait, unless it is at the end of a batch."""
+        return not self._mail and not self._is_over
 
     def push(self, mail: Mail) -> None:
         """A batch of messages has come."""
@@ -230,7 +224,8 @@ class Inbox:
 class Messages:
     """An iterator over the messages of one client, which ends with the client."""
 
-    def __init__(self, inbox: Inbox) -> None:
+    def __init__(self, client: Client, inbox: Inbox) -> None:
+        self._client = client
         self._inbox = inbox
 
     def __del__(self) -> None:
@@ -241,10 +236,20 @@ class Messages:
         return self
 
     async def __anext__(self) -> str | bytes:
+        if self._inbox.is_waiting and self._is_in_callback():
+            raise RuntimeError(
+                "`async for` in a callback of the same client would wait for itself: "
+                "messages come when the callback has returned, so iterate in a task of its own"
+            )
         message = await self._inbox.next()
         if message is None:
             raise StopAsyncIteration
         return message
+
+    def _is_in_callback(self) -> bool:
+        task = asyncio.current_task()
+        coroutine = task and task.get_coro()
+        return isinstance(coroutine, Callbacks) and coroutine.is_of(self._client)
 
 
 class Clients:

@@ -12,7 +12,7 @@ import sys
 import warnings
 from weakref import WeakValueDictionary
 
-from echoserver._core import Server
+from echoserver._core import Server, finish
 from echoserver.async_server import AsyncServer
 from echoserver.callbacks import is_async, resolve
 
@@ -186,6 +186,13 @@ class EchoServer(AsyncServer):
             "server_name": server_name,
             "tls": tls,
         }
+        # Later there may be no descriptors to read a module with, and at the end of the interpreter no imports at all.
+        import logging
+        import threading
+
+        from echoserver.stats import Stats
+
+        self._get_logger, self._thread_class, self._stats_class = logging.getLogger, threading.Thread, Stats
         super().__init__()
         self.parent = parent
         self._is_everywhere = host is None
@@ -194,6 +201,10 @@ class EchoServer(AsyncServer):
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._is_async = is_async(callbacks)
+        if self._is_async:
+            from echoserver.aio import serve  # It imports asyncio.
+
+            self._serve_on_loop = serve
         self._server = Server(options, callbacks, debug)
         if debug:
             print(f"Echoserver listening on port {self.port}")
@@ -227,7 +238,7 @@ class EchoServer(AsyncServer):
         _refuse_running_loop()
         self._note_start()
         if self._is_async:
-            self._run_loop(contextvars.copy_context(), starts=True)
+            self._serve_on_loop(self, contextvars.copy_context(), starts=True)
             self._finish()
         else:
             core.serve()
@@ -238,12 +249,10 @@ class EchoServer(AsyncServer):
         Callbacks run in a daemon thread named `echoserver-<port>`. The server keeps itself alive until it is stopped,
         at the latest when the interpreter exits. RuntimeError if it ran or was stopped before.
         """
-        import threading
-
-        thread = threading.Thread(
+        core = self._core
+        thread = self._thread_class(
             target=self._run, args=[contextvars.copy_context()], name=f"echoserver-{self.port}", daemon=True
         )
-        core = self._core
         try:
             self._note_start()
             core.start()
@@ -376,9 +385,8 @@ class EchoServer(AsyncServer):
 
     def stats(self) -> Stats:
         """What it has done so far."""
-        from echoserver.stats import Stats
-
-        return Stats(**self._core.stats())
+        counters = self._core.stats()
+        return self._stats_class(**counters)
 
     def __repr__(self) -> str:
         name = type(self).__name__
@@ -427,17 +435,11 @@ class EchoServer(AsyncServer):
     def _run(self, context: contextvars.Context) -> None:
         try:
             if self._is_async:
-                self._run_loop(context, starts=False)
+                self._serve_on_loop(self, context, starts=False)
             else:
                 self._server.drain()
         except BaseException as error:  # Raised where somebody waits for the server.
             self._failure = error
-
-    def _run_loop(self, context: contextvars.Context, *, starts: bool) -> None:
-        """Runs the callbacks on an event loop of this thread's own."""
-        from echoserver.aio import serve  # It imports asyncio.
-
-        serve(self, context, starts=starts)
 
     def _stop(self, timeout: float | None) -> bool:
         """Stops and waits; False in the thread that runs the callbacks, which can't wait."""
@@ -493,6 +495,8 @@ def _stop_all() -> None:
     except RuntimeError:
         # A forked child: the servers are its parent's.
         return
+    finally:
+        finish()
 
 
 def _stop_last(server: EchoServer) -> None:
@@ -502,6 +506,4 @@ def _stop_last(server: EchoServer) -> None:
             server._core.abandon(server._close_timeout)
         server._stop(None)
     except TimeoutError as error:
-        import logging
-
-        logging.getLogger("echoserver").warning("at exit: %r: %s", server, error)
+        server._get_logger("echoserver").warning("at exit: %r: %s", server, error)

@@ -498,12 +498,10 @@ impl<'py> Dispatcher<'_, 'py> {
         None
     }
 
-    /// A client is gone, and its callbacks have ended.
-    pub(super) fn forget(&mut self, client: &Arc<Client>) {
+    /// A client is gone: who iterates over its messages gets those that are left.
+    pub(super) fn end_messages(&mut self, client: &Arc<Client>) {
         let py = self.py;
-        let Some(door) = self.door() else { return };
-        door.end_line(py, client.id);
-        if self.link.is_iterated() {
+        if self.turn.is_some() && self.link.is_iterated() {
             let ended = PyClient::of(py, self.server, client).and_then(|object| {
                 let inbox = object.get().inbox(py)?;
                 inbox.call_method0(intern!(py, "end"))
@@ -511,6 +509,13 @@ impl<'py> Dispatcher<'_, 'py> {
             if let Err(error) = ended {
                 self.report_to(error, None);
             }
+        }
+    }
+
+    /// A client is gone, and its callbacks have ended.
+    pub(super) fn forget(&self, client: &Arc<Client>) {
+        if let Some(door) = self.door() {
+            door.end_line(self.py, client.id);
         }
     }
 }

@@ -4,6 +4,7 @@ use super::asyncio::crossing;
 use super::dispatcher::payload;
 use super::errors;
 use super::head;
+use super::imported::imported;
 use super::link::{Link, SIGNAL_CHECK, lock};
 use super::server::{PyServer, seconds};
 use super::tls::PyTlsInfo;
@@ -18,7 +19,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -31,6 +32,8 @@ pub(super) struct PyClient {
     attributes: OnceLock<Py<PyDict>>,
     /// Where its messages wait for those who iterate over them.
     inbox: OnceLock<Py<PyAny>>,
+    /// It is gone, with its last callback: no message will come.
+    is_over: AtomicBool,
 }
 
 impl PyClient {
@@ -50,6 +53,7 @@ impl PyClient {
                 link: server.link.clone(),
                 attributes: OnceLock::new(),
                 inbox: OnceLock::new(),
+                is_over: AtomicBool::new(false),
             },
         )?;
         server.hold_clients();
@@ -74,6 +78,11 @@ impl PyClient {
             let _ = self.inbox.set(made.unbind());
         }
         Ok(self.inbox.get_or_init(|| py.None()).bind(py))
+    }
+
+    /// No message will come any more.
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
     }
 
     fn check_process(&self) -> PyResult<()> {
@@ -261,22 +270,27 @@ impl PyClient {
         slf: &Bound<'py, Self>,
         data: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        aio(slf.py())?.call_method1(intern!(slf.py(), "send"), (slf, data))
+        imported(slf.py())?.send.bind(slf.py()).call1((slf, data))
     }
 
     /// The messages of this client, instead of their echoes.
     fn __aiter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let (py, own) = (slf.py(), slf.get());
         own.check_process()?;
-        // After the end there may be messages left.
-        if !(own.link.is_on_loop() || own.link.is_iterated() && own.link.is_drained()) {
+        own.link.check_iterable()?;
+        let inbox = own.inbox(py)?;
+        if own.is_over.load(Ordering::Acquire) {
+            // There may be messages left.
+            inbox.call_method0(intern!(py, "end"))?;
+        } else if own.link.is_on_loop() {
+            own.link.iterate()?;
+        } else {
             return Err(PyRuntimeError::new_err(
                 "`async for` takes a client's messages on the event loop that serves it: \
                 run the server with serve_async() or `async with`",
             ));
         }
-        own.link.iterate()?;
-        aio(py)?.call_method1(intern!(py, "Messages"), (own.inbox(py)?,))
+        aio(py)?.call_method1(intern!(py, "Messages"), (slf, inbox))
     }
 
     /// Sends a ping; its pong sets `rtt`.

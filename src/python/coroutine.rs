@@ -1,21 +1,11 @@
 //! Coroutines that callbacks return: what they are, and how one is driven a step.
 
 use super::dispatcher::enter;
+use super::imported::imported;
 use pyo3::exceptions::{PyStopIteration, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyString, PyType};
-
-/// `types.CoroutineType`, and the abstract class of what else is one.
-fn types(py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyType>)> {
-    static TYPES: PyOnceLock<(Py<PyAny>, Py<PyType>)> = PyOnceLock::new();
-    TYPES.get_or_try_init(py, || {
-        let usual = py.import("types")?.getattr("CoroutineType")?.unbind();
-        let class = py.import("collections.abc")?.getattr("Coroutine")?;
-        Ok((usual, class.cast_into::<PyType>()?.unbind()))
-    })
-}
+use pyo3::types::{PyBytes, PyString};
 
 /// Whether a callback has returned something that has to be awaited.
 pub(super) fn is_coroutine(reply: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -23,14 +13,14 @@ pub(super) fn is_coroutine(reply: &Bound<'_, PyAny>) -> PyResult<bool> {
     if reply.is_none() || reply.is_exact_instance_of::<PyString>() {
         return Ok(false);
     }
-    let (usual, class) = types(py)?;
-    if reply.get_type().is(usual) {
+    let imported = imported(py)?;
+    if reply.get_type().is(&imported.coroutine) {
         return Ok(true);
     }
     if reply.is_exact_instance_of::<PyBytes>() {
         return Ok(false);
     }
-    reply.is_instance(class.bind(py))
+    reply.is_instance(imported.any_coroutine.bind(py))
 }
 
 /// Where no event loop runs the callbacks, a coroutine is an error of the callback that has returned it.

@@ -9,6 +9,7 @@ use super::asyncio::Turn;
 use super::client::PyClient;
 use super::coroutine;
 use super::errors;
+use super::imported::imported;
 use super::link::{Event, Link, SIGNAL_CHECK, lock};
 use super::outgoing::Answer;
 use super::server::PyServer;
@@ -178,6 +179,7 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
     }
 
     fn close(&mut self, client: &Arc<Client>) {
+        self.end_messages(client);
         if self.link.debug() {
             let text = PyClient::of(self.py, self.server, client).and_then(|object| {
                 Ok(format!(
@@ -196,8 +198,8 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
     fn log_tls(&mut self, peer: SocketAddr, reason: &str) {
         let py = self.py;
         let unlogged = self.link.take_unlogged();
-        let logged = py.import(intern!(py, "logging")).and_then(|logging| {
-            let logger = logging.call_method1(intern!(py, "getLogger"), ("echoserver",))?;
+        let logged = imported(py).and_then(|imported| {
+            let logger = imported.logger(py)?;
             let info = |arguments: Bound<'py, PyTuple>| logger.call_method1("info", arguments);
             info(("TLS with %s failed: %s", peer.to_string(), reason).into_pyobject(py)?)?;
             if unlogged > 0 {

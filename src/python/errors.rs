@@ -2,6 +2,7 @@
 
 use crate::client::SendError;
 use crate::error::{Error, shortened};
+use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use std::io;
@@ -13,6 +14,15 @@ mod imported {
     pyo3::import_exception!(echoserver.exceptions, ClientClosed);
 }
 use imported::{BindError, ClientClosed, SendQueueFull};
+
+/// Imports the classes of these exceptions.
+pub(super) fn import(py: Python<'_>) {
+    let _ = (
+        BindError::type_object(py),
+        ClientClosed::type_object(py),
+        SendQueueFull::type_object(py),
+    );
+}
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {

@@ -1,7 +1,7 @@
 //! The head of an upgrade request as Python objects; what `Request` and `Client` have in common.
 
+use super::imported::imported;
 use crate::protocol::handshake::Head;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 /// The header lines as they came.
@@ -17,8 +17,6 @@ pub(super) fn raw_headers(head: Option<Head<'_>>) -> Vec<(String, String)> {
 
 /// The header lines as a mapping.
 pub(super) fn headers<'py>(py: Python<'py>, head: Option<Head<'_>>) -> PyResult<Bound<'py, PyAny>> {
-    let class = py
-        .import(intern!(py, "echoserver.headers"))?
-        .getattr(intern!(py, "Headers"))?;
+    let class = imported(py)?.headers.bind(py);
     class.call1((raw_headers(head),))
 }

@@ -7,6 +7,7 @@ use super::fork::forks;
 use super::outgoing::Outgoing;
 use crate::admission::Request;
 use crate::client::Client;
+use crate::error::Error;
 use crate::handler::{Batch, Gate, Handler, Wants};
 use crate::order::Order;
 use pyo3::exceptions::PyRuntimeError;
@@ -57,10 +58,19 @@ impl Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Drain {
     Never,
+    /// The server is being started.
+    Soon,
     /// The server was started; somebody will.
     Expected,
     Running(ThreadId),
     Done,
+}
+
+impl Drain {
+    /// Whether its end will come.
+    const fn is_expected(self) -> bool {
+        matches!(self, Self::Soon | Self::Expected | Self::Running(_))
+    }
 }
 
 #[derive(Debug)]
@@ -265,20 +275,26 @@ impl Link {
         self.iterated.load(Ordering::Relaxed)
     }
 
-    /// Hands messages to iterators from now on.
+    /// Whether messages can be handed to iterators.
     ///
     /// # Errors
     /// `RuntimeError` if callbacks have them.
-    pub(super) fn iterate(&self) -> PyResult<()> {
-        if self.is_iterated() {
-            return Ok(());
-        }
+    pub(super) fn check_iterable(&self) -> PyResult<()> {
         let wants = Wants::from_bits(self.wants.load(Ordering::Relaxed));
-        if wants.has(Wants::TEXT | Wants::BINARY) {
+        if !self.is_iterated() && wants.has(Wants::TEXT | Wants::BINARY) {
             return Err(PyRuntimeError::new_err(
                 "on_text and on_binary have the messages: use either these callbacks or `async for`",
             ));
         }
+        Ok(())
+    }
+
+    /// Hands messages to iterators from now on.
+    ///
+    /// # Errors
+    /// As `check_iterable`.
+    pub(super) fn iterate(&self) -> PyResult<()> {
+        self.check_iterable()?;
         self.iterated.store(true, Ordering::Relaxed);
         self.want(Wants::OPEN | Wants::TEXT | Wants::BINARY | Wants::CLOSE);
         Ok(())
@@ -289,10 +305,33 @@ impl Link {
         self.in_dispatcher() && lock(&self.doorbell).is_some()
     }
 
-    /// The server is started, so that the dispatcher will be run.
-    pub(super) fn expect_drain(&self) {
+    /// The server is started by `start`, so that the dispatcher will be run.
+    pub(super) fn expect_drain(
+        &self,
+        start: impl FnOnce() -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let is_first = match &mut *lock(&self.drain) {
+            Drain::Soon => return Err(Error::State("the server was started before")),
+            drain @ Drain::Never => {
+                *drain = Drain::Soon;
+                true
+            }
+            _ => false,
+        };
+        // Before the start, from which on others may wait for the end.
         crossing::hold();
-        *lock(&self.drain) = Drain::Expected;
+        let started = start();
+        if is_first {
+            *lock(&self.drain) = match started {
+                Ok(()) => Drain::Expected,
+                Err(_) => Drain::Never,
+            };
+        }
+        if started.is_err() {
+            self.tell_drained();
+            crossing::release();
+        }
+        started
     }
 
     /// Makes the current thread the dispatcher's: `false` if another is or was.
@@ -318,11 +357,16 @@ impl Link {
         if mem::replace(&mut *lock(&self.drain), Drain::Done) == Drain::Done {
             return;
         }
+        self.tell_drained();
+        crossing::release();
+    }
+
+    /// Wakes those who wait for that.
+    fn tell_drained(&self) {
         self.drained.notify_all();
         for waker in mem::take(&mut *lock(&self.awaiting)) {
             waker.wake();
         }
-        crossing::release();
     }
 
     /// Whether the server was started.
@@ -338,7 +382,7 @@ impl Link {
     /// Ready when the dispatcher has ended.
     pub(super) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
         let drain = lock(&self.drain);
-        if *drain == Drain::Done {
+        if !drain.is_expected() {
             return Poll::Ready(());
         }
         lock(&self.awaiting).push(cx.waker().clone());
@@ -352,12 +396,12 @@ impl Link {
     /// Waits until nobody runs the dispatcher: `false` at the deadline.
     pub(super) fn wait_drained(&self, timeout: Duration) -> bool {
         let drain = lock(&self.drain);
-        let running = |drain: &mut Drain| matches!(drain, Drain::Expected | Drain::Running(_));
+        let running = |drain: &mut Drain| drain.is_expected();
         let (drain, _) = self
             .drained
             .wait_timeout_while(drain, timeout, running)
             .unwrap_or_else(PoisonError::into_inner);
-        !matches!(*drain, Drain::Expected | Drain::Running(_))
+        !drain.is_expected()
     }
 
     /// Gives a client's connection an order. From a callback it goes with the answers of the batch, behind those

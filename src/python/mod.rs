@@ -10,6 +10,7 @@ mod errors;
 mod fork;
 mod handshake;
 mod head;
+mod imported;
 mod link;
 mod options;
 mod outgoing;
@@ -36,6 +37,12 @@ fn refuse_subinterpreters(py: Python<'_>) -> PyResult<()> {
     ))
 }
 
+/// Ends the thread that completes futures of event loops; for the end of the interpreter.
+#[pyfunction]
+fn finish(py: Python<'_>) {
+    py.detach(asyncio::crossing::finish);
+}
+
 /// The native half of `echoserver`; import the names from there.
 #[pymodule(gil_used = false)]
 mod _core {
@@ -51,6 +58,8 @@ mod _core {
     use super::dispatcher::NoReply;
     #[pymodule_export]
     use super::errors::shown;
+    #[pymodule_export]
+    use super::finish;
     #[pymodule_export]
     use super::handshake::{PyAccept, PyRequest, PyResponse};
     use super::options;

@@ -4,6 +4,7 @@ use super::asyncio::{Door, Reader, crossing};
 use super::client::PyClient;
 use super::dispatcher::{Callbacks, Dispatcher, payload};
 use super::errors;
+use super::imported::imported;
 use super::link::{Link, SIGNAL_CHECK, lock};
 use super::options::{self, Argument};
 use crate::handler::Wants;
@@ -12,7 +13,6 @@ use crate::server::Server;
 use crate::server::after;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::collections::HashMap;
@@ -42,6 +42,7 @@ impl PyServer {
         callbacks: &Bound<'_, PyDict>,
         debug: Bound<'_, PyAny>,
     ) -> PyResult<Self> {
+        imported(py)?;
         let debug = Argument::of("debug", debug).boolean()?;
         let config = options::config(options)?;
         let callback = |name: &str| -> PyResult<Option<Py<PyAny>>> {
@@ -133,8 +134,7 @@ impl PyServer {
     /// Starts the worker threads.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         self.check_process()?;
-        py.detach(|| self.core.start())?;
-        self.link.expect_drain();
+        py.detach(|| self.link.expect_drain(|| self.core.start()))?;
         Ok(())
     }
 
@@ -204,6 +204,9 @@ impl PyServer {
     /// A future of the running loop for the end of the server.
     fn closed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.check_process()?;
+        if self.link.is_drained() {
+            return crossing::done(py);
+        }
         let link = self.link.clone();
         crossing::future(py, move |cx| link.poll_drained(cx))
     }
@@ -388,9 +391,9 @@ impl PyServer {
 
     fn is_main_thread(&self, py: Python<'_>) -> PyResult<bool> {
         self.check_process()?;
-        let threading = py.import(intern!(py, "threading"))?;
-        let current = threading.call_method0(intern!(py, "current_thread"))?;
-        Ok(current.is(&threading.call_method0(intern!(py, "main_thread"))?))
+        let imported = imported(py)?;
+        let current = imported.current_thread.call0(py)?;
+        Ok(current.is(&imported.main_thread.call0(py)?))
     }
 
     /// The event loop that it is served on.
@@ -406,7 +409,9 @@ impl PyServer {
     pub(super) fn forget(&self, id: u64) {
         // Dropped after the lock: dropping may run Python code.
         let forgotten = lock(&self.clients).remove(&id);
-        drop(forgotten);
+        if let Some(client) = forgotten {
+            client.get().end();
+        }
     }
 }
 

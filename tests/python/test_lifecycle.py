@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 import time
@@ -307,3 +308,23 @@ def test_import_and_construction_touch_nothing_global() -> None:
         "assert before == after, (before, after)\n"
     )
     assert finished(python(code)) == (0, "", "")
+
+
+def test_the_end_of_a_server_does_not_wait_for_what_waits_for_another() -> None:
+    """A future of another server, made while the last one ends, is no business of that."""
+
+    async def wait(other: EchoServer, waits: threading.Event) -> None:
+        waiting = asyncio.ensure_future(other.wait_closed_async())
+        await asyncio.sleep(0)
+        waits.set()
+        await waiting
+
+    for _ in range(50):
+        first, other = EchoServer(0, host="127.0.0.1").start(), EchoServer(0, host="127.0.0.1")
+        stopping = in_thread(first.stop)
+        waits = threading.Event()
+        waiting = in_thread(asyncio.run, wait(other.start(), waits))
+        assert waits.wait(TIMEOUT)
+        join(stopping)
+        other.stop()
+        join(waiting)

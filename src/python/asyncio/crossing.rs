@@ -2,8 +2,9 @@
 //! another loop serves. Messages don't come this way.
 //!
 //! `pyo3-async-runtimes` makes asyncio futures of Rust's, on a runtime of our own, since its process-wide one can't be
-//! ended. Ours is one thread, made at first use and joined with the last server. The trait's `spawn` has no receiver,
-//! so that thread is found in a static.
+//! ended. Ours is one thread, made at first use and joined with the last server, or at the end of the interpreter if it
+//! was made after that: none may be inside Python's API then. The trait's `spawn` has no receiver, so that thread is
+//! found in a static.
 
 use super::super::fork;
 use super::super::link::lock;
@@ -15,39 +16,62 @@ use pyo3_async_runtimes::generic::{
 use std::any::Any;
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
+use std::io;
+use std::mem;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio::task;
 
-/// Servers that have started and not ended.
-static SERVERS: AtomicUsize = AtomicUsize::new(0);
-static CONTROL: Mutex<Option<Control>> = Mutex::new(None);
+static STATE: Mutex<State> = Mutex::new(State {
+    forks: 0,
+    servers: 0,
+    is_over: false,
+    control: None,
+    threads: Vec::new(),
+});
 
 thread_local! {
+    /// Where a future that is made in this thread is to run, and its count.
+    static TARGET: Cell<Option<(Handle, Counted)>> = const { Cell::new(None) };
     /// The task that is polled has found its loop closed: nobody waits for it.
     static IS_LOST: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The control thread.
-#[derive(Debug)]
-struct Control {
-    /// A forked child has no threads.
+struct State {
+    /// A forked child has neither the servers nor the thread.
     forks: u32,
-    handle: Handle,
-    shared: Arc<Mutex<Shared>>,
-    thread: Option<thread::JoinHandle<()>>,
+    /// Servers that have started, or are about to, and have not ended.
+    servers: usize,
+    /// The interpreter ends: no thread is made any more.
+    is_over: bool,
+    control: Option<Control>,
+    /// Threads that were not joined.
+    threads: Vec<thread::JoinHandle<()>>,
 }
 
-#[derive(Debug, Default)]
+/// The control thread.
+struct Control {
+    handle: Handle,
+    shared: Arc<Mutex<Shared>>,
+}
+
 struct Shared {
     tasks: usize,
-    /// No server is there any more: the thread ends with its last task.
-    is_ending: bool,
+    end: End,
     waker: Option<Waker>,
+}
+
+/// When the thread ends.
+#[derive(Clone, Copy)]
+enum End {
+    Never,
+    /// With its last task: the servers that they wait for have ended.
+    WithTasks,
+    /// Whatever its tasks wait for.
+    Now,
 }
 
 impl Shared {
@@ -77,20 +101,22 @@ impl Drop for Counted {
 }
 
 impl Control {
-    /// The thread, which does not end before the count given back.
-    fn start() -> std::io::Result<(Self, Counted)> {
+    fn start(end: End) -> io::Result<(Self, thread::JoinHandle<()>)> {
         let runtime = Builder::new_current_thread().build()?;
         let handle = runtime.handle().clone();
         let shared = Arc::new(Mutex::new(Shared {
-            is_ending: SERVERS.load(Ordering::SeqCst) == 0,
-            ..Shared::default()
+            // The first one's: it is to run until that has its task.
+            tasks: 1,
+            end,
+            waker: None,
         }));
-        let first = Counted::new(&shared);
         let own = shared.clone();
         let end = poll_fn(move |cx| {
             let mut shared = lock(&own);
-            if shared.is_ending && shared.tasks == 0 {
-                return Poll::Ready(());
+            match shared.end {
+                End::Now => return Poll::Ready(()),
+                End::WithTasks if shared.tasks == 0 => return Poll::Ready(()),
+                End::Never | End::WithTasks => {}
             }
             shared.waker = Some(cx.waker().clone());
             Poll::Pending
@@ -98,62 +124,97 @@ impl Control {
         let thread = thread::Builder::new()
             .name("echoserver-asyncio".to_owned())
             .spawn(move || runtime.block_on(end))?;
-        let control = Self {
-            forks: fork::forks(),
-            handle,
-            shared,
-            thread: Some(thread),
-        };
-        Ok((control, first))
+        Ok((Self { handle, shared }, thread))
     }
 
-    /// Has the thread end, which is given back.
-    fn end(&mut self) -> Option<thread::JoinHandle<()>> {
+    fn end(&self, end: End) {
         let mut shared = lock(&self.shared);
-        shared.is_ending = true;
+        shared.end = end;
         shared.wake();
-        drop(shared);
-        self.thread.take()
-    }
-
-    fn is_usable(&self) -> bool {
-        self.forks == fork::forks() && !lock(&self.shared).is_ending
     }
 }
 
-/// A server has started.
+impl State {
+    /// That of this process.
+    fn own(&mut self) -> &mut Self {
+        if self.forks != fork::forks() {
+            self.forks = fork::forks();
+            self.servers = 0;
+            self.threads.clear();
+            // Its runtime is the parent's: dropped here, it would reach into the event queue of the parent.
+            mem::forget(self.control.take());
+        }
+        self
+    }
+
+    /// Where a future can run, until what is given back is dropped.
+    fn target(&mut self) -> io::Result<(Handle, Counted)> {
+        if self.is_over {
+            return Err(io::Error::other(
+                "the interpreter ends: from now on nothing of another thread can be awaited",
+            ));
+        }
+        if let Some(control) = &self.control {
+            return Ok((control.handle.clone(), Counted::new(&control.shared)));
+        }
+        // What is waited for may have ended a moment ago: then the thread is for that alone.
+        let end = if self.servers > 0 {
+            End::Never
+        } else {
+            End::WithTasks
+        };
+        let (control, thread) = Control::start(end)?;
+        self.threads.retain(|thread| !thread.is_finished());
+        self.threads.push(thread);
+        let target = (control.handle.clone(), Counted(control.shared.clone()));
+        if self.servers > 0 {
+            self.control = Some(control);
+        }
+        Ok(target)
+    }
+}
+
+/// A server is about to start.
 pub(in crate::python) fn hold() {
-    SERVERS.fetch_add(1, Ordering::SeqCst);
+    lock(&STATE).own().servers += 1;
 }
 
-/// A server has ended; with the last one the thread ends, as soon as it has told everybody. Not to be called with the
-/// interpreter attached, which the thread may need for that.
+/// A server has ended, or was not started; with the last one the thread ends, as soon as it has told everybody. Not to
+/// be called with the interpreter attached, which the thread may need for that.
 pub(in crate::python) fn release() {
-    if SERVERS.fetch_sub(1, Ordering::SeqCst) > 1 {
+    let mut state = lock(&STATE);
+    let own = state.own();
+    own.servers -= 1;
+    if own.servers > 0 {
         return;
     }
-    // It stays in its place, for those who are about to use it.
-    let mut control = lock(&CONTROL);
-    let thread = control
-        .as_mut()
-        .filter(|control| control.is_usable())
-        .and_then(Control::end);
-    drop(control);
-    if let Some(thread) = thread {
+    // What its tasks wait for is of servers that have ended; who comes from now on gets another thread.
+    if let Some(control) = own.control.take() {
+        control.end(End::WithTasks);
+    }
+    let threads = mem::take(&mut own.threads);
+    drop(state);
+    join(threads);
+}
+
+/// The interpreter ends: so does the thread, and no other is made. Not to be called with the interpreter attached.
+pub(in crate::python) fn finish() {
+    let mut state = lock(&STATE);
+    let own = state.own();
+    own.is_over = true;
+    if let Some(control) = own.control.take() {
+        control.end(End::Now);
+    }
+    let threads = mem::take(&mut own.threads);
+    drop(state);
+    join(threads);
+}
+
+fn join(threads: Vec<thread::JoinHandle<()>>) {
+    for thread in threads {
         // A task that has panicked was reported where it was awaited.
         let _ = thread.join();
     }
-}
-
-/// Has the control thread run, and not end before what is given back.
-fn ensure() -> std::io::Result<Counted> {
-    let mut control = lock(&CONTROL);
-    if let Some(control) = control.as_ref().filter(|control| control.is_usable()) {
-        return Ok(Counted::new(&control.shared));
-    }
-    let (started, counted) = Control::start()?;
-    *control = Some(started);
-    Ok(counted)
 }
 
 /// A future of the running loop that has its result when `done` is ready.
@@ -162,13 +223,16 @@ where
     F: FnMut(&mut Context<'_>) -> Poll<()> + Send + Unpin + 'static,
 {
     let locals = get_current_locals::<Crossing>(py)?;
-    // Until its task is spawned.
-    let _counted = ensure()?;
+    let target = lock(&STATE).own().target()?;
+    TARGET.set(Some(target));
     let done = poll_fn(done);
-    future_into_py_with_locals::<Crossing, _, Option<bool>>(py, locals, async move {
+    let future = future_into_py_with_locals::<Crossing, _, Option<bool>>(py, locals, async move {
         done.await;
         Ok(None)
-    })
+    });
+    // It was taken, unless something has failed before.
+    TARGET.take();
+    future
 }
 
 /// A future of the running loop that has its result already.
@@ -216,12 +280,12 @@ impl Runtime for Crossing {
         F: Future<Output = ()> + Send + 'static,
     {
         // A task that comes from the thread itself stays there; the one before it is counted meanwhile.
-        let (handle, counted) = if let Ok(handle) = Handle::try_current() {
+        let (handle, counted) = if let Some((handle, counted)) = TARGET.take() {
+            (handle, Some(counted))
+        } else if let Ok(handle) = Handle::try_current() {
             (handle, None)
-        } else if let Some(control) = &*lock(&CONTROL) {
-            (control.handle.clone(), Some(Counted::new(&control.shared)))
         } else {
-            // `future` has had the thread run.
+            // `future` has set the one, and nobody else comes from elsewhere.
             return Join(None);
         };
         let mut future = Box::pin(future);

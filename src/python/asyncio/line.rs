@@ -5,6 +5,7 @@
 //! cancellation, `asyncio.timeout` and task groups in it are the task's own. The task is made for the first coroutine
 //! of a client and ends with the client; one that was cancelled is not used again.
 
+use super::super::client::PyClient;
 use super::super::coroutine::{Step, step};
 use super::super::dispatcher::{Stage, Whose};
 use super::super::link::{Event, lock};
@@ -351,6 +352,12 @@ impl Pump {
             self.line.rest();
         }
         Ok(())
+    }
+
+    /// Whether it runs the callbacks of this client.
+    fn is_of(&self, client: &PyClient) -> bool {
+        let own = self.line.client.as_ref();
+        own.is_some_and(|own| Arc::ptr_eq(own, &client.client))
     }
 
     fn __repr__(&self) -> String {

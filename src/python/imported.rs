@@ -1,0 +1,46 @@
+//! What the binding uses of Python's modules, imported with the first server: later there may be no descriptors left to
+//! read a module with, and at the end of the interpreter nothing can be imported.
+
+use super::errors;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+pub(super) struct Imported {
+    /// `echoserver.headers.Headers`.
+    pub(super) headers: Py<PyAny>,
+    /// `echoserver.sending.send`.
+    pub(super) send: Py<PyAny>,
+    /// `types.CoroutineType`, and the abstract class of what else is one.
+    pub(super) coroutine: Py<PyAny>,
+    pub(super) any_coroutine: Py<PyType>,
+    pub(super) current_thread: Py<PyAny>,
+    pub(super) main_thread: Py<PyAny>,
+    get_logger: Py<PyAny>,
+}
+
+impl Imported {
+    /// The logger `echoserver`, which is made when it is first used.
+    pub(super) fn logger<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.get_logger.bind(py).call1(("echoserver",))
+    }
+}
+
+pub(super) fn imported(py: Python<'_>) -> PyResult<&'static Imported> {
+    static IMPORTED: PyOnceLock<Imported> = PyOnceLock::new();
+    IMPORTED.get_or_try_init(py, || {
+        let get = |module: &str, name: &str| py.import(module)?.getattr(name);
+        errors::import(py);
+        Ok(Imported {
+            headers: get("echoserver.headers", "Headers")?.unbind(),
+            send: get("echoserver.sending", "send")?.unbind(),
+            coroutine: get("types", "CoroutineType")?.unbind(),
+            any_coroutine: get("collections.abc", "Coroutine")?
+                .cast_into::<PyType>()?
+                .unbind(),
+            current_thread: get("threading", "current_thread")?.unbind(),
+            main_thread: get("threading", "main_thread")?.unbind(),
+            get_logger: get("logging", "getLogger")?.unbind(),
+        })
+    })
+}
