@@ -1,6 +1,6 @@
 //! Whether a client may come in: its place among `max_connections`, and what the handler says.
 
-use super::Shared;
+use super::shared::Shared;
 use super::worker::Seated;
 use crate::admission::{Decision, Request, Unheard};
 use crate::protocol::handshake::{self, MAX_HEAD, Refusal};

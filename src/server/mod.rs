@@ -10,6 +10,7 @@ mod linger;
 mod listener;
 mod outbox;
 mod pace;
+mod shared;
 #[cfg(test)]
 mod simulation;
 mod stats;
@@ -20,63 +21,20 @@ mod worker;
 
 pub use stats::Stats;
 
-use crate::client::{Client, Letter};
+use crate::client::Client;
 use crate::config::Config;
 use crate::error::Error;
 use crate::handler::Handler;
-use crate::mailbox::Mailbox;
 use crate::memory::Memory;
-use crate::protocol::handshake::Policy;
 use crate::sockets::Listed;
-use stats::Counters;
-use std::collections::BTreeMap;
+use shared::{Command, Face, Running, Shared, lock};
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tls::Identity;
-
-/// What a worker is asked to do.
-#[derive(Debug)]
-enum Command {
-    /// Serve this connection.
-    Serve(Listed<TcpStream>, SocketAddr),
-    /// Accept no more, tell every client 1001, and end when they are gone.
-    Stop,
-}
-
-/// What all threads of a server share.
-#[derive(Debug)]
-struct Shared {
-    config: Config,
-    policy: Policy,
-    tls: Option<Identity>,
-    handler: Arc<dyn Handler>,
-    memory: Arc<Memory>,
-    workers: Box<[Face]>,
-    /// Clients at the moment.
-    open: AtomicUsize,
-    next_id: AtomicU64,
-    /// When a stop ends at the latest.
-    deadline: Mutex<Option<Instant>>,
-    /// Workers that run, and the signal that it became none.
-    running: (Mutex<usize>, Condvar),
-    serving: AtomicBool,
-}
-
-/// What others know of a worker.
-#[derive(Debug, Default)]
-struct Face {
-    /// For its clients.
-    orders: Arc<Mailbox<Letter>>,
-    commands: Mailbox<Command>,
-    counters: Counters,
-    roster: Mutex<BTreeMap<u64, Arc<Client>>>,
-    /// Connections, with those on their way to it.
-    load: AtomicUsize,
-}
 
 /// A WebSocket server. Listens from the beginning; serves from `start` to `stop`, once.
 #[derive(Debug)]
@@ -362,44 +320,10 @@ impl Drop for Server {
     }
 }
 
-impl Shared {
-    /// When a stop ends at the latest.
-    fn deadline(&self) -> tokio::time::Instant {
-        lock(&self.deadline).unwrap_or_else(Instant::now).into()
-    }
-}
-
-/// Counts a worker while it lives, also if it panics; the last one reports the end of the server.
-struct Running(Arc<Shared>);
-
-impl Running {
-    fn new(shared: Arc<Shared>) -> Self {
-        *lock(&shared.running.0) += 1;
-        Self(shared)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let mut count = lock(&self.0.running.0);
-        *count -= 1;
-        if *count == 0 {
-            self.0.serving.store(false, Ordering::Release);
-            self.0.handler.on_closed();
-            self.0.running.1.notify_all();
-        }
-    }
-}
-
 /// That much later; a timeout beyond the clock's range is meant as "never", which a century is as well.
 #[must_use]
 pub fn after(timeout: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(timeout)
         .unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 86_400))
-}
-
-/// Nothing that can panic runs under these locks.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,7 +3,8 @@
 
 use super::linger::Lingering;
 use super::pace::{Pace, Place};
-use super::{Command, Shared, listener, tls, upgrade};
+use super::shared::{Command, Shared};
+use super::{listener, tls, upgrade};
 use crate::client::{Client, Letter};
 use crate::handler::{Handler, Wants};
 use crate::memory;

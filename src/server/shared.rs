@@ -1,0 +1,90 @@
+//! What all threads of a server share, and what others know of each worker.
+
+use super::stats::Counters;
+use super::tls::Identity;
+use crate::client::{Client, Letter};
+use crate::config::Config;
+use crate::handler::Handler;
+use crate::mailbox::Mailbox;
+use crate::memory::Memory;
+use crate::protocol::handshake::Policy;
+use crate::sockets::Listed;
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// What a worker is asked to do.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Serve this connection.
+    Serve(Listed<TcpStream>, SocketAddr),
+    /// Accept no more, tell every client 1001, and end when they are gone.
+    Stop,
+}
+
+/// What all threads of a server share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) policy: Policy,
+    pub(super) tls: Option<Identity>,
+    pub(super) handler: Arc<dyn Handler>,
+    pub(super) memory: Arc<Memory>,
+    pub(super) workers: Box<[Face]>,
+    /// Clients at the moment.
+    pub(super) open: AtomicUsize,
+    pub(super) next_id: AtomicU64,
+    /// When a stop ends at the latest.
+    pub(super) deadline: Mutex<Option<Instant>>,
+    /// Workers that run, and the signal that it became none.
+    pub(super) running: (Mutex<usize>, Condvar),
+    pub(super) serving: AtomicBool,
+}
+
+/// What others know of a worker.
+#[derive(Debug, Default)]
+pub(super) struct Face {
+    /// For its clients.
+    pub(super) orders: Arc<Mailbox<Letter>>,
+    pub(super) commands: Mailbox<Command>,
+    pub(super) counters: Counters,
+    pub(super) roster: Mutex<BTreeMap<u64, Arc<Client>>>,
+    /// Connections, with those on their way to it.
+    pub(super) load: AtomicUsize,
+}
+
+impl Shared {
+    /// When a stop ends at the latest.
+    pub(super) fn deadline(&self) -> tokio::time::Instant {
+        lock(&self.deadline).unwrap_or_else(Instant::now).into()
+    }
+}
+
+/// Counts a worker while it lives, also if it panics; the last one reports the end of the server.
+pub(super) struct Running(Arc<Shared>);
+
+impl Running {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        *lock(&shared.running.0) += 1;
+        Self(shared)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut count = lock(&self.0.running.0);
+        *count -= 1;
+        if *count == 0 {
+            self.0.serving.store(false, Ordering::Release);
+            self.0.handler.on_closed();
+            self.0.running.1.notify_all();
+        }
+    }
+}
+
+/// Nothing that can panic runs under these locks.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
