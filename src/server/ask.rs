@@ -1,7 +1,7 @@
 //! Whether a client may come in: its place among `max_connections`, and what the handler says.
 
+use super::desk::Seated;
 use super::shared::Shared;
-use super::worker::Seated;
 use crate::admission::{Decision, Request, Unheard};
 use crate::protocol::handshake::{self, MAX_HEAD, Refusal};
 use crate::protocol::response::Fields;
@@ -77,7 +77,7 @@ pub(super) async fn ask<S: AsyncRead + Unpin>(
     deadline: Instant,
     seated: &Seated,
 ) -> Asked {
-    let shared = &seated.worker.shared;
+    let shared = &seated.desk.shared;
     let waiting = Waiting(Arc::new(Request::new(peer, tls, head.into())));
     let request = &waiting.0;
     shared.handler.on_handshake(request);
@@ -89,7 +89,7 @@ pub(super) async fn ask<S: AsyncRead + Unpin>(
         }
         let why_not = if is_gone(stream, rest, cx) {
             None
-        } else if seated.worker.is_stopping() {
+        } else if seated.desk.is_stopping() {
             Some((Unheard::Gone, Refusal::stopping()))
         } else if time.as_mut().poll(cx).is_ready() {
             Some((Unheard::Late, Refusal::undecided()))

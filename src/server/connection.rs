@@ -10,11 +10,10 @@ mod replies;
 
 use self::compression::Compressing;
 use self::replies::Turn;
+use super::desk::{READ_BUFFER, Seated};
 use super::outbox::Outbox;
 use super::stats::Counters;
 use super::timers::{Alarm, Timers};
-use super::upgrade::Upgraded;
-use super::worker::{READ_BUFFER, Seated};
 use crate::client::{self, Client};
 use crate::config::Config;
 use crate::handler::{Gate, Wants};
@@ -47,6 +46,15 @@ const MAX_UNANSWERED_BYTES: usize = 1 << 20;
 /// Payload that makes a message worth the worker's whole read buffer: so much that no more than twice of what came is
 /// charged.
 const MIN_ADOPTED: usize = READ_BUFFER / 2;
+
+/// What an upgrade leaves to the connection.
+#[derive(Debug)]
+pub(super) struct Upgraded {
+    /// The 101, to be sent first.
+    pub(super) response: Vec<u8>,
+    /// What came in the same segment as the request.
+    pub(super) rest: Vec<u8>,
+}
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,8 +121,8 @@ pub(super) struct Connection<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn new(stream: S, client: Arc<Client>, upgraded: Upgraded, seated: Seated) -> Self {
-        seated.worker.enlist(&client);
-        let shared = &seated.worker.shared;
+        seated.desk.enlist(&client);
+        let shared = &seated.desk.shared;
         let handler = &shared.handler;
         let gate = if handler.wants().has(Wants::OPEN) {
             handler.on_open(&client)
@@ -129,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Box::new(Compressing::new(agreed, &shared.config))
         });
         seated
-            .worker
+            .desk
             .counters()
             .bytes_received
             .add(upgraded.rest.len() as u64);
@@ -172,8 +180,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
         }
-        let worker = &self.seated.worker;
-        if worker.is_stopping() && (self.slots.is_empty() || worker.is_hurried()) {
+        let desk = &self.seated.desk;
+        if desk.is_stopping() && (self.slots.is_empty() || desk.is_hurried()) {
             self.close(close::GOING_AWAY, "the server is stopping");
         }
         loop {
@@ -234,7 +242,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn may_read(&self) -> bool {
         // Stopping, only the answers that are outstanding are waited for.
         let is_wanted = match self.closing {
-            Closing::Open => !self.seated.worker.is_stopping(),
+            Closing::Open => !self.seated.desk.is_stopping(),
             Closing::Sent => true,
             Closing::Due(_) | Closing::Done => false,
         };
@@ -247,7 +255,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// One read, what it brings, and one write.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let worker = self.seated.worker.clone();
+        let desk = self.seated.desk.clone();
         if self.is_behind() {
             let (mut rest, at) = self.take_rest();
             let taken = self.process(cx, &mut rest[at..])?;
@@ -268,7 +276,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         let most = self.most_read(READ_BUFFER);
-        let mut buffer = worker.buffer.borrow_mut();
+        let mut buffer = desk.buffer.borrow_mut();
         buffer.clear();
         let mut room = (&mut *buffer).limit(most);
         let len = ready!(pin!(self.stream.read_buf(&mut room)).poll(cx))?;
@@ -336,7 +344,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(mut batch) = turn.batch.take() {
             batch.trim();
             self.seated
-                .worker
+                .desk
                 .shared
                 .handler
                 .on_messages(&self.client, batch);
@@ -436,7 +444,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn start_close_timer(&mut self) {
-        let config = &self.seated.worker.shared.config;
+        let config = &self.seated.desk.shared.config;
         self.timers
             .get_or_insert_with(|| Timers::new(config))
             .close_within(config.close_timeout);
@@ -458,7 +466,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Order::Ping(payload) => {
                 if self.put_order(server_frame(Opcode::Ping, &payload), payload.len()) {
-                    let config = &self.seated.worker.shared.config;
+                    let config = &self.seated.desk.shared.config;
                     self.timers
                         .get_or_insert_with(|| Timers::new(config))
                         .sent_ping(payload);
@@ -485,7 +493,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn counters(&self) -> &Counters {
-        self.seated.worker.counters()
+        self.seated.desk.counters()
     }
 
     /// What time brings; ready when the connection ends for it.
@@ -521,7 +529,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn config(&self) -> &Config {
-        &self.seated.worker.shared.config
+        &self.seated.desk.shared.config
     }
 
     fn hear(&mut self) {
@@ -531,7 +539,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn wants(&self) -> Wants {
-        self.seated.worker.shared.handler.wants()
+        self.seated.desk.shared.handler.wants()
     }
 }
 
@@ -552,7 +560,7 @@ impl<S> Connection<S> {
             // Between the end and the look at who wants to hear of it: whoever begins to want it between the two
             // looks for the end after that (`PyClient::of`).
             fence(Ordering::SeqCst);
-            let shared = &self.seated.worker.shared;
+            let shared = &self.seated.desk.shared;
             self.receiver = Receiver::new(0);
             self.out = Outbox::default();
             self.slots = VecDeque::new();
@@ -561,7 +569,7 @@ impl<S> Connection<S> {
             self.timers = None;
             self.account = Account::new(shared.memory.clone());
             shared.open.fetch_sub(1, Ordering::Relaxed);
-            self.seated.worker.delist(&self.client);
+            self.seated.desk.delist(&self.client);
             if shared.handler.wants().has(Wants::CLOSE) {
                 shared.handler.on_close(&self.client);
             }

@@ -1,15 +1,14 @@
 //! Listening sockets: which addresses, which options, and what happens when accepting fails.
 
-use super::worker::Worker;
+use super::stats::Counters;
 use crate::error::Error;
 use crate::sockets::Listed;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
-use std::rc::Rc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 /// Connects that may wait to be accepted. Beyond what a load test opens at once; the system cuts it to its maximum.
 const BACKLOG: i32 = 4096;
@@ -110,18 +109,22 @@ fn open(address: SocketAddr, only_v6: bool) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
-/// Accepts until the task is aborted. A failure never ends it.
-pub(super) async fn accept(listener: Listed<TcpListener>, worker: Rc<Worker>) {
+/// Accepts until the task is aborted, and gives each connection to `place`. A failure never ends it.
+pub(super) async fn accept(
+    listener: Listed<TcpListener>,
+    counters: &Counters,
+    place: impl Fn(Listed<TcpStream>, SocketAddr),
+) {
     let mut pause = BACK_OFF.0;
     loop {
         match poll_fn(|cx| Listed::poll_accepted(|| listener.poll_accept(cx))).await {
             Ok((stream, peer)) => {
                 pause = BACK_OFF.0;
-                worker.counters().connections_accepted.add(1);
-                worker.place(stream, plain(peer));
+                counters.connections_accepted.add(1);
+                place(stream, plain(peer));
             }
             Err(error) => {
-                worker.counters().accept_errors.add(1);
+                counters.accept_errors.add(1);
                 // Of one connection, which is gone: the next one may be fine.
                 if !matches!(
                     error.kind(),

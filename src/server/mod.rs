@@ -6,10 +6,12 @@
 
 mod ask;
 mod connection;
+mod desk;
 mod linger;
 mod listener;
 mod outbox;
 mod pace;
+mod seat;
 mod shared;
 #[cfg(test)]
 mod simulation;
@@ -34,7 +36,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use tls::Identity;
+use tls::identity::Identity;
 
 /// A WebSocket server. Listens from the beginning; serves from `start` to `stop`, once.
 #[derive(Debug)]

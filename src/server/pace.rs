@@ -4,7 +4,7 @@
 //! Strategy. There is a credit for all connections of a worker. Who finds it used up waits in a queue; a task of its
 //! own renews the credit and wakes the first few of the queue, once per round of the event loop.
 
-use super::worker::Seat;
+use super::seat::{Queueing, Seat};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,17 +19,6 @@ pub(super) const TURN: usize = 64 << 10;
 const ROUND: usize = 8 * TURN;
 /// How many are woken from the queue in one round; it leaves as much for those who come anew.
 const WOKEN: usize = 4;
-
-/// Where a connection is in the queue.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Not in it.
-    #[default]
-    None,
-    Queued,
-    /// It was, and may go on.
-    First,
-}
 
 /// A worker's turns.
 #[derive(Default)]
@@ -53,8 +42,8 @@ impl Pace {
     /// What the connection on `seat` may spend now; 0 if it has to wait. Who has waited gets its turn whatever those
     /// who came meanwhile have left.
     pub(super) fn allowance(&self, seat: &Seat) -> usize {
-        if seat.place.get() == Place::First {
-            seat.place.set(Place::None);
+        if seat.queueing.get() == Queueing::First {
+            seat.queueing.set(Queueing::No);
             return TURN;
         }
         ROUND.saturating_sub(self.spent.get()).min(TURN)
@@ -72,7 +61,7 @@ impl Pace {
 
     /// Wakes the connection on `seat` once it has a turn again.
     pub(super) fn wait(&self, seat: &Rc<Seat>) {
-        if seat.place.replace(Place::Queued) != Place::Queued {
+        if seat.queueing.replace(Queueing::Waits) != Queueing::Waits {
             self.queue.borrow_mut().push_back(seat.clone());
             self.wake_keeper();
         }
@@ -100,7 +89,7 @@ impl Pace {
                 let Some(seat) = self.queue.borrow_mut().pop_front() else {
                     break;
                 };
-                seat.place.set(Place::First);
+                seat.queueing.set(Queueing::First);
                 seat.wake();
             }
             // Comes back after the event queue was looked at.

@@ -1,7 +1,7 @@
 //! What all threads of a server share, and what others know of each worker.
 
 use super::stats::Counters;
-use super::tls::Identity;
+use super::tls::identity::Identity;
 use crate::client::{Client, Letter};
 use crate::config::Config;
 use crate::handler::Handler;

@@ -13,8 +13,9 @@ mod stream;
 mod time;
 mod tls;
 
-use super::linger::GRAIN;
-use super::worker::{self, Worker};
+use super::desk::Desk;
+use super::linger::timer::GRAIN;
+use super::worker;
 use super::{Server, upgrade};
 use crate::client::Client;
 use crate::config::Config;
@@ -76,7 +77,7 @@ fn closed(code: u16, reason: &str) -> (u8, Vec<u8>) {
 /// A worker without sockets.
 struct Simulation {
     server: Server,
-    worker: Rc<Worker>,
+    desk: Rc<Desk>,
 }
 
 impl Simulation {
@@ -95,10 +96,10 @@ impl Simulation {
             ..config
         };
         let server = Server::bind(config, handler).unwrap();
-        let worker = Worker::new(server.shared.clone(), 0);
-        let simulation = Self { server, worker };
+        let desk = Desk::new(server.shared.clone(), 0);
+        let simulation = Self { server, desk };
         runtime.block_on(async {
-            let main = spawn_local(worker::main(simulation.worker.clone(), Vec::new()));
+            let main = spawn_local(worker::main(simulation.desk.clone(), Vec::new()));
             test(&simulation).await;
             simulation.server.stop(Duration::ZERO);
             timeout(NEVER, main).await.unwrap().unwrap();
@@ -123,7 +124,7 @@ impl Simulation {
         let face = &self.server.shared.workers[0];
         face.load.fetch_add(1, Ordering::Relaxed);
         let address = (Ipv4Addr::LOCALHOST, 1).into();
-        spawn_local(upgrade::serve(stream, address, self.worker.sit()));
+        spawn_local(upgrade::serve(stream, address, self.desk.sit()));
         peer
     }
 

@@ -2,17 +2,15 @@
 //! the server gets to know of it.
 
 mod files;
-mod identity;
+pub(super) mod identity;
+pub(super) mod scratch;
 mod self_signed;
 mod stream;
 
-pub(super) use identity::Identity;
-pub(super) use stream::Scratch;
-
 use self::stream::TlsStream;
+use super::desk::Seated;
 use super::linger;
 use super::upgrade;
-use super::worker::Seated;
 use crate::protocol::handshake::{self, Refusal};
 use crate::tls::TlsFacts;
 use rustls::server::UnbufferedServerConnection;
@@ -39,7 +37,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     seated: Seated,
     config: Arc<ServerConfig>,
 ) {
-    let due = Instant::now() + seated.worker.shared.config.open_timeout;
+    let due = Instant::now() + seated.desk.shared.config.open_timeout;
     // Boxed: what the handshake needs is not kept for the time after it.
     let Some((stream, facts)) = Box::pin(open(stream, peer, &seated, config, due)).await else {
         return;
@@ -55,41 +53,41 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     config: Arc<ServerConfig>,
     due: Instant,
 ) -> Option<(Box<TlsStream<S>>, Arc<TlsFacts>)> {
-    let worker = &seated.worker;
+    let desk = &seated.desk;
     let mut first = Vec::with_capacity(FIRST_READ);
     match timeout_at(due, upgrade::read_more(&mut stream, &mut first, seated)).await {
         Ok(Ok(1..)) => {}
         // Gone without a word, as those who only look whether the port is open.
         Ok(_) => return None,
         Err(_late) => {
-            worker.report_tls(peer, "no TLS handshake within open_timeout");
+            desk.report_tls(peer, "no TLS handshake within open_timeout");
             return None;
         }
     }
     if first[0].is_ascii_uppercase() {
         let refusal = Refusal::needs_tls();
-        let answer = handshake::refuse_response(&refusal, &worker.shared.policy, SystemTime::now());
-        worker.counters().handshakes_refused.add(1);
-        worker.report_tls(peer, "the client speaks plain HTTP");
+        let answer = handshake::refuse_response(&refusal, &desk.shared.policy, SystemTime::now());
+        desk.counters().handshakes_refused.add(1);
+        desk.report_tls(peer, "the client speaks plain HTTP");
         linger::answer(&mut stream, &answer, seated).await;
         return None;
     }
     if is_too_old(&first) {
-        worker.report_tls(peer, "the client speaks no TLS newer than 1.1");
+        desk.report_tls(peer, "the client speaks no TLS newer than 1.1");
         linger::answer(&mut stream, &PROTOCOL_VERSION, seated).await;
         return None;
     }
-    let mut stream = match TlsStream::new(stream, config, first, peer, worker.clone()) {
+    let mut stream = match TlsStream::new(stream, config, first, peer, desk.clone()) {
         Ok(stream) => stream,
         Err(error) => {
-            worker.report_tls(peer, &error.to_string());
+            desk.report_tls(peer, &error.to_string());
             return None;
         }
     };
     let mut server_name = None;
     let handshake = poll_fn(|cx| {
         seated.seat.register(cx);
-        if worker.is_stopping() {
+        if desk.is_stopping() {
             return Poll::Ready(Err(ErrorKind::Interrupted.into()));
         }
         let polled = stream.poll_open(cx);

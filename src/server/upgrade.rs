@@ -1,9 +1,9 @@
 //! A connection before its time as a WebSocket: the upgrade request with its answer.
 
 use super::ask::{Asked, Place, ask};
-use super::connection::{Connection, End};
+use super::connection::{Connection, End, Upgraded};
+use super::desk::Seated;
 use super::linger;
-use super::worker::Seated;
 use crate::client::Client;
 use crate::handler::Wants;
 use crate::protocol::handshake::{self, MAX_HEAD, Refusal, Upgrade, Verdict};
@@ -29,7 +29,7 @@ pub(super) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     peer: SocketAddr,
     seated: Seated,
 ) -> impl Future<Output = ()> {
-    let due = Instant::now() + seated.worker.shared.config.open_timeout;
+    let due = Instant::now() + seated.desk.shared.config.open_timeout;
     serve_until(due, stream, peer, None, seated)
 }
 
@@ -65,15 +65,6 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     Some(Connection::new(stream, client, upgraded, seated))
 }
 
-/// What an upgrade leaves to the connection.
-#[derive(Debug)]
-pub(super) struct Upgraded {
-    /// The 101, to be sent first.
-    pub(super) response: Vec<u8>,
-    /// What came in the same segment as the request.
-    pub(super) rest: Vec<u8>,
-}
-
 /// Reads the request and answers it. With an upgrade: the client, and what came after the request.
 async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     due: Instant,
@@ -82,8 +73,8 @@ async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
     tls: Option<Arc<TlsFacts>>,
     seated: &Seated,
 ) -> Option<(Arc<Client>, Upgraded)> {
-    let worker = &seated.worker;
-    let shared = &worker.shared;
+    let desk = &seated.desk;
+    let shared = &desk.shared;
     let refuse =
         |refusal: &Refusal| handshake::refuse_response(refusal, &shared.policy, SystemTime::now());
     let response = match timeout_at(due, read_request(stream, seated)).await {
@@ -112,7 +103,7 @@ async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
                             tls,
                             seated.index,
                             head.into(),
-                            shared.workers[worker.index()].orders.clone(),
+                            shared.workers[desk.index()].orders.clone(),
                         );
                         place.keep();
                         return Some((client, Upgraded { response, rest }));
@@ -130,7 +121,7 @@ async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(Ok((_, Verdict::Incomplete)) | Err(_)) => return None,
         Err(_) => refuse(&Refusal::timeout()),
     };
-    worker.counters().handshakes_refused.add(1);
+    desk.counters().handshakes_refused.add(1);
     linger::answer(stream, &response, seated).await;
     None
 }
@@ -140,7 +131,7 @@ async fn read_request<S: AsyncRead + Unpin>(
     stream: &mut S,
     seated: &Seated,
 ) -> io::Result<(Vec<u8>, Verdict)> {
-    let policy = &seated.worker.shared.policy;
+    let policy = &seated.desk.shared.policy;
     let mut head = Vec::with_capacity(FIRST_READ);
     loop {
         if head.len() == head.capacity() {
@@ -164,7 +155,7 @@ pub(super) async fn read_more<S: AsyncRead + Unpin>(
 ) -> io::Result<usize> {
     poll_fn(|cx| {
         seated.seat.register(cx);
-        if seated.worker.is_stopping() {
+        if seated.desk.is_stopping() {
             return Poll::Ready(Ok(0));
         }
         pin!(stream.read_buf(buffer)).poll(cx)

@@ -169,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.compressing.is_none() {
             return 0;
         }
-        let allowance = self.seated.worker.pace.allowance(&self.seated.seat);
+        let allowance = self.seated.desk.pace.allowance(&self.seated.seat);
         self.receiver.allow(allowance);
         allowance
     }
@@ -179,7 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.compressing.is_some() {
             let spent = allowance.saturating_sub(self.receiver.allowed());
             if spent > 0 {
-                self.seated.worker.pace.spend(spent);
+                self.seated.desk.pace.spend(spent);
             }
         }
     }
@@ -190,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && self.receiver.allowed() == 0
             && (self.is_compressing() || self.is_behind() || self.receiver.is_inflating());
         if has_to {
-            self.seated.worker.pace.wait(&self.seated.seat);
+            self.seated.desk.pace.wait(&self.seated.seat);
         }
         has_to
     }

@@ -147,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         turn: &mut Turn<'_>,
     ) {
         let len = parts.len() + payload.len();
-        let memory = &self.seated.worker.shared.memory;
+        let memory = &self.seated.desk.shared.memory;
         // What is yet to be looked at gets shorter: a server's header has no key.
         let unread = turn.window.bytes.len() - turn.window.read;
         let room = frame::server_header_len(len) + len + unread;

@@ -97,7 +97,7 @@ fn connect(simulation: &Simulation, temper: Temper) -> Peer {
     shared.workers[0].load.fetch_add(1, Ordering::Relaxed);
     let config = shared.tls.as_ref().unwrap().config();
     let address = (Ipv4Addr::LOCALHOST, 1).into();
-    let seated = simulation.worker.sit();
+    let seated = simulation.desk.sit();
     spawn_local(tls::serve(stream, address, seated, config));
     peer
 }

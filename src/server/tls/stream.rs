@@ -7,8 +7,9 @@
 
 mod traits;
 
+use super::scratch::Scratch;
 use crate::memory::Account;
-use crate::server::worker::Worker;
+use crate::server::desk::Desk;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus, WriteTraffic,
@@ -40,15 +41,6 @@ const MAX_HELD: usize = (64 << 10) * 24;
 /// The type of records that carry handshake messages.
 const HANDSHAKE: u8 = 22;
 
-/// A worker's buffers, made when its first TLS client comes.
-#[derive(Debug, Default)]
-pub(in crate::server) struct Scratch {
-    incoming: Vec<u8>,
-    outgoing: Vec<u8>,
-    /// Small pieces that are to become one record.
-    joined: Vec<u8>,
-}
-
 /// What reading waits for. Only rustls knows when it has enough: a whole record may bring half a handshake message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Incoming {
@@ -68,7 +60,7 @@ enum Incoming {
 pub(super) struct TlsStream<S> {
     io: S,
     tls: Box<UnbufferedServerConnection>,
-    worker: Rc<Worker>,
+    desk: Rc<Desk>,
     peer: SocketAddr,
     account: Account,
     charged: usize,
@@ -101,14 +93,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         config: Arc<ServerConfig>,
         first: Vec<u8>,
         peer: SocketAddr,
-        worker: Rc<Worker>,
+        desk: Rc<Desk>,
     ) -> Result<Self, rustls::Error> {
         Ok(Self {
             io,
             tls: Box::new(UnbufferedServerConnection::new(config)?),
-            account: Account::new(worker.shared.memory.clone()),
+            account: Account::new(desk.shared.memory.clone()),
             charged: 0,
-            worker,
+            desk,
             peer,
             held: first,
             beyond: Vec::new(),
@@ -165,8 +157,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         let unsent = self.unsent.len();
         let len = self.held.len();
         let polled = if len <= MAX_RECORD {
-            let worker = self.worker.clone();
-            let mut scratch = worker.tls.borrow_mut();
+            let desk = self.desk.clone();
+            let mut scratch = desk.tls.borrow_mut();
             let incoming = room(&mut scratch.incoming);
             incoming[..len].copy_from_slice(&self.held);
             let end = incoming.len().min(len + into.remaining() + BEYOND);
@@ -406,7 +398,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// Tells the handler why TLS with this client failed, once.
     pub(super) fn report(&mut self, reason: &str) {
         if !mem::replace(&mut self.is_reported, true) {
-            self.worker.report_tls(self.peer, reason);
+            self.desk.report_tls(self.peer, reason);
         }
     }
 

@@ -39,8 +39,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_send_most(cx))?;
         let data = &data[..data.len().min(TOGETHER)];
-        let worker = self.worker.clone();
-        let mut scratch = worker.tls.borrow_mut();
+        let desk = self.desk.clone();
+        let mut scratch = desk.tls.borrow_mut();
         self.put(cx, data, room(&mut scratch.outgoing))?;
         Poll::Ready(Ok(data.len()))
     }
@@ -55,8 +55,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
             return self.poll_write(cx, piece);
         }
         ready!(self.poll_send_most(cx))?;
-        let worker = self.worker.clone();
-        let mut scratch = worker.tls.borrow_mut();
+        let desk = self.desk.clone();
+        let mut scratch = desk.tls.borrow_mut();
         let Scratch {
             outgoing, joined, ..
         } = &mut *scratch;

@@ -1,0 +1,195 @@
+//! A worker's own state: its seats, its buffers, and how far it is on its way to the end. Never leaves its thread.
+
+use super::linger::timer::Lingering;
+use super::pace::Pace;
+use super::seat::Seat;
+use super::shared::{Face, Shared, lock};
+use super::stats::Counters;
+use super::tls::scratch::Scratch;
+use crate::client::{Client, Letter};
+use crate::handler::Wants;
+use crate::memory;
+use crate::protocol::deflate;
+use slab::Slab;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+
+/// Bytes of the read buffer that all connections of a worker share; short reads touch only its beginning. With 512 KiB a
+/// message of 1 MiB takes two reads (with 256 KiB three), and the second-level cache still holds it.
+pub(super) const READ_BUFFER: usize = 512 << 10;
+
+/// What the connections of a worker share.
+pub(super) struct Desk {
+    pub(super) shared: Arc<Shared>,
+    pub(super) buffer: RefCell<Vec<u8>>,
+    pub(super) pace: Rc<Pace>,
+    pub(super) lingering: Rc<Lingering>,
+    /// Ciphertext of TLS clients.
+    pub(super) tls: RefCell<Scratch>,
+    index: usize,
+    seats: RefCell<Slab<Rc<Seat>>>,
+    phase: Cell<Phase>,
+    /// The main task, which waits for the last seat to be empty.
+    main: Cell<Option<Waker>>,
+}
+
+/// How far a worker is on its way to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    Serving,
+    /// Nobody comes in. Clients are told 1001 when they have the answers that are outstanding, and who only lingers is
+    /// dropped.
+    Closing,
+    /// Half of the time for that is over: nothing that is outstanding is waited for.
+    Hurried,
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk")
+            .field("index", &self.index)
+            .field("phase", &self.phase.get())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Desk {
+    /// A worker without clients, to be run by `worker::main`.
+    pub(super) fn new(shared: Arc<Shared>, index: usize) -> Rc<Self> {
+        Rc::new(Self {
+            shared,
+            buffer: RefCell::new(Vec::with_capacity(READ_BUFFER)),
+            pace: Rc::default(),
+            lingering: Rc::default(),
+            tls: RefCell::default(),
+            index,
+            seats: RefCell::default(),
+            phase: Cell::new(Phase::Serving),
+            main: Cell::new(None),
+        })
+    }
+
+    /// The worker as others know it.
+    pub(super) fn face(&self) -> &Face {
+        &self.shared.workers[self.index]
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.face().counters
+    }
+
+    pub(super) const fn index(&self) -> usize {
+        self.index
+    }
+
+    pub(super) const fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.phase() >= Phase::Closing
+    }
+
+    /// Whether answers that are still outstanding are not waited for any more.
+    pub(super) fn is_hurried(&self) -> bool {
+        self.phase() >= Phase::Hurried
+    }
+
+    /// Enters a phase, unless it is in it or beyond.
+    pub(super) fn enter(&self, phase: Phase) {
+        if self.phase.get() >= phase {
+            return;
+        }
+        self.phase.set(phase);
+        for (_, seat) in self.seats.borrow().iter() {
+            seat.wake();
+        }
+    }
+
+    /// Takes a seat for a connection.
+    pub(super) fn sit(self: &Rc<Self>) -> Seated {
+        let seat = Rc::new(Seat::default());
+        let index = self.seats.borrow_mut().insert(seat.clone());
+        Seated {
+            desk: self.clone(),
+            seat,
+            index,
+        }
+    }
+
+    /// Adds a client to those that anybody may list, and to those that can be given orders.
+    pub(super) fn enlist(&self, client: &Arc<Client>) {
+        if let Some(seat) = self.seats.borrow().get(client.seat) {
+            seat.client.set(client.id);
+        }
+        self.counters().clients_opened.add(1);
+        lock(&self.face().roster).insert(client.id, client.clone());
+    }
+
+    pub(super) fn delist(&self, client: &Client) {
+        self.counters().clients_closed.add(1);
+        lock(&self.face().roster).remove(&client.id);
+    }
+
+    /// TLS with `peer` failed; it is reported once.
+    pub(super) fn report_tls(&self, peer: SocketAddr, reason: &str) {
+        self.counters().tls_failures.add(1);
+        let handler = &self.shared.handler;
+        if handler.wants().has(Wants::TLS_FAILURE) {
+            handler.on_tls_failure(peer, reason);
+        }
+    }
+
+    /// Ready when nobody sits at the desk; the task is woken for that once the server stops.
+    pub(super) fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.seats.borrow().is_empty() {
+            return Poll::Ready(());
+        }
+        self.main.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    /// Hands an order to the connection of its client.
+    pub(super) fn deliver(&self, (client, order): Letter) {
+        // Another may have taken the seat since.
+        if let Some(seat) = self
+            .seats
+            .borrow()
+            .get(client.seat)
+            .filter(|seat| seat.client.get() == client.id)
+        {
+            seat.give(order);
+        }
+    }
+}
+
+/// A taken seat; empty again when dropped.
+#[derive(Debug)]
+pub(super) struct Seated {
+    pub(super) desk: Rc<Desk>,
+    pub(super) seat: Rc<Seat>,
+    pub(super) index: usize,
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        let mut seats = self.desk.seats.borrow_mut();
+        seats.remove(self.index);
+        if seats.is_empty() {
+            memory::forget_spare();
+            deflate::forget_spare();
+        }
+        drop(seats);
+        self.desk.face().load.fetch_sub(1, Ordering::Relaxed);
+        if self.desk.is_stopping()
+            && let Some(main) = self.desk.main.take()
+        {
+            main.wake();
+        }
+    }
+}

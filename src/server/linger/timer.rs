@@ -1,0 +1,77 @@
+//! One timer for all who linger on a worker: nearly everybody leaves long before it, and is not worth one of its own.
+
+use crate::server::seat::Seat;
+use slab::Slab;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// The timer goes off no more often than that; so much longer than `close_timeout` somebody may linger.
+pub(in crate::server) const GRAIN: Duration = Duration::from_millis(100);
+
+/// Those who linger on a worker.
+#[derive(Default)]
+pub(in crate::server) struct Lingering {
+    all: RefCell<Slab<(Instant, Rc<Seat>)>>,
+    /// The task that wakes them, if it has nobody to wake.
+    keeper: Cell<Option<Waker>>,
+}
+
+impl fmt::Debug for Lingering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lingering")
+            .field("count", &self.all.borrow().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Somebody who lingers, until dropped.
+#[derive(Debug)]
+pub(super) struct Entry<'a>(&'a Lingering, usize);
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.0.all.borrow_mut().remove(self.1);
+    }
+}
+
+impl Lingering {
+    /// Has the task of `seat` woken when it is `due`, or somewhat later.
+    pub(super) fn enter(&self, due: Instant, seat: &Rc<Seat>) -> Entry<'_> {
+        let index = self.all.borrow_mut().insert((due, seat.clone()));
+        if let Some(keeper) = self.keeper.take() {
+            keeper.wake();
+        }
+        Entry(self, index)
+    }
+
+    /// When the first of them is due; ready while there is one.
+    fn poll_first(&self, cx: &Context<'_>) -> Poll<Instant> {
+        if let Some(first) = self.all.borrow().iter().map(|(_, (due, _))| *due).min() {
+            return Poll::Ready(first);
+        }
+        self.keeper.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    /// Keeps the time; never ends.
+    pub(in crate::server) async fn keep(self: Rc<Self>) {
+        let mut earliest = Instant::now();
+        loop {
+            let first = poll_fn(|cx| self.poll_first(cx)).await;
+            // Whoever comes later is due later.
+            sleep_until(first.max(earliest)).await;
+            let now = Instant::now();
+            earliest = now + GRAIN;
+            for (_, (due, seat)) in self.all.borrow().iter() {
+                if *due <= now {
+                    seat.wake();
+                }
+            }
+        }
+    }
+}

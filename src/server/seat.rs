@@ -1,0 +1,70 @@
+//! A connection as others on its worker know it: the way to its task, and the orders for it.
+
+use crate::order::Order;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::task::{Context, Waker};
+
+/// Where a connection is found by those who have an order for it.
+#[derive(Default)]
+pub(super) struct Seat {
+    /// The client's id; 0 before the upgrade.
+    pub(super) client: Cell<u64>,
+    waker: Cell<Option<Waker>>,
+    orders: RefCell<Vec<Order>>,
+    pub(super) queueing: Cell<Queueing>,
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat")
+            .field("client", &self.client.get())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Seat {
+    /// Called first at each poll, so that an order wakes the right task.
+    pub(super) fn register(&self, cx: &Context<'_>) {
+        let waker = match self.waker.take() {
+            Some(waker) if waker.will_wake(cx.waker()) => waker,
+            _ => cx.waker().clone(),
+        };
+        self.waker.set(Some(waker));
+    }
+
+    pub(super) fn take_orders(&self) -> Vec<Order> {
+        self.orders.take()
+    }
+
+    pub(super) fn has_orders(&self) -> bool {
+        !self.orders.borrow().is_empty()
+    }
+
+    /// Whether there is an order to drop the connection; all others are thrown away.
+    pub(super) fn is_aborted(&self) -> bool {
+        let orders = self.take_orders();
+        orders.iter().any(|order| matches!(order, Order::Abort))
+    }
+
+    pub(super) fn give(&self, order: Order) {
+        self.orders.borrow_mut().push(order);
+        self.wake();
+    }
+
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Whether a connection waits for a turn at work that takes a while.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Queueing {
+    #[default]
+    No,
+    Waits,
+    /// It did, and may go on.
+    First,
+}
