@@ -1,6 +1,7 @@
 //! Forks of this process: how often it is a child of one, and what has to happen around one. Only of the forks that
 //! Python knows of.
 
+use super::asyncio::crossing;
 use crate::sockets;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -18,17 +19,22 @@ pub(super) fn forks() -> u32 {
 #[pyfunction]
 fn before_fork(py: Python<'_>) {
     // Another thread may be at a fork, and needs the interpreter to finish it.
-    py.detach(sockets::before_fork);
+    py.detach(|| {
+        sockets::before_fork();
+        crossing::before_fork();
+    });
 }
 
 #[pyfunction]
 fn after_fork_in_parent() {
+    crossing::after_fork();
     sockets::after_fork_in_parent();
 }
 
 #[pyfunction]
 fn after_fork_in_child(py: Python<'_>) -> PyResult<()> {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    crossing::after_fork();
     let numbers = sockets::after_fork_in_child();
     if numbers.is_empty() {
         return Ok(());

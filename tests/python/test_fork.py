@@ -353,8 +353,9 @@ let_go()
 
 def test_forks_while_other_threads_make_start_stop_and_drop_servers() -> None:
     process = beside_a_child("""
-# A module that is imported first in a fork stays locked in the child.
+# A module that is imported first in a fork stays locked in the child: these two import some.
 socket.getaddrinfo("127.0.0.1", 0)
+EchoServer(0, host="127.0.0.1").stop()
 over = threading.Event()
 def turns():
     while not over.is_set():

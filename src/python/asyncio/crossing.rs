@@ -19,7 +19,7 @@ use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
 use std::thread;
 use tokio::runtime::{Builder, Handle};
@@ -36,6 +36,8 @@ static STATE: Mutex<State> = Mutex::new(State {
 thread_local! {
     /// Where a future that is made in this thread is to run, and its count.
     static TARGET: Cell<Option<(Handle, Counted)>> = const { Cell::new(None) };
+    /// The state, while this thread forks.
+    static FORKING: Cell<Option<MutexGuard<'static, State>>> = const { Cell::new(None) };
     /// The task that is polled has found its loop closed: nobody waits for it.
     static IS_LOST: Cell<bool> = const { Cell::new(false) };
 }
@@ -140,9 +142,8 @@ impl State {
         if self.forks != fork::forks() {
             self.forks = fork::forks();
             self.servers = 0;
-            self.threads.clear();
-            // Its runtime is the parent's: dropped here, it would reach into the event queue of the parent.
-            mem::forget(self.control.take());
+            // They are the parent's, and so is the runtime: it is not dropped here.
+            mem::forget((mem::take(&mut self.threads), self.control.take()));
         }
         self
     }
@@ -174,7 +175,16 @@ impl State {
     }
 }
 
-/// A server is about to start.
+/// The state stays as it is while this thread forks.
+pub(in crate::python) fn before_fork() {
+    FORKING.set(Some(lock(&STATE)));
+}
+
+pub(in crate::python) fn after_fork() {
+    drop(FORKING.take());
+}
+
+/// A server is about to start. Not to be called with the interpreter attached: who forks may need it.
 pub(in crate::python) fn hold() {
     lock(&STATE).own().servers += 1;
 }
@@ -223,7 +233,8 @@ where
     F: FnMut(&mut Context<'_>) -> Poll<()> + Send + Unpin + 'static,
 {
     let locals = get_current_locals::<Crossing>(py)?;
-    let target = lock(&STATE).own().target()?;
+    // Who has the lock may be at a fork, and need the interpreter to finish it.
+    let target = py.detach(|| lock(&STATE).own().target())?;
     TARGET.set(Some(target));
     let done = poll_fn(done);
     let future = future_into_py_with_locals::<Crossing, _, Option<bool>>(py, locals, async move {
