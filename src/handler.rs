@@ -167,7 +167,8 @@ pub trait Handler: Send + Sync + Debug {
     /// [`Wants::TLS_FAILURE`].
     fn on_tls_failure(&self, _peer: SocketAddr, _reason: &str) {}
 
-    /// All clients are gone and all workers at their end; the last call.
+    /// All clients are gone and all workers at their end; the last call, once for a server that was started. No lock is
+    /// held, and whoever waits for the server waits for this, too.
     fn on_closed(&self) {}
 }
 

@@ -29,7 +29,7 @@ use crate::error::Error;
 use crate::handler::Handler;
 use crate::memory::Memory;
 use crate::sockets::Listed;
-use shared::{Command, Face, Running, Shared, lock};
+use shared::{Command, Face, Life, Shared, lock};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -45,6 +45,9 @@ pub struct Server {
     address: SocketAddr,
     state: Mutex<State>,
 }
+
+/// What a worker's thread waits for: its listeners, and its part in the life of the server.
+type Go = (Vec<Listed<TcpListener>>, Arc<Life>);
 
 #[derive(Debug)]
 enum State {
@@ -81,7 +84,7 @@ impl Server {
             open: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
             deadline: Mutex::new(None),
-            running: (Mutex::new(0), Condvar::new()),
+            over: (Mutex::new(false), Condvar::new()),
             serving: AtomicBool::new(false),
             config,
         };
@@ -95,75 +98,84 @@ impl Server {
     /// Starts the workers; clients that came since `bind` are served now.
     ///
     /// # Errors
-    /// [`Error::State`] unless this is the first call, [`Error::Start`] if there are no threads or event queues.
+    /// [`Error::State`] if it was started or stopped before. [`Error::Start`] if there are no threads or event queues;
+    /// then it is as if it had not been asked.
     pub fn start(&self) -> Result<(), Error> {
         let mut state = lock(&self.state);
-        let listeners = match std::mem::replace(&mut *state, State::Finished) {
-            State::Bound(listeners) => listeners,
-            other => {
-                let why = match other {
-                    State::Finished => "the server was stopped; make another",
-                    _ => "the server was started before",
-                };
-                *state = other;
-                return Err(Error::State(why));
-            }
+        let State::Bound(listeners) = &mut *state else {
+            return Err(Error::State(match *state {
+                State::Finished => "the server was stopped; make another",
+                _ => "the server was started before",
+            }));
         };
-        let mut threads = Vec::new();
-        match self.spawn(listeners, &mut threads) {
-            Ok(()) => {
-                self.shared.serving.store(true, Ordering::Release);
-                *state = State::Started(threads);
-                Ok(())
-            }
-            Err(source) => {
-                drop(state);
-                self.stop(Duration::ZERO);
-                for thread in threads {
-                    // It did not get as far as running anything that could panic.
+        let workers = self.spawn()?;
+        let mut listeners = std::mem::take(listeners);
+        let life = Arc::new(Life(self.shared.clone()));
+        self.shared.serving.store(true, Ordering::Release);
+        let mut threads = Vec::with_capacity(workers.len());
+        for (thread, go) in workers {
+            // One that has panicked since then is missed by nobody.
+            let _ = go.send((std::mem::take(&mut listeners), life.clone()));
+            threads.push(thread);
+        }
+        *state = State::Started(threads);
+        // Before `life`: if all workers have ended already, the handler hears of it here.
+        drop(state);
+        Ok(())
+    }
+
+    /// A thread for each worker, with all that it needs to run; none does before all do.
+    fn spawn(&self) -> io::Result<Vec<(JoinHandle<()>, mpsc::Sender<Go>)>> {
+        let mut workers = Vec::new();
+        let (ready, readiness) = mpsc::channel();
+        let spawned = self.spawn_each(&ready, &mut workers);
+        drop(ready);
+        let all_ready = spawned.and_then(|()| {
+            workers.iter().try_for_each(|_| {
+                // A thread that ends without a word has panicked.
+                readiness
+                    .recv()
+                    .map_err(|_gone| io::Error::other("a worker thread panicked"))?
+            })
+        });
+        match all_ready {
+            Ok(()) => Ok(workers),
+            Err(error) => {
+                for (thread, go) in workers {
+                    drop(go);
+                    // It has not run anything that was worth the name.
                     let _ = thread.join();
                 }
-                Err(source.into())
+                Err(error)
             }
         }
     }
 
-    fn spawn(
+    fn spawn_each(
         &self,
-        listeners: Vec<Listed<TcpListener>>,
-        threads: &mut Vec<JoinHandle<()>>,
+        ready: &mpsc::Sender<io::Result<()>>,
+        workers: &mut Vec<(JoinHandle<()>, mpsc::Sender<Go>)>,
     ) -> io::Result<()> {
-        let (ready, readiness) = mpsc::channel();
-        let mut listeners = Some(listeners);
         for index in 0..self.shared.workers.len() {
-            let (shared, ready, listeners) = (
-                self.shared.clone(),
-                ready.clone(),
-                listeners.take().unwrap_or_default(),
-            );
-            let running = Running::new(shared.clone());
+            let (shared, ready) = (self.shared.clone(), ready.clone());
+            let (go, gone) = mpsc::channel::<Go>();
             let work = move || {
-                match worker::runtime(shared.handler.clone()) {
-                    Ok(runtime) => {
-                        // The receiver waits for it.
-                        let _ = ready.send(Ok(()));
-                        worker::run(runtime, shared, index, listeners);
-                    }
-                    Err(error) => drop(ready.send(Err(error))),
+                let runtime = match worker::runtime(shared.handler.clone()) {
+                    Ok(runtime) => runtime,
+                    Err(error) => return drop(ready.send(Err(error))),
+                };
+                // The receiver waits for it.
+                let _ = ready.send(Ok(()));
+                drop(ready);
+                if let Ok((listeners, life)) = gone.recv() {
+                    worker::run(runtime, shared, index, listeners);
+                    drop(life);
                 }
-                drop(running);
             };
-            threads.push(
-                thread::Builder::new()
-                    .name(format!("echoserver-w{index}"))
-                    .spawn(work)?,
-            );
-        }
-        for _ in 0..threads.len() {
-            // A thread that ends without a word has panicked.
-            readiness
-                .recv()
-                .map_err(|_gone| io::Error::other("a worker thread panicked"))??;
+            let thread = thread::Builder::new()
+                .name(format!("echoserver-w{index}"))
+                .spawn(work)?;
+            workers.push((thread, go));
         }
         Ok(())
     }
@@ -180,6 +192,7 @@ impl Server {
         let mut state = lock(&self.state);
         if let State::Bound(_) = *state {
             *state = State::Finished;
+            self.shared.end();
         }
         drop(state);
         self.shared.serving.store(false, Ordering::Release);
@@ -192,31 +205,32 @@ impl Server {
         }
     }
 
-    /// Waits until the server has stopped and its threads have ended: `false` after `timeout`. `None` waits for ever.
+    /// Waits until the server has stopped and its threads have ended: `false` after `timeout`, and at once before `start`.
+    /// `None` waits for ever.
     #[must_use]
     pub fn wait(&self, timeout: Option<Duration>) -> bool {
-        let (running, condition) = &self.shared.running;
-        let deadline = timeout.map(after);
         if matches!(*lock(&self.state), State::Bound(_)) {
             return false;
         }
-        let mut count = lock(running);
-        while *count > 0 {
-            count =
+        let (over, condition) = &self.shared.over;
+        let deadline = timeout.map(after);
+        let mut is_over = lock(over);
+        while !*is_over {
+            is_over =
                 match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
                     None => condition
-                        .wait(count)
+                        .wait(is_over)
                         .unwrap_or_else(PoisonError::into_inner),
                     Some(Duration::ZERO) => return false,
                     Some(left) => {
                         condition
-                            .wait_timeout(count, left)
+                            .wait_timeout(is_over, left)
                             .unwrap_or_else(PoisonError::into_inner)
                             .0
                     }
                 };
         }
-        drop(count);
+        drop(is_over);
         let mut state = lock(&self.state);
         if let State::Started(threads) = std::mem::replace(&mut *state, State::Finished) {
             for thread in threads {

@@ -38,8 +38,8 @@ pub(super) struct Shared {
     pub(super) next_id: AtomicU64,
     /// When a stop ends at the latest.
     pub(super) deadline: Mutex<Option<Instant>>,
-    /// Workers that run, and the signal that it became none.
-    pub(super) running: (Mutex<usize>, Condvar),
+    /// Whether the server has ended, and the signal that it has.
+    pub(super) over: (Mutex<bool>, Condvar),
     pub(super) serving: AtomicBool,
 }
 
@@ -56,31 +56,36 @@ pub(super) struct Face {
 }
 
 impl Shared {
+    /// Nothing runs any more, and nothing will.
+    pub(super) fn end(&self) {
+        *lock(&self.over.0) = true;
+        self.over.1.notify_all();
+    }
+
     /// When a stop ends at the latest.
     pub(super) fn deadline(&self) -> tokio::time::Instant {
         lock(&self.deadline).unwrap_or_else(Instant::now).into()
     }
 }
 
-/// Counts a worker while it lives, also if it panics; the last one reports the end of the server.
-pub(super) struct Running(Arc<Shared>);
+/// What the workers of a server that was started hold together. The last one to end, also by a panic, ends the server.
+#[derive(Debug)]
+pub(super) struct Life(pub(super) Arc<Shared>);
 
-impl Running {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        *lock(&shared.running.0) += 1;
-        Self(shared)
+impl Drop for Life {
+    fn drop(&mut self) {
+        // Also if the handler panics.
+        let _over = Over(&self.0);
+        self.0.serving.store(false, Ordering::Release);
+        self.0.handler.on_closed();
     }
 }
 
-impl Drop for Running {
+struct Over<'a>(&'a Shared);
+
+impl Drop for Over<'_> {
     fn drop(&mut self) {
-        let mut count = lock(&self.0.running.0);
-        *count -= 1;
-        if *count == 0 {
-            self.0.serving.store(false, Ordering::Release);
-            self.0.handler.on_closed();
-            self.0.running.1.notify_all();
-        }
+        self.0.end();
     }
 }
 

@@ -5,7 +5,10 @@ use crate::support::{
     close_payload, frame, is_alone, limit, within,
 };
 use echoserver::config::Config;
+use echoserver::handler::Handler;
 use socket2::SockRef;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -227,6 +230,33 @@ fn a_stop_does_not_wait_for_ever() {
     assert!(stopped.elapsed() < within(Duration::from_secs(4)));
     assert_eq!(deaf.read_frame().code().0, 1001);
     deaf.expect_any_end();
+}
+
+/// Its last call takes until it is told.
+#[derive(Debug)]
+struct Slow(Mutex<(Sender<()>, Receiver<()>)>);
+
+impl Handler for Slow {
+    fn on_closed(&self) {
+        let slow = self.0.lock().unwrap();
+        slow.0.send(()).unwrap();
+        // Its end is as good as a word.
+        let _ = slow.1.recv_timeout(limit());
+    }
+}
+
+#[test]
+fn the_end_comes_after_the_last_call_and_who_looks_for_it_does_not_wait() {
+    let (called, calls) = channel();
+    let (finish, finished) = channel();
+    let handler = Slow(Mutex::new((called, finished)));
+    let server = Running::with(Config::default(), Arc::new(handler));
+    server.stop(Duration::ZERO);
+    calls.recv_timeout(limit()).unwrap();
+    assert!(!server.wait(Some(Duration::ZERO)) && !server.is_serving());
+    finish.send(()).unwrap();
+    assert!(server.wait(Some(limit())));
+    assert!(calls.try_recv().is_err());
 }
 
 #[test]

@@ -3,8 +3,14 @@
 
 use crate::support::{BINARY, Raw, Running, TEXT, header, is_alone, limit};
 use echoserver::config::Config;
+use echoserver::error::Error;
+use echoserver::handler::Handler;
+use echoserver::server::Server;
 use std::fs::{self, File};
 use std::io::Write;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Resident bytes of this process.
@@ -116,4 +122,56 @@ fn a_stopped_server_leaves_no_thread_and_no_descriptor() {
         assert!(server.wait(Some(limit())));
     }
     assert_eq!(counts(), before);
+}
+
+/// Counts the last calls.
+#[derive(Debug, Default)]
+struct Closings(AtomicUsize);
+
+impl Handler for Closings {
+    fn on_closed(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_start_that_fails_is_as_if_it_had_not_been_asked() {
+    if !is_alone(
+        "resources::a_start_that_fails_is_as_if_it_had_not_been_asked",
+        64,
+    ) {
+        return;
+    }
+    let closings = Arc::new(Closings::default());
+    let config = Config {
+        host: Some("127.0.0.1".into()),
+        port: 0,
+        workers: Some(4),
+        ..Config::default()
+    };
+    let server = Server::bind(config, closings.clone()).unwrap();
+    let early = TcpStream::connect(server.address()).unwrap();
+    let mut hoard = Vec::new();
+    while let Ok(file) = File::open("/dev/null") {
+        hoard.push(file);
+    }
+    // Some of the workers find what they need, and not all.
+    for _ in 0..8 {
+        let error = server.start().unwrap_err();
+        assert!(matches!(error, Error::Start { .. }), "{error}");
+        assert!(!server.is_serving() && !server.wait(None));
+        hoard.pop();
+    }
+    drop(hoard);
+    assert_eq!(closings.0.load(Ordering::SeqCst), 0);
+    server.start().unwrap();
+    assert!(matches!(server.start(), Err(Error::State(_))));
+    // Who came before is served now.
+    let mut raw = Raw::on(early);
+    raw.send(format!("{}\r\n", crate::support::REQUEST));
+    raw.read_head();
+    raw.echo(TEXT, b"hello");
+    server.stop(Duration::ZERO);
+    assert!(server.wait(Some(limit())));
+    assert_eq!(closings.0.load(Ordering::SeqCst), 1);
 }

@@ -181,7 +181,10 @@ pub(crate) struct Raw(BufReader<TcpStream>);
 
 impl Raw {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::on(TcpStream::connect(address).unwrap())
+    }
+
+    pub(crate) fn on(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(limit())).unwrap();
         stream.set_write_timeout(Some(limit())).unwrap();
