@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable
     from types import TracebackType
-    from typing import Literal, Self
+    from typing import Literal, NoReturn, Self, SupportsIndex
 
     from typing_extensions import Buffer
 
@@ -39,6 +39,9 @@ _DROP_ATTEMPTS, _DROP_WAIT = 20, 0.25
 
 # Seconds for the thread of the callbacks to end when they have.
 _JOIN_TIMEOUT = 5.0
+
+# Where an event loop waits for a stop its clients can't answer: this long (seconds) the others may.
+_LOOP_WAIT = 0.05
 
 # By id, since a subclass may define equality. Each access is one atomic step, so there is no lock to be held in a fork.
 _started: WeakValueDictionary[int, EchoServer] = WeakValueDictionary()
@@ -275,6 +278,10 @@ class EchoServer(AsyncServer):
         that runs the callbacks (in a callback, or in a signal handler during `serve()`) it only asks and returns at
         once. A second call does no harm. TimeoutError, which names it, if a callback still runs at the end; sockets
         and threads of the server are closed all the same.
+
+        In a thread whose event loop runs, clients that live on that loop can't answer while it waits: without a
+        `timeout` those that have not answered within 50 ms are dropped there, with a RuntimeWarning. Use `async with`,
+        or call it in another thread.
         """
         if self._stop(timeout):
             self._finish()
@@ -404,6 +411,12 @@ class EchoServer(AsyncServer):
             return f"<{name}: {error}>"
         return f"<{name} {url} {state}>"
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} can't be copied or pickled: it is a port, threads and clients of this process; "
+            f"make another where one is needed"
+        )
+
     def __del__(self) -> None:
         server = self.__dict__.get("_server")
         if server is None or self._is_used:
@@ -447,6 +460,12 @@ class EchoServer(AsyncServer):
         core.stop(timeout)
         if core.in_dispatcher():
             return False
+        dropped, way_out = 0, _way_out_of_loop() if timeout is None else None
+        if way_out and not core.wait(_LOOP_WAIT):
+            clients = core.clients()
+            dropped = len(clients)
+            for client in clients:
+                client.abort()
         limit = self._close_timeout if timeout is None else timeout
         has_ended = core.wait(limit)
         callback = None
@@ -459,6 +478,13 @@ class EchoServer(AsyncServer):
             if self._is_stuck():
                 raise TimeoutError(f"the event loop of the callbacks did not run for {limit:g} s")
             raise TimeoutError(f"{callback or 'the server'} still runs after {limit:g} s")
+        if dropped:
+            warnings.warn(
+                f"{self!r}: stop() held up the event loop of this thread, so that its clients could not answer; "
+                f"{dropped} dropped: {way_out}",
+                RuntimeWarning,
+                stacklevel=_caller_level(),
+            )
         return True
 
     def _is_stuck(self) -> bool:
@@ -481,6 +507,28 @@ def _refuse_running_loop() -> None:
     events = sys.modules.get("asyncio.events")
     if events is not None and events._get_running_loop() is not None:
         raise RuntimeError("serve() would stop the event loop that runs in this thread: await serve_async() instead")
+
+
+def _way_out_of_loop() -> str | None:
+    """What to do instead of waiting in this thread, if an event loop runs here."""
+    events = sys.modules.get("asyncio.events")
+    if events is not None and events._get_running_loop() is not None:
+        return "use `async with`, or await asyncio.to_thread(server.stop)"
+    if trio := sys.modules.get("trio"):
+        try:
+            trio.lowlevel.current_task()
+        except RuntimeError:
+            return None
+        return "await trio.to_thread.run_sync(server.stop) instead"
+    return None
+
+
+def _caller_level() -> int:
+    """How far above the caller of this the first frame of another package is, for warnings."""
+    level, frame = 0, sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "echoserver":
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 @atexit.register

@@ -498,3 +498,46 @@ def test_a_loop_that_is_busy_stalls_no_native_echo(on_loop: Run) -> None:
             await soon(asyncio.sleep(0))
 
     on_loop(main)
+
+
+@pytest.mark.parametrize("how", ["with", "stop()"])
+def test_a_stop_that_holds_up_the_loop_of_its_clients_drops_them_with_a_warning(on_loop: Run, how: str) -> None:
+    async def main() -> None:
+        server = EchoServer(0, host="127.0.0.1", close_timeout=1000.0).start()
+        # Nobody holds up the first one.
+        with connect_sync(server.url) as polite:
+            clients = [await connect(server.url) for _ in range(3)]
+            assert await exchange(clients[0], "x") == ["x"]
+            with pytest.warns(RuntimeWarning, match="3 dropped: use `async with`") as warned:
+                server.stop() if how == "stop()" else server.__exit__(None, None, None)
+            assert list(polite) == []
+            assert polite.close_code == 1001
+        assert warned[0].filename == __file__
+        assert not server.is_serving
+        for client in clients:
+            await soon(client.wait_closed())
+
+    on_loop(main)
+
+
+def test_a_stop_that_holds_up_nobody_warns_of_nothing(on_loop: Run) -> None:
+    async def main() -> None:
+        for timeout in (None, 0.1):
+            server = EchoServer(0, host="127.0.0.1").start()
+            if timeout:
+                # Whoever says how long means it.
+                client = await connect(server.url)
+            server.stop(timeout)
+        await soon(client.wait_closed())
+
+    on_loop(main)
+
+
+def test_a_stop_that_holds_up_trio_says_so() -> None:
+    async def main() -> None:
+        server = EchoServer(0, host="127.0.0.1", close_timeout=1000.0).start()
+        warned = pytest.warns(RuntimeWarning, match=r"1 dropped: await trio\.to_thread\.run_sync\(server\.stop\)")
+        with RawClient(server.port).opened(), warned:
+            server.stop()
+
+    trio.run(main)

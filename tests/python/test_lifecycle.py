@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
+import pickle
 import threading
 import time
 import weakref
@@ -16,6 +18,8 @@ from echoserver import EchoServer
 from support import FACTOR, TIMEOUT, RawClient, connect, eventually, finished, in_thread, join, python
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conftest import Listen
 
 
@@ -160,6 +164,17 @@ def test_wait_closed_before_the_start_is_an_error(listen: Listen) -> None:
         server.wait_closed()
     server.stop()
     server.wait_closed()
+
+
+COPIES: list[Callable[[object], object]] = [copy.copy, copy.deepcopy, pickle.dumps]
+
+
+@pytest.mark.parametrize("make", COPIES)
+def test_a_server_is_not_copied(server: EchoServer, make: Callable[[object], object]) -> None:
+    with pytest.raises(TypeError, match="EchoServer can't be copied or pickled"):
+        make(server)
+    gc.collect()
+    assert server.is_serving
 
 
 def test_leaving_with_by_an_exception_stops_the_server(listen: Listen) -> None:
