@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import inspect
 import io
+import logging
 import os
+import queue
 import re
 import signal
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from echoserver import cli_tls
-from echoserver._core import __version__
+from echoserver import cli_tls, printing
+from echoserver._core import __version__, shown
 from echoserver.compression import Deflate
 from echoserver.exceptions import BindError
 from echoserver.server import EchoServer
@@ -24,7 +27,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
+    # Numbers of signals, and None when the server has ended.
+    _Events: TypeAlias = queue.SimpleQueue[int | None]
+
 __all__ = ["main"]
+
+_log: Final = logging.getLogger("echoserver")
+# Seconds that a stop may take before it says what it waits for.
+_PATIENCE: Final = 1.0
+_WAYS_OUT: Final = {
+    errno.EADDRINUSE: "-p 0 takes a free port",
+    errno.EACCES: "-p 0 takes a port that anybody may have",
+    errno.EMFILE: "`ulimit -n` allows more",
+}
 
 _DEFLATE: Final[dict[str, bool | int]] = asdict(Deflate())
 _DEFAULTS: Final = {name: each.default for name, each in inspect.signature(EchoServer).parameters.items()}
@@ -38,69 +53,115 @@ _SINGULAR: Final = {"subprotocols": "subprotocol", "origins": "origin", "compres
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program with `arguments` (default: those of the process) and returns its exit status.
 
-    0 after SIGTERM or Ctrl-C, 1 if the address can't be listened on. For a wrong argument it raises SystemExit with
-    status 2. Signal handlers are set while it runs, in the main thread, and put back.
+    0 after SIGTERM or Ctrl-C, 1 if it can't listen or serve. For a wrong argument it raises SystemExit with status 2.
+    Signal handlers are set while it runs, in the main thread, and put back.
     """
     parser = _parser()
     options = vars(parser.parse_args(arguments))
     if options.pop("allow_missing_origin"):
         options.setdefault("origins", []).append(None)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # So that lines reach a pipe when they happen, and no message is beyond the terminal's encoding.
-        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
-    stop = _Stop()
-    with _signals(stop), cli_tls.logged():
+        # So that lines reach a pipe when they happen.
+        sys.stdout.reconfigure(line_buffering=True)
+    events: _Events = queue.SimpleQueue()
+    with logged(), _signals(events), _stdout_let_go():
         try:
             cli_tls.take_options(options)
-            server = EchoServer(**options)
+            server = EchoServer(**options, on_closed=lambda: events.put(None))
         except BindError as error:
-            print(f"{parser.prog}: {_sentence(error, **_DEFAULTS | options)}", file=sys.stderr)
-            return 1
+            port, host = options.get("port", _DEFAULTS["port"]), options.get("host", "all interfaces")
+            return _failed(f"listen on port {port} of {host}", error)
         except OSError as error:
+            if error.filename is None:
+                return _failed("serve", error)
             option, _, reason = str(error.strerror).partition(": ")
-            parser.error(_in_terms_of_the_command_line(f"{option}={error.filename!r}: {reason}"))
+            parser.error(_in_terms_of_the_command_line(f"{option}={shown(error.filename)}: {reason}"))
         except (TypeError, ValueError, OverflowError) as error:
             parser.error(_in_terms_of_the_command_line(str(error)))
-        print(server.url, flush=True)
-        with cli_tls.served(server):
-            stop.serve(server)
+        try:
+            with cli_tls.served(server) as ca_file:
+                server.start()
+                # Each client needs a descriptor.
+                os.close(os.open(os.devnull, os.O_RDONLY))
+                _log.info("listening on %s; Ctrl-C stops it", options.get("host", "all interfaces, IPv4 and IPv6"))
+                printing.line(server.url)
+                if ca_file:
+                    printing.line(f"CA certificate: {ca_file}")
+                stuck = _run(server, events, options.get("close_timeout", _DEFAULTS["close_timeout"]))
+            if stuck is not None:
+                signal.signal(stuck, signal.SIG_DFL)
+                os.kill(os.getpid(), stuck)
+        except (OSError, RuntimeError) as error:
+            server.stop(0)
+            return _failed("serve", error)
     return 0
 
 
-class _Stop:
-    """Ends the server in order at the first signal; at the second one the process ends at once, as without handlers."""
+def _run(server: EchoServer, events: _Events, close_timeout: float) -> int | None:
+    """Until a signal comes, then until the end; after a second signal that is at once.
 
-    def __init__(self) -> None:
-        self._server: EchoServer | None = None
-        self._is_asked = False
-
-    def serve(self, server: EchoServer) -> None:
-        self._server = server
-        if self._is_asked:
-            server.stop()
-            return
+    Returns the signal if printing is stuck, since nobody takes what is on stdout.
+    """
+    number = events.get()
+    if number is not None:
+        server._core.stop(None)
         try:
-            server.serve()
-        except RuntimeError:
-            # Asked to stop in the moment before it served.
-            if not self._is_asked:
-                raise
+            again = _ended(server, events, close_timeout)
+        except queue.Empty:
+            again = number
+        if again is not None:
+            try:
+                server.stop(0)
+            except TimeoutError:
+                return again
+    server.wait_closed()
+    return None
 
-    def __call__(self, number: int, _frame: FrameType | None) -> None:
-        self._is_asked = True
-        signal.signal(number, signal.SIG_DFL)
-        if self._server is not None:
-            self._server.stop()
+
+def _ended(server: EchoServer, events: _Events, close_timeout: float) -> int | None:
+    """What happens while the server stops: None for its end. `queue.Empty` if nothing does in time."""
+    with suppress(queue.Empty):
+        return events.get(timeout=_PATIENCE)
+    count = len(server.clients)
+    whom = f"{count} client{'s' * (count != 1)}" if count else "connections"
+    _log.info("waiting up to %g s for %s to close; Ctrl-C again drops what is left", close_timeout, whom)
+    return events.get(timeout=min(close_timeout, threading.TIMEOUT_MAX))
 
 
 @contextmanager
-def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def logged() -> Iterator[None]:
+    """Meanwhile, what the server logs from INFO on goes to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("echoserver: %(message)s"))
+    level = _log.level
+    _log.addHandler(handler)
+    _log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        _log.setLevel(level)
+        _log.removeHandler(handler)
+
+
+@contextmanager
+def _signals(events: _Events) -> Iterator[None]:
+    """Meanwhile, the first two signals that end a program are events; from the third on they end it as ever."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    count = 0
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal count
+        count += 1
+        if count == 2:  # noqa: PLR2004
+            for one in numbers:
+                signal.signal(one, signal.SIG_DFL)
+        events.put(number)
+
     # One that is ignored stays so: a shell wants that for what it runs in the background.
     numbers = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, handler) for number in numbers}
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:
@@ -108,9 +169,28 @@ def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
             signal.signal(number, previous)
 
 
-def _sentence(error: BindError, *, port: int, host: str | None, **_others: object) -> str:
-    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error).rpartition(": ")[2]
-    return f"cannot listen on port {port} of {host or 'all interfaces'}: {reason}"
+@contextmanager
+def _stdout_let_go() -> Iterator[None]:
+    """After it, what stdout could not take is not tried again when the interpreter ends."""
+    try:
+        yield
+    finally:
+        if sys.stdout is not None:
+            try:
+                sys.stdout.flush()
+            except OSError:
+                with open(os.devnull, "wb") as null, suppress(OSError):  # noqa: PTH123
+                    os.dup2(null.fileno(), sys.stdout.fileno())
+
+
+def _failed(what: str, error: OSError | RuntimeError) -> int:
+    """Says so in a sentence, with a way out where there is one; the exit status."""
+    number = error.errno if isinstance(error, OSError) else None
+    # Behind what the core says of it there is the system's reason, in Rust's form.
+    reason = (getattr(error, "strerror", None) or str(error)).rpartition(": ")[2].partition(" (os error")[0]
+    way_out = _WAYS_OUT.get(number or 0)
+    _log.error("cannot %s: %s%s", what, reason, f"; {way_out}" if way_out else "")
+    return 1
 
 
 def _in_terms_of_the_command_line(message: str) -> str:
@@ -118,6 +198,8 @@ def _in_terms_of_the_command_line(message: str) -> str:
     option, equals, rest = message.partition("=")
     if not equals or option not in _DEFAULTS.keys() | cli_tls.FILES:
         return message
+    # Here one leaves an option out instead.
+    rest = re.sub(", or None( .*)?$", "", rest)
     flag = _SINGULAR.get(option, option).replace("_", "-")
     return f"argument --{flag}: {rest}"
 
@@ -128,7 +210,7 @@ def _port(text: str) -> int:
     except ValueError:
         port = -1
     if not 0 <= port <= 0xFFFF:  # noqa: PLR2004  # What a port is.
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535, 0 for a free one")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no port: 0 to 65535, 0 for a free one")
     return port
 
 
@@ -137,7 +219,7 @@ def _size(text: str) -> int:
     unit = _UNITS.get(match[2].lower()) if match else None
     if match is None or unit is None:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no size: a number of bytes, or one with kB, MB, GB, KiB, MiB, GiB"
+            f"{shown(text)} is no size: a number of bytes, or one with kB, MB, GB, KiB, MiB, GiB"
         )
     return int(match[1]) * unit
 
@@ -146,14 +228,14 @@ def _seconds(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from None
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no number of seconds") from None
 
 
 def _count(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no whole number") from None
 
 
 def _deflate(text: str) -> Deflate:
@@ -162,7 +244,7 @@ def _deflate(text: str) -> Deflate:
         name, equals, value = (part.strip() for part in each.partition("="))
         known = _DEFLATE.get(name)
         if known is None:
-            raise argparse.ArgumentTypeError(f"{name!r} is no parameter: there are {', '.join(_DEFLATE)}")
+            raise argparse.ArgumentTypeError(f"{shown(name)} is no parameter: there are {', '.join(_DEFLATE)}")
         if name in parameters:
             raise argparse.ArgumentTypeError(f"{name} is given twice")
         if isinstance(known, bool):

@@ -1,18 +1,17 @@
-"""What TLS adds to the program `echoserver`: its options, the file with the CA, SIGHUP, and the log on stderr."""
+"""What TLS adds to the program `echoserver`: its options, the file with the CA, and SIGHUP."""
 
 from __future__ import annotations
 
 import logging
 import os
 import signal
-import sys
 import tempfile
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from echoserver._core import TLS
+from echoserver._core import TLS, shown
 
 if TYPE_CHECKING:
     import argparse
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from echoserver.server import EchoServer
 
-__all__ = ["FILES", "add_arguments", "logged", "served", "take_options"]
+__all__ = ["FILES", "add_arguments", "served", "take_options"]
 
 FILES: Final = frozenset({"certfile", "keyfile", "client_ca", "password_file"})
 """Names of options that are files, as errors have them."""
@@ -52,9 +51,9 @@ def take_options(options: dict[str, Any]) -> None:
     if not files:
         return
     if "tls" in options:
-        raise ValueError(f"{min(files)}={files[min(files)]!r}: not together with --tls")
+        raise ValueError(f"{min(files)}={shown(files[min(files)])}: not together with --tls")
     if "certfile" not in files:
-        raise ValueError(f"{min(files)}={files[min(files)]!r}: needs --certfile")
+        raise ValueError(f"{min(files)}={shown(files[min(files)])}: needs --certfile")
     password = None
     if "password_file" in files:
         try:
@@ -67,23 +66,8 @@ def take_options(options: dict[str, Any]) -> None:
 
 
 @contextmanager
-def logged() -> Iterator[None]:
-    """Meanwhile, what the server logs from INFO on goes to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("echoserver: %(message)s"))
-    level = _log.level
-    _log.addHandler(handler)
-    _log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        _log.setLevel(level)
-        _log.removeHandler(handler)
-
-
-@contextmanager
-def served(server: EchoServer) -> Iterator[None]:
-    """Meanwhile, the CA is in a file, whose name is printed, and SIGHUP reloads the certificate."""
+def served(server: EchoServer) -> Iterator[str | None]:
+    """Meanwhile, the CA is in a file, whose name is given, and SIGHUP reloads the certificate."""
     path = None
     if server.ca_pem is not None:
         descriptor, path = tempfile.mkstemp(prefix="echoserver-ca-", suffix=".pem")
@@ -91,10 +75,9 @@ def served(server: EchoServer) -> Iterator[None]:
             file.write(server.ca_pem)
         # No secret: clients of other users have to read it.
         Path(path).chmod(0o644)
-        print(f"CA certificate: {path}", flush=True)
     before = _set_hangup(server)
     try:
-        yield
+        yield path
     finally:
         if before is not None:
             signal.signal(signal.SIGHUP, before)

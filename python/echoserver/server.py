@@ -210,7 +210,9 @@ class EchoServer(AsyncServer):
             self._serve_on_loop = serve
         self._server = Server(options, callbacks, debug)
         if debug:
-            print(f"Echoserver listening on port {self.port}")
+            from echoserver import printing
+
+            printing.line(f"Echoserver listening on port {self.port}")
 
     @property
     def _core(self) -> Server:

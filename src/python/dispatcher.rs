@@ -181,13 +181,9 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
     fn close(&mut self, client: &Arc<Client>) {
         self.end_messages(client);
         if self.link.debug() {
-            let text = PyClient::of(self.py, self.server, client).and_then(|object| {
-                Ok(format!(
-                    "socketDisconnected: {}",
-                    object.bind(self.py).repr()?
-                ))
-            });
-            self.print(text);
+            let shown = PyClient::of(self.py, self.server, client)
+                .and_then(|object| Ok(object.bind(self.py).repr()?.into_any()));
+            self.print("socketDisconnected", shown);
         }
         if let Some(result) = self.call_with_client(Stage::Close, client) {
             self.finish(Stage::Close, Whose::Client(client), result);
@@ -400,22 +396,18 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
     }
 
     pub(super) fn print_message(&mut self, kind: Kind, message: &Bound<'py, PyAny>) {
-        let text = match kind {
-            Kind::Text => message
-                .str()
-                .map(|text| format!("Message received: {text}")),
-            Kind::Binary => message
-                .repr()
-                .map(|bytes| format!("Binary Message received: {bytes}")),
+        let name = match kind {
+            Kind::Text => "Message received",
+            Kind::Binary => "Binary Message received",
         };
-        self.print(text);
+        self.print(name, Ok(message.clone()));
     }
 
-    fn print(&mut self, text: PyResult<String>) {
-        let py = self.py;
-        let printed = text.and_then(|text| {
-            py.import(intern!(py, "builtins"))?
-                .call_method1(intern!(py, "print"), (text,))
+    /// Prints a line of the example.
+    fn print(&mut self, name: &str, value: PyResult<Bound<'py, PyAny>>) {
+        let printed = value.and_then(|value| {
+            printing(self.py)?
+                .call_method1(intern!(self.py, "event"), (name, value))
                 .map(drop)
         });
         if let Err(error) = printed {
@@ -453,6 +445,11 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
         });
         self.lasting.fatal.get_or_insert(error);
     }
+}
+
+/// What prints.
+pub(super) fn printing(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import(intern!(py, "echoserver.printing"))
 }
 
 /// A message as callbacks get it.

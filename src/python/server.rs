@@ -2,7 +2,7 @@
 
 use super::asyncio::{Door, Reader, crossing};
 use super::client::PyClient;
-use super::dispatcher::{Callbacks, Dispatcher, payload};
+use super::dispatcher::{Callbacks, Dispatcher, payload, printing};
 use super::errors;
 use super::imported::imported;
 use super::link::{Link, SIGNAL_CHECK, lock};
@@ -70,7 +70,7 @@ impl PyServer {
         };
         let link = Link::new(config.max_send_queue);
         link.want(callbacks.wants());
-        link.set_debug(debug);
+        switch_debug(py, &link, debug)?;
         let handler = link.clone();
         let core = py.detach(|| Server::bind(config, handler))?;
         Ok(Self {
@@ -125,10 +125,9 @@ impl PyServer {
     }
 
     #[setter]
-    fn set_debug(&self, debug: Bound<'_, PyAny>) -> PyResult<()> {
+    fn set_debug(&self, py: Python<'_>, debug: Bound<'_, PyAny>) -> PyResult<()> {
         self.check_process()?;
-        self.link.set_debug(Argument::of("debug", debug).boolean()?);
-        Ok(())
+        switch_debug(py, &self.link, Argument::of("debug", debug).boolean()?)
     }
 
     /// Starts the worker threads.
@@ -432,6 +431,15 @@ impl Drop for PyServer {
             });
         });
     }
+}
+
+/// What prints is there from now on: when there is something to print, importing may fail.
+fn switch_debug(py: Python<'_>, link: &Link, debug: bool) -> PyResult<()> {
+    if debug {
+        printing(py)?;
+    }
+    link.set_debug(debug);
+    Ok(())
 }
 
 /// A timeout of a method: seconds, or `None`.
