@@ -138,6 +138,10 @@ impl Sender {
     /// As RFC 7692 section 7.2.1 has it.
     fn message(&mut self, message: &[u8]) -> Vec<u8> {
         let mut out = self.compress(message, DeflateFlush::SyncFlush);
+        if out.is_empty() {
+            // Nothing, after a flush: zlib does not flush again (section 7.2.3.6 has what stands for it).
+            return vec![0];
+        }
         assert_eq!(out.split_off(out.len() - 4), TAIL);
         out
     }
