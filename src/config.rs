@@ -3,6 +3,7 @@
 use crate::error::{Error, quoted};
 use crate::protocol::extensions::Deflate;
 use crate::protocol::handshake::{Policy, is_token};
+use crate::protocol::sending::{Settings, Timeout};
 use crate::tls::Tls;
 use std::fmt::Display;
 use std::num::NonZeroUsize;
@@ -181,6 +182,18 @@ impl Config {
     pub fn worker_count(&self) -> usize {
         self.workers
             .unwrap_or_else(|| available_parallelism().map_or(1, NonZeroUsize::get).min(4))
+    }
+
+    /// What the sending half of a connection needs to know.
+    #[must_use]
+    pub fn sending(&self) -> Settings {
+        let named = |name, value| Timeout { name, value };
+        Settings {
+            idle_timeout: self.idle_timeout.map(|value| named("idle_timeout", value)),
+            ping_interval: self.ping_interval,
+            ping_timeout: named("ping_timeout", self.ping_timeout),
+            close_timeout: self.close_timeout,
+        }
     }
 
     /// What the request check needs to know.

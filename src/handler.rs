@@ -5,7 +5,7 @@
 
 use crate::admission::{Decision, Request};
 use crate::client::Client;
-use crate::memory::{self, Account};
+use crate::protocol::account::{self, Account};
 use crate::protocol::frame;
 use crate::protocol::message::Kind;
 use std::fmt::Debug;
@@ -93,7 +93,7 @@ impl Batch {
     /// A batch that has room for `room` bytes of frames.
     pub(crate) fn new(account: Account, room: usize) -> Self {
         Self {
-            wire: memory::buffer(room),
+            wire: account::buffer(room),
             messages: Vec::new(),
             account,
         }

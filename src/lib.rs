@@ -2,9 +2,8 @@
 //!
 //! A map of the crate, from the ground up; imports run one way only, from the bottom of this list to its top:
 //!
-//! - [`config`], [`tls`], [`error`], [`memory`], [`sockets`]: what can be set, what can fail, what may be kept, what
-//!   a fork copies.
-//! - [`protocol`]: RFC 6455 and RFC 7692 without I/O: bytes in, events and bytes out.
+//! - [`config`], [`tls`], [`error`], [`sockets`]: what can be set, what can fail, what a fork copies.
+//! - [`protocol`]: RFC 6455 and RFC 7692 without I/O: bytes in, events and bytes out, and what may be kept meanwhile.
 //! - [`admission`], [`order`], [`mailbox`], [`client`], [`handler`]: an upgrade request and a client as others see
 //!   them, what its connection can be asked for and the way there from any thread, and the port to whoever answers.
 //! - [`server`]: tokio: sockets, threads, time.
@@ -21,7 +20,6 @@ pub mod config;
 pub mod error;
 pub mod handler;
 pub mod mailbox;
-pub mod memory;
 pub mod order;
 pub mod protocol;
 #[cfg(feature = "python")]

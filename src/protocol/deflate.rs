@@ -16,7 +16,7 @@
 
 use super::extensions::Agreed;
 use super::partial::Partial;
-use crate::memory::{Account, Exhausted};
+use crate::protocol::account::{Account, Exhausted};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
@@ -106,8 +106,6 @@ pub(super) struct Inflation {
     inflater: Option<Box<Inflate>>,
     /// A final block has ended the inflater's stream.
     has_ended: bool,
-    /// What may be done before others have their turn, in bytes.
-    pub(super) budget: usize,
     /// The budget is used up, and there is more to do.
     pub(super) is_behind: bool,
 }
@@ -118,7 +116,6 @@ impl fmt::Debug for Inflation {
             .field("takeover", &self.takeover)
             .field("history", &self.history.len())
             .field("is_under_way", &self.inflater.is_some())
-            .field("budget", &self.budget)
             .finish_non_exhaustive()
     }
 }
@@ -135,7 +132,7 @@ pub(super) struct Inflated {
 }
 
 impl Inflation {
-    /// For a connection at its start, with a budget that does not end.
+    /// For a connection at its start.
     pub(super) fn new(agreed: Agreed) -> Self {
         Self {
             takeover: !agreed.client_no_context_takeover,
@@ -144,14 +141,8 @@ impl Inflation {
             history_charged: 0,
             inflater: None,
             has_ended: false,
-            budget: usize::MAX,
             is_behind: false,
         }
-    }
-
-    /// Pays for `bytes` of work.
-    pub(super) fn spend(&mut self, bytes: usize) {
-        self.budget = self.budget.saturating_sub(bytes);
     }
 
     /// One step: inflates some of `input` into `output`; `message` is what came before.
@@ -160,6 +151,7 @@ impl Inflation {
         input: &[u8],
         output: &mut [u8],
         message: &Partial,
+        budget: &mut usize,
         account: &mut Account,
     ) -> Result<Inflated, Failure> {
         let is_fresh = self.inflater.is_none() || self.has_ended;
@@ -171,13 +163,13 @@ impl Inflation {
             });
         }
         if is_fresh {
-            self.begin(message, account)?;
+            self.begin(message, budget, account)?;
         }
         let (consumed, produced) = self.run(input, output)?;
         if consumed + produced == 0 && !input.is_empty() && !self.has_ended {
             return Err(Failure::Invalid);
         }
-        self.spend(produced.max(consumed * INPUT));
+        *budget = budget.saturating_sub(produced.max(consumed * INPUT));
         Ok(Inflated {
             consumed,
             produced,
@@ -189,12 +181,13 @@ impl Inflation {
     pub(super) fn finish(
         &mut self,
         message: &Partial,
+        budget: &mut usize,
         account: &mut Account,
     ) -> Result<(), Failure> {
         // A final block at the end needs no tail; no payload at all is the tail alone.
         if !self.has_ended {
             if self.inflater.is_none() {
-                self.begin(message, account)?;
+                self.begin(message, budget, account)?;
             }
             let mut none = [0];
             let (consumed, produced) = self.run(&END, &mut none)?;
@@ -243,8 +236,13 @@ impl Inflation {
     }
 
     /// An inflater with a fresh stream that knows what came before it.
-    fn begin(&mut self, message: &Partial, account: &mut Account) -> Result<(), Failure> {
-        self.spend(START);
+    fn begin(
+        &mut self,
+        message: &Partial,
+        budget: &mut usize,
+        account: &mut Account,
+    ) -> Result<(), Failure> {
+        *budget = budget.saturating_sub(START);
         self.has_ended = false;
         if self.inflater.is_none() {
             account.charge(INFLATER)?;
@@ -371,7 +369,7 @@ impl Compression {
     }
 
     /// Gives the compressor back; the next message can't refer to those before it.
-    fn release(&mut self, account: &mut Account) {
+    pub(super) fn release(&mut self, account: &mut Account) {
         if let Some(compressor) = self.compressor.take() {
             account.release(self.charge());
             SPARE.with_borrow_mut(|spare| spare.compressor = Some((self.style, compressor)));

@@ -12,12 +12,13 @@
 
 mod inflating;
 
+use super::account::{Account, Limit};
 use super::deflate::Inflation;
 use super::frame::{self, Header, MAX_CLIENT_HEADER, MAX_CONTROL, MAX_SERVER_HEADER, Opcode};
 use super::partial::Partial;
 use super::utf8::Utf8;
+use super::window::Window;
 use super::{Violation, close};
-use crate::memory::Account;
 use std::ops::Range;
 
 /// The type of a message.
@@ -38,18 +39,6 @@ impl Kind {
             Self::Binary => Opcode::Binary,
         }
     }
-}
-
-/// What one read brought: `bytes[read..]` is yet to be looked at, `bytes[..write]` is output already. The receiver
-/// never writes before `write`, which never passes `read`.
-#[derive(Debug)]
-pub struct Window<'a> {
-    /// The read buffer, up to what came.
-    pub bytes: &'a mut [u8],
-    /// What was consumed.
-    pub read: usize,
-    /// What was put to use as output.
-    pub write: usize,
 }
 
 /// A control frame's payload.
@@ -107,7 +96,7 @@ enum Lent {
 /// The receiving side of one connection.
 #[derive(Debug)]
 pub struct Receiver {
-    limit: usize,
+    limit: Limit,
     /// Payload bytes of the current frame that are yet to come.
     missing: usize,
     key: [u8; 4],
@@ -125,12 +114,29 @@ pub struct Receiver {
     /// The message that has begun is compressed; only with `deflate`.
     compressed: bool,
     deflate: Option<Box<Inflation>>,
+    /// What was read and not looked at yet.
+    rest: Option<Box<Rest>>,
+}
+
+/// Bytes that are kept until they are looked at, from `at` on.
+#[derive(Debug, Default)]
+pub struct Rest {
+    bytes: Vec<u8>,
+    at: usize,
+    charged: usize,
+}
+
+impl Rest {
+    /// What is yet to be looked at.
+    pub fn unread(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.at..]
+    }
 }
 
 impl Receiver {
-    /// A receiver at the start of a connection; no message may be longer than `limit` bytes.
+    /// A receiver at the start of a connection; no message may be longer than `limit`.
     #[must_use]
-    pub const fn new(limit: usize) -> Self {
+    pub const fn new(limit: Limit) -> Self {
         Self {
             limit,
             missing: 0,
@@ -145,21 +151,23 @@ impl Receiver {
             lent: Lent::Never,
             compressed: false,
             deflate: None,
+            rest: None,
         }
     }
 
-    /// The next event in `window`; `None` when it is used up, or the budget for compressed messages is.
+    /// The next event in `window`; `None` when it is used up, or `budget` is, which pays for compressed messages.
     ///
     /// # Errors
     /// The violation that the connection has to be failed for. The receiver must not be used after that.
     pub fn next(
         &mut self,
         window: &mut Window<'_>,
+        budget: &mut usize,
         account: &mut Account,
     ) -> Result<Option<Event>, Violation> {
-        if self.is_behind() {
-            let event = self.inflate(window, account)?;
-            if event.is_some() || self.is_behind() {
+        if self.has_more() {
+            let event = self.inflate(window, budget, account)?;
+            if event.is_some() || self.has_more() {
                 return Ok(event);
             }
         }
@@ -167,7 +175,7 @@ impl Receiver {
             if !self.inside {
                 if self.is_idle()
                     && let Some((kind, len, key)) = short_message(&window.bytes[window.read..])
-                    && len <= self.limit
+                    && len <= self.limit.bytes
                 {
                     window.read += SHORT_HEADER;
                     return whole(window, kind, len, key).map(Some);
@@ -190,11 +198,11 @@ impl Receiver {
             let event = if self.opcode.is_control() {
                 self.control(window)?
             } else if self.compressed {
-                self.inflate(window, account)?
+                self.inflate(window, budget, account)?
             } else {
                 self.payload(window, account)?
             };
-            if event.is_some() || self.is_behind() {
+            if event.is_some() || self.has_more() {
                 return Ok(event);
             }
         }
@@ -217,7 +225,7 @@ impl Receiver {
     ) -> Result<(), Violation> {
         while self.is_idle()
             && let Some((kind, len, key)) = short_message(&window.bytes[window.read..])
-            && len <= self.limit
+            && len <= self.limit.bytes
         {
             window.read += SHORT_HEADER;
             let payload = window.write + 2..window.write + 2 + len;
@@ -259,7 +267,7 @@ impl Receiver {
         }
         match self.partial.spare(self.missing, account) {
             Ok(spare) => Ok(Some(spare)),
-            Err(_) => Err(Violation::no_memory(account.limit())),
+            Err(_) => Err(account.exhausted()),
         }
     }
 
@@ -308,7 +316,7 @@ impl Receiver {
     ) -> Result<(), Violation> {
         match self.partial.adopt(buffer, from, account) {
             Ok(()) => Ok(()),
-            Err(_) => Err(Violation::no_memory(account.limit())),
+            Err(_) => Err(account.exhausted()),
         }
     }
 
@@ -317,6 +325,58 @@ impl Receiver {
         std::mem::take(&mut self.partial).release(account);
         if let Some(deflate) = &mut self.deflate {
             deflate.release(account);
+        }
+        if let Some(rest) = self.rest.take() {
+            account.release(rest.charged);
+        }
+        self.cut = Vec::new();
+    }
+
+    /// Whether something was read that is yet to be looked at: before anything else is.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.rest.is_some() || self.has_more()
+    }
+
+    /// Whether more is to come out of what the last window had.
+    fn has_more(&self) -> bool {
+        self.deflate
+            .as_ref()
+            .is_some_and(|deflate| deflate.is_behind)
+    }
+
+    /// Keeps what was read and could not be looked at yet.
+    ///
+    /// # Errors
+    /// 1013 if the memory limit does not allow it.
+    pub fn keep_rest(&mut self, bytes: Vec<u8>, account: &mut Account) -> Result<(), Violation> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let charged = bytes.capacity();
+        if account.charge(charged).is_err() {
+            return Err(account.exhausted());
+        }
+        self.rest = Some(Box::new(Rest {
+            bytes,
+            at: 0,
+            charged,
+        }));
+        Ok(())
+    }
+
+    /// What was kept, which may be nothing; it has to be put back.
+    pub fn take_rest(&mut self) -> Rest {
+        self.rest.take().map_or_else(Rest::default, |rest| *rest)
+    }
+
+    /// Puts it back, without the `len` bytes that were looked at.
+    pub fn put_rest(&mut self, mut rest: Rest, len: usize, account: &mut Account) {
+        rest.at += len;
+        if rest.at < rest.bytes.len() {
+            self.rest = Some(Box::new(rest));
+        } else {
+            account.release(rest.charged);
         }
     }
 
@@ -372,7 +432,7 @@ impl Receiver {
             let room = if self.compressed {
                 usize::MAX
             } else {
-                self.limit.saturating_sub(self.partial.len())
+                self.limit.bytes.saturating_sub(self.partial.len())
             };
             if usize::try_from(header.len).map_or(true, |len| len > room) {
                 return Err(Violation::too_big(self.limit));
@@ -406,7 +466,7 @@ impl Receiver {
         let expected = if self.fin {
             self.missing
         } else {
-            self.limit.saturating_sub(self.partial.len())
+            self.limit.bytes.saturating_sub(self.partial.len())
         };
         self.missing -= len;
         if self.missing == 0 && self.fin {
@@ -422,7 +482,7 @@ impl Receiver {
             return Ok(None);
         }
         if self.partial.push(piece, expected, account).is_err() {
-            return Err(Violation::no_memory(account.limit()));
+            return Err(account.exhausted());
         }
         if self.missing == 0 {
             self.end_frame(0..0)

@@ -1,8 +1,9 @@
 //! RFC 6455 and RFC 7692 without I/O: bytes in, events and bytes out.
 //!
 //! Knows nothing of tokio, sockets, clocks or Python, so every rule can be tested, fuzzed and measured with plain
-//! byte slices. What a connection keeps between two reads is charged to an [`Account`](crate::memory::Account).
+//! byte slices. What a connection keeps between two reads is charged to an [`Account`](crate::protocol::account::Account).
 
+pub mod account;
 pub mod close;
 pub mod deflate;
 pub mod extensions;
@@ -12,8 +13,11 @@ pub mod message;
 pub mod partial;
 mod request;
 pub mod response;
+pub mod sending;
 pub mod utf8;
+pub mod window;
 
+use self::account::Limit;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -43,27 +47,12 @@ impl Violation {
         }
     }
 
-    /// A message beyond `max_message_size`: close code 1009.
-    pub(crate) fn too_big(limit: usize) -> Self {
+    /// A message beyond the limit: close code 1009.
+    pub(crate) fn too_big(limit: Limit) -> Self {
+        let Limit { name, bytes } = limit;
         Self {
             code: close::TOO_BIG,
-            reason: format!("message exceeds max_message_size of {limit} bytes").into(),
-        }
-    }
-
-    /// The close frame that tells it.
-    pub(crate) fn close_frame(&self) -> Vec<u8> {
-        frame::server_frame(
-            frame::Opcode::Close,
-            &close::payload(self.code, &self.reason),
-        )
-    }
-
-    /// Memory that is not to be had under `memory_limit`: close code 1013.
-    pub(crate) fn no_memory(limit: usize) -> Self {
-        Self {
-            code: close::TRY_AGAIN,
-            reason: format!("memory_limit of {limit} bytes is used up, try again later").into(),
+            reason: format!("message exceeds {name} of {bytes} bytes").into(),
         }
     }
 }

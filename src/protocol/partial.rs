@@ -4,7 +4,7 @@
 //! allocated; a partial message never holds more than twice what was received of it.
 
 use super::frame::{self, MAX_SERVER_HEADER, Opcode};
-use crate::memory::{Account, Exhausted};
+use crate::protocol::account::{Account, Exhausted};
 
 /// The smallest allocation for a partial message.
 const MIN_CHUNK: usize = 512;
@@ -18,8 +18,8 @@ pub struct Chunk {
     bytes: Vec<u8>,
     start: usize,
     charged: usize,
-    /// What it counts for in its client's send queue.
-    pub(crate) queued: usize,
+    /// What whoever sent it is told when it is sent.
+    pub(crate) ticket: usize,
 }
 
 impl Chunk {
@@ -29,8 +29,26 @@ impl Chunk {
             bytes,
             start: 0,
             charged,
-            queued: 0,
+            ticket: 0,
         }
+    }
+
+    /// Appends a header and `len` bytes in pieces: `false` if that passes the memory limit.
+    pub(crate) fn append<'a>(
+        &mut self,
+        header: &[u8],
+        len: usize,
+        pieces: impl Iterator<Item = &'a [u8]>,
+        account: &mut Account,
+    ) -> bool {
+        self.bytes.reserve(header.len() + len);
+        let grown = self.bytes.capacity() - self.charged;
+        self.charged += grown;
+        self.bytes.extend_from_slice(header);
+        for piece in pieces {
+            self.bytes.extend_from_slice(piece);
+        }
+        grown == 0 || account.charge_anyway(grown)
     }
 
     /// What is left of it.
@@ -136,7 +154,7 @@ impl Partial {
             bytes: buffer,
             start: from,
             charged,
-            queued: 0,
+            ticket: 0,
         });
         Ok(())
     }
@@ -253,7 +271,7 @@ impl Partial {
             bytes,
             start,
             charged,
-            queued: 0,
+            ticket: 0,
         });
         Ok(())
     }
@@ -262,11 +280,11 @@ impl Partial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Memory;
+    use crate::protocol::account::{Limit, Memory};
 
     #[test]
     fn what_is_pushed_comes_out_behind_a_header() {
-        let memory = Memory::new(1 << 20);
+        let memory = Memory::new(Limit::new("memory_limit", 1 << 20));
         let mut account = Account::new(memory.clone());
         let mut partial = Partial::default();
         let payload: Vec<u8> = (0..70_000u32).map(|i| i.to_le_bytes()[0]).collect();
@@ -287,7 +305,7 @@ mod tests {
 
     #[test]
     fn nothing_is_allocated_beyond_what_is_expected() {
-        let memory = Memory::new(1 << 20);
+        let memory = Memory::new(Limit::new("memory_limit", 1 << 20));
         let mut account = Account::new(memory.clone());
         let mut partial = Partial::default();
         partial.push(b"abc", 5, &mut account).unwrap();
@@ -303,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_step_that_does_not_fit_is_refused() {
-        let mut account = Account::new(Memory::new(1100));
+        let mut account = Account::new(Memory::new(Limit::new("memory_limit", 1100)));
         let mut partial = Partial::default();
         assert_eq!(partial.push(&[1; 500], 10_000, &mut account), Ok(()));
         assert_eq!(partial.push(&[1; 600], 9_500, &mut account), Err(Exhausted));

@@ -8,7 +8,7 @@ use super::stats::Counters;
 use super::tls::scratch::Scratch;
 use crate::client::{Client, Letter};
 use crate::handler::Wants;
-use crate::memory;
+use crate::protocol::account;
 use crate::protocol::deflate;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -181,7 +181,7 @@ impl Drop for Seated {
         let mut seats = self.desk.seats.borrow_mut();
         seats.remove(self.index);
         if seats.is_empty() {
-            memory::forget_spare();
+            account::forget_spare();
             deflate::forget_spare();
         }
         drop(seats);

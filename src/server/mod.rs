@@ -9,14 +9,12 @@ mod connection;
 mod desk;
 mod linger;
 mod listener;
-mod outbox;
 mod pace;
 mod seat;
 mod shared;
 #[cfg(test)]
 mod simulation;
 mod stats;
-mod timers;
 mod tls;
 mod upgrade;
 mod worker;
@@ -27,7 +25,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::error::Error;
 use crate::handler::Handler;
-use crate::memory::Memory;
+use crate::protocol::account::{Limit, Memory};
 use crate::sockets::Listed;
 use shared::{Command, Face, Life, Shared, lock};
 use std::io;
@@ -77,7 +75,8 @@ impl Server {
             policy: config.policy(),
             tls,
             handler,
-            memory: Memory::new(config.memory_limit),
+            sending: Arc::new(config.sending()),
+            memory: Memory::new(Limit::new("memory_limit", config.memory_limit)),
             workers: (0..config.worker_count())
                 .map(|_| Face::default())
                 .collect(),

@@ -6,8 +6,9 @@ use crate::client::{Client, Letter};
 use crate::config::Config;
 use crate::handler::Handler;
 use crate::mailbox::Mailbox;
-use crate::memory::Memory;
+use crate::protocol::account::Memory;
 use crate::protocol::handshake::Policy;
+use crate::protocol::sending::Settings;
 use crate::sockets::Listed;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     pub(super) tls: Option<Identity>,
     pub(super) handler: Arc<dyn Handler>,
     pub(super) memory: Arc<Memory>,
+    /// What the sending halves of all connections have in common.
+    pub(super) sending: Arc<Settings>,
     pub(super) workers: Box<[Face]>,
     /// Clients at the moment.
     pub(super) open: AtomicUsize,

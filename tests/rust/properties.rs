@@ -3,10 +3,11 @@
 
 use crate::support::{BINARY, CLOSE, Frame, PING, PONG, Raw, Running, TEXT, close_payload, header};
 use echoserver::config::Config;
-use echoserver::memory::{Account, Memory};
+use echoserver::protocol::account::{Account, Limit, Memory};
 use echoserver::protocol::frame::{Opcode, server_frame};
-use echoserver::protocol::message::{Event, Receiver, Window};
+use echoserver::protocol::message::{Event, Receiver};
 use echoserver::protocol::partial::Chunk;
+use echoserver::protocol::window::Window;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -103,9 +104,9 @@ fn segments() -> impl Strategy<Value = Vec<usize>> {
 /// Answers as the connection does, for reads of the given lengths, where what misses more than `threshold` bytes is
 /// read into its message.
 fn echo(wire: &[u8], segments: &[usize], threshold: usize) -> Vec<u8> {
-    let memory = Memory::new(64 << 20);
+    let memory = Memory::new(Limit::new("memory_limit", 64 << 20));
     let mut account = Account::new(memory.clone());
-    let mut receiver = Receiver::new(8 << 20);
+    let mut receiver = Receiver::new(Limit::new("max_message_size", 8 << 20));
     let mut out = Vec::new();
     let mut rest = wire;
     for &segment in segments.iter().cycle() {
@@ -132,12 +133,8 @@ fn echo(wire: &[u8], segments: &[usize], threshold: usize) -> Vec<u8> {
 }
 
 fn read(receiver: &mut Receiver, bytes: &mut [u8], account: &mut Account, out: &mut Vec<u8>) {
-    let mut window = Window {
-        bytes,
-        read: 0,
-        write: 0,
-    };
-    while let Some(event) = receiver.next(&mut window, account).unwrap() {
+    let mut window = Window::new(bytes);
+    while let Some(event) = receiver.next(&mut window, &mut 0, account).unwrap() {
         assert!(window.write <= window.read);
         if let Event::Message { payload, .. } = &event {
             // The last part of a message is output where it lies, so nothing may be written before its end.

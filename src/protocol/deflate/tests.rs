@@ -1,9 +1,10 @@
 //! Tests of `deflate.rs`, through the receiver as a connection uses it.
 
 use super::*;
-use crate::memory::Memory;
+use crate::protocol::account::{Limit, Memory};
 use crate::protocol::extensions::{self, Negotiation};
-use crate::protocol::message::{Event, Kind, Receiver, Window};
+use crate::protocol::message::{Event, Kind, Receiver};
+use crate::protocol::window::Window;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -56,8 +57,8 @@ impl Client {
     }
 
     fn with_memory(agreed: Agreed, limit: usize, memory_limit: usize) -> Self {
-        let memory = Memory::new(memory_limit);
-        let mut receiver = Receiver::new(limit);
+        let memory = Memory::new(Limit::new("memory_limit", memory_limit));
+        let mut receiver = Receiver::new(Limit::new("max_message_size", limit));
         receiver.agree(agreed);
         Self {
             receiver,
@@ -74,14 +75,13 @@ impl Client {
         let mut bytes = bytes.to_vec();
         let mut at = 0;
         loop {
-            self.receiver.allow(budget);
-            let mut window = Window {
-                bytes: &mut bytes[at..],
-                read: 0,
-                write: 0,
-            };
+            let mut left = budget;
+            let mut window = Window::new(&mut bytes[at..]);
             loop {
-                match self.receiver.next(&mut window, &mut self.account) {
+                match self
+                    .receiver
+                    .next(&mut window, &mut left, &mut self.account)
+                {
                     Err(violation) => return Err(violation.code),
                     Ok(None) => break,
                     Ok(Some(Event::Inflated { message, kind })) => {
@@ -100,7 +100,7 @@ impl Client {
                 assert_eq!(at, bytes.len());
                 return Ok(());
             }
-            assert_eq!(self.receiver.allowed(), 0);
+            assert_eq!(left, 0);
             self.waits += 1;
         }
     }
@@ -367,7 +367,7 @@ fn a_compressor_is_kept_with_takeover_alone() {
         ("; server_max_window_bits=9", COMPRESSOR + (4 << 9)),
         ("; server_no_context_takeover", 0),
     ] {
-        let memory = Memory::new(1 << 20);
+        let memory = Memory::new(Limit::new("memory_limit", 1 << 20));
         let mut account = Account::new(memory.clone());
         let mut compression = Compression::new(agreed(parameters), 6);
         assert_eq!(memory.used(), 0);
@@ -379,7 +379,7 @@ fn a_compressor_is_kept_with_takeover_alone() {
             out.release(&mut account);
             assert_eq!(memory.used(), kept, "{parameters}");
         }
-        let mut poor = Account::new(Memory::new(1000));
+        let mut poor = Account::new(Memory::new(Limit::new("memory_limit", 1000)));
         let mut compression = Compression::new(agreed(parameters), 6);
         let mut out = Partial::NEW;
         let pushed = compression.push(b"a", true, &mut out, &mut poor);
@@ -475,7 +475,7 @@ proptest! {
             "; server_max_window_bits={bits}{}",
             if takeover { "" } else { "; server_no_context_takeover" }
         );
-        let memory = Memory::new(64 << 20);
+        let memory = Memory::new(Limit::new("memory_limit", 64 << 20));
         let mut account = Account::new(memory);
         let mut compression = Compression::new(agreed(&offer), level);
         let mut inflate = Inflate::new(false, bits);

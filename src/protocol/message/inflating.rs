@@ -1,10 +1,11 @@
 //! The part of the receiver that takes compressed messages (RFC 7692 section 7.2.2): what comes is inflated at once, and
 //! limits and UTF-8 are checked on what comes out.
 
-use super::{Event, INVALID_TEXT, Kind, Receiver, Window};
-use crate::memory::Account;
+use super::{Event, INVALID_TEXT, Kind, Receiver};
+use crate::protocol::account::Account;
 use crate::protocol::deflate::{Failure, Inflation, STEP, with_scratch};
 use crate::protocol::extensions::Agreed;
+use crate::protocol::window::Window;
 use crate::protocol::{Violation, close, frame};
 
 /// Bytes of compressed payload that are unmasked at a time: few of them may become very much.
@@ -16,7 +17,7 @@ fn failed(failure: &Failure, account: &Account) -> Violation {
             code: close::INVALID_PAYLOAD,
             reason: "compressed payload is not valid DEFLATE (RFC 7692 section 7.2.2)".into(),
         },
-        Failure::Exhausted => Violation::no_memory(account.limit()),
+        Failure::Exhausted => account.exhausted(),
     }
 }
 
@@ -26,50 +27,23 @@ impl Receiver {
         self.deflate = Some(Box::new(Inflation::new(agreed)));
     }
 
-    /// Sets what may be inflated before others have their turn, in bytes.
-    pub fn allow(&mut self, budget: usize) {
-        if let Some(deflate) = &mut self.deflate {
-            deflate.budget = budget;
-        }
-    }
-
-    /// What is left of it.
-    #[must_use]
-    pub fn allowed(&self) -> usize {
-        self.deflate.as_ref().map_or(0, |deflate| deflate.budget)
-    }
-
-    /// Takes `bytes` of it for other work of the same kind.
-    pub fn spend(&mut self, bytes: usize) {
-        if let Some(deflate) = &mut self.deflate {
-            deflate.spend(bytes);
-        }
-    }
-
     /// Whether a compressed message has begun.
     #[must_use]
     pub const fn is_inflating(&self) -> bool {
         self.compressed && self.kind.is_some()
     }
 
-    /// Whether it stopped for want of budget, and has to go on before anything is read.
-    #[must_use]
-    pub fn is_behind(&self) -> bool {
-        self.deflate
-            .as_ref()
-            .is_some_and(|deflate| deflate.is_behind)
-    }
-
     /// Payload of a frame of a compressed message, and what is yet to come out of what came before.
     pub(super) fn inflate(
         &mut self,
         window: &mut Window<'_>,
+        budget: &mut usize,
         account: &mut Account,
     ) -> Result<Option<Event>, Violation> {
         let Some(mut deflate) = self.deflate.take() else {
             return Ok(None);
         };
-        let inflated = self.inflate_with(&mut deflate, window, account);
+        let inflated = self.inflate_with(&mut deflate, window, budget, account);
         if inflated.is_err() {
             // Nothing will come of it, and it may be much.
             std::mem::take(&mut self.partial).release(account);
@@ -83,10 +57,11 @@ impl Receiver {
         &mut self,
         deflate: &mut Inflation,
         window: &mut Window<'_>,
+        budget: &mut usize,
         account: &mut Account,
     ) -> Result<Option<Event>, Violation> {
         loop {
-            deflate.is_behind = deflate.budget == 0;
+            deflate.is_behind = *budget == 0;
             if deflate.is_behind {
                 return Ok(None);
             }
@@ -96,10 +71,10 @@ impl Receiver {
             let input = &window.bytes[from..from + len];
             let step = with_scratch(|scratch| {
                 // One byte more than may be tells that it is too much.
-                let room = (self.limit - self.partial.len()).saturating_add(1);
+                let room = (self.limit.bytes - self.partial.len()).saturating_add(1);
                 let output = &mut scratch[..room.min(STEP)];
                 let step = deflate
-                    .step(input, output, &self.partial, account)
+                    .step(input, output, &self.partial, budget, account)
                     .map_err(|failure| failed(&failure, account))?;
                 let is_all = self.fin && step.is_drained && step.consumed == self.missing;
                 self.take_inflated(&output[..step.produced], is_all, account)?;
@@ -115,7 +90,7 @@ impl Receiver {
                 continue;
             }
             if self.missing == 0 {
-                return self.end_inflated(deflate, account);
+                return self.end_inflated(deflate, budget, account);
             }
             if window.read == window.bytes.len() {
                 return Ok(None);
@@ -130,7 +105,7 @@ impl Receiver {
         is_all: bool,
         account: &mut Account,
     ) -> Result<(), Violation> {
-        let room = self.limit - self.partial.len();
+        let room = self.limit.bytes - self.partial.len();
         if piece.len() > room {
             return Err(Violation::too_big(self.limit));
         }
@@ -142,7 +117,7 @@ impl Receiver {
         let expected = if is_all { piece.len() } else { room.min(STEP) };
         match self.partial.push(piece, expected, account) {
             Ok(()) => Ok(()),
-            Err(_) => Err(Violation::no_memory(account.limit())),
+            Err(_) => Err(account.exhausted()),
         }
     }
 
@@ -150,6 +125,7 @@ impl Receiver {
     fn end_inflated(
         &mut self,
         deflate: &mut Inflation,
+        budget: &mut usize,
         account: &mut Account,
     ) -> Result<Option<Event>, Violation> {
         self.inside = false;
@@ -157,7 +133,7 @@ impl Receiver {
             return Ok(None);
         }
         deflate
-            .finish(&self.partial, account)
+            .finish(&self.partial, budget, account)
             .map_err(|failure| failed(&failure, account))?;
         self.utf8.finish().or(Err(INVALID_TEXT))?;
         self.compressed = false;

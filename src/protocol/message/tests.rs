@@ -1,7 +1,7 @@
 //! Tests of `message.rs`.
 
 use super::*;
-use crate::memory::Memory;
+use crate::protocol::account::{Limit, Memory};
 use std::sync::Arc;
 
 /// `echo_short` and `next` with an echo give the same bytes, at every split of a mix of frames.
@@ -22,23 +22,19 @@ fn short_echoes_are_the_echoes() {
     input.extend(frame(TEXT, "\u{feff}".as_bytes()));
     for cut in 0..=input.len() {
         let [long, short] = [false, true].map(|is_short| {
-            let mut account = Account::new(Memory::new(1 << 20));
-            let mut receiver = Receiver::new(1 << 20);
+            let mut account = Account::new(Memory::new(Limit::new("memory_limit", 1 << 20)));
+            let mut receiver = Receiver::new(Limit::new("max_message_size", 1 << 20));
             let mut out = Vec::new();
             for piece in [&input[..cut], &input[cut..]] {
                 let mut bytes = piece.to_vec();
-                let mut window = Window {
-                    bytes: &mut bytes,
-                    read: 0,
-                    write: 0,
-                };
+                let mut window = Window::new(&mut bytes);
                 loop {
                     if is_short {
                         receiver.echo_short(&mut window, |_| {}).unwrap();
                         out.extend_from_slice(&window.bytes[..window.write]);
                         window.write = 0;
                     }
-                    match receiver.next(&mut window, &mut account).unwrap() {
+                    match receiver.next(&mut window, &mut 0, &mut account).unwrap() {
                         Some(Event::Message {
                             kind,
                             parts,
@@ -120,9 +116,9 @@ struct Reader {
 
 impl Reader {
     fn new(limit: usize, memory_limit: usize) -> Self {
-        let memory = Memory::new(memory_limit);
+        let memory = Memory::new(Limit::new("memory_limit", memory_limit));
         Self {
-            receiver: Receiver::new(limit),
+            receiver: Receiver::new(Limit::new("max_message_size", limit)),
             account: Account::new(memory.clone()),
             memory,
             seen: Vec::new(),
@@ -133,16 +129,12 @@ impl Reader {
     /// Hands in one read; `false` once the connection has failed.
     fn push(&mut self, bytes: &[u8]) -> bool {
         let mut bytes = bytes.to_vec();
-        let mut window = Window {
-            bytes: &mut bytes,
-            read: 0,
-            write: 0,
-        };
+        let mut window = Window::new(&mut bytes);
         if let Some(least) = self.lend {
             self.receiver.lend(least);
         }
         loop {
-            let event = self.receiver.next(&mut window, &mut self.account);
+            let event = self.receiver.next(&mut window, &mut 0, &mut self.account);
             assert!(window.write <= window.read);
             match event {
                 Ok(Some(event)) => {
@@ -257,16 +249,15 @@ fn whole_messages_lie_where_they_can_be_sent() {
     for len in [0, 1, 125, 126, 65_535, 65_536] {
         let payload: Vec<u8> = (0..len).map(|i: u32| i.to_le_bytes()[0]).collect();
         let mut bytes = frame(BINARY, &payload).repeat(3);
-        let mut window = Window {
-            bytes: &mut bytes,
-            read: 0,
-            write: 0,
-        };
-        let memory = Memory::new(1);
+        let mut window = Window::new(&mut bytes);
+        let memory = Memory::new(Limit::new("memory_limit", 1));
         let mut account = Account::new(memory.clone());
-        let mut receiver = Receiver::new(payload.len());
+        let mut receiver = Receiver::new(Limit::new("max_message_size", payload.len()));
         for _ in 0..3 {
-            let event = receiver.next(&mut window, &mut account).unwrap().unwrap();
+            let event = receiver
+                .next(&mut window, &mut 0, &mut account)
+                .unwrap()
+                .unwrap();
             let Event::Message {
                 kind: Kind::Binary,
                 parts,
@@ -284,7 +275,12 @@ fn whole_messages_lie_where_they_can_be_sent() {
             assert!(window.write <= window.read);
             assert_eq!(window.bytes[found], payload[..]);
         }
-        assert!(receiver.next(&mut window, &mut account).unwrap().is_none());
+        assert!(
+            receiver
+                .next(&mut window, &mut 0, &mut account)
+                .unwrap()
+                .is_none()
+        );
         assert!(receiver.is_idle());
         assert_eq!(memory.used(), 0);
     }

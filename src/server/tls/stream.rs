@@ -8,7 +8,7 @@
 mod traits;
 
 use super::scratch::Scratch;
-use crate::memory::Account;
+use crate::protocol::account::Account;
 use crate::server::desk::Desk;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{

@@ -5,10 +5,11 @@
 //! (`miniz_oxide`) makes of it; and what comes out can be compressed so that this decoder understands it.
 #![no_main]
 
-use echoserver::memory::{Account, Memory};
+use echoserver::protocol::account::{Account, Limit, Memory};
 use echoserver::protocol::deflate::Compression;
 use echoserver::protocol::extensions::{Agreed, Deflate, Negotiation};
-use echoserver::protocol::message::{Event, Receiver, Window};
+use echoserver::protocol::message::{Event, Receiver};
+use echoserver::protocol::window::Window;
 use echoserver::protocol::partial::Partial;
 use libfuzzer_sys::fuzz_target;
 use miniz_oxide::inflate::TINFLStatus;
@@ -46,9 +47,9 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 
 /// The messages, and the close code at their end.
 fn run(agreed: Agreed, wire: &[u8], read: usize, budget: usize) -> (Vec<Vec<u8>>, Option<u16>) {
-    let memory = Memory::new(1 << 30);
+    let memory = Memory::new(Limit::new("memory_limit", 1 << 30));
     let mut account = Account::new(memory.clone());
-    let mut receiver = Receiver::new(LIMIT);
+    let mut receiver = Receiver::new(Limit::new("max_message_size", LIMIT));
     receiver.agree(agreed);
     let mut messages = Vec::new();
     let mut verdict = None;
@@ -56,14 +57,10 @@ fn run(agreed: Agreed, wire: &[u8], read: usize, budget: usize) -> (Vec<Vec<u8>>
         let mut bytes = piece.to_vec();
         let mut at = 0;
         loop {
-            receiver.allow(budget);
-            let mut window = Window {
-                bytes: &mut bytes[at..],
-                read: 0,
-                write: 0,
-            };
+            let mut left = budget;
+            let mut window = Window::new(&mut bytes[at..]);
             loop {
-                match receiver.next(&mut window, &mut account) {
+                match receiver.next(&mut window, &mut left, &mut account) {
                     Err(violation) => {
                         verdict = Some(violation.code);
                         break 'reads;
@@ -140,7 +137,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 
     // And back, in steps.
-    let mut account = Account::new(Memory::new(1 << 30));
+    let mut account = Account::new(Memory::new(Limit::new("memory_limit", 1 << 30)));
     let mut compression = Compression::new(agree(false, 9 + bits % 7), level % 10);
     for message in &messages {
         let mut compressed = Partial::NEW;

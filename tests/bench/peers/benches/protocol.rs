@@ -4,10 +4,11 @@
 //! `cargo bench --manifest-path tests/bench/Cargo.toml [-- FILTER]`
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use echoserver::memory::{Account, Memory};
+use echoserver::protocol::account::{Account, Limit, Memory};
 use echoserver::protocol::frame::{Opcode, server_frame, server_header_len, write_server_header};
 use echoserver::protocol::handshake::{Policy, Verdict, accept_response, check};
-use echoserver::protocol::message::{Event, Kind, Receiver, Window};
+use echoserver::protocol::message::{Event, Kind, Receiver};
+use echoserver::protocol::window::Window;
 use echoserver::protocol::response::Fields;
 use echoserver::protocol::{close, utf8::Utf8};
 use peers::frames::echo_in_place;
@@ -32,17 +33,13 @@ fn client_frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
 /// Echoes every message that lies in `wire` in place, as a connection does; returns the length of the output and the
 /// number of other frames.
 fn echo(receiver: &mut Receiver, wire: &mut [u8], account: &mut Account) -> (usize, usize) {
-    let mut window = Window {
-        bytes: wire,
-        read: 0,
-        write: 0,
-    };
+    let mut window = Window::new(wire);
     let mut others = 0;
     loop {
         receiver
             .echo_short(&mut window, |_| {})
             .expect("a valid frame");
-        match receiver.next(&mut window, account).expect("a valid frame") {
+        match receiver.next(&mut window, &mut 0, account).expect("a valid frame") {
             None => return (window.write, others),
             Some(Event::Message { kind, payload, .. }) => {
                 let room = &mut window.bytes[window.write..];
@@ -69,7 +66,7 @@ fn echo(receiver: &mut Receiver, wire: &mut [u8], account: &mut Account) -> (usi
 /// Measures an echo of `frames` copies of one frame.
 fn measure(c: &mut Criterion, group: &str, name: &str, frame: &[u8], frames: usize) {
     let wire = frame.repeat(frames);
-    let mut account = Account::new(Memory::new(LIMIT));
+    let mut account = Account::new(Memory::new(Limit::new("memory_limit", LIMIT)));
     let mut group = c.benchmark_group(group);
     group.throughput(Throughput::Elements(frames as u64));
     let size = if wire.len() < 64 << 10 {
@@ -79,7 +76,7 @@ fn measure(c: &mut Criterion, group: &str, name: &str, frame: &[u8], frames: usi
     };
     group.bench_function(BenchmarkId::from_parameter(name), |b| {
         b.iter_batched_ref(
-            || (Receiver::new(LIMIT), wire.clone()),
+            || (Receiver::new(Limit::new("max_message_size", LIMIT)), wire.clone()),
             |(receiver, wire)| echo(receiver, wire, &mut account),
             size,
         );
@@ -97,8 +94,8 @@ fn frames(c: &mut Criterion) {
         let payload: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
         let frame = client_frame(Opcode::Binary, &payload);
         let mut wire = frame.repeat(count);
-        let mut account = Account::new(Memory::new(LIMIT));
-        let (written, _) = echo(&mut Receiver::new(LIMIT), &mut wire, &mut account);
+        let mut account = Account::new(Memory::new(Limit::new("memory_limit", LIMIT)));
+        let (written, _) = echo(&mut Receiver::new(Limit::new("max_message_size", LIMIT)), &mut wire, &mut account);
         let reply = server_frame(Kind::Binary.opcode(), &payload);
         assert_eq!(reply.len(), server_header_len(len) + len);
         assert_eq!(wire[..written], reply.repeat(count));

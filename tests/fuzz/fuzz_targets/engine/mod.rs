@@ -1,9 +1,10 @@
 //! The frame engine as the targets drive it: the way the connection does, with any reads.
 
-use echoserver::memory::{Account, Memory};
+use echoserver::protocol::account::{Account, Limit, Memory};
 use echoserver::protocol::Violation;
 use echoserver::protocol::frame::{MAX_SERVER_HEADER, server_header_len, write_server_header};
-use echoserver::protocol::message::{Event, Kind, Receiver, Window};
+use echoserver::protocol::message::{Event, Kind, Receiver};
+use echoserver::protocol::window::Window;
 use std::ops::Range;
 
 /// An input, taken apart: its first eight bytes are settings, the rest is what the client sends.
@@ -49,9 +50,9 @@ pub struct Outcome {
 
 /// Hands `input.wire` to the engine in the given reads.
 pub fn run(input: &Input<'_>, reads: &[usize], memory_limit: usize) -> Outcome {
-    let memory = Memory::new(memory_limit);
+    let memory = Memory::new(Limit::new("memory_limit", memory_limit));
     let mut connection = Connection {
-        receiver: Receiver::new(input.limit),
+        receiver: Receiver::new(Limit::new("max_message_size", input.limit)),
         account: Account::new(memory.clone()),
         found: Vec::new(),
     };
@@ -102,18 +103,14 @@ impl Connection {
             return Ok(len);
         }
         let mut bytes = piece.to_vec();
-        let mut window = Window {
-            bytes: &mut bytes,
-            read: 0,
-            write: 0,
-        };
+        let mut window = Window::new(&mut bytes);
         // Echoed as the connection does it: in place where the message lies right behind its header.
         let mut echoed = Vec::new();
         let result = loop {
             if let Err(violation) = self.echo_short(&mut window, &mut echoed) {
                 break Err(violation);
             }
-            match self.receiver.next(&mut window, &mut self.account) {
+            match self.receiver.next(&mut window, &mut 0, &mut self.account) {
                 Ok(Some(event)) => {
                     assert!(window.write <= window.read && window.read <= window.bytes.len());
                     if let Some((kind, range)) = echo(&event, &mut window) {

@@ -1,25 +1,43 @@
-//! What connections keep beyond the shared read buffer is charged here, so that `memory_limit` bounds it.
+//! What is kept is charged: what connections keep beyond a read buffer that they share is bounded.
 //!
 //! Nothing waits for memory: a step that does not fit is refused at once, and that connection is closed with 1013.
 //!
 //! Large buffers are kept by the thread that frees them and used again: 1 MiB messages cost half as much more with
 //! buffers that are given back to the system, and fetched again page by page, for each of them.
 
+use super::{Violation, close};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// A number of bytes, and what it is called where it is set, for the reason of a close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Its name.
+    pub name: &'static str,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+impl Limit {
+    /// A limit of that name.
+    #[must_use]
+    pub const fn new(name: &'static str, bytes: usize) -> Self {
+        Self { name, bytes }
+    }
+}
+
 /// The memory that all connections of a server may keep together.
 #[derive(Debug)]
 pub struct Memory {
-    limit: usize,
+    limit: Limit,
     used: AtomicUsize,
 }
 
 impl Memory {
-    /// A budget of `limit` bytes.
+    /// A budget.
     #[must_use]
-    pub fn new(limit: usize) -> Arc<Self> {
+    pub fn new(limit: Limit) -> Arc<Self> {
         Arc::new(Self {
             limit,
             used: AtomicUsize::new(0),
@@ -99,10 +117,14 @@ impl Account {
         Self { memory, held: 0 }
     }
 
-    /// The limit that all accounts share, in bytes.
+    /// What a connection is failed with that can't have more: close code 1013.
     #[must_use]
-    pub fn limit(&self) -> usize {
-        self.memory.limit
+    pub fn exhausted(&self) -> Violation {
+        let Limit { name, bytes } = self.memory.limit;
+        Violation {
+            code: close::TRY_AGAIN,
+            reason: format!("{name} of {bytes} bytes is used up, try again later").into(),
+        }
     }
 
     /// Takes `bytes`.
@@ -112,7 +134,7 @@ impl Account {
     pub fn charge(&mut self, bytes: usize) -> Result<(), Exhausted> {
         let fits = |used: usize| {
             used.checked_add(bytes)
-                .filter(|&sum| sum <= self.memory.limit)
+                .filter(|&sum| sum <= self.memory.limit.bytes)
         };
         match self
             .memory
@@ -154,13 +176,13 @@ impl Account {
     pub fn charge_anyway(&mut self, bytes: usize) -> bool {
         let used = self.memory.used.fetch_add(bytes, Ordering::Relaxed);
         self.held += bytes;
-        used.saturating_add(bytes) <= self.memory.limit
+        used.saturating_add(bytes) <= self.memory.limit.bytes
     }
 
     /// Whether more is taken than the limit allows.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.memory.used() > self.memory.limit
+        self.memory.used() > self.memory.limit.bytes
     }
 
     /// Gives `bytes` back.
@@ -185,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_kept_and_given_back() {
-        let memory = Memory::new(100);
+        let memory = Memory::new(Limit::new("memory_limit", 100));
         let (mut a, mut b) = (Account::new(memory.clone()), Account::new(memory.clone()));
         assert_eq!(a.charge(60), Ok(()));
         assert_eq!(b.charge(41), Err(Exhausted));

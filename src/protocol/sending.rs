@@ -1,0 +1,255 @@
+//! The sending half of one connection: what goes out, in which order, and when it is over.
+//!
+//! The twin of the [receiver](super::message::Receiver), without I/O and clock. Strategy: replies go out in the order of
+//! the messages; a reply that is there waits in a slot for the answers before it. An echo that waits for nothing lies in
+//! the [`Window`] that it was read in, behind everything that is kept, and is sent from there. Messages of the
+//! application and control frames wait for no answer. Our close frame goes out after all answers that are outstanding,
+//! or at once, and nothing follows it: one enum says how far that is.
+//!
+//! Whoever owns the stream asks for what is to be sent ([`Sender::transmit`]), tells how much of it was taken
+//! ([`Sender::sent`]) or that no more is ([`Sender::keep`]), and calls [`Sender::on_time`] when [`Sender::deadline`] has
+//! come. What concerns others comes back as [`Effects`].
+
+mod closing;
+mod compressing;
+mod messages;
+mod output;
+mod replies;
+mod slots;
+mod times;
+
+pub use self::closing::Ended;
+pub use self::output::MAX_SLICES;
+
+use self::closing::Closing;
+use self::compressing::Compressing;
+use self::output::Output;
+use self::slots::Slots;
+use self::times::Times;
+use super::account::Account;
+use super::extensions::Agreed;
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A timeout, and what it is called where it is set.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeout {
+    /// Goes into the reason of a close.
+    pub name: &'static str,
+    /// How long.
+    pub value: Duration,
+}
+
+/// What all senders of a server have in common.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// After this time without a sign of life a client is told 1001; `None`: never.
+    pub idle_timeout: Option<Timeout>,
+    /// Between two keepalive pings; `None`: none are sent.
+    pub ping_interval: Option<Duration>,
+    /// After this time without a pong, and without another sign of life, a client is told 1011.
+    pub ping_timeout: Timeout,
+    /// For the closing handshake.
+    pub close_timeout: Duration,
+}
+
+/// What others have to know of what was done.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Messages that were sent or are on their way.
+    pub messages_sent: u64,
+    /// Bytes that were sent, without the response before them.
+    pub bytes_sent: u64,
+    /// Whether the client has done what it may not.
+    pub violations: u64,
+    /// The sum of the tickets of what is sent or given up.
+    pub released: usize,
+    /// A ping was answered after this time.
+    pub rtt: Option<Duration>,
+    /// Our close frame is on its way: nothing can be sent any more.
+    pub is_closing: bool,
+}
+
+/// What has come of looking at the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rung {
+    /// Nothing was due.
+    Nothing,
+    /// Something was done.
+    Something,
+    /// The connection has to end.
+    End,
+}
+
+/// The sending half of one connection.
+#[derive(Debug)]
+pub struct Sender {
+    output: Output,
+    slots: Slots,
+    closing: Closing,
+    /// With `permessage-deflate`.
+    compressing: Option<Box<Compressing>>,
+    times: Option<Box<Times>>,
+    settings: Arc<Settings>,
+}
+
+impl Sender {
+    /// A sender at the start of a connection, which begins with `response`. It takes replies at once, or once it is
+    /// [admitted](Self::admit).
+    #[must_use]
+    pub fn new(
+        response: Vec<u8>,
+        is_admitted: bool,
+        settings: Arc<Settings>,
+        account: &mut Account,
+    ) -> Self {
+        let is_timed = settings.idle_timeout.is_some() || settings.ping_interval.is_some();
+        Self {
+            output: Output::begin(response, account),
+            slots: Slots::new(is_admitted, account),
+            closing: Closing::Open,
+            compressing: None,
+            times: is_timed.then(|| Box::new(Times::NEW)),
+            settings,
+        }
+    }
+
+    /// Compresses messages of `threshold` bytes or more from now on.
+    pub fn agree(&mut self, agreed: Agreed, level: u8, threshold: usize) {
+        self.compressing = Some(Box::new(Compressing::new(agreed, level, threshold)));
+    }
+
+    /// Whether everything is sent.
+    #[must_use]
+    #[inline]
+    pub fn is_flushed(&self) -> bool {
+        self.output.is_empty()
+    }
+
+    /// What is to be sent next, `tail` behind what is kept; returns the number of pieces.
+    #[inline]
+    pub fn transmit<'a>(&'a self, tail: &'a [u8], slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
+        self.output.transmit(tail, slices)
+    }
+
+    /// The stream has taken `len` bytes of it.
+    #[inline]
+    pub fn sent(
+        &mut self,
+        len: usize,
+        tail: &mut &[u8],
+        account: &mut Account,
+        effects: &mut Effects,
+    ) {
+        if self.output.is_blocked
+            && let Some(times) = &mut self.times
+        {
+            times.took(len);
+        }
+        self.output.sent(len, tail, account, effects);
+    }
+
+    /// The stream takes no more for now: keeps what is left of `tail`. Ends the connection if there is no memory for
+    /// what has to wait.
+    pub fn keep(&mut self, tail: &[u8], account: &mut Account, effects: &mut Effects) {
+        if !tail.is_empty() {
+            self.output.keep(tail.to_vec(), account);
+        }
+        self.output.is_blocked = true;
+        if self.output.take_over(account) {
+            self.exhaust(account, effects);
+        }
+        if let Some(times) = &mut self.times {
+            times.waits(|| self.output.len());
+        }
+    }
+
+    /// Whether the stream has taken something and is to send it.
+    #[must_use]
+    #[inline]
+    pub const fn needs_flush(&self) -> bool {
+        self.output.is_unflushed()
+    }
+
+    /// The stream has sent everything that it took.
+    #[inline]
+    pub fn flushed(&mut self, effects: &mut Effects) {
+        self.output.flushed(effects);
+        if self.output.is_empty()
+            && std::mem::take(&mut self.output.is_blocked)
+            && let Some(times) = &mut self.times
+        {
+            times.live();
+        }
+    }
+
+    /// Whether something can still be sent: our close frame is not out yet.
+    #[must_use]
+    #[inline]
+    pub const fn may_send(&self) -> bool {
+        self.closing.may_send()
+    }
+
+    /// Whether what has come still matters.
+    #[must_use]
+    #[inline]
+    pub const fn takes_input(&self) -> bool {
+        self.closing.may_read()
+    }
+
+    /// Whether more is to be read: it matters, and not too many answers are awaited.
+    #[must_use]
+    #[inline]
+    pub fn may_read(&self) -> bool {
+        self.closing.may_read() && !self.slots.is_full()
+    }
+
+    /// Whether an echo would wait for nothing.
+    #[must_use]
+    #[inline]
+    pub fn is_free(&self) -> bool {
+        matches!(self.closing, Closing::Open) && self.slots.is_empty()
+    }
+
+    /// Whether messages wait to be compressed, or behind one that does.
+    #[must_use]
+    #[inline]
+    pub fn is_compressing(&self) -> bool {
+        let compressing = self.compressing.as_ref();
+        compressing.is_some_and(|compressing| !compressing.is_empty())
+    }
+
+    /// Whether nothing is owed to the client for what it sent.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.slots.is_settled() && !self.is_compressing()
+    }
+
+    /// Whether all is said, and nothing is awaited; what is said may have to be sent yet.
+    #[must_use]
+    #[inline]
+    pub const fn is_done(&self) -> bool {
+        matches!(self.closing, Closing::Done(_))
+    }
+
+    /// Something came from the client.
+    #[inline]
+    pub fn heard(&mut self) {
+        if let Some(times) = &mut self.times {
+            times.live();
+        }
+    }
+
+    /// Gives everything back; nothing of it will be sent any more.
+    pub fn release(&mut self, account: &mut Account, effects: &mut Effects) {
+        self.slots.clear(account);
+        self.output.release(account, effects);
+        if let Some(mut compressing) = self.compressing.take() {
+            effects.released += compressing.release(account);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! What waits for no answer: messages of the application, and control frames.
+
+use super::times::Times;
+use super::{Effects, Sender};
+use crate::protocol::account::Account;
+use crate::protocol::frame::{AS_IT_IS, Opcode, server_frame, split_server_frame};
+use crate::protocol::message::Kind;
+use crate::protocol::partial::Chunk;
+use crate::protocol::window::Window;
+
+impl Sender {
+    /// A control frame of ours: in the window if there is room.
+    pub fn control(
+        &mut self,
+        opcode: Opcode,
+        payload: &[u8],
+        window: &mut Window<'_>,
+        account: &mut Account,
+    ) {
+        if !window.put(opcode, payload) {
+            self.spill(window, account);
+            self.output.keep(server_frame(opcode, payload), account);
+        }
+    }
+
+    /// A message of the application's, which goes out now, between two others.
+    pub fn send(
+        &mut self,
+        kind: Kind,
+        payload: Vec<u8>,
+        ticket: usize,
+        account: &mut Account,
+        effects: &mut Effects,
+    ) {
+        if !self.may_send() {
+            effects.released += ticket;
+            return;
+        }
+        effects.messages_sent += 1;
+        if self.compressing.is_some() {
+            self.enqueue_bytes(kind.opcode(), payload, false, ticket, account);
+        } else {
+            let frame = server_frame(kind.opcode(), &payload);
+            self.output.keep(frame, account);
+            self.output.mark_last(ticket);
+        }
+    }
+
+    /// Bytes that go out as they are, between two frames.
+    pub fn raw(
+        &mut self,
+        bytes: Vec<u8>,
+        ticket: usize,
+        account: &mut Account,
+        effects: &mut Effects,
+    ) {
+        if self.may_send() && !bytes.is_empty() {
+            self.output.keep(bytes, account);
+            self.output.mark_last(ticket);
+        } else {
+            effects.released += ticket;
+        }
+    }
+
+    /// A ping of the application's; its pong tells the round-trip time.
+    pub fn ping(
+        &mut self,
+        payload: &[u8],
+        ticket: usize,
+        account: &mut Account,
+        effects: &mut Effects,
+    ) {
+        if !self.may_send() {
+            effects.released += ticket;
+            return;
+        }
+        self.raw(
+            server_frame(Opcode::Ping, payload),
+            ticket,
+            account,
+            effects,
+        );
+        self.times
+            .get_or_insert_with(|| Box::new(Times::NEW))
+            .sent_ping(payload);
+    }
+
+    /// A pong has come.
+    pub fn pong(&mut self, payload: &[u8]) {
+        if let Some(times) = &mut self.times {
+            times.pong(payload);
+        }
+    }
+
+    /// Compresses what waits, as far as `budget` goes.
+    pub fn compress(&mut self, budget: &mut usize, account: &mut Account, effects: &mut Effects) {
+        if let Some(compressing) = &mut self.compressing {
+            // Nothing can follow a message that is not sent.
+            if compressing.run(budget, &mut self.output, account).is_err() {
+                self.exhaust(account, effects);
+            }
+            self.settle(account, effects);
+        }
+    }
+
+    /// Whole frames, of which those that are not marked are compressed if they are long enough.
+    pub(super) fn compress_frames(&mut self, mut frames: &[u8], account: &mut Account) {
+        while let Some((first, payload, rest)) = split_server_frame(frames) {
+            let opcode = if first & 0x0f == Opcode::Text as u8 {
+                Opcode::Text
+            } else {
+                Opcode::Binary
+            };
+            self.enqueue_bytes(opcode, payload.to_vec(), first & AS_IT_IS != 0, 0, account);
+            frames = rest;
+        }
+    }
+
+    fn enqueue_bytes(
+        &mut self,
+        opcode: Opcode,
+        payload: Vec<u8>,
+        must_be_plain: bool,
+        ticket: usize,
+        account: &mut Account,
+    ) {
+        let charged = payload.capacity();
+        if !account.charge_anyway(charged) {
+            self.output.note_over();
+        }
+        let payload = vec![Chunk::new(payload, charged)];
+        self.enqueue(opcode, payload, must_be_plain, ticket, account);
+    }
+
+    /// Puts a message behind those that wait; it is compressed if it may be and is long enough.
+    pub(super) fn enqueue(
+        &mut self,
+        opcode: Opcode,
+        payload: Vec<Chunk>,
+        must_be_plain: bool,
+        ticket: usize,
+        account: &mut Account,
+    ) {
+        if let Some(compressing) = &mut self.compressing {
+            let len = payload.iter().map(|chunk| chunk.bytes().len()).sum();
+            let is_plain = must_be_plain || compressing.is_short(len);
+            if !compressing.push(opcode, payload, is_plain, ticket, account) {
+                self.output.note_over();
+            }
+        }
+    }
+}

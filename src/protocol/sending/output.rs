@@ -1,0 +1,164 @@
+//! Output that must be kept: chunks in the order of their sending.
+
+use super::Effects;
+use crate::protocol::account::Account;
+use crate::protocol::partial::Chunk;
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::mem;
+
+/// What a chunk costs beside its bytes: its place in the queue and the allocator's.
+const OVERHEAD: usize = 64;
+/// Pieces that are sent with one call.
+pub const MAX_SLICES: usize = 16;
+
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    chunks: VecDeque<Chunk>,
+    /// What is left of the response at their front, which is no part of the conversation.
+    response: u32,
+    /// The stream has taken what it has not sent yet.
+    is_unflushed: bool,
+    /// The stream takes no more for now.
+    pub(super) is_blocked: bool,
+    /// Something was kept beyond the memory limit.
+    is_over: bool,
+    /// The tickets of what is not flushed.
+    unflushed: usize,
+}
+
+impl Output {
+    /// Begins with the response that ends the handshake.
+    pub(super) fn begin(response: Vec<u8>, account: &mut Account) -> Self {
+        let mut output = Self {
+            response: u32::try_from(response.len()).unwrap_or(u32::MAX),
+            ..Self::default()
+        };
+        output.keep(response, account);
+        output
+    }
+
+    /// Whether everything is sent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && !self.is_unflushed
+    }
+
+    pub(super) const fn is_unflushed(&self) -> bool {
+        self.is_unflushed
+    }
+
+    /// Bytes that wait.
+    pub(super) fn len(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.bytes().len()).sum()
+    }
+
+    /// Appends a chunk that is charged already.
+    pub(super) fn push(&mut self, chunk: Chunk) {
+        self.chunks.push_back(chunk);
+    }
+
+    pub(super) fn extend(&mut self, chunks: Vec<Chunk>) {
+        self.chunks.extend(chunks);
+    }
+
+    /// Appends bytes and charges them, beyond the memory limit if it has to be: it may all be sent at once.
+    pub(super) fn keep(&mut self, bytes: Vec<u8>, account: &mut Account) {
+        let charged = bytes.capacity() + OVERHEAD;
+        self.chunks.push_back(Chunk::new(bytes, charged));
+        self.is_over |= !account.charge_anyway(charged);
+    }
+
+    /// Something was charged beyond the memory limit.
+    pub(super) fn note_over(&mut self) {
+        self.is_over = true;
+    }
+
+    /// Whether something was, and there is no more room yet.
+    pub(super) fn take_over(&mut self, account: &Account) -> bool {
+        mem::take(&mut self.is_over) && account.is_over()
+    }
+
+    /// The chunk that was appended last has this ticket.
+    pub(super) fn mark_last(&mut self, ticket: usize) {
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.ticket = ticket;
+        }
+    }
+
+    /// What is to be sent next, `tail` behind what is kept; returns the number of pieces.
+    #[inline]
+    pub(super) fn transmit<'a>(
+        &'a self,
+        tail: &'a [u8],
+        slices: &mut [IoSlice<'a>; MAX_SLICES],
+    ) -> usize {
+        let pieces = self.chunks.iter().map(Chunk::bytes).chain([tail]);
+        let mut count = 0;
+        for (slice, piece) in slices
+            .iter_mut()
+            .zip(pieces.filter(|piece| !piece.is_empty()))
+        {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
+        count
+    }
+
+    /// The stream has taken `len` bytes of it.
+    #[inline]
+    pub(super) fn sent(
+        &mut self,
+        len: usize,
+        tail: &mut &[u8],
+        account: &mut Account,
+        effects: &mut Effects,
+    ) {
+        self.is_unflushed = true;
+        effects.bytes_sent += len as u64;
+        let beyond = if self.chunks.is_empty() {
+            len
+        } else {
+            self.advance(len, account, effects)
+        };
+        *tail = &tail[beyond..];
+    }
+
+    /// Forgets `len` bytes and returns how many of them lie beyond the chunks.
+    fn advance(&mut self, mut len: usize, account: &mut Account, effects: &mut Effects) -> usize {
+        let response = self.response.min(u32::try_from(len).unwrap_or(u32::MAX));
+        self.response -= response;
+        effects.bytes_sent -= u64::from(response);
+        while let Some(chunk) = self.chunks.front_mut() {
+            let whole = chunk.bytes().len();
+            if len < whole {
+                chunk.advance(len);
+                return 0;
+            }
+            len -= whole;
+            if let Some(chunk) = self.chunks.pop_front() {
+                self.unflushed += chunk.ticket;
+                chunk.free(account);
+            }
+        }
+        // An idle connection owns no buffer.
+        self.chunks = VecDeque::new();
+        len
+    }
+
+    /// The stream has sent what it had taken.
+    pub(super) fn flushed(&mut self, effects: &mut Effects) {
+        self.is_unflushed = false;
+        self.is_over = false;
+        effects.released += mem::take(&mut self.unflushed);
+    }
+
+    /// Nothing of it will be sent any more.
+    pub(super) fn release(&mut self, account: &mut Account, effects: &mut Effects) {
+        effects.released += mem::take(&mut self.unflushed);
+        for chunk in mem::take(&mut self.chunks) {
+            effects.released += chunk.ticket;
+            chunk.free(account);
+        }
+        self.is_unflushed = false;
+    }
+}

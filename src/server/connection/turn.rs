@@ -1,0 +1,89 @@
+//! What one poll of a connection may do, and what has come of it for others.
+
+use crate::client::Client;
+use crate::handler::{Batch, Wants};
+use crate::protocol::message::Kind;
+use crate::protocol::sending::Effects;
+use crate::server::stats::Counters;
+use std::mem;
+
+#[derive(Debug)]
+pub(super) struct Turn {
+    /// Bytes that may be inflated; what else takes time is counted in terms of them.
+    pub(super) budget: usize,
+    pub(super) effects: Effects,
+    /// Of the read under way.
+    pub(super) wants: Wants,
+    pub(super) batch: Option<Batch>,
+    bytes: u64,
+    texts: u64,
+    binaries: u64,
+    pings: u64,
+    pongs: u64,
+}
+
+impl Turn {
+    pub(super) fn new(budget: usize) -> Self {
+        Self {
+            budget,
+            effects: Effects::default(),
+            wants: Wants::NOTHING,
+            batch: None,
+            bytes: 0,
+            texts: 0,
+            binaries: 0,
+            pings: 0,
+            pongs: 0,
+        }
+    }
+
+    pub(super) const fn received(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    pub(super) const fn message(&mut self, kind: Kind) {
+        match kind {
+            Kind::Text => self.texts += 1,
+            Kind::Binary => self.binaries += 1,
+        }
+    }
+
+    /// Messages that were echoed where they lie.
+    pub(super) const fn echoed(&mut self, texts: u64, binaries: u64) {
+        self.texts += texts;
+        self.binaries += binaries;
+        self.effects.messages_sent += texts + binaries;
+    }
+
+    pub(super) const fn ping(&mut self) {
+        self.pings += 1;
+    }
+
+    pub(super) const fn pong(&mut self) {
+        self.pongs += 1;
+    }
+
+    /// Tells the counters and the client.
+    pub(super) fn apply(&mut self, counters: &Counters, client: &Client) {
+        counters.bytes_received.add(mem::take(&mut self.bytes));
+        counters
+            .text_messages_received
+            .add(mem::take(&mut self.texts));
+        counters
+            .binary_messages_received
+            .add(mem::take(&mut self.binaries));
+        counters.pings_received.add(mem::take(&mut self.pings));
+        counters.pongs_received.add(mem::take(&mut self.pongs));
+        let effects = mem::take(&mut self.effects);
+        counters.messages_sent.add(effects.messages_sent);
+        counters.bytes_sent.add(effects.bytes_sent);
+        counters.violations.add(effects.violations);
+        if let Some(rtt) = effects.rtt {
+            client.set_rtt(rtt);
+        }
+        if effects.is_closing {
+            client.set_closing();
+        }
+        client.release(effects.released);
+    }
+}
