@@ -7,6 +7,7 @@ may need many attempts: ECHOSERVER_ENDS=50 pytest tests/python/test_after_the_en
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
@@ -216,3 +217,44 @@ one.close()
 """
     for _ in range(ENDS):
         assert run(code) == {}
+
+
+# What may be called for the first time when the program has no descriptors left.
+FIRST_THEN = {
+    "server.stats().clients_opened": "1",
+    "repr(server) == f'<EchoServer {url} serving, clients=1>'": "True",
+    "server.clients == (client,)": "True",
+    "client.headers['upgrade']": "'websocket'",
+    "client.send('x')": "1",
+    "client.close()": "None",
+    "client.send('too late')": "ClientClosed",
+    "server.broadcast('x')": "0",
+    "server.stop()": "None",
+    "server.wait_closed()": "None",
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
+def test_no_call_needs_a_descriptor_for_the_first_time() -> None:
+    table = ", ".join(f"{call!r}: lambda: {call}" for call in FIRST_THEN)
+    code = f"""{PRELUDE}
+import os, resource
+from echoserver import EchoServer
+came_in = threading.Event()
+server = EchoServer(0, host="127.0.0.1", on_connect=lambda client: came.append(client) or came_in.set()).start()
+url = server.url
+one = socket.create_connection(server.address)
+one.sendall(REQUEST)
+came_in.wait()
+client = came[0]
+calls, async_calls = {{{table}}}, {{}}
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+taken = []
+try:
+    while True: taken.append(os.dup(0))
+except OSError:
+    pass
+threading.Timer(0.1, one.close).start()
+do()
+"""
+    assert run(code) == FIRST_THEN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import queue
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -297,5 +298,82 @@ def test_what_is_sent_in_the_loop_beside_a_close_goes_out_before_it(on_loop: Run
                 for answer in (b"A", b"B"):
                     assert await asyncio.to_thread(raw.receive) == (1, answer)
                 assert await asyncio.to_thread(raw.close_code) == code
+
+    on_loop(main)
+
+
+def test_a_client_that_is_gone_has_no_messages(on_loop: Run) -> None:
+    async def main() -> None:
+        gone: asyncio.Queue[Client] = asyncio.Queue()
+        server = EchoServer(0, host="127.0.0.1", on_disconnect=gone.put_nowait)
+        async with server:
+            async with connect(server.url) as socket:
+                assert await exchange(socket, "echo") == ["echo"]
+            client = await soon(gone.get())
+            # In turns after on_disconnect has returned.
+            for _ in range(3):
+                await asyncio.sleep(0)
+                assert await soon(listed(client)) == []
+            # Nobody's messages wait for an iterator.
+            async with connect(server.url) as socket:
+                assert await exchange(socket, "echo") == ["echo"]
+        assert await soon(listed(client)) == []
+
+    on_loop(main)
+
+
+async def listed(client: Client) -> list[str | bytes]:
+    """What it has sent that nobody has taken."""
+    return [message async for message in client]
+
+
+def test_a_callback_that_iterates_over_its_own_client_does_not_wait_for_itself(
+    on_loop: Run, unraisable: queue.Queue[BaseException | None]
+) -> None:
+    left: asyncio.Queue[list[str | bytes]] = asyncio.Queue()
+
+    async def on_connect(client: Client) -> None:
+        await asyncio.sleep(0)
+        await listed(client)
+
+    async def on_disconnect(client: Client) -> None:
+        await asyncio.sleep(0)
+        left.put_nowait(await listed(client))
+
+    async def main() -> None:
+        server = EchoServer(0, host="127.0.0.1", on_connect=on_connect, on_disconnect=on_disconnect)
+        async with server:
+            clients = aiter(server)
+            async with connect(server.url) as socket:
+                error = await asyncio.to_thread(unraisable.get, True, TIMEOUT)
+                assert isinstance(error, RuntimeError)
+                assert "would wait for itself" in str(error)
+                client = await soon(anext(clients))
+                await socket.send("left")
+                await until(lambda: server.stats().text_messages_received == 1)
+                # An end in order waits for the answer.
+                client.abort()
+            # All that it has sent is there, and nothing follows.
+            assert await soon(left.get()) == ["left"]
+
+    on_loop(main)
+
+
+def test_a_callback_may_iterate_over_another_client(on_loop: Run) -> None:
+    came: list[Client] = []
+    heard: list[str | bytes] = []
+
+    async def on_connect(client: Client) -> None:
+        came.append(client)
+        if len(came) == 2:
+            heard.append(await anext(aiter(came[0])))
+
+    async def main() -> None:
+        async with EchoServer(0, host="127.0.0.1", on_connect=on_connect) as server:
+            aiter(server)
+            async with connect(server.url) as first, connect(server.url):
+                await until(lambda: len(came) == 2)
+                await first.send("x")
+                await until(lambda: heard == ["x"])
 
     on_loop(main)
