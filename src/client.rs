@@ -2,16 +2,20 @@
 //! from any thread.
 
 use crate::mailbox::Mailbox;
-use crate::order::Order;
+use crate::order::{Message, Order, Ping};
 use crate::protocol::close;
 use crate::protocol::extensions::Agreed;
+use crate::protocol::frame::MAX_CONTROL;
 use crate::protocol::handshake::{Head, Upgrade};
 use crate::protocol::message::Kind;
+use crate::queue::{Room, SendQueue};
 use crate::tls::TlsFacts;
+use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// A client. Stays readable after its connection has ended.
@@ -37,30 +41,15 @@ pub struct Client {
     ended: OnceLock<(u16, String)>,
     /// Nanoseconds of the last ping's round trip; `u64::MAX` before there is one.
     rtt: AtomicU64,
-    /// What [`cost`] says of the messages that are not on the wire yet.
-    queued: AtomicUsize,
-    /// Who waits for the queue to be empty: tasks, and threads.
-    flushed: (Mutex<Flushers>, Condvar),
+    queue: SendQueue,
 }
 
 /// An order on its way to the connection of a client; nobody's business if that is gone.
 pub type Letter = (Arc<Client>, Order);
 
-/// Who waits for the send queue to be empty.
-#[derive(Debug, Default)]
-struct Flushers {
-    /// Threads; counted, because a signal to nobody is a system call all the same.
-    threads: usize,
-    tasks: Vec<Waker>,
-}
-
-/// What a queued message costs beside its payload: its frame's header and the two allocations that hold it.
-const OVERHEAD: usize = 64;
-
-/// Bytes that a message of `len` counts for in the send queue.
-pub(crate) const fn cost(len: usize) -> usize {
-    len + OVERHEAD
-}
+/// Bytes that are copied only if they have to be.
+pub trait Payload: AsRef<[u8]> + Into<Vec<u8>> {}
+impl<T: AsRef<[u8]> + Into<Vec<u8>>> Payload for T {}
 
 /// Why [`Client::send`] did not send.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,6 +58,8 @@ pub enum SendError {
     Closed,
     /// That many bytes wait already.
     Full(usize),
+    /// A ping with that many bytes of payload; it has at most 125 (RFC 6455 section 5.5).
+    TooLong(usize),
 }
 
 impl Client {
@@ -94,8 +85,7 @@ impl Client {
             dismissed: AtomicBool::new(false),
             ended: OnceLock::new(),
             rtt: AtomicU64::new(u64::MAX),
-            queued: AtomicUsize::new(0),
-            flushed: (Mutex::default(), Condvar::new()),
+            queue: SendQueue::default(),
         })
     }
 
@@ -134,7 +124,7 @@ impl Client {
     /// Bytes that wait for the network, each message counted with 64 more than its payload.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.queued.load(Ordering::Acquire)
+        self.queue.len()
     }
 
     /// The letterbox of its worker, for those who post in batches.
@@ -143,40 +133,59 @@ impl Client {
         &self.mailbox
     }
 
-    /// Takes room for a message of `len` bytes in the send queue of at most `limit`; a message goes into an empty
-    /// queue whatever its length.
+    /// An order to send a message, for which it takes room in the send queue of at most `limit` bytes; a message goes
+    /// into an empty queue whatever its length. The order is for this client's connection only.
     ///
     /// # Errors
-    /// [`SendError`]; nothing is taken then.
-    pub fn reserve(&self, len: usize, limit: usize) -> Result<(), SendError> {
+    /// [`SendError`]; no room is taken then, and nothing is copied.
+    pub fn message(
+        &self,
+        kind: Kind,
+        payload: impl Payload,
+        limit: usize,
+    ) -> Result<Order, SendError> {
+        let room = self.reserve(payload.as_ref().len(), limit)?;
+        let payload = payload.into();
+        Ok(Order::Send(Message {
+            kind,
+            payload,
+            room,
+        }))
+    }
+
+    /// An order to send a ping, as [`Self::message`].
+    ///
+    /// # Errors
+    /// As [`Self::message`], and [`SendError::TooLong`].
+    pub fn ping(&self, payload: impl Payload, limit: usize) -> Result<Order, SendError> {
+        let len = payload.as_ref().len();
+        if len > MAX_CONTROL {
+            return Err(SendError::TooLong(len));
+        }
+        let room = self.reserve(len, limit)?;
+        let payload = payload.into();
+        Ok(Order::Ping(Ping { payload, room }))
+    }
+
+    fn reserve(&self, len: usize, limit: usize) -> Result<Room, SendError> {
         if !self.is_open() {
             return Err(SendError::Closed);
         }
-        let len = cost(len);
-        let fits = |queued: usize| {
-            (queued == 0 || queued.saturating_add(len) <= limit).then(|| queued + len)
-        };
-        match self
-            .queued
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, fits)
-        {
-            Ok(_) => Ok(()),
-            Err(queued) => Err(SendError::Full(queued)),
-        }
+        self.queue.take(len, limit).map_err(SendError::Full)
     }
 
     /// Queues a message. Any thread; never blocks.
     ///
     /// # Errors
-    /// As [`Self::reserve`].
+    /// As [`Self::message`].
     pub fn send(
         self: &Arc<Self>,
         kind: Kind,
-        payload: Vec<u8>,
+        payload: impl Payload,
         limit: usize,
     ) -> Result<(), SendError> {
-        self.reserve(payload.len(), limit)?;
-        self.order(Order::Send(kind, payload));
+        let order = self.message(kind, payload, limit)?;
+        self.order(order);
         Ok(())
     }
 
@@ -197,53 +206,27 @@ impl Client {
     /// Waits until the send queue is empty or the client gone: `false` at the deadline. `None` waits for ever.
     #[must_use]
     pub fn wait_flushed(&self, deadline: Option<Instant>) -> bool {
-        let (lock, condition) = &self.flushed;
-        let mut flushers = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        flushers.threads += 1;
-        while !self.is_flushed() {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            flushers = match left {
-                None => condition
-                    .wait(flushers)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(Duration::ZERO) => break,
-                Some(left) => {
-                    condition
-                        .wait_timeout(flushers, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-            };
-        }
-        flushers.threads -= 1;
-        self.is_flushed()
+        self.queue.wait_flushed(deadline)
     }
 
     /// Whether nothing waits for the network, or the client is gone.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
-        self.queued() == 0 || self.ended().is_some()
+        self.queue.is_flushed()
     }
 
-    /// Ready when that is so; each call has its waker woken once.
-    pub fn poll_flushed(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut flushers = self
-            .flushed
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if self.is_flushed() {
-            return Poll::Ready(());
+    /// Ready when that is so. May be dropped at any time.
+    #[must_use]
+    pub fn flushed(self: &Arc<Self>) -> Flushed {
+        Flushed {
+            client: self.clone(),
+            key: None,
         }
-        flushers.tasks.push(cx.waker().clone());
-        Poll::Pending
     }
 
-    /// Messages of that [`cost`] are on the wire or given up.
-    pub(crate) fn release(&self, len: usize) {
-        if len > 0 && self.queued.fetch_sub(len, Ordering::AcqRel) == len {
-            self.wake_flushers();
-        }
+    /// Messages of that cost are on the wire or given up.
+    pub(crate) fn release(&self, cost: usize) {
+        self.queue.release(cost);
     }
 
     pub(crate) fn set_closing(&self) {
@@ -255,7 +238,7 @@ impl Client {
         debug_assert!(code == close::NO_STATUS || code == close::ABNORMAL || close::is_valid(code));
         // A connection ends once.
         let _ = self.ended.set((code, reason));
-        self.wake_flushers();
+        self.queue.end();
     }
 
     pub(crate) fn set_rtt(&self, rtt: Duration) {
@@ -264,16 +247,28 @@ impl Client {
             Ordering::Relaxed,
         );
     }
+}
 
-    fn wake_flushers(&self) {
-        let (lock, condition) = &self.flushed;
-        // The lock orders this after a waiter's look at the queue.
-        let mut flushers = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let tasks = std::mem::take(&mut flushers.tasks);
-        if flushers.threads > 0 {
-            condition.notify_all();
+/// The wait for an empty send queue, as a task does it.
+#[derive(Debug)]
+pub struct Flushed {
+    client: Arc<Client>,
+    key: Option<u64>,
+}
+
+impl Future for Flushed {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { client, key } = &mut *self;
+        client.queue.poll_flushed(cx, key)
+    }
+}
+
+impl Drop for Flushed {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.client.queue.forget(key);
         }
-        drop(flushers);
-        tasks.into_iter().for_each(Waker::wake);
     }
 }

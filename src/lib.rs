@@ -4,8 +4,9 @@
 //!
 //! - [`config`], [`tls`], [`error`], [`sockets`]: what can be set, what can fail, what a fork copies.
 //! - [`protocol`]: RFC 6455 and RFC 7692 without I/O: bytes in, events and bytes out, and what may be kept meanwhile.
-//! - [`admission`], [`order`], [`mailbox`], [`client`], [`handler`]: an upgrade request and a client as others see
-//!   them, what its connection can be asked for and the way there from any thread, and the port to whoever answers.
+//! - [`admission`], [`queue`], [`order`], [`mailbox`], [`client`], [`handler`]: an upgrade request and a client as
+//!   others see them, what its connection can be asked for and the way there from any thread, and the port to whoever
+//!   answers.
 //! - [`server`]: tokio: sockets, threads, time.
 //! - `python`: the binding, behind the feature of that name.
 
@@ -24,6 +25,7 @@ pub mod order;
 pub mod protocol;
 #[cfg(feature = "python")]
 mod python;
+pub mod queue;
 pub mod server;
 pub mod sockets;
 pub mod tls;

@@ -1,6 +1,9 @@
 //! What a client's connection can be asked to do by other threads.
 
+use crate::error::Error;
+use crate::protocol::close;
 use crate::protocol::message::Kind;
+use crate::queue::Room;
 
 /// What a connection is asked to do by another thread.
 #[derive(Debug)]
@@ -10,13 +13,76 @@ pub enum Order {
     /// The answers to the client's oldest unanswered messages, in order.
     Replies(Replies),
     /// Send a message now, between two others.
-    Send(Kind, Vec<u8>),
+    Send(Message),
     /// Send a ping.
-    Ping(Vec<u8>),
+    Ping(Ping),
     /// Close with this code and reason.
-    Close(u16, String),
+    Close(Close),
     /// Drop the connection without a word.
     Abort,
+}
+
+/// A message of the application's. [`Client::message`](crate::client::Client::message) makes it.
+#[derive(Debug)]
+pub struct Message {
+    pub(crate) kind: Kind,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) room: Room,
+}
+
+/// A ping of the application's. [`Client::ping`](crate::client::Client::ping) makes it.
+#[derive(Debug)]
+pub struct Ping {
+    pub(crate) payload: Vec<u8>,
+    pub(crate) room: Room,
+}
+
+/// What a close frame says.
+#[derive(Debug)]
+pub struct Close {
+    code: u16,
+    reason: String,
+}
+
+impl Close {
+    /// A code that may be sent, and a reason that has room in the frame.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] says which of them it is not.
+    pub fn new(code: i64, reason: &str) -> Result<Self, Error> {
+        let invalid = |option, value, reason| Error::Invalid {
+            option,
+            value,
+            reason,
+        };
+        let code = u16::try_from(code)
+            .ok()
+            .filter(|code| close::is_valid(*code))
+            .ok_or_else(|| {
+                let reason = "may not be sent; 1000 to 1003, 1007 to 1014 and 3000 to 4999 may \
+                    (RFC 6455 section 7.4)";
+                invalid("code", code.to_string(), reason)
+            })?;
+        if reason.len() > close::MAX_REASON {
+            let value = format!("{} bytes in UTF-8", reason.len());
+            let reason = "a close frame has room for 123 (RFC 6455 section 5.5)";
+            return Err(invalid("reason", value, reason));
+        }
+        let reason = reason.to_owned();
+        Ok(Self { code, reason })
+    }
+
+    /// The code.
+    #[must_use]
+    pub const fn code(&self) -> u16 {
+        self.code
+    }
+
+    /// The reason, at most 123 bytes.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
 }
 
 /// Answers as frames: the `i`-th is `wire[ends[i - 1]..ends[i]]`, empty for none.
@@ -29,4 +95,35 @@ pub struct Replies {
     pub ends: Vec<usize>,
     /// Payload bytes of the messages that are answered.
     pub answered: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_not_be_sent_is_not_made() {
+        for code in [
+            -1,
+            0,
+            999,
+            1004,
+            1005,
+            1006,
+            1015,
+            2999,
+            5000,
+            65_536 + 1000,
+        ] {
+            let error = Close::new(code, "").unwrap_err().to_string();
+            let expected = format!("code={code}: may not be sent");
+            assert!(error.starts_with(&expected), "{error}");
+        }
+        let error = Close::new(1000, &"é".repeat(62)).unwrap_err().to_string();
+        let expected = "reason=124 bytes in UTF-8: a close frame has room for 123";
+        assert!(error.starts_with(expected), "{error}");
+        assert_eq!(close::MAX_REASON, 123);
+        let close = Close::new(4999, &"x".repeat(123)).unwrap();
+        assert_eq!((close.code(), close.reason().len()), (4999, 123));
+    }
 }

@@ -8,17 +8,15 @@ use super::imported::imported;
 use super::link::{Link, SIGNAL_CHECK, lock};
 use super::server::{PyServer, seconds};
 use super::tls::PyTlsInfo;
-use crate::client::Client;
-use crate::order::Order;
-use crate::protocol::close;
-use crate::protocol::frame::MAX_CONTROL;
-use pyo3::exceptions::{
-    PyAttributeError, PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError,
-};
+use crate::client::{Client, SendError};
+use crate::order::{Close, Order};
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTimeoutError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -93,12 +91,12 @@ impl PyClient {
         }
     }
 
-    /// Takes room in the send queue.
-    fn reserve(&self, len: usize) -> PyResult<()> {
-        let limit = self.link.max_send_queue;
-        self.client
-            .reserve(len, limit)
-            .map_err(|error| errors::send_error(&error, self.client.id, limit))
+    /// Gives an order that takes room in the send queue.
+    fn order(&self, order: Result<Order, SendError>) -> PyResult<()> {
+        let (id, limit) = (self.client.id, self.link.max_send_queue);
+        let order = order.map_err(|error| errors::send_error(&error, id, limit))?;
+        self.link.order(&self.client, order);
+        Ok(())
     }
 
     fn own<'py>(&self, py: Python<'py>) -> &Bound<'py, PyDict> {
@@ -220,9 +218,8 @@ impl PyClient {
             )));
         };
         let bytes = payload.bytes()?;
-        self.reserve(bytes.len())?;
-        self.link
-            .order(&self.client, Order::Send(payload.kind, bytes.to_vec()));
+        let limit = self.link.max_send_queue;
+        self.order(self.client.message(payload.kind, bytes, limit))?;
         Ok(bytes.len())
     }
 
@@ -261,8 +258,8 @@ impl PyClient {
         if self.client.is_flushed() {
             return crossing::done(py);
         }
-        let client = self.client.clone();
-        crossing::future(py, move |cx| client.poll_flushed(cx))
+        let mut flushed = self.client.flushed();
+        crossing::future(py, move |cx| Pin::new(&mut flushed).poll(cx))
     }
 
     /// As `send`, but waits for room in the queue.
@@ -307,38 +304,15 @@ impl PyClient {
             };
             bytes.extend_from_slice(payload.bytes()?);
         }
-        if bytes.len() > MAX_CONTROL {
-            let len = bytes.len();
-            return Err(PyValueError::new_err(format!(
-                "payload of {len} bytes: a ping has at most {MAX_CONTROL} (RFC 6455 section 5.5)"
-            )));
-        }
-        self.reserve(bytes.len())?;
-        self.link.order(&self.client, Order::Ping(bytes));
-        Ok(())
+        self.order(self.client.ping(bytes, self.link.max_send_queue))
     }
 
     /// Begins the closing handshake; returns at once.
     #[pyo3(signature = (code=1000, reason=""))]
     fn close(&self, code: i64, reason: &str) -> PyResult<()> {
         self.check_process()?;
-        let Some(code) = u16::try_from(code)
-            .ok()
-            .filter(|code| close::is_valid(*code))
-        else {
-            return Err(PyValueError::new_err(format!(
-                "code={code}: may not be sent; 1000 to 1003, 1007 to 1014 and 3000 to 4999 may (RFC 6455 section 7.4)"
-            )));
-        };
-        if reason.len() > close::MAX_REASON {
-            return Err(PyValueError::new_err(format!(
-                "reason of {} bytes in UTF-8: a close frame has room for {} (RFC 6455 section 5.5)",
-                reason.len(),
-                close::MAX_REASON
-            )));
-        }
-        self.link
-            .order(&self.client, Order::Close(code, reason.to_owned()));
+        let close = Close::new(code, reason)?;
+        self.link.order(&self.client, Order::Close(close));
         Ok(())
     }
 

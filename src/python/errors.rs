@@ -2,6 +2,7 @@
 
 use crate::client::SendError;
 use crate::error::{Error, shortened};
+use crate::protocol::frame::MAX_CONTROL;
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -93,6 +94,9 @@ pub(super) fn send_error(error: &SendError, id: u64, limit: usize) -> PyErr {
         SendError::Closed => ClientClosed::new_err(format!("client {id} is closed")),
         SendError::Full(queued) => SendQueueFull::new_err(format!(
             "{queued} bytes wait to be sent to client {id}, max_send_queue={limit} has no room for more"
+        )),
+        SendError::TooLong(len) => PyValueError::new_err(format!(
+            "payload of {len} bytes: a ping has at most {MAX_CONTROL} (RFC 6455 section 5.5)"
         )),
     }
 }

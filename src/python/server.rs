@@ -8,7 +8,6 @@ use super::imported::imported;
 use super::link::{Link, SIGNAL_CHECK, lock};
 use super::options::{self, Argument};
 use crate::handler::Wants;
-use crate::order::Order;
 use crate::server::Server;
 use crate::server::after;
 use pyo3::exceptions::PyTypeError;
@@ -330,12 +329,9 @@ impl PyServer {
         let mut taken = 0;
         for client in self.core.clients() {
             if !excluded.contains(&client.id)
-                && client
-                    .reserve(bytes.len(), self.link.max_send_queue)
-                    .is_ok()
+                && let Ok(order) = client.message(payload.kind, bytes, self.link.max_send_queue)
             {
-                self.link
-                    .order(&client, Order::Send(payload.kind, bytes.to_vec()));
+                self.link.order(&client, order);
                 taken += 1;
             }
         }

@@ -9,9 +9,9 @@ mod turn;
 use self::turn::Turn;
 use super::desk::{READ_BUFFER, Seated};
 use super::stats::Counters;
-use crate::client::{self, Client};
+use crate::client::Client;
 use crate::handler::{Batch, Gate, Wants};
-use crate::order::{Order, Replies};
+use crate::order::{Message, Order, Ping, Replies};
 use crate::protocol::Violation;
 use crate::protocol::account::{self, Account, Limit};
 use crate::protocol::close;
@@ -451,15 +451,22 @@ impl<W: AsyncRead + AsyncWrite + Unpin> Connection<W> {
                 ends,
                 answered,
             }) => self.sender.answer(wire, &ends, answered, account, effects),
-            Order::Send(kind, payload) => {
-                let ticket = client::cost(payload.len());
+            Order::Send(Message {
+                kind,
+                payload,
+                room,
+            }) => {
+                let ticket = room.into_cost();
                 self.sender.send(kind, payload, ticket, account, effects);
             }
-            Order::Ping(payload) => {
-                let ticket = client::cost(payload.len());
+            Order::Ping(Ping { payload, room }) => {
+                let ticket = room.into_cost();
                 self.sender.ping(&payload, ticket, account, effects);
             }
-            Order::Close(code, reason) => self.sender.close(code, &reason, account, effects),
+            Order::Close(close) => {
+                let (code, reason) = (close.code(), close.reason());
+                self.sender.close(code, reason, account, effects);
+            }
             Order::Abort => return false,
         }
         true

@@ -20,7 +20,7 @@ use super::{Server, upgrade};
 use crate::client::Client;
 use crate::config::Config;
 use crate::handler::{Batch, Echo, Gate, Handler, Wants};
-use crate::order::{Order, Replies};
+use crate::order::{Close, Order, Replies};
 use crate::protocol::close;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
@@ -72,6 +72,11 @@ fn sent(first: u8, payload: impl AsRef<[u8]>) -> (u8, Vec<u8>) {
 
 fn closed(code: u16, reason: &str) -> (u8, Vec<u8>) {
     (CLOSE, close::payload(code, reason))
+}
+
+/// The order to close.
+fn order_close(code: i64, reason: &str) -> Order {
+    Order::Close(Close::new(code, reason).unwrap())
 }
 
 /// A worker without sockets.

@@ -1,6 +1,7 @@
 //! The way out: until our close frame is sent, the conversation is open; after it nothing is, and no alarm of the open
 //! state ends or holds up anything.
 
+use super::order_close;
 use super::{
     BINARY, CLOSE, Config, Duration, Gate, Instant, NEVER, PING, PONG, Peer, Recorder, Simulation,
     TEXT, Wants, close, frame, sent, settle,
@@ -80,7 +81,7 @@ impl Case {
         peer.send(bytes);
         settle().await;
         match self.cause {
-            Cause::Ours => client.order(Order::Close(4000, String::new())),
+            Cause::Ours => client.order(order_close(4000, "")),
             Cause::Stop => simulation.server.stop(600 * SECOND),
             Cause::Nothing | Cause::Theirs | Cause::Violation => {}
         }
@@ -172,8 +173,7 @@ fn what_is_sent_while_an_answer_is_awaited_goes_before_the_close() {
             assert!(client.is_open());
             client.send(Kind::Text, b"working".to_vec(), 1000).unwrap();
             assert_eq!(peer.read().await, sent(TEXT, "working"));
-            client.reserve(1, 1000).unwrap();
-            client.order(Order::Ping(b"?".to_vec()));
+            client.order(client.ping("?", 1000).unwrap());
             assert_eq!(peer.read().await, sent(PING, "?"));
             client.send(Kind::Binary, b"more".to_vec(), 1000).unwrap();
             recorder.echo_batch(1);
@@ -182,10 +182,7 @@ fn what_is_sent_while_an_answer_is_awaited_goes_before_the_close() {
             assert_eq!(peer.read().await.1[..2], code.to_be_bytes());
             peer.expect_shut_down().await;
             assert!(!client.is_open());
-            assert_eq!(
-                client.send(Kind::Text, Vec::new(), 1000),
-                Err(SendError::Closed)
-            );
+            assert_eq!(client.send(Kind::Text, "", 1000), Err(SendError::Closed));
             assert_eq!(client.queued(), 0);
         }
     });
@@ -200,7 +197,7 @@ fn a_close_of_ours_beside_theirs_sends_the_one_that_is_due() {
             peer.send([frame(TEXT, "question"), frame(BINARY, "behind it"), ending].concat());
             settle().await;
             client.send(Kind::Text, b"bye".to_vec(), 1000).unwrap();
-            client.order(Order::Close(4000, "enough".into()));
+            client.order(order_close(4000, "enough"));
             assert!(!client.is_open());
             assert_eq!(peer.read().await, sent(TEXT, "bye"));
             assert_eq!(peer.read().await.1[..2], code.to_be_bytes());

@@ -1,5 +1,6 @@
 //! permessage-deflate on whole connections: what goes back compressed, in which order, in which turns, at what cost.
 
+use super::order_close;
 use super::{
     Arc, BINARY, CLOSE, Client, Config, NEVER, PING, PONG, Peer, REQUEST, Recorder, Simulation,
     TEXT, Temper, Wants, close, closed, frame, sent, settle,
@@ -349,7 +350,7 @@ fn what_waits_to_be_compressed_goes_out_before_our_close_frame() {
             let payload = message.clone().into_bytes();
             client.send(Kind::Text, payload, 1 << 24).unwrap();
         }
-        client.order(Order::Close(close::NORMAL, String::new()));
+        client.order(order_close(1000, ""));
         for _ in 0..3 {
             let (first, payload) = codec.message(peer.read().await);
             assert_eq!(first & !COMPRESSED, TEXT);

@@ -1,5 +1,6 @@
 //! Moods of the stream, errors at any point, the closing handshake from both sides, and stops.
 
+use super::order_close;
 use super::{
     BINARY, CLOSE, Config, Duration, Gate, Instant, NEVER, PING, PONG, REQUEST, Recorder,
     Simulation, TEXT, Temper, Wants, close, closed, frame, sent, settle,
@@ -157,7 +158,7 @@ fn the_end_is_told_honestly() {
             peer.expect_shut_down_after_close().await;
             assert_eq!(client.ended(), Some(&(code, reason.to_owned())));
             assert_eq!(
-                client.send(Kind::Text, Vec::new(), usize::MAX),
+                client.send(Kind::Text, "", usize::MAX),
                 Err(SendError::Closed)
             );
         }
@@ -178,7 +179,11 @@ fn our_close_waits_for_theirs() {
         let (peer, client) = simulation.open().await;
         peer.send(frame(TEXT, "before"));
         assert_eq!(peer.read().await, sent(TEXT, "before"));
-        client.order(Order::Close(3000, "that is it".into()));
+        let too_late = [
+            client.message(Kind::Text, "too late", 1000).unwrap(),
+            client.ping("", 1000).unwrap(),
+        ];
+        client.order(order_close(3000, "that is it"));
         assert_eq!(peer.read().await, closed(3000, "that is it"));
         assert!(!client.is_open());
         // On its way already; nothing may be sent after a close frame.
@@ -190,9 +195,10 @@ fn our_close_waits_for_theirs() {
             ]
             .concat(),
         );
-        client.order(Order::Send(Kind::Text, b"too late".to_vec()));
-        client.order(Order::Ping(Vec::new()));
-        client.order(Order::Close(1000, "again".into()));
+        for order in too_late {
+            client.order(order);
+        }
+        client.order(order_close(1000, "again"));
         settle().await;
         assert!(peer.is_silent() && peer.unread() == 0);
         peer.send(frame(CLOSE, close::payload(3000, "")));
@@ -211,7 +217,7 @@ fn a_client_may_end_without_an_answer_to_our_close() {
     Simulation::echo(Config::default(), async |simulation| {
         for how in [super::Peer::send_end, super::Peer::reset] {
             let (peer, client) = simulation.open().await;
-            client.order(Order::Close(1000, String::new()));
+            client.order(order_close(1000, ""));
             assert_eq!(peer.read().await, closed(1000, ""));
             let begun = Instant::now();
             how(&peer);

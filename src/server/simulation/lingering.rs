@@ -1,6 +1,7 @@
 //! What is left of a connection when all is said: it waits for the client to end TCP, holds nothing, and is dropped as
 //! soon as somebody wants it to be.
 
+use super::order_close;
 use super::{
     BINARY, CLOSE, Config, Duration, GRAIN, Instant, NEVER, Peer, REQUEST, Recorder, Simulation,
     TEXT, Temper, Wants, close, closed, frame, settle,
@@ -124,7 +125,7 @@ fn who_lingers_holds_nothing() {
             peer.send(&cut[..40_000]);
             settle().await;
             assert!(simulation.server.stats().memory_used > 50_000);
-            client.order(Order::Close(1000, String::new()));
+            client.order(order_close(1000, ""));
             assert_eq!(peer.read().await.0, CLOSE);
             recorder.batches.lock().unwrap().clear();
             peer.send(&cut[40_000..]);

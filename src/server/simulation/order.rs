@@ -1,5 +1,6 @@
 //! Handlers that answer from elsewhere and later: whatever they do, answers go out in the order of the messages.
 
+use super::order_close;
 use super::{
     BINARY, CLOSE, Config, Duration, Gate, NEVER, PING, PONG, Recorder, Replies, Simulation, TEXT,
     Temper, Wants, close, closed, frame, sent, settle,
@@ -241,7 +242,7 @@ fn our_close_leaves_out_the_answers_that_are_not_there() {
         let (peer, client) = simulation.open().await;
         peer.send([frame(TEXT, "unanswered"), frame(BINARY, "behind it")].concat());
         settle().await;
-        client.order(Order::Close(1001, "later".into()));
+        client.order(order_close(1001, "later"));
         assert_eq!(peer.read().await, closed(1001, "later"));
         recorder.echo_batch(1);
         settle().await;

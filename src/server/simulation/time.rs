@@ -1,10 +1,10 @@
 //! Every timeout, to the millisecond, in a time that only moves when nothing else does.
 
+use super::order_close;
 use super::{
     BINARY, CLOSE, Config, Duration, Instant, NEVER, PING, PONG, REQUEST, Recorder, Simulation,
     TEXT, Temper, Wants, close, closed, frame, sent, settle,
 };
-use crate::order::Order;
 use tokio::time::sleep;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ fn a_refused_client_that_reads_nothing_is_left_after_close_timeout() {
 fn a_client_that_answers_no_close_is_dropped_after_close_timeout() {
     Simulation::echo(Config::default(), async |simulation| {
         let (peer, client) = simulation.open().await;
-        client.order(Order::Close(4001, "enough".into()));
+        client.order(order_close(4001, "enough"));
         assert_eq!(peer.read().await, closed(4001, "enough"));
         let begun = Instant::now();
         // Messages are no answer.
@@ -221,7 +221,7 @@ fn pings_of_the_application_do_not_hide_the_pong() {
         let (peer, client) = simulation.open().await;
         let ping = peer.read().await;
         for count in 0..40_u8 {
-            client.order(Order::Ping(vec![count]));
+            client.order(client.ping(vec![count], usize::MAX).unwrap());
             assert_eq!(peer.read().await, sent(PING, [count]));
         }
         peer.send(frame(PONG, ping.1));

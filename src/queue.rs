@@ -1,0 +1,209 @@
+//! The send queue of one client: what an application has sent to it and what is not on the wire yet, as a number of
+//! bytes with a limit, and those who wait until it is nothing.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+/// What a message costs beside its payload: its frame's header and the two allocations that hold it.
+const OVERHEAD: usize = 64;
+
+/// Bytes that a message of `len` counts for.
+const fn cost(len: usize) -> usize {
+    len + OVERHEAD
+}
+
+/// Room that a message has in a send queue. There is none but what a queue has given.
+#[derive(Debug)]
+pub struct Room(usize);
+
+impl Room {
+    /// The bytes that are to be given back with [`SendQueue::release`], once.
+    pub(crate) const fn into_cost(self) -> usize {
+        self.0
+    }
+}
+
+/// A send queue; the messages themselves are elsewhere.
+#[derive(Debug, Default)]
+pub(crate) struct SendQueue {
+    /// What [`cost`] says of the messages in it.
+    queued: AtomicUsize,
+    /// Nothing is waited for any more.
+    ended: AtomicBool,
+    flushed: (Mutex<Flushers>, Condvar),
+}
+
+/// Who waits for the queue to be empty.
+#[derive(Debug, Default)]
+struct Flushers {
+    /// Threads; counted, because a signal to nobody is a system call all the same.
+    threads: usize,
+    tasks: BTreeMap<u64, Waker>,
+    last: u64,
+}
+
+impl SendQueue {
+    /// Bytes in the queue.
+    pub(crate) fn len(&self) -> usize {
+        self.queued.load(Ordering::Acquire)
+    }
+
+    /// Takes room for a message of `len` bytes in a queue of at most `limit`; a message goes into an empty queue
+    /// whatever its length.
+    ///
+    /// # Errors
+    /// The bytes that wait already, if that leaves no room.
+    pub(crate) fn take(&self, len: usize, limit: usize) -> Result<Room, usize> {
+        let len = cost(len);
+        let fits = |queued: usize| {
+            (queued == 0 || queued.saturating_add(len) <= limit).then(|| queued + len)
+        };
+        self.queued
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, fits)
+            .map(|_| Room(len))
+    }
+
+    /// Messages of that cost are on the wire or given up.
+    pub(crate) fn release(&self, cost: usize) {
+        if cost > 0 && self.queued.fetch_sub(cost, Ordering::AcqRel) == cost {
+            self.wake();
+        }
+    }
+
+    /// Nothing goes out any more: whoever waits goes on.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether nothing waits for the network, or never will.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.len() == 0 || self.ended.load(Ordering::Acquire)
+    }
+
+    /// Waits until that is so: `false` at the deadline. `None` waits for ever.
+    pub(crate) fn wait_flushed(&self, deadline: Option<Instant>) -> bool {
+        let condition = &self.flushed.1;
+        let mut flushers = self.lock();
+        flushers.threads += 1;
+        while !self.is_flushed() {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            flushers = match left {
+                None => condition
+                    .wait(flushers)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(left) if left.is_zero() => break,
+                Some(left) => {
+                    condition
+                        .wait_timeout(flushers, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+        flushers.threads -= 1;
+        self.is_flushed()
+    }
+
+    /// Ready when that is so. `key` is the waiting task's, `None` at first; one that waits no longer has to say so with
+    /// [`Self::forget`].
+    pub(crate) fn poll_flushed(&self, cx: &Context<'_>, key: &mut Option<u64>) -> Poll<()> {
+        let mut flushers = self.lock();
+        if self.is_flushed() {
+            return Poll::Ready(());
+        }
+        let key = *key.get_or_insert_with(|| {
+            flushers.last += 1;
+            flushers.last
+        });
+        flushers.tasks.insert(key, cx.waker().clone());
+        Poll::Pending
+    }
+
+    pub(crate) fn forget(&self, key: u64) {
+        let waker = self.lock().tasks.remove(&key);
+        // After the lock: the runtime behind it may go with it.
+        drop(waker);
+    }
+
+    fn wake(&self) {
+        // The lock orders this after a waiter's look at the queue.
+        let mut flushers = self.lock();
+        let tasks = std::mem::take(&mut flushers.tasks);
+        if flushers.threads > 0 {
+            self.flushed.1.notify_all();
+        }
+        drop(flushers);
+        tasks.into_values().for_each(Waker::wake);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Flushers> {
+        // Nothing that can panic runs under the lock.
+        self.flushed
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_queue_has_its_limit_and_gives_room_back() {
+        let queue = SendQueue::default();
+        let first = queue.take(1000, 10).unwrap();
+        assert_eq!(queue.take(0, 1127).unwrap_err(), 1064);
+        let second = queue.take(0, 1128).unwrap();
+        assert!(queue.len() == 1128 && !queue.is_flushed());
+        queue.release(first.into_cost());
+        queue.release(second.into_cost());
+        assert!(queue.len() == 0 && queue.is_flushed());
+    }
+
+    #[test]
+    fn who_waits_is_woken_once_and_who_gave_up_leaves_nothing() {
+        let queue = SendQueue::default();
+        let room = queue.take(5, 1000).unwrap();
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        let cx = Context::from_waker(&waker);
+        let mut key = None;
+        for _ in 0..1000 {
+            let mut other = None;
+            assert!(queue.poll_flushed(&cx, &mut other).is_pending());
+            queue.forget(other.unwrap());
+            assert!(queue.poll_flushed(&cx, &mut key).is_pending());
+        }
+        assert_eq!(queue.lock().tasks.len(), 1);
+        queue.release(room.into_cost());
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert!(queue.poll_flushed(&cx, &mut key).is_ready());
+
+        // The queue of a client that has ended is waited for by nobody.
+        let _lost = queue.take(5, 1000).unwrap();
+        let mut key = None;
+        assert!(queue.poll_flushed(&cx, &mut key).is_pending());
+        assert!(!queue.wait_flushed(Some(Instant::now())));
+        queue.end();
+        assert_eq!(count.0.load(Ordering::Relaxed), 2);
+        assert!(queue.is_flushed() && queue.wait_flushed(None));
+        assert!(queue.poll_flushed(&cx, &mut key).is_ready());
+    }
+}
