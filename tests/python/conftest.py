@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import surroundings
 from aio_support import LOOPS, Run, factory, run_on
 from certificates import Authority
 from echoserver import EchoServer
@@ -21,8 +21,7 @@ Listen = Callable[..., EchoServer]
 
 
 def pytest_configure() -> None:
-    # A shell ignores it for what it runs in the background, and our children would inherit that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    surroundings.reset()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -51,8 +50,12 @@ def unraisable(monkeypatch: pytest.MonkeyPatch) -> queue.Queue[BaseException | N
 
 
 @pytest.fixture
-def listen() -> Iterator[Listen]:
+def listen(request: pytest.FixtureRequest) -> Iterator[Listen]:
     """Makes servers that only listen; those that are not stopped by the test are stopped after it."""
+    # What the test has put in place, such as for errors, stays until then: it is made before and so undone after.
+    for name in ("monkeypatch", "unraisable", "caplog", "capsys"):
+        if name in request.fixturenames:
+            request.getfixturevalue(name)
     servers: list[EchoServer] = []
 
     def listen(port: int = 0, debug: bool = False, *, host: str | None = "127.0.0.1", **options: Any) -> EchoServer:

@@ -78,7 +78,7 @@ def program(*command: str, **options: Any) -> subprocess.Popen[str]:
     """A process whose standard streams are pipes, with every Python warning an error."""
     environment = os.environ | {"PYTHONWARNINGS": "error", "PYTHONFAULTHANDLER": "1"} | options.pop("env", {})
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(command, env=environment, text=True, **pipes | options)
+    process = subprocess.Popen(command, env=environment, encoding="utf-8", **pipes | options)
     processes.append(process)
     return process
 

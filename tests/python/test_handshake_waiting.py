@@ -206,5 +206,6 @@ def test_many_come_and_go_while_it_answers_this_and_that(run: Listen, unraisable
         join(thread)
     assert failures.empty()
     eventually(lambda: server.stats().clients_opened == server.stats().clients_closed, "the end of all clients")
+    server.stop()
     assert server.stats().memory_used == 0
     assert server.stats().callback_errors == unraisable.qsize() >= 64
