@@ -26,6 +26,7 @@ __all__ = [
     "Response",
     "Server",
     "TLSInfo",
+    "Thread",
     "__version__",
     "finish",
     "shown",
@@ -393,6 +394,26 @@ class Callbacks:
     def __next__(self) -> object: ...
 
 @final
+class Thread:
+    """A daemon thread of the operating system's that `threading` does not know of."""
+
+    def __new__(cls, target: Callable[[], object], name: str) -> Thread:
+        """It will call `target`."""
+
+    @property
+    def name(self) -> str:
+        """As the operating system shows it."""
+
+    def start(self) -> None:
+        """Starts it, once. RuntimeError if there is no thread to be had."""
+
+    def join(self, timeout: float) -> None:
+        """Waits until it has ended, at most `timeout` seconds; signal handlers run meanwhile."""
+
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+
+@final
 class Server:
     """What `EchoServer` stands on; its methods say what these do.
 
@@ -433,14 +454,17 @@ class Server:
     def start(self) -> None:
         """Starts the worker threads. RuntimeError if it was started or stopped before."""
 
-    def serve(self) -> None:
-        """`start` and `drain`, with nothing between the two that Ctrl-C could meet."""
+    def serve(self, has_signals: bool) -> None:
+        """`start` and `drain`, with nothing between the two that Ctrl-C could meet.
+
+        `has_signals`: also runs signal handlers, which needs the main thread. Ctrl-C stops the server in order, then
+        raises KeyboardInterrupt.
+        """
 
     def drain(self) -> None:
         """Runs the callbacks until the server has closed: once, on the thread that is to call them.
 
-        In the main thread it also runs signal handlers. Ctrl-C stops the server in order, then raises
-        KeyboardInterrupt; SystemExit and KeyboardInterrupt of a callback come out likewise.
+        SystemExit and KeyboardInterrupt of a callback stop the server in order, and come out then.
         """
 
     def attach(

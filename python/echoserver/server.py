@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from echoserver._core import TLS, Client
+    from echoserver._core import TLS, Client, Thread
     from echoserver.callbacks import OnBinary, OnClient, OnClosed, OnHandshake, OnText
     from echoserver.compression import Deflate
     from echoserver.stats import Stats
@@ -191,17 +191,18 @@ class EchoServer(AsyncServer):
         }
         # Later there may be no descriptors to read a module with, and at the end of the interpreter no imports at all.
         import logging
-        import threading
 
+        from echoserver import threads
         from echoserver.stats import Stats
 
-        self._get_logger, self._thread_class, self._stats_class = logging.getLogger, threading.Thread, Stats
+        self._get_logger, self._stats_class = logging.getLogger, Stats
+        self._make_thread, self._has_signals = threads.make, threads.has_signals
         super().__init__()
         self.parent = parent
         self._is_everywhere = host is None
         self._scheme = "ws" if tls is None else "wss"
         self._close_timeout = close_timeout
-        self._thread: threading.Thread | None = None
+        self._thread: threading.Thread | Thread | None = None
         self._failure: BaseException | None = None
         self._is_async = is_async(callbacks)
         if self._is_async:
@@ -246,18 +247,19 @@ class EchoServer(AsyncServer):
             self._serve_on_loop(self, contextvars.copy_context(), starts=True)
             self._finish()
         else:
-            core.serve()
+            core.serve(self._has_signals())
 
     def start(self) -> Self:
         """Serves in the background and returns the server, ready.
 
-        Callbacks run in a daemon thread named `echoserver-<port>`. The server keeps itself alive until it is stopped,
-        at the latest when the interpreter exits. RuntimeError if it ran or was stopped before.
+        Callbacks run in a daemon thread named `echoserver-<port>`, in a copy of the context (contextvars). It is one
+        of the operating system's also where gevent or eventlet have made those of `threading` green. The server keeps
+        itself alive until it is stopped, at the latest when the interpreter exits. RuntimeError if it ran or was
+        stopped before.
         """
         core = self._core
-        thread = self._thread_class(
-            target=self._run, args=[contextvars.copy_context()], name=f"echoserver-{self.port}", daemon=True
-        )
+        context = contextvars.copy_context()
+        thread = self._make_thread(lambda: context.run(self._run, context.copy()), f"echoserver-{self.port}")
         try:
             self._note_start()
             core.start()

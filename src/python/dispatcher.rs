@@ -76,7 +76,7 @@ pub(super) struct Dispatcher<'a, 'py> {
     pub(super) link: &'a Link,
     pub(super) turn: Option<Turn<'a>>,
     pub(super) lasting: Lasting,
-    main_thread: bool,
+    has_signals: bool,
     flushed: Instant,
     /// When the last callback ended, or the batch began.
     pub(super) clock: Instant,
@@ -96,14 +96,14 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             link: &server.link,
             turn,
             lasting,
-            main_thread: false,
+            has_signals: false,
             flushed: now,
             clock: now,
         }
     }
 
     /// Runs until the server has ended.
-    pub(super) fn run(py: Python<'py>, server: &'a PyServer, main_thread: bool) -> PyResult<()> {
+    pub(super) fn run(py: Python<'py>, server: &'a PyServer, has_signals: bool) -> PyResult<()> {
         let link = &*server.link;
         if !link.begin_drain() {
             return Err(PyRuntimeError::new_err(
@@ -111,7 +111,7 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             ));
         }
         let mut dispatcher = Self {
-            main_thread,
+            has_signals,
             ..Self::new(py, server, None, Lasting::default())
         };
         let running = Running(link);
@@ -133,7 +133,7 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
     fn drain(&mut self) {
         let mut events = Vec::new();
         loop {
-            let timeout = self.main_thread.then_some(SIGNAL_CHECK);
+            let timeout = self.has_signals.then_some(SIGNAL_CHECK);
             let link = self.link;
             self.py.detach(|| link.take(&mut events, timeout));
             if let Err(error) = self.py.check_signals() {

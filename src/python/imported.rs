@@ -14,8 +14,6 @@ pub(super) struct Imported {
     /// `types.CoroutineType`, and the abstract class of what else is one.
     pub(super) coroutine: Py<PyAny>,
     pub(super) any_coroutine: Py<PyType>,
-    pub(super) current_thread: Py<PyAny>,
-    pub(super) main_thread: Py<PyAny>,
     get_logger: Py<PyAny>,
 }
 
@@ -38,8 +36,6 @@ pub(super) fn imported(py: Python<'_>) -> PyResult<&'static Imported> {
             any_coroutine: get("collections.abc", "Coroutine")?
                 .cast_into::<PyType>()?
                 .unbind(),
-            current_thread: get("threading", "current_thread")?.unbind(),
-            main_thread: get("threading", "main_thread")?.unbind(),
             get_logger: get("logging", "getLogger")?.unbind(),
         })
     })

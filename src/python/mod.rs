@@ -15,6 +15,7 @@ mod link;
 mod options;
 mod outgoing;
 mod server;
+mod thread;
 mod tls;
 
 use pyo3::exceptions::PyImportError;
@@ -65,6 +66,8 @@ mod _core {
     use super::options;
     #[pymodule_export]
     use super::server::PyServer;
+    #[pymodule_export]
+    use super::thread::NativeThread;
     #[pymodule_export]
     use super::tls::{PyTls, PyTlsInfo};
     use pyo3::prelude::*;

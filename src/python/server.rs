@@ -137,16 +137,16 @@ impl PyServer {
     }
 
     /// Starts the worker threads and runs the callbacks until the server has closed, with nothing between the two.
-    fn serve(&self, py: Python<'_>) -> PyResult<()> {
-        let main_thread = self.is_main_thread(py)?;
+    /// `has_signals`: signal handlers may have to be run here.
+    fn serve(&self, py: Python<'_>, has_signals: bool) -> PyResult<()> {
         self.start(py)?;
-        Dispatcher::run(py, self, main_thread)
+        Dispatcher::run(py, self, has_signals)
     }
 
-    /// Runs the callbacks until the server has closed.
+    /// Runs the callbacks until the server has closed; no signal handlers.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
-        let main_thread = self.is_main_thread(py)?;
-        Dispatcher::run(py, self, main_thread)
+        self.check_process()?;
+        Dispatcher::run(py, self, false)
     }
 
     /// Has the callbacks run on `event_loop`, which runs in this thread, until the server has closed.
@@ -382,13 +382,6 @@ impl PyServer {
         } else {
             Ok(())
         }
-    }
-
-    fn is_main_thread(&self, py: Python<'_>) -> PyResult<bool> {
-        self.check_process()?;
-        let imported = imported(py)?;
-        let current = imported.current_thread.call0(py)?;
-        Ok(current.is(&imported.main_thread.call0(py)?))
     }
 
     /// The event loop that it is served on.

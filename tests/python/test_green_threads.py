@@ -1,0 +1,190 @@
+"""Programs in which gevent or eventlet has made the threads of `threading` green, as Locust does."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support import RawClient, connect, finished, first_line, python
+
+if TYPE_CHECKING:
+    import subprocess
+
+PATCHES = {
+    "gevent": "from gevent import monkey; monkey.patch_all()",
+    "eventlet": "import eventlet; eventlet.monkey_patch()",
+    # What holds with green threads holds without them.
+    "none": "",
+}
+PRELUDE = """
+import contextvars, logging, os, signal, socket, sys, threading, time
+from echoserver import EchoServer
+# gevent's hubs: two threads that make the first ones at the same time lock each other out in an import of gevent's.
+time.sleep(0)
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+"""
+
+
+@pytest.fixture(params=PATCHES)
+def patch(request: pytest.FixtureRequest) -> str:
+    """The name of what has patched Python."""
+    name: str = request.param
+    if name != "none" and importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed: NOTHING is tested with it")
+    return name
+
+
+def patched(patch: str, code: str) -> subprocess.Popen[str]:
+    """A program that is patched before it imports anything; eventlet warns of itself."""
+    return python(PATCHES[patch] + PRELUDE + code, env={"PYTHONWARNINGS": "ignore"})
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Has it go on behind `sys.stdin.readline()`, to its end."""
+    assert process.stdin
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return finished(process)
+
+
+def test_the_native_echo_runs_beside_a_program_that_waits(patch: str) -> None:
+    process = patched(
+        patch,
+        "with EchoServer(0, host='127.0.0.1') as server:\n"
+        "    print(server.port, flush=True)\n"
+        # Not patched by either: it stops all green threads of this thread.
+        "    sys.stdin.readline()\n"
+        "print(server.is_serving, server._thread.is_alive())\n",
+    )
+    with connect(f"ws://127.0.0.1:{first_line(process)}/") as client:
+        client.send("ab")
+        assert client.recv() == "ab"
+    assert end(process) == (0, "False False\n", "")
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+def test_callbacks_wait_and_log_while_green_threads_run(patch: str, kind: str) -> None:
+    wait = "time.sleep(0.01)" if kind == "def" else "await __import__('asyncio').sleep(0.01)"
+    process = patched(
+        patch,
+        "variable = contextvars.ContextVar('variable')\n"
+        "variable.set('of the start')\n"
+        f"{kind} on_text(client, text):\n"
+        "    logging.warning('%s %s', text, variable.get())\n"
+        f"    {wait}\n"
+        "    return text * 2\n"
+        "def run(number):\n"
+        "    key = 'dGhlIHNhbXBsZSBub25jZQ=='\n"
+        "    with socket.create_connection(server.address) as client:\n"
+        "        client.sendall(b'GET / HTTP/1.1\\r\\nHost: x\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n'\n"
+        "            b'Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: ' + key.encode() + b'\\r\\n\\r\\n')\n"
+        "        client.sendall(b'\\x81\\x81\\0\\0\\0\\0' + b'%d' % number)\n"
+        "        with client.makefile('rb') as file:\n"
+        "            while file.readline() != b'\\r\\n': pass\n"
+        "            assert file.read(4) == b'\\x81\\x02' + b'%d' % number * 2\n"
+        "server = EchoServer(0, host='127.0.0.1', on_text=on_text).start()\n"
+        "threads = [threading.Thread(target=run, args=[number]) for number in range(5)]\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join()\n"
+        "server.stop()\n",
+    )
+    status, out, err = finished(process)
+    assert (status, err) == (0, "")
+    assert sorted(out.splitlines()) == [f"{number} of the start" for number in range(5)]
+
+
+def test_stop_keeps_its_time_beside_a_client_of_the_thread_that_waits(patch: str) -> None:
+    process = patched(
+        patch,
+        "server = EchoServer(0, host='127.0.0.1', close_timeout=0.2).start()\n"
+        "print(server.port, flush=True)\n"
+        "sys.stdin.readline()\n"
+        "assert len(server.clients) == 1\n"
+        "server.stop()\n"
+        "server.wait_closed()\n",
+    )
+    with RawClient(int(first_line(process))).opened() as client:
+        assert end(process) == (0, "", "")
+        assert client.close_code() == 1001
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+@pytest.mark.parametrize("call", ["serve", "wait_closed", "sleep"])
+def test_ctrl_c_stops_the_server_in_order(patch: str, call: str) -> None:
+    process = patched(
+        patch,
+        "server = EchoServer(0, host='127.0.0.1', on_text=lambda client, text: text * 2)\n"
+        "print(server.port, flush=True)\n"
+        "try:\n"
+        f"    if {call!r} == 'serve':\n"
+        "        server.serve()\n"
+        "    else:\n"
+        f"        with server: server.wait_closed() if {call!r} == 'wait_closed' else time.sleep(1000)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted', server.is_serving)\n",
+    )
+    with RawClient(int(first_line(process))).opened() as client:
+        client.send(1, b"ab")
+        assert client.receive() == (1, b"abab")
+        os.kill(process.pid, signal.SIGINT)
+        assert client.close_code() == 1001
+        client.send(8, (1001).to_bytes(2))
+        assert client.is_dropped()
+    # gevent's hub says on stderr that it was interrupted.
+    assert finished(process)[:2] == (0, "interrupted False\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+def test_a_signal_handler_may_stop_serve(patch: str) -> None:
+    process = patched(
+        patch,
+        "server = EchoServer(0, host='127.0.0.1')\n"
+        "signal.signal(signal.SIGTERM, lambda *_: server.stop())\n"
+        "print(server.port, flush=True)\n"
+        "server.serve()\n"
+        "print('served')\n",
+    )
+    with RawClient(int(first_line(process))).opened():
+        pass
+    os.kill(process.pid, signal.SIGTERM)
+    assert finished(process) == (0, "served\n", "")
+
+
+def test_an_exit_in_a_callback_comes_out_of_stop(patch: str) -> None:
+    process = patched(
+        patch,
+        "server = EchoServer(0, host='127.0.0.1', on_text=lambda *_: sys.exit(3), on_closed=lambda: print('closed'))\n"
+        "with server:\n"
+        "    print(server.port, flush=True)\n"
+        "    sys.stdin.readline()\n",
+    )
+    with RawClient(int(first_line(process))).opened() as client:
+        client.send(1, b"x")
+        assert client.close_code() == 1001
+        client.send(8, (1001).to_bytes(2))
+        assert client.is_dropped()
+    assert end(process) == (3, "closed\n", "")
+
+
+@pytest.mark.parametrize("body", ["time.sleep(1000)", "while True: time.sleep(0.0005)"])
+def test_a_callback_that_never_returns_does_not_keep_the_interpreter(patch: str, body: str) -> None:
+    process = patched(
+        patch,
+        "def hang(client, message):\n"
+        "    print('hangs', flush=True)\n"
+        f"    {body}\n"
+        "server = EchoServer(0, host='127.0.0.1', close_timeout=0.1, on_text=hang).start()\n"
+        "print(server.port, flush=True)\n"
+        "sys.stdin.readline()\n",
+    )
+    with RawClient(int(first_line(process))).opened() as client:
+        client.send(1, b"x")
+        assert first_line(process) == "hangs"
+        status, out, err = end(process)
+    assert status == 0, err
+    assert "on_text still runs" in out
