@@ -160,6 +160,12 @@ pub trait Handler: Send + Sync + Debug {
     /// was given since.
     fn on_park(&self) {}
 
+    /// A moment has passed since replies came that said more might follow: what is ready now is to be posted. `true`
+    /// if something was, and it is to be asked again.
+    fn on_look(&self) -> bool {
+        false
+    }
+
     /// A client is gone; nothing of it follows. Called only with [`Wants::CLOSE`].
     fn on_close(&self, _client: &Arc<Client>) {}
 

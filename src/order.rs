@@ -95,6 +95,8 @@ pub struct Replies {
     pub ends: Vec<usize>,
     /// Payload bytes of the messages that are answered.
     pub answered: usize,
+    /// Whether more may be ready in a moment, for which [`Handler::on_look`](crate::handler::Handler::on_look) is asked.
+    pub are_followed: bool,
 }
 
 #[cfg(test)]

@@ -64,7 +64,6 @@ struct State {
     /// `on_closed` was called.
     is_last: bool,
     busy: Busy,
-    is_flush_due: bool,
 }
 
 /// Whether a turn, or a step of a task, is under way at the moment.
@@ -94,8 +93,6 @@ pub(super) struct Turn<'a> {
     is_over: bool,
     /// A callback of another turn runs the loop.
     is_nested: bool,
-    /// What the outer turn has said.
-    is_collecting: bool,
 }
 
 impl Door {
@@ -166,19 +163,13 @@ impl Door {
             until: Instant::now() + TURN,
             is_over: false,
             is_nested,
-            is_collecting: server.get().link.collect(true),
         };
         Dispatcher::new(server.py(), server.get(), Some(turn), lasting)
     }
 
-    /// Hands over what the turn has collected, and keeps what lasts.
+    /// Keeps what lasts.
     fn end_turn(&self, mut dispatcher: Dispatcher<'_, '_>) {
-        let py = dispatcher.py;
-        let (is_nested, is_collecting) = dispatcher
-            .turn
-            .as_ref()
-            .map_or((false, false), |turn| (turn.is_nested, turn.is_collecting));
-        dispatcher.link.collect(is_collecting);
+        let is_nested = dispatcher.turn.as_ref().is_some_and(|turn| turn.is_nested);
         let mut state = lock(&self.state);
         if !is_nested && mem::take(&mut state.busy) == Busy::Due {
             self.doorbell.ring();
@@ -187,26 +178,6 @@ impl Door {
         if state.lasting.fatal.is_none() {
             state.lasting = lasting;
         }
-        // Tasks that follow one another in an iteration of the loop have their answers posted together.
-        let is_due = !state.is_flush_due && lock(&dispatcher.link.outgoing).is_due();
-        state.is_flush_due |= is_due;
-        drop(state);
-        if is_due && self.call_soon(py, intern!(py, "flush_door")).is_err() {
-            self.flush(dispatcher.server);
-        }
-    }
-
-    /// Has a method of the server called by the loop.
-    fn call_soon(&self, py: Python<'_>, method: &Bound<'_, pyo3::types::PyString>) -> PyResult<()> {
-        let method = self.server.bind(py).getattr(method)?;
-        self.event_loop
-            .call_method1(py, intern!(py, "call_soon"), (method,))
-            .map(drop)
-    }
-
-    pub(super) fn flush(&self, server: &PyServer) {
-        lock(&self.state).is_flush_due = false;
-        lock(&server.link.outgoing).flush();
     }
 
     /// What the reader and timers call.
@@ -278,7 +249,6 @@ impl<'py> Dispatcher<'_, 'py> {
             let mut state = lock(&door.state);
             let Some(work) = state.work.pop_front() else {
                 drop(state);
-                self.flush();
                 self.link.take_now(&mut events);
                 if events.is_empty() {
                     break;
@@ -308,7 +278,6 @@ impl<'py> Dispatcher<'_, 'py> {
             if self.is_time_up() {
                 // The loop comes again when others had their turn.
                 door.doorbell.ring();
-                self.flush();
                 break;
             }
         }
@@ -331,7 +300,7 @@ impl<'py> Dispatcher<'_, 'py> {
     /// The batch under way goes on in another turn.
     pub(super) fn pause(&mut self, client: &Arc<Client>) {
         let Some(turn) = &self.turn else { return };
-        let answers = lock(&self.link.outgoing).suspend();
+        let answers = lock(&self.link.outgoing).end();
         let line = turn.door.line(Whose::Client(client));
         if line.park(answers) {
             let mut state = lock(&turn.door.state);
@@ -346,7 +315,7 @@ impl<'py> Dispatcher<'_, 'py> {
 
     /// The batch under way goes on when the callback has ended that waits.
     pub(super) fn suspend(&mut self, client: &Arc<Client>) {
-        let answers = lock(&self.link.outgoing).suspend();
+        let answers = lock(&self.link.outgoing).end();
         if let Some(door) = self.door() {
             door.line(Whose::Client(client)).keep(answers);
         }
@@ -356,7 +325,7 @@ impl<'py> Dispatcher<'_, 'py> {
     fn unpark(&mut self, line: &Arc<Line>) {
         line.rest();
         if let (Whose::Client(client), Some(answers)) = (line.whose(), line.take_answers()) {
-            lock(&self.link.outgoing).resume(answers);
+            lock(&self.link.outgoing).begin(answers);
             self.answer_all(client);
         }
         self.go_on(line);

@@ -228,10 +228,6 @@ impl PyClient {
     fn flush(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         self.check_process()?;
         let deadline = seconds("timeout", timeout)?.map(crate::server::after);
-        if self.link.in_dispatcher() {
-            // What waits in the batch could never leave while this waits for it.
-            lock(&self.link.outgoing).flush();
-        }
         loop {
             let slice = Instant::now() + SIGNAL_CHECK;
             let until = deadline.map_or(slice, |deadline| deadline.min(slice));
@@ -252,9 +248,6 @@ impl PyClient {
     /// As `flush`, for coroutines.
     fn drain<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.check_process()?;
-        if self.link.in_dispatcher() {
-            lock(&self.link.outgoing).flush();
-        }
         if self.client.is_flushed() {
             return crossing::done(py);
         }

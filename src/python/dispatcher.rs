@@ -5,13 +5,13 @@ mod calls;
 mod handshake;
 
 pub(super) use self::calls::{Args, Callbacks, Called, Stage, Whose, enter};
+use super::answers::{Answer, Answers};
 use super::asyncio::Turn;
 use super::client::PyClient;
 use super::coroutine;
 use super::errors;
 use super::imported::imported;
 use super::link::{Event, Link, SIGNAL_CHECK, lock};
-use super::outgoing::Answer;
 use super::server::PyServer;
 use crate::client::Client;
 use crate::handler::Batch;
@@ -27,13 +27,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// How long an answer waits for the ones after it in a batch.
-const HOLD: Duration = Duration::from_millis(1);
-/// A callback that took so long has waited for something; a thread that lost its core for a while is back sooner.
-const SLOW_CALL: Duration = Duration::from_millis(20);
-/// How long callbacks are taken for slow after one that was: no answer waits for the next one then.
-const SLOW_FOR: Duration = Duration::from_secs(10);
 
 /// The type of `NO_REPLY`: returned by a callback, it sends nothing for that message.
 #[pyclass(frozen, name = "NoReply", module = "echoserver._core")]
@@ -65,8 +58,6 @@ impl NoReply {
 pub(super) struct Lasting {
     /// What ends the server and comes out of `serve()`: Ctrl-C, or `SystemExit` of a callback.
     pub(super) fatal: Option<PyErr>,
-    /// When a callback was slow.
-    slow: Option<Instant>,
 }
 
 /// One run of the dispatcher: all of it, or a turn on an event loop.
@@ -77,7 +68,6 @@ pub(super) struct Dispatcher<'a, 'py> {
     pub(super) turn: Option<Turn<'a>>,
     pub(super) lasting: Lasting,
     has_signals: bool,
-    flushed: Instant,
     /// When the last callback ended, or the batch began.
     pub(super) clock: Instant,
 }
@@ -97,7 +87,6 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             turn,
             lasting,
             has_signals: false,
-            flushed: now,
             clock: now,
         }
     }
@@ -140,7 +129,6 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
                 self.end_by(error);
             }
             self.clock = Instant::now();
-            self.flushed = self.clock;
             for event in events.drain(..) {
                 let is_last = matches!(event, Event::Closed);
                 self.handle(event);
@@ -152,7 +140,6 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
                     return;
                 }
             }
-            self.flush();
         }
     }
 
@@ -165,11 +152,6 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
             Event::TlsFailure(peer, reason) => self.log_tls(peer, &reason),
             Event::Closed => self.closed(),
         }
-    }
-
-    /// Hands over what is collected.
-    pub(super) fn flush(&mut self) {
-        lock(&self.link.outgoing).flush();
     }
 
     fn open(&mut self, client: &Arc<Client>) {
@@ -210,7 +192,6 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
     }
 
     fn closed(&mut self) {
-        self.flush();
         if self.turn.is_some() {
             return self.begin_to_close();
         }
@@ -223,8 +204,6 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
         if self.server.callbacks.of(stage).is_none() {
             return Some(Ok(self.py.None()));
         }
-        // Nobody waits for this callback who need not.
-        self.flush();
         match PyClient::of(self.py, self.server, client) {
             Ok(object) => self.invoke(stage, Whose::Client(client), Args::Client(object)),
             Err(error) => Some(Err(error)),
@@ -239,8 +218,7 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
                 self.report(stage, result);
                 if !self.link.is_forked() {
                     self.announce(client);
-                    lock(&self.link.outgoing).push(client, Order::Admit);
-                    self.flush();
+                    self.link.order(client, Order::Admit);
                 }
             }
             (Stage::Text | Stage::Binary, Whose::Client(client)) => {
@@ -265,7 +243,7 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
         let Some(batch) = self.deliver(client, batch) else {
             return;
         };
-        lock(&self.link.outgoing).begin(client.clone(), batch);
+        lock(&self.link.outgoing).begin(Answers::new(client.clone(), batch));
         self.answer_all(client);
     }
 
@@ -281,20 +259,13 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
                 return self.pause(client);
             }
             if client.is_dismissed() {
-                lock(&self.link.outgoing).skip();
+                lock(&self.link.outgoing).answer_rest(Answer::Nothing);
                 break;
             }
             let next = lock(&self.link.outgoing)
                 .message()
                 .map(|(kind, payload)| (kind, to_python(self.py, kind, payload)));
             let Some((kind, message)) = next else { break };
-            if self
-                .lasting
-                .slow
-                .is_some_and(|slow| self.clock - slow < SLOW_FOR)
-            {
-                self.flush();
-            }
             let Some(reply) = self.reply(client, &object, kind, message) else {
                 return self.suspend(client);
             };
@@ -307,17 +278,8 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
     }
 
     fn answer(&mut self, reply: &Reply<'_>) {
-        let mut outgoing = lock(&self.link.outgoing);
-        outgoing.answer(reply.answer());
-        let now = Instant::now();
-        if now - self.clock > SLOW_CALL {
-            self.lasting.slow = Some(now);
-        }
-        self.clock = now;
-        if now - self.flushed > HOLD {
-            outgoing.flush();
-            self.flushed = now;
-        }
+        lock(&self.link.outgoing).answer(reply.answer());
+        self.clock = Instant::now();
     }
 
     /// Whether the deadline of a stop has passed: what is queued still can't be answered, and is not delivered.
@@ -327,9 +289,7 @@ impl<'a, 'py> Dispatcher<'a, 'py> {
 
     fn give_up(&mut self, error: PyErr) {
         let mut outgoing = lock(&self.link.outgoing);
-        while outgoing.message().is_some() {
-            outgoing.answer(Answer::Echo);
-        }
+        outgoing.answer_rest(Answer::Echo);
         outgoing.end();
         drop(outgoing);
         self.report_to(error, None);

@@ -91,9 +91,6 @@ pub(super) struct Link {
     drained: Condvar,
     /// Who waits for that elsewhere than in a thread.
     awaiting: Mutex<Vec<Waker>>,
-    /// The dispatcher is at work and hands over what is collected after it: false while other code of its event loop
-    /// runs.
-    collecting: AtomicBool,
     /// Messages are handed to iterators, and not echoed natively.
     iterated: AtomicBool,
     pub(super) outgoing: Mutex<Outgoing>,
@@ -128,7 +125,6 @@ impl Link {
             drain: Mutex::new(Drain::Never),
             drained: Condvar::new(),
             awaiting: Mutex::default(),
-            collecting: AtomicBool::new(true),
             iterated: AtomicBool::new(false),
             outgoing: Mutex::default(),
             callback: Mutex::new(None),
@@ -231,7 +227,6 @@ impl Link {
             Doorbell::thread()
         });
         *lock(&self.doorbell) = Some(doorbell.clone());
-        self.collecting.store(false, Ordering::Relaxed);
         let mut queue = lock(&self.queue);
         queue.waiting = true;
         if !queue.events.is_empty() {
@@ -246,7 +241,6 @@ impl Link {
         if let Some(doorbell) = doorbell {
             doorbell.end();
         }
-        self.collecting.store(true, Ordering::Relaxed);
     }
 
     /// Has the dispatcher run once more, if it waits.
@@ -264,11 +258,6 @@ impl Link {
             mem::swap(&mut queue.events, events);
             queue.tls_failures.0 = 0;
         }
-    }
-
-    /// Says whether the dispatcher is at work, for as long as it is not told otherwise; what was said before.
-    pub(super) fn collect(&self, collecting: bool) -> bool {
-        self.collecting.swap(collecting, Ordering::Relaxed)
     }
 
     pub(super) fn is_iterated(&self) -> bool {
@@ -404,19 +393,9 @@ impl Link {
         !drain.is_expected()
     }
 
-    /// Gives a client's connection an order. From a callback it goes with the answers of the batch, behind those
-    /// before it; from elsewhere at once.
+    /// Gives a client's connection an order, which goes behind the answers before it. Any thread.
     pub(super) fn order(&self, client: &Arc<Client>, order: Order) {
-        if self.in_dispatcher() {
-            client.note(&order);
-            let mut outgoing = lock(&self.outgoing);
-            outgoing.push(client, order);
-            if !self.collecting.load(Ordering::Relaxed) {
-                outgoing.flush();
-            }
-        } else {
-            client.order(order);
-        }
+        lock(&self.outgoing).order(client, order);
     }
 }
 
@@ -451,6 +430,10 @@ impl Handler for Link {
         if self.is_owed() {
             self.wake(lock(&self.queue), false);
         }
+    }
+
+    fn on_look(&self) -> bool {
+        lock(&self.outgoing).look()
     }
 
     fn on_close(&self, client: &Arc<Client>) {

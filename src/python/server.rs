@@ -170,13 +170,6 @@ impl PyServer {
         }
     }
 
-    /// Hands over what the tasks of the event loop have answered.
-    fn flush_door(&self) {
-        if let Some(door) = self.door() {
-            door.flush(self);
-        }
-    }
-
     /// Ends the server without the event loop, which is gone, within `timeout` seconds.
     fn abandon(&self, py: Python<'_>, timeout: Bound<'_, PyAny>) -> PyResult<()> {
         let timeout = Argument::of("timeout", timeout).seconds()?;

@@ -450,6 +450,7 @@ impl<W: AsyncRead + AsyncWrite + Unpin> Connection<W> {
                 wire,
                 ends,
                 answered,
+                ..
             }) => self.sender.answer(wire, &ends, answered, account, effects),
             Order::Send(Message {
                 kind,

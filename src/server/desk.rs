@@ -1,6 +1,7 @@
 //! A worker's own state: its seats, its buffers, and how far it is on its way to the end. Never leaves its thread.
 
 use super::linger::timer::Lingering;
+use super::look::Look;
 use super::pace::Pace;
 use super::seat::Seat;
 use super::shared::{Face, Shared, lock};
@@ -8,6 +9,7 @@ use super::stats::Counters;
 use super::tls::scratch::Scratch;
 use crate::client::{Client, Letter};
 use crate::handler::Wants;
+use crate::order::Order;
 use crate::protocol::account;
 use crate::protocol::deflate;
 use slab::Slab;
@@ -28,6 +30,7 @@ pub(super) struct Desk {
     pub(super) shared: Arc<Shared>,
     pub(super) buffer: RefCell<Vec<u8>>,
     pub(super) pace: Rc<Pace>,
+    pub(super) look: Rc<Look>,
     pub(super) lingering: Rc<Lingering>,
     /// Ciphertext of TLS clients.
     pub(super) tls: RefCell<Scratch>,
@@ -65,6 +68,7 @@ impl Desk {
             shared,
             buffer: RefCell::new(Vec::with_capacity(READ_BUFFER)),
             pace: Rc::default(),
+            look: Rc::default(),
             lingering: Rc::default(),
             tls: RefCell::default(),
             index,
@@ -156,6 +160,11 @@ impl Desk {
 
     /// Hands an order to the connection of its client.
     pub(super) fn deliver(&self, (client, order): Letter) {
+        if let Order::Replies(replies) = &order
+            && replies.are_followed
+        {
+            self.look.soon();
+        }
         // Another may have taken the seat since.
         if let Some(seat) = self
             .seats

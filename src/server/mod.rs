@@ -9,6 +9,7 @@ mod connection;
 mod desk;
 mod linger;
 mod listener;
+mod look;
 mod pace;
 mod seat;
 mod shared;

@@ -24,7 +24,7 @@ use crate::order::{Close, Order, Replies};
 use crate::protocol::close;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use stream::{Peer, Temper};
@@ -158,6 +158,7 @@ struct Recorder {
     batches: Mutex<Vec<(Arc<Client>, Batch)>>,
     /// What became of the clients that are gone.
     gone: Mutex<Vec<(u64, u16, String)>>,
+    looks: AtomicUsize,
 }
 
 impl Recorder {
@@ -171,6 +172,7 @@ impl Recorder {
             gate,
             batches: Mutex::default(),
             gone: Mutex::default(),
+            looks: AtomicUsize::new(0),
         })
     }
 
@@ -200,6 +202,7 @@ impl Recorder {
                     .filter(|(_, payload)| start < payload.end && payload.end <= end)
                     .map(|(_, payload)| payload.len())
                     .sum(),
+                are_followed: false,
             };
             let client = client.clone();
             let order = move || client.order(Order::Replies(replies));
@@ -225,6 +228,10 @@ impl Handler for Recorder {
     fn on_messages(&self, client: &Arc<Client>, batch: Batch) {
         let mut batches = self.batches.lock().unwrap();
         batches.push((client.clone(), batch));
+    }
+
+    fn on_look(&self) -> bool {
+        self.looks.fetch_add(1, Ordering::Relaxed) < 2
     }
 
     fn on_close(&self, client: &Arc<Client>) {

@@ -37,8 +37,8 @@ from echoserver import NO_REPLY, Client, EchoServer
 PATIENCE = 20.0
 RUNNERS = ["serve", "start", "asyncio", "uvloop"]
 WAITS = ["sleep0", "sleep1", "sleep5", "timeout", "group", "shielded"]
-SENDS = ["send", "send_binary", "send_async"]
-ENDS = ["close", "abort"]
+SENDS = ["send", "send_binary", "send_async", "send_elsewhere"]
+ENDS = ["close", "abort", "close_elsewhere"]
 RESULTS = ["echo", "same", "short", "long", "binary", "view", "empty", "nothing", "raise", "wrong", "surrogate"]
 CLOSE_CODE = 4001
 

@@ -95,6 +95,7 @@ def run_nested(condition: Callable[[], object]) -> None:
     """Runs the loop inside of what it runs, as `nest_asyncio` makes it possible, until `condition()` is true."""
     loop: Any = asyncio.get_running_loop()
     task = asyncio.current_task()
+    count = len(loop._ready)
     if task is not None:
         asyncio.tasks._leave_task(loop, task)
     try:
@@ -105,6 +106,9 @@ def run_nested(condition: Callable[[], object]) -> None:
             loop.call_later(0.001, lambda: None)
             loop._run_once()
     finally:
+        # The loop further out has counted them.
+        while len(loop._ready) < count:
+            loop.call_soon(lambda: None)
         if task is not None:
             asyncio.tasks._enter_task(loop, task)
 

@@ -54,7 +54,6 @@ impl Dispatcher<'_, '_> {
         busy.retain(|line| line.is_busy());
         if busy.is_empty() && !is_last {
             lock(&door.state).is_last = true;
-            self.flush();
             if let Some(result) = self.invoke(Stage::Closed, Whose::Server, Args::None) {
                 return self.finish(Stage::Closed, Whose::Server, result);
             }
@@ -131,7 +130,6 @@ impl Dispatcher<'_, '_> {
     pub(in crate::python) fn end(&mut self) {
         let py = self.py;
         let Some(door) = self.door() else { return };
-        self.flush();
         lock(&door.state).closing = Closing::Done;
         py.detach(|| {
             // With no limit it is true: the workers have said that they have ended.

@@ -1,8 +1,8 @@
 //! Messages for those who iterate over them instead of having a callback called.
 
+use super::super::answers::{Answer, Answers};
 use super::super::dispatcher::to_python;
 use super::super::link::lock;
-use super::super::outgoing::{Answer, Outgoing};
 use crate::client::Client;
 use crate::handler::Batch;
 use pyo3::prelude::*;
@@ -16,16 +16,14 @@ pub(in crate::python) struct Mail {
 }
 
 struct State {
-    outgoing: Outgoing,
+    answers: Answers,
     is_handed_out: bool,
 }
 
 impl Mail {
     pub(super) fn new(client: &Arc<Client>, batch: Batch) -> Self {
-        let mut outgoing = Outgoing::default();
-        outgoing.begin(client.clone(), batch);
         let state = State {
-            outgoing,
+            answers: Answers::new(client.clone(), batch),
             is_handed_out: false,
         };
         Self {
@@ -37,7 +35,7 @@ impl Mail {
 impl State {
     fn settle(&mut self) {
         if mem::take(&mut self.is_handed_out) {
-            self.outgoing.answer(Answer::Nothing);
+            self.answers.answer(Answer::Nothing);
         }
     }
 }
@@ -50,11 +48,10 @@ impl Mail {
         state.settle();
         state.is_handed_out = true;
         // Making an object of a message runs no Python code.
-        let message = state.outgoing.message();
+        let message = state.answers.message();
         let message = message.map(|(kind, payload)| to_python(py, kind, payload));
         if message.is_none() {
-            state.outgoing.end();
-            state.outgoing.flush();
+            state.answers.post(false);
         }
         message.transpose()
     }
@@ -63,6 +60,6 @@ impl Mail {
     fn settle(&self) {
         let mut state = lock(&self.state);
         state.settle();
-        state.outgoing.flush();
+        state.answers.post(false);
     }
 }

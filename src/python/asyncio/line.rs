@@ -5,11 +5,11 @@
 //! cancellation, `asyncio.timeout` and task groups in it are the task's own. The task is made for the first coroutine
 //! of a client and ends with the client; one that was cancelled is not used again.
 
+use super::super::answers::Answers;
 use super::super::client::PyClient;
 use super::super::coroutine::{Step, step};
 use super::super::dispatcher::{Stage, Whose};
 use super::super::link::{Event, lock};
-use super::super::outgoing::Answers;
 use super::super::server::PyServer;
 use super::Door;
 use crate::admission::{Decision, Request};
@@ -450,7 +450,7 @@ impl Pump {
         }
         self.line.rest();
         if let Some(answers) = self.line.take_answers() {
-            lock(&dispatcher.link.outgoing).resume(answers);
+            lock(&dispatcher.link.outgoing).begin(answers);
         }
         dispatcher.finish(running.stage, self.line.whose(), result);
         if let Whose::Request(_) = self.line.whose() {

@@ -15,8 +15,6 @@ impl Dispatcher<'_, '_> {
         let Some(request) = request.upgrade().filter(|request| request.is_waiting()) else {
             return;
         };
-        // Nobody waits for this callback who need not.
-        self.flush();
         let answer = match Py::new(self.py, PyRequest::new(&request)) {
             Ok(object) => {
                 let whose = Whose::Request(&request);

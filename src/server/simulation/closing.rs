@@ -288,6 +288,7 @@ fn what_is_written_at_once_needs_no_memory() {
             ends: vec![answer.len()],
             wire: answer,
             answered: 1,
+            are_followed: false,
         }));
         recorder.batches.lock().unwrap().clear();
         assert_eq!(peer.read().await, sent(TEXT, [b'y'; 2000]));

@@ -328,6 +328,7 @@ fn what_the_application_sends_is_compressed_from_the_threshold_on() {
                         ends: vec![wire.len()],
                         wire,
                         answered: 10,
+                        are_followed: false,
                     }));
                 }
                 assert!(
@@ -442,6 +443,7 @@ fn nothing_but_the_close_follows_an_answer_that_could_not_be_compressed() {
                     wire: server_frame(Opcode::Binary, &answer),
                     ends: vec![server_frame(Opcode::Binary, &answer).len()],
                     answered: 1,
+                    are_followed: false,
                 }));
                 // A message of the application's beside it is given up as well.
                 let _ = client.send(Kind::Text, text(1000, 1).into_bytes(), usize::MAX);

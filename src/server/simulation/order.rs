@@ -8,7 +8,8 @@ use super::{
 use crate::order::Order;
 use crate::protocol::frame::{Opcode, server_frame};
 use crate::protocol::message::Kind;
-use tokio::time::timeout;
+use std::sync::atomic::Ordering;
+use tokio::time::{sleep, timeout};
 
 #[test]
 fn nothing_is_read_before_the_client_is_admitted() {
@@ -109,7 +110,7 @@ impl super::Peer {
     /// Waits until there is a frame, and leaves it.
     async fn expect_output(&self) {
         while self.is_silent() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(100)).await;
         }
     }
 }
@@ -138,6 +139,7 @@ fn an_answer_may_be_another_message_or_none() {
             ends: vec![first.len(), first.len()],
             wire: first,
             answered: 11,
+            are_followed: false,
         }));
         assert_eq!(peer.read().await, sent(BINARY, "instead"));
         client.send(Kind::Text, b"between".to_vec(), 100).unwrap();
@@ -145,10 +147,41 @@ fn an_answer_may_be_another_message_or_none() {
             ends: vec![third.len()],
             wire: third,
             answered: 5,
+            are_followed: false,
         }));
         assert_eq!(peer.read().await, sent(TEXT, "between"));
         assert_eq!(peer.read().await, sent(TEXT, "at last"));
         assert_eq!(simulation.server.stats().messages_sent, 3);
+        recorder.batches.lock().unwrap().clear();
+    });
+}
+
+#[test]
+fn replies_that_are_followed_have_the_worker_look_for_more_while_there_are_some() {
+    let recorder = Recorder::new(Wants::TEXT);
+    Simulation::run(Config::default(), recorder.clone(), async |simulation| {
+        let (peer, client) = simulation.open().await;
+        peer.send([frame(TEXT, "first"), frame(TEXT, "second")].concat());
+        settle().await;
+        let looks = || recorder.looks.load(Ordering::Relaxed);
+        let reply = |are_followed| {
+            let wire = server_frame(Opcode::Text, b"reply");
+            client.order(Order::Replies(Replies {
+                ends: vec![wire.len()],
+                wire,
+                answered: 5,
+                are_followed,
+            }));
+        };
+        reply(true);
+        assert_eq!(peer.read().await, sent(TEXT, "reply"));
+        sleep(Duration::from_millis(20)).await;
+        // The recorder says twice that there was something.
+        assert_eq!(looks(), 3);
+        reply(false);
+        assert_eq!(peer.read().await, sent(TEXT, "reply"));
+        sleep(Duration::from_millis(20)).await;
+        assert_eq!(looks(), 3);
         recorder.batches.lock().unwrap().clear();
     });
 }
