@@ -10,9 +10,11 @@ import ssl
 import struct
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 
 from websockets.sync.client import ClientConnection
@@ -29,6 +31,10 @@ REQUEST = (
     b"GET /path HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
+# The program, arguments that have it listen on a free port of this machine, and what it says on stderr then.
+SCRIPT = str(Path(sysconfig.get_path("scripts")) / "echoserver")
+LOCAL = ("-p0", "--host=127.0.0.1")
+LISTENING = "echoserver: listening on 127.0.0.1; Ctrl-C stops it\n"
 # What `program` has started in this test; conftest.py ends what a failed test leaves.
 processes: list[subprocess.Popen[str]] = []
 
@@ -104,6 +110,11 @@ def first_line(process: subprocess.Popen[str]) -> str:
     watchdog.cancel()
     assert line.endswith("\n"), f"no line on stdout: {finished(process)}"
     return line.removesuffix("\n")
+
+
+def port_of(url: str) -> int:
+    """The port in the URL of a server."""
+    return int(url.rsplit(":", 1)[1].strip("/"))
 
 
 class RawClient:

@@ -6,7 +6,6 @@ import re
 import signal
 import ssl
 import sys
-import sysconfig
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from certificates import Authority, converted
-from support import connect, finished, first_line, program
+from support import LISTENING, LOCAL, SCRIPT, connect, finished, first_line, program
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
-
-SCRIPT = str(Path(sysconfig.get_path("scripts")) / "echoserver")
-LOCAL = ("-p0", "--host=127.0.0.1")
-# What it says on stderr when it listens there.
-LISTENING = "echoserver: listening on 127.0.0.1; Ctrl-C stops it\n"
 
 
 @contextmanager

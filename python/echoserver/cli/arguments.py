@@ -1,0 +1,190 @@
+"""The command line: an option for each of EchoServer's, and errors in its terms."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from echoserver._core import __version__, shown
+from echoserver.cli import tls
+from echoserver.compression import Deflate
+from echoserver.server import EchoServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["DEFAULTS", "in_terms_of_the_command_line", "parser"]
+
+DEFAULTS: Final = {name: each.default for name, each in inspect.signature(EchoServer).parameters.items()}
+"""Those of the options."""
+
+_DEFLATE: Final[dict[str, bool | int]] = asdict(Deflate())
+_UNITS: Final = {
+    "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30
+}  # fmt: skip
+_LONGEST_ERROR: Final = 500
+# Options of the API whose names differ here: each use of them adds one value, or they name a value.
+_SINGULAR: Final = {"subprotocols": "subprotocol", "origins": "origin", "compression": "deflate"}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """As argparse does; what was given may be of any length, and is in it."""
+        super().error(message if len(message) <= _LONGEST_ERROR else f"{message[:_LONGEST_ERROR]}...")
+
+
+def parser() -> argparse.ArgumentParser:
+    """What reads it. The values are options of EchoServer by name, as far as they were given."""
+    made = _Parser(
+        prog="echoserver",
+        usage="%(prog)s [options]",
+        description="A WebSocket server that sends back what it gets. Prints its URL, serves until Ctrl-C or SIGTERM.",
+        epilog="SIZE is a number of bytes, also with a unit: 64MiB, 100kB. SECONDS may have a fraction.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32),
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+
+    def add(group: Any, option: str, text: str, kind: Callable[[str], object], unit: str, *flags: str) -> None:
+        value = DEFAULTS[option]
+        # None means something else for each option, so its help says what.
+        default = "" if value is None else f" (default: {_shown(value, unit)})"
+        names = (*flags, "--" + option.replace("_", "-"))
+        group.add_argument(*names, type=kind, metavar=unit, help=text + default)
+
+    group = made.add_argument_group("listening")
+    add(group, "port", "port to listen on; 0 takes a free one", _port, "PORT", "-p")
+    add(group, "host", "name or address to listen on (default: all interfaces, IPv4 and IPv6)", str, "HOST")
+
+    group = made.add_argument_group("who may connect")
+    group.add_argument(
+        "--origin",
+        action="append",
+        dest="origins",
+        metavar="ORIGIN",
+        help="admit this Origin, to the letter; may be repeated (default: every one)",
+    )
+    group.add_argument(
+        "--allow-missing-origin",
+        action="store_true",
+        default=False,
+        help="with --origin: admit requests without Origin, too",
+    )
+    group.add_argument(
+        "--subprotocol",
+        action="append",
+        dest="subprotocols",
+        metavar="NAME",
+        help="support this subprotocol; may be repeated (default: none)",
+    )
+    add(group, "max_connections", "clients at a time; others get 503 (default: no limit)", _count, "COUNT")
+
+    group = made.add_argument_group("compression")
+    group.add_argument(
+        "--deflate",
+        nargs="?",
+        type=_deflate,
+        const=Deflate(),
+        dest="compression",
+        metavar="PARAMETERS",
+        help="agree to permessage-deflate; with, separated by commas: server_no_context_takeover, "
+        "client_no_context_takeover, server_max_window_bits=9..15, client_max_window_bits=9..15, level=0..9, "
+        "threshold=SIZE (default: no compression)",
+    )
+    tls.add_arguments(made)
+
+    group = made.add_argument_group("limits")
+    add(group, "max_message_size", "longest message; longer ones get 1009", _size, "SIZE")
+    add(group, "memory_limit", "what all connections together may keep; beyond it 1013", _size, "SIZE")
+    add(group, "max_send_queue", "what may wait to be sent to one client", _size, "SIZE")
+
+    group = made.add_argument_group("timeouts")
+    add(group, "open_timeout", "for the upgrade request", _seconds, "SECONDS")
+    add(group, "close_timeout", "for the closing handshake, and for the end of the server", _seconds, "SECONDS")
+    add(group, "idle_timeout", "without a byte from the client (default: none)", _seconds, "SECONDS")
+    add(group, "ping_interval", "between keepalive pings (default: no pings)", _seconds, "SECONDS")
+    add(group, "ping_timeout", "for the answer to a keepalive ping", _seconds, "SECONDS")
+
+    group = made.add_argument_group("the server itself")
+    group.add_argument("-d", "--debug", action="store_true", help="print the port, each message and each disconnect")
+    add(group, "workers", "threads that serve clients (default: one per core, at most 4)", _count, "COUNT")
+    add(group, "server_name", "the Server header; empty leaves it out", str, "NAME")
+    group.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return made
+
+
+def in_terms_of_the_command_line(message: str) -> str:
+    """`open_timeout=0: must be ...` becomes `argument --open-timeout: 0: must be ...`."""
+    option, equals, rest = message.partition("=")
+    if not equals or option not in DEFAULTS.keys() | tls.FILES:
+        return message
+    # Here one leaves an option out instead.
+    rest = re.sub(", or None( .*)?$", "", rest)
+    flag = _SINGULAR.get(option, option).replace("_", "-")
+    return f"argument --{flag}: {rest}"
+
+
+def _port(text: str) -> int:
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
+    if not 0 <= port <= 0xFFFF:  # noqa: PLR2004  # What a port is.
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no port: 0 to 65535, 0 for a free one")
+    return port
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"(\d+) ?([kKmMgG]?[iI]?[bB]?)", text, re.ASCII)
+    unit = _UNITS.get(match[2].lower()) if match else None
+    if match is None or unit is None:
+        raise argparse.ArgumentTypeError(
+            f"{shown(text)} is no size: a number of bytes, or one with kB, MB, GB, KiB, MiB, GiB"
+        )
+    return int(match[1]) * unit
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no number of seconds") from None
+
+
+def _count(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no whole number") from None
+
+
+def _deflate(text: str) -> Deflate:
+    parameters: dict[str, Any] = {}
+    for each in text.split(","):
+        name, equals, value = (part.strip() for part in each.partition("="))
+        known = _DEFLATE.get(name)
+        if known is None:
+            raise argparse.ArgumentTypeError(f"{shown(name)} is no parameter: there are {', '.join(_DEFLATE)}")
+        if name in parameters:
+            raise argparse.ArgumentTypeError(f"{name} is given twice")
+        if isinstance(known, bool):
+            if equals:
+                raise argparse.ArgumentTypeError(f"{name} takes no value")
+            parameters[name] = True
+            continue
+        try:
+            parameters[name] = _size(value) if name == "threshold" else _count(value)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"{name}: {error}") from None
+    return Deflate(**parameters)
+
+
+def _shown(value: object, unit: str) -> str:
+    if isinstance(value, int) and unit == "SIZE":
+        for name in ("GiB", "MiB", "KiB"):
+            if value and value % _UNITS[name.lower()] == 0:
+                return f"{value // _UNITS[name.lower()]} {name}"
+    return f"{value:g}" if isinstance(value, float) else str(value)

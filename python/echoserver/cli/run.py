@@ -1,0 +1,182 @@
+"""How the program runs: signals, what it says, and what keeps it from serving."""
+
+from __future__ import annotations
+
+import errno
+import io
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from echoserver import printing
+from echoserver._core import shown
+from echoserver.cli import tls
+from echoserver.cli.arguments import DEFAULTS, in_terms_of_the_command_line, parser
+from echoserver.exceptions import BindError
+from echoserver.server import EchoServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+
+    # Numbers of signals, and None when the server has ended.
+    _Events: TypeAlias = queue.SimpleQueue[int | None]
+
+__all__ = ["main"]
+
+_log: Final = logging.getLogger("echoserver")
+# Seconds that a stop may take before it says what it waits for.
+_PATIENCE: Final = 1.0
+_WAYS_OUT: Final = {
+    errno.EADDRINUSE: "-p 0 takes a free port",
+    errno.EACCES: "-p 0 takes a port that anybody may have",
+    errno.EMFILE: "`ulimit -n` allows more",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program with `arguments` (default: those of the process) and returns its exit status.
+
+    0 after SIGTERM or Ctrl-C, 1 if it can't listen or serve. For a wrong argument it raises SystemExit with status 2.
+    Signal handlers are set while it runs, in the main thread, and put back.
+    """
+    command_line = parser()
+    options = vars(command_line.parse_args(arguments))
+    if options.pop("allow_missing_origin"):
+        options.setdefault("origins", []).append(None)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # So that lines reach a pipe when they happen.
+        sys.stdout.reconfigure(line_buffering=True)
+    events: _Events = queue.SimpleQueue()
+    with _logged(), _signals(events), _stdout_let_go():
+        try:
+            tls.take_options(options)
+            server = EchoServer(**options, on_closed=lambda: events.put(None))
+        except BindError as error:
+            port, host = options.get("port", DEFAULTS["port"]), options.get("host", "all interfaces")
+            return _failed(f"listen on port {port} of {host}", error)
+        except OSError as error:
+            if error.filename is None:
+                return _failed("serve", error)
+            option, _, reason = str(error.strerror).partition(": ")
+            command_line.error(in_terms_of_the_command_line(f"{option}={shown(error.filename)}: {reason}"))
+        except (TypeError, ValueError, OverflowError) as error:
+            command_line.error(in_terms_of_the_command_line(str(error)))
+        try:
+            with tls.served(server) as ca_file:
+                server.start()
+                # Each client needs a descriptor.
+                os.close(os.open(os.devnull, os.O_RDONLY))
+                _log.info("listening on %s; Ctrl-C stops it", options.get("host", "all interfaces, IPv4 and IPv6"))
+                printing.line(server.url)
+                if ca_file:
+                    printing.line(f"CA certificate: {ca_file}")
+                stuck = _run(server, events, options.get("close_timeout", DEFAULTS["close_timeout"]))
+            if stuck is not None:
+                signal.signal(stuck, signal.SIG_DFL)
+                os.kill(os.getpid(), stuck)
+        except (OSError, RuntimeError) as error:
+            server.stop(0)
+            return _failed("serve", error)
+    return 0
+
+
+def _run(server: EchoServer, events: _Events, close_timeout: float) -> int | None:
+    """Until a signal comes, then until the end; after a second signal that is at once.
+
+    Returns the signal if printing is stuck, since nobody takes what is on stdout.
+    """
+    number = events.get()
+    if number is not None:
+        server._core.stop(None)
+        try:
+            again = _ended(server, events, close_timeout)
+        except queue.Empty:
+            again = number
+        if again is not None:
+            try:
+                server.stop(0)
+            except TimeoutError:
+                return again
+    server.wait_closed()
+    return None
+
+
+def _ended(server: EchoServer, events: _Events, close_timeout: float) -> int | None:
+    """What happens while the server stops: None for its end. `queue.Empty` if nothing does in time."""
+    with suppress(queue.Empty):
+        return events.get(timeout=_PATIENCE)
+    count = len(server.clients)
+    whom = f"{count} client{'s' * (count != 1)}" if count else "connections"
+    _log.info("waiting up to %g s for %s to close; Ctrl-C again drops what is left", close_timeout, whom)
+    return events.get(timeout=min(close_timeout, threading.TIMEOUT_MAX))
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """Meanwhile, what the server logs from INFO on goes to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("echoserver: %(message)s"))
+    level = _log.level
+    _log.addHandler(handler)
+    _log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        _log.setLevel(level)
+        _log.removeHandler(handler)
+
+
+@contextmanager
+def _signals(events: _Events) -> Iterator[None]:
+    """Meanwhile, the first two signals that end a program are events; from the third on they end it as ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    count = 0
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal count
+        count += 1
+        if count == 2:  # noqa: PLR2004
+            for one in numbers:
+                signal.signal(one, signal.SIG_DFL)
+        events.put(number)
+
+    # One that is ignored stays so: a shell wants that for what it runs in the background.
+    numbers = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+@contextmanager
+def _stdout_let_go() -> Iterator[None]:
+    """After it, what stdout could not take is not tried again when the interpreter ends."""
+    try:
+        yield
+    finally:
+        if sys.stdout is not None:
+            try:
+                sys.stdout.flush()
+            except OSError:
+                with open(os.devnull, "wb") as null, suppress(OSError):  # noqa: PTH123
+                    os.dup2(null.fileno(), sys.stdout.fileno())
+
+
+def _failed(what: str, error: OSError | RuntimeError) -> int:
+    """Says so in a sentence, with a way out where there is one; the exit status."""
+    number = error.errno if isinstance(error, OSError) else None
+    # Behind what the core says of it there is the system's reason, in Rust's form.
+    reason = (getattr(error, "strerror", None) or str(error)).rpartition(": ")[2].partition(" (os error")[0]
+    way_out = _WAYS_OUT.get(number or 0)
+    _log.error("cannot %s: %s%s", what, reason, f"; {way_out}" if way_out else "")
+    return 1
