@@ -1,1 +1,226 @@
+//! The machine alone: tables of what comes in which order, without a stream, a clock or a thread.
 
+mod alarms;
+mod charges;
+mod endings;
+
+use super::{Effects, Ended, MAX_SLICES, Rung, Sender, Settings, Timeout};
+use crate::protocol::account::{Account, Limit, Memory};
+use crate::protocol::frame::{Opcode, split_server_frame};
+use crate::protocol::message::Kind;
+use crate::protocol::partial::Partial;
+use crate::protocol::window::Window;
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const SECOND: Duration = Duration::from_secs(1);
+const RESPONSE: &[u8] = b"HTTP/1.1 101 \r\n\r\n";
+
+/// No time limits but that of the closing handshake.
+fn settings() -> Settings {
+    Settings {
+        idle_timeout: None,
+        ping_interval: None,
+        ping_timeout: Timeout {
+            name: "ping_timeout",
+            value: 10 * SECOND,
+        },
+        close_timeout: 5 * SECOND,
+    }
+}
+
+/// A sender with a stream that takes as much as it is told to, in a time of its own.
+struct Rig {
+    sender: Sender,
+    account: Account,
+    memory: Arc<Memory>,
+    effects: Effects,
+    now: Instant,
+    /// What the stream takes yet.
+    room: usize,
+    wire: Vec<u8>,
+}
+
+impl Rig {
+    fn new(settings: Settings, limit: usize) -> Self {
+        let memory = Memory::new(Limit::new("memory_limit", limit));
+        let mut account = Account::new(memory.clone());
+        let settings = Arc::new(settings);
+        let sender = Sender::new(RESPONSE.to_vec(), true, settings, &mut account);
+        let mut rig = Self {
+            sender,
+            account,
+            memory,
+            effects: Effects::default(),
+            now: Instant::now(),
+            room: usize::MAX,
+            wire: Vec::new(),
+        };
+        rig.flush();
+        rig.wire.clear();
+        assert_eq!(rig.effects.bytes_sent, 0);
+        rig
+    }
+
+    /// Sends what can be sent, `tail` at last.
+    fn flush_with(&mut self, mut tail: &[u8]) {
+        self.sender.settle(&mut self.account, &mut self.effects);
+        loop {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let count = self.sender.transmit(tail, &mut slices);
+            let offered: Vec<u8> = slices[..count]
+                .iter()
+                .flat_map(|one| one.to_vec())
+                .collect();
+            let len = offered.len().min(self.room);
+            if offered.is_empty() {
+                break;
+            }
+            if len == 0 {
+                self.sender.keep(tail, &mut self.account, &mut self.effects);
+                break;
+            }
+            self.room -= len;
+            self.wire.extend(&offered[..len]);
+            self.sender
+                .sent(len, &mut tail, &mut self.account, &mut self.effects);
+        }
+        if self.sender.needs_flush() {
+            self.sender.flushed(&mut self.effects);
+        }
+    }
+
+    fn flush(&mut self) {
+        self.flush_with(&[]);
+    }
+
+    /// A message whose answer comes later.
+    fn expect(&mut self) {
+        self.sender.hold(1, &mut self.account, &mut self.effects);
+    }
+
+    /// The echo of a binary message, in the window or held.
+    fn echo(&mut self, payload: &[u8]) {
+        let mut bytes = [&[0; 2], payload].concat();
+        let len = bytes.len();
+        let mut window = Window::new(&mut bytes);
+        window.read = len;
+        self.sender.reply(
+            Kind::Binary,
+            Partial::NEW,
+            2..len,
+            &mut window,
+            &mut self.account,
+            &mut self.effects,
+        );
+        let tail = window.tail().to_vec();
+        self.flush_with(&tail);
+    }
+
+    fn answer(&mut self, payload: &[u8]) {
+        let frame = crate::protocol::frame::server_frame(Opcode::Text, payload);
+        let end = frame.len();
+        self.sender
+            .answer(frame, &[end], 1, &mut self.account, &mut self.effects);
+        self.flush();
+    }
+
+    fn send(&mut self, payload: &[u8], ticket: usize) {
+        let payload = payload.to_vec();
+        let (account, effects) = (&mut self.account, &mut self.effects);
+        self.sender
+            .send(Kind::Text, payload, ticket, account, effects);
+        self.flush();
+    }
+
+    /// So much later; what was due until then is done, `false` if that is the end.
+    fn wait(&mut self, time: Duration) -> bool {
+        self.now += time;
+        loop {
+            let (account, effects) = (&mut self.account, &mut self.effects);
+            match self.sender.on_time(self.now, account, effects) {
+                Rung::Nothing => break true,
+                Rung::Something => self.flush(),
+                Rung::End => break false,
+            }
+        }
+    }
+
+    /// The frames that were sent since the last call: first bytes and payloads.
+    fn frames(&mut self) -> Vec<(u8, Vec<u8>)> {
+        let wire = std::mem::take(&mut self.wire);
+        let mut rest = &wire[..];
+        let mut frames = Vec::new();
+        while let Some((first, payload, next)) = split_server_frame(rest) {
+            frames.push((first, payload.to_vec()));
+            rest = next;
+        }
+        assert!(rest.is_empty(), "half a frame");
+        frames
+    }
+
+    /// Ends it; everything has to be given back.
+    fn end(mut self) -> Ended {
+        self.sender.release(&mut self.account, &mut self.effects);
+        assert_eq!(self.memory.used(), 0, "a charge was not given back");
+        self.sender.end()
+    }
+}
+
+#[test]
+fn replies_wait_for_the_answers_before_them_and_leave_in_one_piece() {
+    let mut rig = Rig::new(settings(), 1 << 20);
+    rig.echo(b"first");
+    rig.expect();
+    for number in 0..100 {
+        rig.echo(&[number]);
+    }
+    rig.expect();
+    rig.echo(b"last");
+    assert_eq!(rig.frames(), [(0x82, b"first".to_vec())]);
+    rig.sender
+        .raw(b"\x89\0".to_vec(), 7, &mut rig.account, &mut rig.effects);
+    rig.flush();
+    assert_eq!(rig.frames(), [(0x89, Vec::new())]);
+    assert_eq!(rig.effects.released, 7);
+    let frame = crate::protocol::frame::server_frame(Opcode::Text, b"answer");
+    let end = frame.len();
+    rig.sender
+        .answer(frame, &[end], 1, &mut rig.account, &mut rig.effects);
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    assert_eq!(rig.sender.transmit(&[], &mut slices), 2);
+    rig.flush();
+    let frames = rig.frames();
+    assert_eq!((frames.len(), &frames[0].1[..]), (101, &b"answer"[..]));
+    assert_eq!(frames[100], (0x82, vec![99]));
+    rig.sender
+        .answer(Vec::new(), &[0], 1, &mut rig.account, &mut rig.effects);
+    rig.flush();
+    assert_eq!(rig.frames(), [(0x82, b"last".to_vec())]);
+    assert_eq!(rig.effects.messages_sent, 103);
+    assert_eq!(rig.memory.used(), 0);
+}
+
+#[test]
+fn nothing_is_read_before_the_client_is_admitted_or_while_too_much_is_owed() {
+    let memory = Memory::new(Limit::new("memory_limit", 1 << 20));
+    let mut account = Account::new(memory.clone());
+    let mut effects = Effects::default();
+    let settings = Arc::new(settings());
+    let mut sender = Sender::new(Vec::new(), false, settings, &mut account);
+    assert!(!sender.may_read() && !sender.is_free());
+    sender.admit(&mut account);
+    assert!(sender.may_read() && sender.is_free());
+    for _ in 0..1024 {
+        assert!(sender.may_read());
+        sender.hold(10, &mut account, &mut effects);
+    }
+    assert!(!sender.may_read() && !sender.is_free());
+    sender.answer(Vec::new(), &[0], 10, &mut account, &mut effects);
+    assert!(sender.may_read());
+    sender.hold(1 << 20, &mut account, &mut effects);
+    assert!(!sender.may_read());
+    sender.release(&mut account, &mut effects);
+    assert_eq!(memory.used(), 0);
+}
