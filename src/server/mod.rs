@@ -4,12 +4,12 @@
 //! A server has `workers` threads, each with a runtime of its own; a connection stays on the thread that it was given
 //! to. The first worker accepts and hands new connections to the one with the fewest.
 
-mod ask;
 mod connection;
 mod desk;
 mod linger;
 mod listener;
 mod look;
+mod opening;
 mod pace;
 mod seat;
 mod shared;
@@ -17,7 +17,6 @@ mod shared;
 mod simulation;
 mod stats;
 mod tls;
-mod upgrade;
 mod worker;
 
 pub use stats::Stats;

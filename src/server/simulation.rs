@@ -16,7 +16,7 @@ mod tls;
 use super::desk::Desk;
 use super::linger::timer::GRAIN;
 use super::worker;
-use super::{Server, upgrade};
+use super::{Server, opening};
 use crate::client::Client;
 use crate::config::Config;
 use crate::handler::{Batch, Echo, Gate, Handler, Wants};
@@ -129,7 +129,7 @@ impl Simulation {
         let face = &self.server.shared.workers[0];
         face.load.fetch_add(1, Ordering::Relaxed);
         let address = (Ipv4Addr::LOCALHOST, 1).into();
-        spawn_local(upgrade::serve(stream, address, self.desk.sit()));
+        spawn_local(opening::serve(stream, address, self.desk.sit()));
         peer
     }
 

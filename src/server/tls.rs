@@ -10,7 +10,7 @@ mod stream;
 use self::stream::TlsStream;
 use super::desk::Seated;
 use super::linger;
-use super::upgrade;
+use super::opening;
 use crate::protocol::handshake::{self, Refusal};
 use crate::tls::TlsFacts;
 use rustls::server::UnbufferedServerConnection;
@@ -42,7 +42,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let Some((stream, facts)) = Box::pin(open(stream, peer, &seated, config, due)).await else {
         return;
     };
-    upgrade::serve_until(due, stream, peer, Some(facts), seated).await;
+    opening::serve_until(due, stream, peer, Some(facts), seated).await;
 }
 
 /// Does the handshake; `None` if it fails, and then all is done that can be done.
@@ -55,7 +55,7 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Option<(Box<TlsStream<S>>, Arc<TlsFacts>)> {
     let desk = &seated.desk;
     let mut first = Vec::with_capacity(FIRST_READ);
-    match timeout_at(due, upgrade::read_more(&mut stream, &mut first, seated)).await {
+    match timeout_at(due, opening::read_more(&mut stream, &mut first, seated)).await {
         Ok(Ok(1..)) => {}
         // Gone without a word, as those who only look whether the port is open.
         Ok(_) => return None,

@@ -3,7 +3,7 @@
 
 use super::desk::{Desk, Phase};
 use super::shared::{Command, Shared};
-use super::{listener, tls, upgrade};
+use super::{listener, opening, tls};
 use crate::handler::Handler;
 use crate::sockets::Listed;
 use std::future::{Future, poll_fn};
@@ -127,7 +127,7 @@ fn serve(desk: &Rc<Desk>, stream: Listed<TcpStream>, peer: SocketAddr) {
     // It fails only if the client is gone already, which the first read tells.
     let _ = stream.set_nodelay(true);
     match &desk.shared.tls {
-        None => spawn_local(upgrade::serve(stream, peer, seated)),
+        None => spawn_local(opening::serve(stream, peer, seated)),
         Some(identity) => spawn_local(tls::serve(stream, peer, seated, identity.config())),
     };
 }

@@ -1,6 +1,8 @@
 //! A connection before its time as a WebSocket: the upgrade request with its answer.
 
-use super::ask::{Asked, Place, ask};
+mod decide;
+
+use self::decide::{Asked, Place, ask};
 use super::connection::{Connection, End, Upgraded};
 use super::desk::Seated;
 use super::linger;

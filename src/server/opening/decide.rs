@@ -1,10 +1,10 @@
 //! Whether a client may come in: its place among `max_connections`, and what the handler says.
 
-use super::desk::Seated;
-use super::shared::Shared;
 use crate::admission::{Decision, Request, Unheard};
 use crate::protocol::handshake::{self, MAX_HEAD, Refusal};
 use crate::protocol::response::Fields;
+use crate::server::desk::Seated;
+use crate::server::shared::Shared;
 use crate::tls::TlsFacts;
 use bytes::BufMut;
 use std::future::{Future, poll_fn};
@@ -23,17 +23,17 @@ const MAX_EARLY: usize = MAX_HEAD;
 
 /// One of the places for clients, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Place<'a>(&'a Shared);
+pub(in crate::server) struct Place<'a>(&'a Shared);
 
 impl<'a> Place<'a> {
     /// `None` if all `limit` are taken.
-    pub(super) fn take(shared: &'a Shared, limit: usize) -> Option<Self> {
+    pub(in crate::server) fn take(shared: &'a Shared, limit: usize) -> Option<Self> {
         let place = Self(shared);
         (shared.open.fetch_add(1, Ordering::Relaxed) < limit).then_some(place)
     }
 
     /// The client stays; its connection gives the place back.
-    pub(super) fn keep(self) {
+    pub(in crate::server) fn keep(self) {
         std::mem::forget(self);
     }
 }
@@ -46,7 +46,7 @@ impl Drop for Place<'_> {
 
 /// What has come of asking.
 #[derive(Debug)]
-pub(super) enum Asked {
+pub(in crate::server) enum Asked {
     /// 101 with these lines and, if one was chosen, this subprotocol.
     Accept(Fields, Option<String>),
     /// This response.
@@ -68,7 +68,7 @@ impl Drop for Waiting {
 
 /// Asks the handler about an upgrade request, whose `head` it is, and reads meanwhile what the client sends after it, to
 /// `rest`.
-pub(super) async fn ask<S: AsyncRead + Unpin>(
+pub(in crate::server) async fn ask<S: AsyncRead + Unpin>(
     stream: &mut S,
     peer: SocketAddr,
     tls: Option<Arc<TlsFacts>>,
