@@ -23,6 +23,10 @@ pub enum Decision {
     Refuse(Response),
     /// Who was asked can't tell: 500.
     Fail,
+    /// No response: the end of the connection.
+    Silence,
+    /// No response: the connection is reset.
+    Reset,
 }
 
 impl Decision {

@@ -17,7 +17,9 @@ class Stats:
     accept_errors: int
     """Failed attempts to accept one, such as for want of descriptors."""
     handshakes_refused: int
-    """Requests that were answered with something other than 101."""
+    """Requests that were refused: answered with something other than 101, and not counted as `http_requests`."""
+    http_requests: int
+    """Ordinary HTTP requests, which asked for no WebSocket: GET and HEAD."""
     tls_failures: int
     """Connections whose TLS failed, at the handshake or later; each is logged at INFO."""
     clients_opened: int

@@ -9,6 +9,7 @@ mod turn;
 use self::turn::Turn;
 use super::desk::{READ_BUFFER, Seated};
 use super::stats::Counters;
+use super::wire::Wire;
 use crate::client::Client;
 use crate::handler::{Batch, Gate, Wants};
 use crate::order::{Message, Order, Ping, Replies};
@@ -29,7 +30,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::AsyncReadExt;
 use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -75,7 +76,7 @@ pub(super) struct Connection<W> {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl<W: AsyncRead + AsyncWrite + Unpin> Connection<W> {
+impl<W: Wire> Connection<W> {
     pub(super) fn new(wire: W, client: Arc<Client>, upgraded: Upgraded, seated: Seated) -> Self {
         let Upgraded { response, rest } = upgraded;
         seated.desk.enlist(&client);

@@ -6,27 +6,24 @@
 pub(super) mod timer;
 
 use super::desk::{Phase, Seated};
+use super::wire::Wire;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
 
 /// What is read and thrown away after the last frame, so that the client gets to read that.
 const MAX_LINGER: usize = 1 << 20;
 
 /// Sends the last that is to be said, and ends TCP. Each has `close_timeout`.
-pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-    mut bytes: &[u8],
-    seated: &Seated,
-) {
+pub(super) async fn answer<W: Wire>(wire: &mut W, mut bytes: &[u8], seated: &Seated) {
     let desk = &seated.desk;
     let mut time = pin!(sleep(desk.shared.config.close_timeout));
     let said = poll_fn(|cx| {
         seated.seat.register(cx);
         while !bytes.is_empty() {
-            match Pin::new(&mut *stream).poll_write(cx, bytes) {
+            match Pin::new(&mut *wire).poll_write(cx, bytes) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(false),
                 Poll::Ready(Ok(sent)) => bytes = &bytes[sent..],
                 Poll::Pending if desk.phase() >= Phase::Hurried => return Poll::Ready(false),
@@ -37,13 +34,13 @@ pub(super) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     })
     .await;
     if said {
-        linger(stream, seated).await;
+        linger(wire, seated).await;
     }
 }
 
 /// Ends TCP in order: until the client has closed, too, at most for `close_timeout`. A worker that closes, and an order
 /// to abort, end it at once.
-pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, seated: &Seated) {
+pub(super) async fn linger<W: Wire>(wire: &mut W, seated: &Seated) {
     let desk = &seated.desk;
     let due = Instant::now() + desk.shared.config.close_timeout;
     let _entry = desk.lingering.enter(due, &seated.seat);
@@ -52,7 +49,7 @@ pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, se
     poll_fn(|cx| {
         seated.seat.register(cx);
         let mut buffer = desk.buffer.borrow_mut();
-        if poll_end(stream, cx, &mut is_shut_down, &mut left, &mut buffer).is_ready()
+        if poll_end(wire, cx, &mut is_shut_down, &mut left, &mut buffer).is_ready()
             || desk.phase() >= Phase::Closing
             || seated.seat.is_aborted()
             || Instant::now() >= due
@@ -65,8 +62,8 @@ pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, se
 }
 
 /// Ready when there is nothing more to wait for.
-fn poll_end<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
+fn poll_end<W: Wire>(
+    wire: &mut W,
     cx: &mut Context<'_>,
     is_shut_down: &mut bool,
     left: &mut usize,
@@ -74,14 +71,14 @@ fn poll_end<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Poll<()> {
     if !*is_shut_down {
         // TLS has something to say at the end, which may have to wait.
-        if ready!(Pin::new(&mut *stream).poll_shutdown(cx)).is_err() {
+        if ready!(Pin::new(&mut *wire).poll_shutdown(cx)).is_err() {
             return Poll::Ready(());
         }
         *is_shut_down = true;
     }
     while *left > 0 {
         buffer.clear();
-        match ready!(pin!(stream.read_buf(buffer)).poll(cx)) {
+        match ready!(pin!(wire.read_buf(buffer)).poll(cx)) {
             Ok(len @ 1..) => *left = left.saturating_sub(len),
             _ => break,
         }

@@ -6,6 +6,7 @@
 
 mod connection;
 mod desk;
+mod http;
 mod linger;
 mod listener;
 mod look;
@@ -17,6 +18,7 @@ mod shared;
 mod simulation;
 mod stats;
 mod tls;
+mod wire;
 mod worker;
 
 pub use stats::Stats;

@@ -15,6 +15,7 @@ mod tls;
 
 use super::desk::Desk;
 use super::linger::timer::GRAIN;
+use super::opening::newcomer::Newcomer;
 use super::worker;
 use super::{Server, opening};
 use crate::client::Client;
@@ -129,7 +130,11 @@ impl Simulation {
         let face = &self.server.shared.workers[0];
         face.load.fetch_add(1, Ordering::Relaxed);
         let address = (Ipv4Addr::LOCALHOST, 1).into();
-        spawn_local(opening::serve(stream, address, self.desk.sit()));
+        spawn_local(opening::serve(Newcomer::new(
+            stream,
+            address,
+            self.desk.sit(),
+        )));
         peer
     }
 

@@ -56,8 +56,10 @@ counters! {
     connections_accepted,
     /// Failed attempts to accept one, such as for want of descriptors.
     accept_errors,
-    /// Requests that were answered with something other than 101.
+    /// Requests that were refused: answered with something other than 101, and not counted as `http_requests`.
     handshakes_refused,
+    /// Ordinary HTTP requests, which asked for no WebSocket: GET and HEAD.
+    http_requests,
     /// Connections whose TLS failed, at the handshake or later.
     tls_failures,
     /// Clients: upgrades that were answered with 101.

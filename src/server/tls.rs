@@ -8,21 +8,21 @@ mod self_signed;
 mod stream;
 
 use self::stream::TlsStream;
-use super::desk::Seated;
 use super::linger;
 use super::opening;
+use super::opening::newcomer::Newcomer;
+use super::opening::read::read_more;
+use super::wire::Wire;
 use crate::protocol::handshake::{self, Refusal};
 use crate::tls::TlsFacts;
 use rustls::server::UnbufferedServerConnection;
 use rustls::{ProtocolVersion, ServerConfig};
 use std::future::poll_fn;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::SystemTime;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 /// First allocation for a client hello; those of browsers have room in it.
 const FIRST_READ: usize = 2048;
@@ -31,31 +31,28 @@ const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 
 /// Serves one connection from its first byte to its last. The handshake and the upgrade request together have
 /// `open_timeout`.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
-    peer: SocketAddr,
-    seated: Seated,
-    config: Arc<ServerConfig>,
-) {
-    let due = Instant::now() + seated.desk.shared.config.open_timeout;
+pub(super) async fn serve<W: Wire>(newcomer: Newcomer<W>, config: Arc<ServerConfig>) {
     // Boxed: what the handshake needs is not kept for the time after it.
-    let Some((stream, facts)) = Box::pin(open(stream, peer, &seated, config, due)).await else {
-        return;
-    };
-    opening::serve_until(due, stream, peer, Some(facts), seated).await;
+    if let Some(newcomer) = Box::pin(open(newcomer, config)).await {
+        opening::serve(newcomer).await;
+    }
 }
 
 /// Does the handshake; `None` if it fails, and then all is done that can be done.
-async fn open<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: S,
-    peer: SocketAddr,
-    seated: &Seated,
+async fn open<W: Wire>(
+    newcomer: Newcomer<W>,
     config: Arc<ServerConfig>,
-    due: Instant,
-) -> Option<(Box<TlsStream<S>>, Arc<TlsFacts>)> {
+) -> Option<Newcomer<Box<TlsStream<W>>>> {
+    let Newcomer {
+        mut wire,
+        peer,
+        due,
+        seated,
+        ..
+    } = newcomer;
     let desk = &seated.desk;
     let mut first = Vec::with_capacity(FIRST_READ);
-    match timeout_at(due, opening::read_more(&mut stream, &mut first, seated)).await {
+    match timeout_at(due, read_more(&mut wire, &mut first, &seated)).await {
         Ok(Ok(1..)) => {}
         // Gone without a word, as those who only look whether the port is open.
         Ok(_) => return None,
@@ -69,15 +66,15 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(
         let answer = handshake::refuse_response(&refusal, &desk.shared.policy, SystemTime::now());
         desk.counters().handshakes_refused.add(1);
         desk.report_tls(peer, "the client speaks plain HTTP");
-        linger::answer(&mut stream, &answer, seated).await;
+        linger::answer(&mut wire, &answer, &seated).await;
         return None;
     }
     if is_too_old(&first) {
         desk.report_tls(peer, "the client speaks no TLS newer than 1.1");
-        linger::answer(&mut stream, &PROTOCOL_VERSION, seated).await;
+        linger::answer(&mut wire, &PROTOCOL_VERSION, &seated).await;
         return None;
     }
-    let mut stream = match TlsStream::new(stream, config, first, peer, desk.clone()) {
+    let mut stream = match TlsStream::new(wire, config, first, peer, desk.clone()) {
         Ok(stream) => stream,
         Err(error) => {
             desk.report_tls(peer, &error.to_string());
@@ -101,12 +98,18 @@ async fn open<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(Ok(())) => {
             let facts = facts(stream.agreed(), server_name);
             // Boxed, since each function that it is handed to keeps room for it in the task.
-            return Some((Box::new(stream), Arc::new(facts)));
+            return Some(Newcomer {
+                wire: Box::new(stream),
+                peer,
+                tls: Some(Arc::new(facts)),
+                due,
+                seated,
+            });
         }
         Ok(Err(error)) => match error.kind() {
             ErrorKind::Interrupted => {}
             // The client gets to read the alert only if TCP ends in order.
-            ErrorKind::InvalidData => linger::linger(stream.io(), seated).await,
+            ErrorKind::InvalidData => linger::linger(stream.io(), &seated).await,
             ErrorKind::UnexpectedEof => stream.report("the client left in the middle of it"),
             _ => stream.report(&format!("the connection broke: {error}")),
         },

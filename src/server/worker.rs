@@ -2,6 +2,7 @@
 //! leave an order in its letterbox.
 
 use super::desk::{Desk, Phase};
+use super::opening::newcomer::Newcomer;
 use super::shared::{Command, Shared};
 use super::{listener, opening, tls};
 use crate::handler::Handler;
@@ -127,8 +128,11 @@ fn serve(desk: &Rc<Desk>, stream: Listed<TcpStream>, peer: SocketAddr) {
     // It fails only if the client is gone already, which the first read tells.
     let _ = stream.set_nodelay(true);
     match &desk.shared.tls {
-        None => spawn_local(opening::serve(stream, peer, seated)),
-        Some(identity) => spawn_local(tls::serve(stream, peer, seated, identity.config())),
+        None => spawn_local(opening::serve(Newcomer::new(stream, peer, seated))),
+        Some(identity) => spawn_local(tls::serve(
+            Newcomer::new(stream, peer, seated),
+            identity.config(),
+        )),
     };
 }
 

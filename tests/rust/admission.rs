@@ -6,6 +6,7 @@ use echoserver::config::Config;
 use echoserver::handler::{Handler, Wants};
 use echoserver::protocol::response::{Fields, Response};
 use echoserver::tungstenite::{self, Error, Message};
+use std::io::{ErrorKind, Read};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -163,5 +164,22 @@ fn the_end_of_the_server_leaves_no_request_waiting() {
     deciding.join().unwrap();
     for raw in waiting {
         raw.expect_any_end();
+    }
+}
+
+#[test]
+fn somebody_may_get_an_end_or_a_reset_instead_of_an_answer() {
+    let (server, requests) = run(Config::default());
+    for (decision, expected) in [
+        (Decision::Silence, None),
+        (Decision::Reset, Some(ErrorKind::ConnectionReset)),
+    ] {
+        let raw = Raw::connect(server.address());
+        raw.send(format!("{REQUEST}\r\n"));
+        let request = requests.recv_timeout(limit()).unwrap();
+        request.decide(decision).unwrap();
+        let mut byte = [0];
+        let end = raw.stream().read(&mut byte).map_err(|error| error.kind());
+        assert_eq!(end, expected.map_or(Ok(0), Err));
     }
 }

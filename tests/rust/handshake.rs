@@ -162,6 +162,8 @@ fn ordinary_http_gets_a_hint() {
     }
     let request = changed("Upgrade: websocket", "Upgrade: h2c");
     expect(&server, request, 426, "WebSocket");
+    let stats = server.stats();
+    assert_eq!((stats.http_requests, stats.handshakes_refused), (5, 0));
     let head = expect(
         &server,
         "DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -169,6 +171,7 @@ fn ordinary_http_gets_a_hint() {
         "DELETE",
     );
     assert!(head.contains("\r\nAllow: GET, HEAD\r\n"), "{head}");
+    assert_eq!(server.stats().handshakes_refused, 1);
 }
 
 #[test]

@@ -1,39 +1,55 @@
-//! Whether a client may come in: its place among `max_connections`, and what the handler says.
+//! What becomes of a request: whether it is one for a WebSocket, whether there is room, and what the handler says.
 
+use super::newcomer::Newcomer;
+use super::read::Read;
 use crate::admission::{Decision, Request, Unheard};
-use crate::protocol::handshake::{self, MAX_HEAD, Refusal};
+use crate::client::Client;
+use crate::handler::Wants;
+use crate::protocol::handshake::{self, MAX_HEAD, Refusal, Upgrade, Verdict};
 use crate::protocol::response::Fields;
-use crate::server::desk::Seated;
+use crate::server::connection::Upgraded;
+use crate::server::http;
 use crate::server::shared::Shared;
-use crate::tls::TlsFacts;
 use bytes::BufMut;
 use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 /// Bytes after the request that are read while the decision is awaited. A client that has sent so many is not read from
 /// until then, and its end is not seen before.
 const MAX_EARLY: usize = MAX_HEAD;
 
+/// What a newcomer gets.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// 101, and then this client is served.
+    Switch(Arc<Client>, Upgraded),
+    /// This response, and then the end of the connection.
+    Http(Vec<u8>),
+    /// The end, without a word.
+    Silence,
+    /// The same, and not in order.
+    Reset,
+}
+
 /// One of the places for clients, given back when dropped.
 #[derive(Debug)]
-pub(in crate::server) struct Place<'a>(&'a Shared);
+struct Place<'a>(&'a Shared);
 
 impl<'a> Place<'a> {
     /// `None` if all `limit` are taken.
-    pub(in crate::server) fn take(shared: &'a Shared, limit: usize) -> Option<Self> {
+    fn take(shared: &'a Shared, limit: usize) -> Option<Self> {
         let place = Self(shared);
         (shared.open.fetch_add(1, Ordering::Relaxed) < limit).then_some(place)
     }
 
     /// The client stays; its connection gives the place back.
-    pub(in crate::server) fn keep(self) {
+    fn keep(self) {
         std::mem::forget(self);
     }
 }
@@ -44,15 +60,71 @@ impl Drop for Place<'_> {
     }
 }
 
-/// What has come of asking.
-#[derive(Debug)]
-pub(in crate::server) enum Asked {
-    /// 101 with these lines and, if one was chosen, this subprotocol.
-    Accept(Fields, Option<String>),
-    /// This response.
-    Refuse(Vec<u8>),
-    /// Nobody to answer.
-    Gone,
+/// The answer to what was read. Asks the handler, if that wants to be asked, and waits for what it says.
+pub(super) async fn decide<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>, read: Read) -> Answer {
+    let desk = newcomer.seated.desk.clone();
+    let shared = &desk.shared;
+    let refuse = |refusal: &Refusal| {
+        let now = SystemTime::now();
+        Answer::Http(handshake::refuse_response(refusal, &shared.policy, now))
+    };
+    let answer = match read {
+        Read::Judged(head, Verdict::Upgrade(upgrade)) => {
+            let limit = shared.config.max_connections.unwrap_or(usize::MAX);
+            match Place::take(shared, limit) {
+                None => refuse(&Refusal::full(limit)),
+                Some(place) => match admit(newcomer, head, upgrade).await {
+                    Ok((client, upgraded)) => {
+                        place.keep();
+                        return Answer::Switch(client, upgraded);
+                    }
+                    Err(answer) => answer,
+                },
+            }
+        }
+        Read::Judged(_, Verdict::Plain(plain)) => {
+            return Answer::Http(http::respond(&plain, &desk));
+        }
+        Read::Judged(_, Verdict::Refuse(refusal)) => refuse(&refusal),
+        Read::Late => refuse(&Refusal::timeout()),
+        Read::Judged(_, Verdict::Incomplete) | Read::Gone => Answer::Silence,
+    };
+    if matches!(answer, Answer::Http(_)) {
+        desk.counters().handshakes_refused.add(1);
+    }
+    answer
+}
+
+/// Makes a client of somebody whose request is good, unless the handler does not want it.
+async fn admit<W: AsyncRead + Unpin>(
+    newcomer: &mut Newcomer<W>,
+    mut head: Vec<u8>,
+    upgrade: Upgrade,
+) -> Result<(Arc<Client>, Upgraded), Answer> {
+    let desk = newcomer.seated.desk.clone();
+    let shared = &desk.shared;
+    let mut rest = head.split_off(upgrade.head_len);
+    let (fields, chosen) = if shared.handler.wants().has(Wants::HANDSHAKE) {
+        ask(newcomer, &head, &mut rest).await?
+    } else {
+        (Fields::default(), None)
+    };
+    let upgrade = Upgrade {
+        subprotocol: chosen.or(upgrade.subprotocol),
+        ..upgrade
+    };
+    let now = SystemTime::now();
+    let response = handshake::accept_response(&upgrade, &shared.policy, now, &fields);
+    let client = Client::new(
+        shared.next_id.fetch_add(1, Ordering::Relaxed),
+        newcomer.peer,
+        upgrade,
+        newcomer.tls.take(),
+        newcomer.seated.index,
+        head.into(),
+        desk.face().orders.clone(),
+    );
+    Ok((client, Upgraded { response, rest }))
 }
 
 /// Nobody waits for the decision after the task: it may have been aborted.
@@ -67,27 +139,30 @@ impl Drop for Waiting {
 }
 
 /// Asks the handler about an upgrade request, whose `head` it is, and reads meanwhile what the client sends after it, to
-/// `rest`.
-pub(in crate::server) async fn ask<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    peer: SocketAddr,
-    tls: Option<Arc<TlsFacts>>,
+/// `rest`. Lines for the 101 and a subprotocol if it may come in.
+async fn ask<W: AsyncRead + Unpin>(
+    newcomer: &mut Newcomer<W>,
     head: &[u8],
     rest: &mut Vec<u8>,
-    deadline: Instant,
-    seated: &Seated,
-) -> Asked {
+) -> Result<(Fields, Option<String>), Answer> {
+    let Newcomer {
+        wire,
+        peer,
+        tls,
+        due,
+        seated,
+    } = newcomer;
     let shared = &seated.desk.shared;
-    let waiting = Waiting(Arc::new(Request::new(peer, tls, head.into())));
+    let waiting = Waiting(Arc::new(Request::new(*peer, tls.clone(), head.into())));
     let request = &waiting.0;
     shared.handler.on_handshake(request);
-    let mut time = pin!(sleep_until(deadline));
+    let mut time = pin!(sleep_until(*due));
     let decision = poll_fn(|cx| {
         seated.seat.register(cx);
         if let Poll::Ready(decision) = request.poll_decided(cx) {
             return Poll::Ready(Ok(decision));
         }
-        let why_not = if is_gone(stream, rest, cx) {
+        let why_not = if is_gone(wire, rest, cx) {
             None
         } else if seated.desk.is_stopping() {
             Some((Unheard::Gone, Refusal::stopping()))
@@ -102,30 +177,28 @@ pub(in crate::server) async fn ask<S: AsyncRead + Unpin>(
         })
     })
     .await;
-    let refuse = |refusal: &Refusal| {
-        let response = handshake::refuse_response(refusal, &shared.policy, SystemTime::now());
-        Asked::Refuse(response)
-    };
-    match decision {
+    let now = SystemTime::now();
+    let refuse =
+        |refusal: &Refusal| Answer::Http(handshake::refuse_response(refusal, &shared.policy, now));
+    Err(match decision {
         Ok(Decision::Accept {
             fields,
             subprotocol,
-        }) => Asked::Accept(fields, subprotocol),
-        Ok(Decision::Refuse(response)) => {
-            Asked::Refuse(response.to_bytes(&shared.policy, SystemTime::now()))
-        }
+        }) => return Ok((fields, subprotocol)),
+        Ok(Decision::Refuse(response)) => Answer::Http(response.to_bytes(&shared.policy, now)),
         Ok(Decision::Fail) => refuse(&Refusal::failed()),
+        Ok(Decision::Silence) | Err(None) => Answer::Silence,
+        Ok(Decision::Reset) => Answer::Reset,
         Err(Some(refusal)) => refuse(&refusal),
-        Err(None) => Asked::Gone,
-    }
+    })
 }
 
 /// Reads what has come; whether the client has gone. One that has sent messages and then its end is answered all the
 /// same.
-fn is_gone<S: AsyncRead + Unpin>(stream: &mut S, rest: &mut Vec<u8>, cx: &mut Context<'_>) -> bool {
+fn is_gone<W: AsyncRead + Unpin>(wire: &mut W, rest: &mut Vec<u8>, cx: &mut Context<'_>) -> bool {
     while rest.len() < MAX_EARLY {
         let room = MAX_EARLY - rest.len();
-        match pin!(stream.read_buf(&mut (&mut *rest).limit(room))).poll(cx) {
+        match pin!(wire.read_buf(&mut (&mut *rest).limit(room))).poll(cx) {
             Poll::Pending => break,
             Poll::Ready(Ok(0)) => return rest.is_empty(),
             Poll::Ready(Ok(_)) => {}

@@ -327,3 +327,23 @@ fn a_subprotocol_is_one_that_was_offered() {
         }
     });
 }
+
+#[test]
+fn somebody_may_get_no_answer_at_all() {
+    run(narrow(), async |simulation, doorkeeper| {
+        for is_reset in [false, true] {
+            let peer = ask(simulation, Temper::even());
+            let request = doorkeeper.asked().await;
+            let decision = if is_reset {
+                Decision::Reset
+            } else {
+                Decision::Silence
+            };
+            decide(&request, decision).unwrap();
+            peer.expect_drop().await;
+            assert!(peer.take_received().is_empty());
+            assert_eq!(peer.is_reset(), is_reset);
+        }
+        expect_room(simulation, doorkeeper).await;
+    });
+}

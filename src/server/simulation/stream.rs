@@ -2,6 +2,7 @@
 
 use super::NEVER;
 use crate::protocol::handshake::MAX_HEAD;
+use crate::server::wire::Wire;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -76,7 +77,11 @@ impl Temper {
 }
 
 #[derive(Debug)]
-struct Wire {
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what each end has done; no state is made of them"
+)]
+struct Line {
     temper: Temper,
     /// From the client.
     sent: VecDeque<u8>,
@@ -87,6 +92,7 @@ struct Wire {
     room: usize,
     is_shut_down: bool,
     is_dropped: bool,
+    is_reset: bool,
     /// Calls that moved nothing since something moved or time passed.
     vain: (usize, Instant),
     reader: Option<Waker>,
@@ -94,7 +100,7 @@ struct Wire {
     client: Option<Waker>,
 }
 
-impl Wire {
+impl Line {
     /// A call has moved `len` bytes.
     fn count(&mut self, len: usize) {
         let (vain, since) = &mut self.vain;
@@ -123,14 +129,14 @@ impl Wire {
 
 /// The server's end.
 #[derive(Debug)]
-pub(super) struct Stream(Rc<RefCell<Wire>>);
+pub(super) struct Stream(Rc<RefCell<Line>>);
 
 /// The client's end.
 #[derive(Debug)]
-pub(super) struct Peer(Rc<RefCell<Wire>>);
+pub(super) struct Peer(Rc<RefCell<Line>>);
 
 pub(super) fn pair(temper: Temper) -> (Stream, Peer) {
-    let wire = Rc::new(RefCell::new(Wire {
+    let line = Rc::new(RefCell::new(Line {
         temper,
         sent: VecDeque::new(),
         has_sent_all: false,
@@ -138,12 +144,13 @@ pub(super) fn pair(temper: Temper) -> (Stream, Peer) {
         room: usize::MAX,
         is_shut_down: false,
         is_dropped: false,
+        is_reset: false,
         vain: (0, Instant::now()),
         reader: None,
         writer: None,
         client: None,
     }));
-    (Stream(wire.clone()), Peer(wire))
+    (Stream(line.clone()), Peer(line))
 }
 
 impl AsyncRead for Stream {
@@ -152,19 +159,19 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut wire = self.0.borrow_mut();
-        let len = buffer.remaining().min(wire.sent.len());
-        let portion = wire.temper.portion(len)?;
-        wire.count(portion.unwrap_or_default());
+        let mut line = self.0.borrow_mut();
+        let len = buffer.remaining().min(line.sent.len());
+        let portion = line.temper.portion(len)?;
+        line.count(portion.unwrap_or_default());
         let Some(portion) = portion else {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         };
-        if len == 0 && !wire.has_sent_all {
-            wire.reader = Some(cx.waker().clone());
+        if len == 0 && !line.has_sent_all {
+            line.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        for byte in wire.sent.drain(..portion) {
+        for byte in line.sent.drain(..portion) {
             buffer.put_slice(&[byte]);
         }
         Poll::Ready(Ok(()))
@@ -177,23 +184,23 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let mut wire = self.0.borrow_mut();
-        assert!(!wire.is_shut_down, "written after the end");
+        let mut line = self.0.borrow_mut();
+        assert!(!line.is_shut_down, "written after the end");
         assert!(!bytes.is_empty(), "nothing written");
-        let len = bytes.len().min(wire.room);
-        let portion = wire.temper.portion(len)?;
-        wire.count(portion.unwrap_or_default());
+        let len = bytes.len().min(line.room);
+        let portion = line.temper.portion(len)?;
+        line.count(portion.unwrap_or_default());
         let Some(portion) = portion else {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         };
         if portion == 0 {
-            wire.writer = Some(cx.waker().clone());
+            line.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        wire.room -= portion;
-        wire.received.extend(&bytes[..portion]);
-        wire.wake_client();
+        line.room -= portion;
+        line.received.extend(&bytes[..portion]);
+        line.wake_client();
         Poll::Ready(Ok(portion))
     }
 
@@ -202,51 +209,62 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut wire = self.0.borrow_mut();
-        wire.is_shut_down = true;
-        wire.wake_client();
+        let mut line = self.0.borrow_mut();
+        line.is_shut_down = true;
+        line.wake_client();
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Wire for Stream {
+    fn reset_on_drop(&self) {
+        self.0.borrow_mut().is_reset = true;
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let mut wire = self.0.borrow_mut();
-        wire.is_dropped = true;
-        wire.wake_client();
+        let mut line = self.0.borrow_mut();
+        line.is_dropped = true;
+        line.wake_client();
     }
 }
 
 impl Peer {
     pub(super) fn send(&self, bytes: impl AsRef<[u8]>) {
-        let mut wire = self.0.borrow_mut();
-        wire.sent.extend(bytes.as_ref());
-        wire.wake_server();
+        let mut line = self.0.borrow_mut();
+        line.sent.extend(bytes.as_ref());
+        line.wake_server();
     }
 
     pub(super) fn send_end(&self) {
-        let mut wire = self.0.borrow_mut();
-        wire.has_sent_all = true;
-        wire.wake_server();
+        let mut line = self.0.borrow_mut();
+        line.has_sent_all = true;
+        line.wake_server();
     }
 
     /// The next read or write of the server fails.
     pub(super) fn reset(&self) {
-        let mut wire = self.0.borrow_mut();
-        wire.temper.patience = 0;
-        wire.wake_server();
+        let mut line = self.0.borrow_mut();
+        line.temper.patience = 0;
+        line.wake_server();
     }
 
     /// Takes that many bytes more, and then none.
     pub(super) fn take_only(&self, room: usize) {
-        let mut wire = self.0.borrow_mut();
-        wire.room = room;
-        wire.wake_server();
+        let mut line = self.0.borrow_mut();
+        line.room = room;
+        line.wake_server();
     }
 
     /// What the server has not read yet.
     pub(super) fn unread(&self) -> usize {
         self.0.borrow().sent.len()
+    }
+
+    /// Whether that happens, or has happened, with a reset.
+    pub(super) fn is_reset(&self) -> bool {
+        self.0.borrow().is_reset
     }
 
     /// Whether the server has let go of the connection.
@@ -256,29 +274,29 @@ impl Peer {
 
     /// Nothing has come that was not read, and no end.
     pub(super) fn is_silent(&self) -> bool {
-        let wire = self.0.borrow();
-        wire.received.is_empty() && !wire.is_shut_down && !wire.is_dropped
+        let line = self.0.borrow();
+        line.received.is_empty() && !line.is_shut_down && !line.is_dropped
     }
 
     /// Waits until `take` finds what it wants in what has come.
-    async fn wait<T>(&self, mut take: impl FnMut(&mut Wire) -> Option<T>) -> T {
+    async fn wait<T>(&self, mut take: impl FnMut(&mut Line) -> Option<T>) -> T {
         let wait = poll_fn(|cx| {
-            let mut wire = self.0.borrow_mut();
-            if let Some(found) = take(&mut wire) {
+            let mut line = self.0.borrow_mut();
+            if let Some(found) = take(&mut line) {
                 return Poll::Ready(found);
             }
-            wire.client = Some(cx.waker().clone());
+            line.client = Some(cx.waker().clone());
             Poll::Pending
         });
         timeout(NEVER, wait).await.unwrap()
     }
 
     pub(super) async fn read_head(&self) -> String {
-        self.wait(|wire| {
-            let bytes = wire.received.make_contiguous();
+        self.wait(|line| {
+            let bytes = line.received.make_contiguous();
             let len = bytes.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
             assert!(len <= MAX_HEAD);
-            let head: Vec<u8> = wire.received.drain(..len).collect();
+            let head: Vec<u8> = line.received.drain(..len).collect();
             Some(String::from_utf8(head).unwrap())
         })
         .await
@@ -286,8 +304,8 @@ impl Peer {
 
     /// The next frame: its first byte and its payload.
     pub(super) async fn read(&self) -> (u8, Vec<u8>) {
-        self.wait(|wire| {
-            let bytes = wire.received.make_contiguous();
+        self.wait(|line| {
+            let bytes = line.received.make_contiguous();
             let (start, len) = match *bytes {
                 [_, 126, high, low, ..] => (4, usize::from(u16::from_be_bytes([high, low]))),
                 [_, 127, _, _, _, _, a, b, c, d, ..] => (
@@ -296,17 +314,17 @@ impl Peer {
                 ),
                 [_, len @ 0..126, ..] => (2, usize::from(len)),
                 _ => {
-                    assert!(!wire.is_shut_down && !wire.is_dropped, "no further frame");
+                    assert!(!line.is_shut_down && !line.is_dropped, "no further frame");
                     return None;
                 }
             };
             if bytes.len() < start + len {
-                assert!(!wire.is_shut_down && !wire.is_dropped, "a cut frame");
+                assert!(!line.is_shut_down && !line.is_dropped, "a cut frame");
                 return None;
             }
             let first = bytes[0];
             let payload = bytes[start..start + len].to_vec();
-            wire.received.drain(..start + len);
+            line.received.drain(..start + len);
             Some((first, payload))
         })
         .await
@@ -314,20 +332,20 @@ impl Peer {
 
     /// Waits for the server's half of the end of TCP.
     pub(super) async fn expect_shut_down(&self) {
-        self.wait(|wire| wire.is_shut_down.then_some(())).await;
+        self.wait(|line| line.is_shut_down.then_some(())).await;
         assert!(self.0.borrow().received.is_empty());
     }
 
     /// Waits until the server lets go.
     pub(super) async fn expect_drop(&self) {
-        self.wait(|wire| wire.is_dropped.then_some(())).await;
+        self.wait(|line| line.is_dropped.then_some(())).await;
     }
 
     /// What comes next, without waiting for more of it; nothing at the end.
     pub(super) async fn read_any(&self) -> Vec<u8> {
-        self.wait(|wire| {
-            let is_over = wire.is_shut_down || wire.is_dropped;
-            (is_over || !wire.received.is_empty()).then(|| wire.received.drain(..).collect())
+        self.wait(|line| {
+            let is_over = line.is_shut_down || line.is_dropped;
+            (is_over || !line.received.is_empty()).then(|| line.received.drain(..).collect())
         })
         .await
     }

@@ -4,6 +4,7 @@ use super::endings::conversation;
 use super::stream::{self, Peer, Temper};
 use super::{Config, Duration, Instant, Ipv4Addr, REQUEST, Simulation, settle};
 use crate::protocol::frame::{self, Opcode};
+use crate::server::opening::newcomer::Newcomer;
 use crate::server::tls;
 use crate::tls::Tls;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -97,8 +98,8 @@ fn connect(simulation: &Simulation, temper: Temper) -> Peer {
     shared.workers[0].load.fetch_add(1, Ordering::Relaxed);
     let config = shared.tls.as_ref().unwrap().config();
     let address = (Ipv4Addr::LOCALHOST, 1).into();
-    let seated = simulation.desk.sit();
-    spawn_local(tls::serve(stream, address, seated, config));
+    let newcomer = Newcomer::new(stream, address, simulation.desk.sit());
+    spawn_local(tls::serve(newcomer, config));
     peer
 }
 

@@ -1,6 +1,7 @@
 //! A [`TlsStream`] as tokio reads and writes it.
 
 use super::{Incoming, Scratch, TOGETHER, TlsStream, room};
+use crate::server::wire::Wire;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -90,5 +91,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         }
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+impl<S: Wire> Wire for TlsStream<S> {
+    fn reset_on_drop(&self) {
+        self.io.reset_on_drop();
     }
 }

@@ -1,0 +1,32 @@
+//! Who has connected.
+
+use crate::server::desk::Seated;
+use crate::tls::TlsFacts;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// Somebody who is to send a request, and has sent nothing of it.
+#[derive(Debug)]
+pub(in crate::server) struct Newcomer<W> {
+    pub(in crate::server) wire: W,
+    pub(in crate::server) peer: SocketAddr,
+    /// What its TLS handshake agreed on; `None` without TLS.
+    pub(in crate::server) tls: Option<Arc<TlsFacts>>,
+    /// When the request has to be there, and the decision about it.
+    pub(in crate::server) due: Instant,
+    pub(in crate::server) seated: Seated,
+}
+
+impl<W> Newcomer<W> {
+    /// Without TLS, from now on.
+    pub(in crate::server) fn new(wire: W, peer: SocketAddr, seated: Seated) -> Self {
+        Self {
+            wire,
+            peer,
+            tls: None,
+            due: Instant::now() + seated.desk.shared.config.open_timeout,
+            seated,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Reading the request.
+
+use super::newcomer::Newcomer;
+use crate::protocol::handshake::{self, MAX_HEAD, Verdict};
+use crate::server::desk::Seated;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::timeout_at;
+
+/// First allocation for a request; browsers send about half of it.
+const FIRST_READ: usize = 1024;
+
+/// What has come.
+#[derive(Debug)]
+pub(super) enum Read {
+    /// Bytes that give a verdict, which is not [`Verdict::Incomplete`].
+    Judged(Vec<u8>, Verdict),
+    /// Not enough of them in time.
+    Late,
+    /// Nobody to answer, or nobody who would.
+    Gone,
+}
+
+/// Until the bytes received give a verdict.
+pub(super) async fn read<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>) -> Read {
+    let due = newcomer.due;
+    match timeout_at(due, read_request(newcomer)).await {
+        Ok(Ok(read)) => read,
+        Ok(Err(_broken)) => Read::Gone,
+        Err(_late) => Read::Late,
+    }
+}
+
+async fn read_request<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>) -> io::Result<Read> {
+    let Newcomer { wire, seated, .. } = newcomer;
+    let mut head = Vec::with_capacity(FIRST_READ);
+    loop {
+        if head.len() == head.capacity() {
+            head.reserve(head.len().min(MAX_HEAD));
+        }
+        if read_more(wire, &mut head, seated).await? == 0 {
+            return Ok(Read::Gone);
+        }
+        match handshake::check(&head, &seated.desk.shared.policy) {
+            Verdict::Incomplete => {}
+            verdict => return Ok(Read::Judged(head, verdict)),
+        }
+    }
+}
+
+/// Reads into the buffer's spare room; nothing at the end of the stream and when the server is to stop.
+pub(in crate::server) async fn read_more<W: AsyncRead + Unpin>(
+    wire: &mut W,
+    buffer: &mut Vec<u8>,
+    seated: &Seated,
+) -> io::Result<usize> {
+    poll_fn(|cx| {
+        seated.seat.register(cx);
+        if seated.desk.is_stopping() {
+            return Poll::Ready(Ok(0));
+        }
+        pin!(wire.read_buf(buffer)).poll(cx)
+    })
+    .await
+}

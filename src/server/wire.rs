@@ -1,0 +1,26 @@
+//! What a connection needs of what lies below it.
+
+use crate::sockets::Listed;
+use socket2::SockRef;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// Bytes in both directions, and an end without manners. TCP, TLS over it, and the stream of the simulation.
+pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin {
+    /// From now on its drop tells the client nothing but a reset, whatever is on its way.
+    fn reset_on_drop(&self);
+}
+
+impl Wire for Listed<TcpStream> {
+    fn reset_on_drop(&self) {
+        // It fails only if the client is gone already.
+        let _ = SockRef::from(&**self).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl<W: Wire> Wire for Box<W> {
+    fn reset_on_drop(&self) {
+        (**self).reset_on_drop();
+    }
+}
