@@ -324,7 +324,10 @@ class EchoServer(AsyncServer):
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host (an IP address; `::` for all interfaces) and port it listens on; of several the first."""
+        """Host (an IP address; `::` for all interfaces) and port it listens on; of several the first.
+
+        A link-local IPv6 address has its zone, such as `fe80::1%eth0`, here, in `url` and in `Client.peer`.
+        """
         return self._core.host_address
 
     @property

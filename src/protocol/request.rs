@@ -251,7 +251,8 @@ pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Whether this is `host` or `host:port` with nothing around it: a name, an IPv4 address, or an IPv6 address in
-/// brackets.
+/// brackets. That may have a zone, which is of no meaning here: clients send it although it is theirs alone, as it is
+/// (Python's) or as RFC 6874 writes it in a URL.
 ///
 /// A comma, which RFC 3986 would let pass, is refused: it only ever comes from two `Host` lines that a proxy joined.
 pub(super) fn is_host(text: &[u8]) -> bool {
@@ -262,7 +263,13 @@ pub(super) fn is_host(text: &[u8]) -> bool {
         let Some((address, port)) = rest.split_once(']') else {
             return false;
         };
-        (address.parse::<Ipv6Addr>().is_ok(), port)
+        let (address, zone) = match address.split_once('%') {
+            Some((address, zone)) => (address, Some(zone)),
+            None => (address, None),
+        };
+        let is_good =
+            address.parse::<Ipv6Addr>().is_ok() && zone.is_none_or(|zone| is_zone(zone.as_bytes()));
+        (is_good, port)
     } else {
         let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
         (is_registered_name(name.as_bytes()), port)
@@ -279,6 +286,11 @@ fn is_port_part(text: &str) -> bool {
                 || (port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
         }
     }
+}
+
+fn is_zone(zone: &[u8]) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+    !zone.is_empty() && zone.iter().all(is_plain)
 }
 
 fn is_registered_name(name: &[u8]) -> bool {

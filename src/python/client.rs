@@ -1,5 +1,6 @@
 //! `Client`: one client of a server, as callbacks get it.
 
+use super::address;
 use super::asyncio::crossing;
 use super::dispatcher::payload;
 use super::errors;
@@ -126,8 +127,8 @@ impl PyClient {
 
     /// Address and port of the client.
     #[getter]
-    fn peer(&self) -> (String, u16) {
-        (self.client.peer.ip().to_string(), self.client.peer.port())
+    fn peer(&self, py: Python<'_>) -> (String, u16) {
+        address::pair(py, self.client.peer)
     }
 
     /// What the TLS handshake agreed on.

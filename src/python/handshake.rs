@@ -1,5 +1,6 @@
 //! `Request`, which `on_handshake` is asked about, and its answers: `Response` and `Accept`.
 
+use super::address;
 use super::dispatcher::payload;
 use super::errors;
 use super::head;
@@ -77,9 +78,8 @@ impl PyRequest {
 
     /// Address and port of the client.
     #[getter]
-    fn peer(&self) -> (String, u16) {
-        let peer = self.request.peer;
-        (peer.ip().to_string(), peer.port())
+    fn peer(&self, py: Python<'_>) -> (String, u16) {
+        address::pair(py, self.request.peer)
     }
 
     /// What the TLS handshake agreed on.

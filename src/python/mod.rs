@@ -1,6 +1,7 @@
 //! The binding: `echoserver._core`. Knows only the public face of the rest of the crate; argument checks, callbacks
 //! and exceptions are here, behaviour is not.
 
+mod address;
 mod answers;
 mod asyncio;
 mod client;

@@ -1,5 +1,6 @@
 //! `_core.Server`: what the Python class `EchoServer` stands on.
 
+use super::address;
 use super::asyncio::{Door, Reader, crossing};
 use super::client::PyClient;
 use super::dispatcher::{Callbacks, Dispatcher, payload, printing};
@@ -90,10 +91,9 @@ impl PyServer {
 
     /// Address and port as bound.
     #[getter]
-    fn host_address(&self) -> PyResult<(String, u16)> {
+    fn host_address(&self, py: Python<'_>) -> PyResult<(String, u16)> {
         self.check_process()?;
-        let address = self.core.address();
-        Ok((address.ip().to_string(), address.port()))
+        Ok(address::pair(py, self.core.address()))
     }
 
     /// Whether it was started; stays true.

@@ -52,7 +52,9 @@ pub(super) fn bind(host: Option<&str>, port: u16) -> Result<Vec<Listed<StdListen
 fn all(addresses: &[SocketAddr], mut port: u16) -> io::Result<Vec<Listed<StdListener>>> {
     let mut listeners: Vec<Listed<StdListener>> = Vec::with_capacity(addresses.len());
     for address in addresses {
-        match one(SocketAddr::new(address.ip(), port), true) {
+        let mut address = *address;
+        address.set_port(port);
+        match one(address, true) {
             Ok(listener) => {
                 port = listener.local_addr()?.port();
                 listeners.push(listener);

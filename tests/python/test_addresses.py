@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import pickle
 import socket
@@ -116,6 +117,52 @@ def test_without_a_host_both_ipv4_and_ipv6_are_served(run: Listen) -> None:
         assert [client.peer[0] for client in server.clients] == ["127.0.0.1", "::1"]
     assert echoes(server.url)
     assert echoes(f"ws://[::1]:{server.port}/")
+
+
+def link_local() -> str | None:
+    """An address of this machine's that is worth nothing without its zone."""
+    for index, name in socket.if_nameindex():
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            # Nothing is sent: the system chooses the address that it would be sent from.
+            probe.connect(("ff02::1", 9, 0, index))
+            host = probe.getsockname()[0].partition("%")[0]
+            if host.startswith("fe80:"):
+                return f"{host}%{name}"
+    return None
+
+
+LINK_LOCAL = link_local()
+
+
+@pytest.mark.skipif(LINK_LOCAL is None, reason="this machine has no link-local IPv6 address")
+@pytest.mark.parametrize("numeric", [False, True])
+def test_a_link_local_address_keeps_its_zone(run: Listen, numeric: bool) -> None:
+    assert LINK_LOCAL
+    host, _, name = LINK_LOCAL.partition("%")
+    server = run(host=f"{host}%{socket.if_nametoindex(name)}" if numeric else LINK_LOCAL)
+    assert server.address == (LINK_LOCAL, server.port)
+    assert server.url == f"ws://[{LINK_LOCAL}]:{server.port}/"
+    with connect(server.url) as client:
+        (seen,) = server.clients
+        assert seen.peer[0] == LINK_LOCAL
+        assert seen.headers["Host"] == f"[{LINK_LOCAL}]:{server.port}"
+        client.send("hello")
+        assert client.recv() == "hello"
+
+
+@pytest.mark.skipif(LINK_LOCAL is None, reason="this machine has no link-local IPv6 address")
+def test_a_link_local_client_of_all_interfaces_keeps_its_zone(run: Listen) -> None:
+    asked: list[tuple[str, int]] = []
+    server = run(host=None, on_handshake=lambda request: asked.append(request.peer))
+    with connect(f"ws://[{LINK_LOCAL}]:{server.port}/"):
+        assert [client.peer[0] for client in server.clients] == [LINK_LOCAL]
+    assert [peer[0] for peer in asked] == [LINK_LOCAL]
+
+
+@pytest.mark.skipif(LINK_LOCAL is None, reason="this machine has no link-local IPv6 address")
+def test_an_unknown_zone_is_a_bind_error() -> None:
+    with pytest.raises(BindError):
+        EchoServer(0, host="fe80::1%no-such-zone")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", pytest.param("::", marks=needs_ipv6)])

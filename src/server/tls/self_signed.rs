@@ -102,9 +102,12 @@ fn params() -> CertificateParams {
 }
 
 /// As a certificate names it; `None` for what is no address and no name of the DNS (RFC 1123 section 2.1, with the
-/// underscores that containers have).
+/// underscores that containers have). The zone of an address is no part of it.
 fn alt_name(name: &str) -> Option<SanType> {
-    if let Ok(address) = name.parse::<IpAddr>() {
+    let address = name
+        .split_once('%')
+        .map_or(name, |(address, _zone)| address);
+    if let Ok(address) = address.parse::<IpAddr>() {
         return (!address.is_unspecified()).then_some(SanType::IpAddress(address));
     }
     let is_label = |label: &str| {
@@ -134,7 +137,13 @@ mod tests {
             alt_name("::1"),
             Some(SanType::IpAddress("::1".parse().unwrap()))
         );
-        for bad in ["", "a b", "-a", "a-", "a..b", "bücher", "0.0.0.0", "::"] {
+        assert_eq!(
+            alt_name("fe80::1%eth0"),
+            Some(SanType::IpAddress("fe80::1".parse().unwrap()))
+        );
+        for bad in [
+            "", "a b", "a%eth0", "-a", "a-", "a..b", "bücher", "0.0.0.0", "::",
+        ] {
             assert_eq!(alt_name(bad), None, "{bad}");
         }
         assert_eq!(alt_name(&"a.".repeat(130)), None);
