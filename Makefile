@@ -30,6 +30,7 @@ check: $(VENV)/.tools ## formats, lints, types, stubs and docs of both languages
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features abi3 -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --features abi3
+	tests/protocol-alone
 	$(BIN)/ruff format --check $(LINTED)
 	$(BIN)/ruff check $(LINTED)
 	$(BIN)/mypy

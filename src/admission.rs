@@ -1,8 +1,8 @@
 //! The question whether a client may come in: its upgrade request, and the way back for the decision, which any thread
 //! may give.
 
-use crate::protocol::handshake::Head;
-use crate::protocol::response::{Fields, Response};
+use crate::protocol::head::Head;
+use crate::protocol::http::{Fields, Response};
 use crate::tls::TlsFacts;
 use std::mem;
 use std::net::SocketAddr;

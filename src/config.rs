@@ -2,7 +2,8 @@
 
 use crate::error::{Error, quoted};
 use crate::protocol::extensions::Deflate;
-use crate::protocol::handshake::{Policy, is_token};
+use crate::protocol::handshake::Policy;
+use crate::protocol::request::is_token;
 use crate::protocol::sending::{Settings, Timeout};
 use crate::tls::Tls;
 use std::fmt::Display;
@@ -202,7 +203,6 @@ impl Config {
         Policy {
             subprotocols: self.subprotocols.clone(),
             origins: self.origins.clone(),
-            server_name: self.server_name.clone(),
             compression: self.compression,
         }
     }

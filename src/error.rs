@@ -2,6 +2,7 @@
 //!
 //! The failure of one connection is not an `Error`: it ends as a close code and reason.
 
+use crate::protocol::http;
 use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
@@ -61,6 +62,24 @@ pub enum Error {
     State(&'static str),
 }
 
+impl From<http::Invalid> for Error {
+    fn from(invalid: http::Invalid) -> Self {
+        let (option, value, reason) = match invalid {
+            http::Invalid::Field { text, reason } => ("headers", quoted(&text), reason),
+            http::Invalid::Status(status) => ("status", status.to_string(), "must be 300 to 599"),
+            http::Invalid::Body(len) => {
+                let reason = "a response with status 304 has none";
+                ("body", format!("{len} bytes"), reason)
+            }
+        };
+        Self::Invalid {
+            option,
+            value,
+            reason,
+        }
+    }
+}
+
 /// What an error shows of a value: both of its ends if it is long.
 pub(crate) fn shortened(value: &str) -> Cow<'_, str> {
     const MOST: usize = 120;
@@ -82,7 +101,27 @@ pub(crate) fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::shortened;
+    use super::{Error, shortened};
+    use crate::protocol::http::Invalid;
+
+    #[test]
+    fn what_can_not_be_written_is_shown_as_arguments_are() {
+        let field = Invalid::Field {
+            text: "a\nb".into(),
+            reason: "is wrong",
+        };
+        let cases = [
+            (field, "headers='a\\nb': is wrong"),
+            (Invalid::Status(200), "status=200: must be 300 to 599"),
+            (
+                Invalid::Body(7),
+                "body=7 bytes: a response with status 304 has none",
+            ),
+        ];
+        for (invalid, text) in cases {
+            assert_eq!(Error::from(invalid).to_string(), text);
+        }
+    }
 
     #[test]
     fn what_is_long_is_shown_by_its_ends() {

@@ -1,8 +1,8 @@
-//! The opening handshake of RFC 6455 section 4, the server's side: request bytes in, a verdict and response bytes out.
+//! The opening handshake of RFC 6455 section 4, the server's side: request bytes in, a verdict out. What is answered is written by `http`.
 //!
 //! Knows nothing of sockets and clocks: whoever reads the socket calls [`check`] after each read until the verdict is
-//! not [`Verdict::Incomplete`], and hands in the time for the `Date` line. `httparse` reads the header lines; what it
-//! lets pass and we do not (bare LF above all), and the request line, is read in `request`.
+//! not [`Verdict::Incomplete`]. `httparse` reads the header lines; what it lets pass and we do not (bare LF above all),
+//! and the request line, is read in `request`.
 //!
 //! Of several faults in one request, the first in this order is answered:
 //!
@@ -16,19 +16,12 @@
 //! 6. `Sec-WebSocket-Key`, `Sec-WebSocket-Protocol`, `Sec-WebSocket-Extensions`, a repeated `Origin`: 400;
 //! 7. an `Origin` that is not admitted: 403. Last, as a matter of policy and not of form.
 
-use std::borrow::Cow;
-use std::io::Write as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use httparse::{Header, Status};
-
 use super::extensions::{Agreed, Deflate, Negotiation};
-use super::request::{self, RequestLine, Sole, Version};
-use super::response::Fields as Extra;
-use crate::tungstenite::handshake::derive_accept_key;
-use crate::tungstenite::http::StatusCode;
-
-pub use super::request::{Head, is_token};
+use super::http::{Agreement, Refusal};
+use super::request::{self, RequestLine, Sole, Version, is_token};
+use httparse::{Header, Status};
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::http::StatusCode;
 
 /// Bytes of request line and header lines together, at most. Browsers with large cookies stay under 8 KiB, which is
 /// also what most servers allow for one line; beyond: 431.
@@ -47,8 +40,6 @@ pub struct Policy {
     /// Origins that are admitted, compared exactly; a `None` among them admits a request without `Origin`. No list:
     /// all are.
     pub origins: Option<Vec<Option<String>>>,
-    /// The value of the `Server` line in every response; empty: no such line.
-    pub server_name: String,
     /// What may be agreed of `permessage-deflate`; `None`: the offer is ignored.
     pub compression: Option<Deflate>,
 }
@@ -79,6 +70,18 @@ pub struct Upgrade {
     pub deflate: Option<Agreed>,
 }
 
+impl Upgrade {
+    /// What the 101 says of it.
+    #[must_use]
+    pub fn agreement(&self) -> Agreement<'_> {
+        Agreement {
+            accept: &self.accept,
+            subprotocol: self.subprotocol.as_deref(),
+            deflate: self.deflate,
+        }
+    }
+}
+
 /// An ordinary HTTP request, GET or HEAD, of version 1.0 or 1.1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plain {
@@ -86,138 +89,6 @@ pub struct Plain {
     pub head_len: usize,
     /// HEAD: the answer must have no body.
     pub method_is_head: bool,
-}
-
-/// An HTTP answer other than 101, after which the connection ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The status.
-    pub status: StatusCode,
-    /// One line of text without its end, sent as the body: what is wrong, with the name of the header.
-    pub reason: Cow<'static, str>,
-    /// Header lines that belong to the status, such as `Allow`.
-    pub extra: &'static [(&'static str, &'static str)],
-    /// Whether the request was HEAD: the body is left out.
-    pub head: bool,
-}
-
-/// Every 426 names the protocol to change to (RFC 9110 section 15.5.22) and its version (RFC 6455 section 4.4).
-pub(super) const TO_WEBSOCKET: &[(&str, &str)] =
-    &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")];
-
-impl Refusal {
-    /// A refusal without further header lines; `reason` is one line without its end.
-    #[must_use]
-    pub fn new(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            status,
-            reason: reason.into(),
-            extra: &[],
-            head: false,
-        }
-    }
-
-    /// 408: no complete request came within `open_timeout`.
-    #[must_use]
-    pub fn timeout() -> Self {
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "no complete request arrived in time (open_timeout)",
-        )
-    }
-
-    /// 503: `limit` clients are connected already.
-    #[must_use]
-    pub fn full(limit: usize) -> Self {
-        let reason =
-            format!("the server has reached its limit of {limit} connections (max_connections)");
-        Self {
-            extra: &[("Retry-After", "5")],
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, reason)
-        }
-    }
-
-    /// 503: whoever was asked about the request has not answered.
-    #[must_use]
-    pub fn undecided() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "it was not decided in time whether to accept this request (open_timeout)",
-        )
-    }
-
-    /// 503: the server stops before it is decided about the request.
-    #[must_use]
-    pub fn stopping() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
-    }
-
-    /// 500: whoever was asked about the request could not answer.
-    #[must_use]
-    pub fn failed() -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the application failed to decide about this request",
-        )
-    }
-
-    /// 426: an ordinary HTTP request, told what this server is.
-    #[must_use]
-    pub fn plain(request: &Plain) -> Self {
-        let reason = "this is a WebSocket echo server: connect with a WebSocket client (ws://...)";
-        Self {
-            head: request.method_is_head,
-            ..Self::upgrade_required(reason)
-        }
-    }
-
-    /// 400: plain HTTP where TLS is spoken.
-    #[must_use]
-    pub fn needs_tls() -> Self {
-        Self::bad_request(
-            "this port speaks TLS: connect with wss:// or https://, not with ws:// or http://",
-        )
-    }
-
-    /// 400: these bytes are no HTTP request.
-    #[must_use]
-    pub fn not_http() -> Self {
-        Self::bad_request("this is not an HTTP request")
-    }
-
-    fn bad_request(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, reason)
-    }
-
-    fn upgrade_required(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            extra: TO_WEBSOCKET,
-            ..Self::new(StatusCode::UPGRADE_REQUIRED, reason)
-        }
-    }
-
-    fn too_large(reason: String) -> Self {
-        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
-    }
-
-    fn version() -> Self {
-        Self::new(
-            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            "this HTTP version is not supported: use HTTP/1.1",
-        )
-    }
-
-    fn method(method: &str, allow: &'static [(&'static str, &'static str)]) -> Self {
-        let allowed = allow.first().map_or("GET", |(_, methods)| *methods);
-        let method = request::shortened(method);
-        Self {
-            extra: allow,
-            ..Self::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                format!("{method} is not allowed here: use {allowed}"),
-            )
-        }
-    }
 }
 
 /// Judges what was received, from the first byte of the connection on. Called again with more bytes while
@@ -456,100 +327,6 @@ fn is_admitted(origin: Option<&[u8]>, policy: &Policy) -> bool {
     admitted
         .iter()
         .any(|known| known.as_deref().map(str::as_bytes) == origin)
-}
-
-/// The 101 response. `extra` are further header lines.
-#[must_use]
-pub fn accept_response(
-    upgrade: &Upgrade,
-    policy: &Policy,
-    now: SystemTime,
-    extra: &Extra,
-) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256);
-    out.extend_from_slice(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
-    );
-    add_field(&mut out, "Sec-WebSocket-Accept", &upgrade.accept);
-    if let Some(subprotocol) = &upgrade.subprotocol {
-        add_field(&mut out, "Sec-WebSocket-Protocol", subprotocol);
-    }
-    if let Some(deflate) = &upgrade.deflate {
-        add_field(&mut out, "Sec-WebSocket-Extensions", &deflate.to_string());
-    }
-    add_origin_fields(&mut out, policy, now, extra);
-    extra.write(&mut out);
-    out.extend_from_slice(b"\r\n");
-    out
-}
-
-/// The response to a request that is refused: the reason as a line of plain text, and the end of the connection
-/// announced.
-#[must_use]
-pub fn refuse_response(refusal: &Refusal, policy: &Policy, now: SystemTime) -> Vec<u8> {
-    let mut out = Vec::with_capacity(384);
-    let names_upgrade = refusal.extra.iter().any(|(name, _)| *name == "Upgrade");
-    begin_refusal(&mut out, refusal.status, names_upgrade);
-    for (name, value) in refusal.extra {
-        add_field(&mut out, name, value);
-    }
-    add_origin_fields(&mut out, policy, now, &Extra::default());
-    add_field(&mut out, "Content-Type", "text/plain; charset=utf-8");
-    add_field(
-        &mut out,
-        "Content-Length",
-        &(refusal.reason.len() + 1).to_string(),
-    );
-    out.extend_from_slice(b"\r\n");
-    if !refusal.head {
-        out.extend_from_slice(refusal.reason.as_bytes());
-        out.push(b'\n');
-    }
-    out
-}
-
-/// The status line of a response that ends the connection, and the line that says so.
-pub(super) fn begin_refusal(out: &mut Vec<u8>, status: StatusCode, names_upgrade: bool) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.as_str().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-    out.extend_from_slice(b"\r\n");
-    // Who sends Upgrade must name it in Connection too (RFC 9110 section 7.8).
-    let options = if names_upgrade {
-        "close, Upgrade"
-    } else {
-        "close"
-    };
-    add_field(out, "Connection", options);
-}
-
-/// `Server` and `Date`, unless they are in `extra`. A clock outside the years that HTTP can write is no clock, and then
-/// there is no `Date`.
-pub(super) fn add_origin_fields(
-    out: &mut Vec<u8>,
-    policy: &Policy,
-    now: SystemTime,
-    extra: &Extra,
-) {
-    const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
-    if !policy.server_name.is_empty() && !extra.has("Server") {
-        add_field(out, "Server", &policy.server_name);
-    }
-    if !extra.has("Date")
-        && now
-            .duration_since(UNIX_EPOCH)
-            .is_ok_and(|since| since < YEAR_10000)
-    {
-        // Writing to a Vec cannot fail.
-        let _ = write!(out, "Date: {}\r\n", httpdate::HttpDate::from(now));
-    }
-}
-
-pub(super) fn add_field(out: &mut Vec<u8>, name: &str, value: &str) {
-    for part in [name, ": ", value, "\r\n"] {
-        out.extend_from_slice(part.as_bytes());
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::client::SendError;
 use crate::error::{Error, shortened};
 use crate::protocol::frame::MAX_CONTROL;
+use crate::protocol::http;
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -23,6 +24,12 @@ pub(super) fn import(py: Python<'_>) {
         ClientClosed::type_object(py),
         SendQueueFull::type_object(py),
     );
+}
+
+impl From<http::Invalid> for PyErr {
+    fn from(invalid: http::Invalid) -> Self {
+        Error::from(invalid).into()
+    }
 }
 
 impl From<Error> for PyErr {

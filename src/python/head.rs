@@ -1,7 +1,7 @@
 //! The head of an upgrade request as Python objects; what `Request` and `Client` have in common.
 
 use super::imported::imported;
-use crate::protocol::handshake::Head;
+use crate::protocol::head::Head;
 use pyo3::prelude::*;
 
 /// The header lines as they came.

@@ -1,12 +1,64 @@
-//! Plain HTTP on the port of the server: what those get who ask for no WebSocket.
+//! HTTP on the port of the server: what those get who ask for no WebSocket, and those who are not let in.
 
 use super::desk::Desk;
-use crate::protocol::handshake::{Plain, Refusal, refuse_response};
+use crate::protocol::handshake::Plain;
+use crate::protocol::http::{Refusal, refuse_response};
+use crate::tungstenite::http::StatusCode;
 use std::time::SystemTime;
 
 /// The response to a GET or HEAD: what this server is.
 pub(super) fn respond(request: &Plain, desk: &Desk) -> Vec<u8> {
     desk.counters().http_requests.add(1);
-    let refusal = Refusal::plain(request);
-    refuse_response(&refusal, &desk.shared.policy, SystemTime::now())
+    let reason = "this is a WebSocket echo server: connect with a WebSocket client (ws://...)";
+    let refusal = Refusal {
+        head: request.method_is_head,
+        ..Refusal::upgrade_required(reason)
+    };
+    refuse(&refusal, desk)
+}
+
+/// The response to a request that is refused.
+pub(super) fn refuse(refusal: &Refusal, desk: &Desk) -> Vec<u8> {
+    let server_name = &desk.shared.config.server_name;
+    refuse_response(refusal, server_name, SystemTime::now())
+}
+
+/// 408: no complete request came in time.
+pub(super) fn late() -> Refusal {
+    let reason = "no complete request arrived in time (open_timeout)";
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, reason)
+}
+
+/// 503: `limit` clients are connected already.
+pub(super) fn full(limit: usize) -> Refusal {
+    let reason =
+        format!("the server has reached its limit of {limit} connections (max_connections)");
+    Refusal {
+        extra: &[("Retry-After", "5")],
+        ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason)
+    }
+}
+
+/// 503: whoever was asked about the request has not answered.
+pub(super) fn undecided() -> Refusal {
+    let reason = "it was not decided in time whether to accept this request (open_timeout)";
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason)
+}
+
+/// 503: the server stops before it is decided about the request.
+pub(super) fn stopping() -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
+}
+
+/// 500: whoever was asked about the request could not answer.
+pub(super) fn failed() -> Refusal {
+    let reason = "the application failed to decide about this request";
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, reason)
+}
+
+/// 400: plain HTTP where TLS is spoken.
+pub(super) fn needs_tls() -> Refusal {
+    Refusal::bad_request(
+        "this port speaks TLS: connect with wss:// or https://, not with ws:// or http://",
+    )
 }

@@ -8,12 +8,12 @@ mod self_signed;
 mod stream;
 
 use self::stream::TlsStream;
+use super::http;
 use super::linger;
 use super::opening;
 use super::opening::newcomer::Newcomer;
 use super::opening::read::read_more;
 use super::wire::Wire;
-use crate::protocol::handshake::{self, Refusal};
 use crate::tls::TlsFacts;
 use rustls::server::UnbufferedServerConnection;
 use rustls::{ProtocolVersion, ServerConfig};
@@ -21,7 +21,6 @@ use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::SystemTime;
 use tokio::time::timeout_at;
 
 /// First allocation for a client hello; those of browsers have room in it.
@@ -62,8 +61,7 @@ async fn open<W: Wire>(
         }
     }
     if first[0].is_ascii_uppercase() {
-        let refusal = Refusal::needs_tls();
-        let answer = handshake::refuse_response(&refusal, &desk.shared.policy, SystemTime::now());
+        let answer = http::refuse(&http::needs_tls(), desk);
         desk.counters().handshakes_refused.add(1);
         desk.report_tls(peer, "the client speaks plain HTTP");
         linger::answer(&mut wire, &answer, &seated).await;

@@ -4,7 +4,7 @@ use crate::support::{Frame, REQUEST, Raw, Running, TEXT, frame, limit};
 use echoserver::admission::{Decision, Request, Unheard};
 use echoserver::config::Config;
 use echoserver::handler::{Handler, Wants};
-use echoserver::protocol::response::{Fields, Response};
+use echoserver::protocol::http::{Fields, Response};
 use echoserver::tungstenite::{self, Error, Message};
 use std::io::{ErrorKind, Read};
 use std::sync::mpsc::{Receiver, Sender, channel};

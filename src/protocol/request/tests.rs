@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;
+use crate::protocol::head::Head;
 
 #[test]
 fn a_head_shows_what_was_sent() {

@@ -5,8 +5,8 @@ use super::read::Read;
 use crate::admission::{Decision, Request, Unheard};
 use crate::client::Client;
 use crate::handler::Wants;
-use crate::protocol::handshake::{self, MAX_HEAD, Refusal, Upgrade, Verdict};
-use crate::protocol::response::Fields;
+use crate::protocol::handshake::{MAX_HEAD, Upgrade, Verdict};
+use crate::protocol::http::{Fields, Refusal, accept_response};
 use crate::server::connection::Upgraded;
 use crate::server::http;
 use crate::server::shared::Shared;
@@ -64,15 +64,12 @@ impl Drop for Place<'_> {
 pub(super) async fn decide<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>, read: Read) -> Answer {
     let desk = newcomer.seated.desk.clone();
     let shared = &desk.shared;
-    let refuse = |refusal: &Refusal| {
-        let now = SystemTime::now();
-        Answer::Http(handshake::refuse_response(refusal, &shared.policy, now))
-    };
+    let refuse = |refusal: &Refusal| Answer::Http(http::refuse(refusal, &desk));
     let answer = match read {
         Read::Judged(head, Verdict::Upgrade(upgrade)) => {
             let limit = shared.config.max_connections.unwrap_or(usize::MAX);
             match Place::take(shared, limit) {
-                None => refuse(&Refusal::full(limit)),
+                None => refuse(&http::full(limit)),
                 Some(place) => match admit(newcomer, head, upgrade).await {
                     Ok((client, upgraded)) => {
                         place.keep();
@@ -86,7 +83,7 @@ pub(super) async fn decide<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>, rea
             return Answer::Http(http::respond(&plain, &desk));
         }
         Read::Judged(_, Verdict::Refuse(refusal)) => refuse(&refusal),
-        Read::Late => refuse(&Refusal::timeout()),
+        Read::Late => refuse(&http::late()),
         Read::Judged(_, Verdict::Incomplete) | Read::Gone => Answer::Silence,
     };
     if matches!(answer, Answer::Http(_)) {
@@ -114,7 +111,12 @@ async fn admit<W: AsyncRead + Unpin>(
         ..upgrade
     };
     let now = SystemTime::now();
-    let response = handshake::accept_response(&upgrade, &shared.policy, now, &fields);
+    let response = accept_response(
+        &upgrade.agreement(),
+        &shared.config.server_name,
+        now,
+        &fields,
+    );
     let client = Client::new(
         shared.next_id.fetch_add(1, Ordering::Relaxed),
         newcomer.peer,
@@ -165,9 +167,9 @@ async fn ask<W: AsyncRead + Unpin>(
         let why_not = if is_gone(wire, rest, cx) {
             None
         } else if seated.desk.is_stopping() {
-            Some((Unheard::Gone, Refusal::stopping()))
+            Some((Unheard::Gone, http::stopping()))
         } else if time.as_mut().poll(cx).is_ready() {
-            Some((Unheard::Late, Refusal::undecided()))
+            Some((Unheard::Late, http::undecided()))
         } else {
             return Poll::Pending;
         };
@@ -177,16 +179,17 @@ async fn ask<W: AsyncRead + Unpin>(
         })
     })
     .await;
-    let now = SystemTime::now();
-    let refuse =
-        |refusal: &Refusal| Answer::Http(handshake::refuse_response(refusal, &shared.policy, now));
+    let refuse = |refusal: &Refusal| Answer::Http(http::refuse(refusal, &seated.desk));
     Err(match decision {
         Ok(Decision::Accept {
             fields,
             subprotocol,
         }) => return Ok((fields, subprotocol)),
-        Ok(Decision::Refuse(response)) => Answer::Http(response.to_bytes(&shared.policy, now)),
-        Ok(Decision::Fail) => refuse(&Refusal::failed()),
+        Ok(Decision::Refuse(response)) => {
+            let server_name = &shared.config.server_name;
+            Answer::Http(response.to_bytes(server_name, SystemTime::now()))
+        }
+        Ok(Decision::Fail) => refuse(&http::failed()),
         Ok(Decision::Silence) | Err(None) => Answer::Silence,
         Ok(Decision::Reset) => Answer::Reset,
         Err(Some(refusal)) => refuse(&refusal),

@@ -8,7 +8,7 @@ use super::{
 use crate::admission::{Decision, Request, Unheard};
 use crate::client::Client;
 use crate::handler::{Gate, Handler, Wants};
-use crate::protocol::response::{Fields, Response};
+use crate::protocol::http::{Fields, Response};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use tokio::time::sleep;

@@ -7,15 +7,15 @@
 
 use std::time::UNIX_EPOCH;
 
-use echoserver::protocol::handshake::{
-    Head, MAX_FIELDS, MAX_HEAD, Policy, Refusal, Verdict, accept_response, check, refuse_response,
-};
-use echoserver::protocol::response::Fields;
+use echoserver::protocol::handshake::{MAX_FIELDS, MAX_HEAD, Policy, Verdict, check};
+use echoserver::protocol::head::Head;
+use echoserver::protocol::http::{Fields, Refusal, accept_response, refuse_response};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (u8, u16, &[u8])| {
     let (choice, split, bytes) = input;
     let policy = policy(choice);
+    let name = if choice & 16 == 0 { "" } else { "fuzz" };
     let whole = check(bytes, &policy);
 
     let beginning = &bytes[..usize::from(split).min(bytes.len())];
@@ -32,18 +32,22 @@ fuzz_target!(|input: (u8, u16, &[u8])| {
         Verdict::Incomplete => assert!(bytes.len() < MAX_HEAD),
         Verdict::Upgrade(upgrade) => {
             is_request(bytes, upgrade.head_len);
-            let response = accept_response(upgrade, &policy, UNIX_EPOCH, &Fields::default());
+            let response = accept_response(&upgrade.agreement(), name, UNIX_EPOCH, &Fields::default());
             assert_eq!(body_len(&response, 101), 0);
         }
         Verdict::Plain(plain) => {
             is_request(bytes, plain.head_len);
-            is_refusal(&Refusal::plain(plain), &policy);
+            let refusal = Refusal {
+                head: plain.method_is_head,
+                ..Refusal::upgrade_required("plain")
+            };
+            is_refusal(&refusal, name);
         }
-        Verdict::Refuse(refusal) => is_refusal(refusal, &policy),
+        Verdict::Refuse(refusal) => is_refusal(refusal, name),
     }
 });
 
-/// Two bits for the subprotocols, two for the origins, one for the name.
+/// Two bits for the subprotocols, two for the origins.
 fn policy(choice: u8) -> Policy {
     let subprotocols: &[&str] =
         [&[][..], &["chat"], &["superchat", "chat"], &["a"]][usize::from(choice & 3)];
@@ -61,11 +65,6 @@ fn policy(choice: u8) -> Policy {
                 .map(|origin| origin.map(str::to_owned))
                 .collect()
         }),
-        server_name: if choice & 16 == 0 {
-            String::new()
-        } else {
-            "fuzz".to_owned()
-        },
         compression: None,
     }
 }
@@ -99,9 +98,9 @@ fn is_request(bytes: &[u8], head_len: usize) {
     }
 }
 
-fn is_refusal(refusal: &Refusal, policy: &Policy) {
+fn is_refusal(refusal: &Refusal, name: &str) {
     assert!(!refusal.reason.contains(['\r', '\n', '\0']));
-    let response = refuse_response(refusal, policy, UNIX_EPOCH);
+    let response = refuse_response(refusal, name, UNIX_EPOCH);
     let body = body_len(&response, refusal.status.as_u16());
     assert_eq!(
         body,

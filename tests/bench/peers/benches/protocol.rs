@@ -6,10 +6,10 @@
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use echoserver::protocol::account::{Account, Limit, Memory};
 use echoserver::protocol::frame::{Opcode, server_frame, server_header_len, write_server_header};
-use echoserver::protocol::handshake::{Policy, Verdict, accept_response, check};
+use echoserver::protocol::handshake::{Policy, Verdict, check};
 use echoserver::protocol::message::{Event, Kind, Receiver};
 use echoserver::protocol::window::Window;
-use echoserver::protocol::response::Fields;
+use echoserver::protocol::http::{Fields, accept_response};
 use echoserver::protocol::{close, utf8::Utf8};
 use peers::frames::echo_in_place;
 use std::hint::black_box;
@@ -145,10 +145,7 @@ fn handshake(c: &mut Criterion) {
                    Accept-Language: en-GB,en;q=0.9,de;q=0.8\r\nCache-Control: no-cache\r\nPragma: no-cache\r\n\
                    Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\
                    Cookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\n";
-    let policy = Policy {
-        server_name: "echoserver".into(),
-        ..Policy::default()
-    };
+    let policy = Policy::default();
     let fields = Fields::default();
     let mut group = c.benchmark_group("handshake");
     for (name, request) in [
@@ -161,7 +158,7 @@ fn handshake(c: &mut Criterion) {
                 else {
                     panic!("a good request was refused");
                 };
-                accept_response(&upgrade, &policy, UNIX_EPOCH, &fields)
+                accept_response(&upgrade.agreement(), "echoserver", UNIX_EPOCH, &fields)
             });
         });
     }
