@@ -14,13 +14,15 @@ mod opening;
 mod pace;
 mod seat;
 mod shared;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod simulation;
 mod stats;
 mod tls;
 mod wire;
 mod worker;
 
+#[cfg(fuzzing)]
+pub use simulation::fuzz;
 pub use stats::Stats;
 
 use crate::client::Client;

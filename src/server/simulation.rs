@@ -2,16 +2,36 @@
 //! wants them, timeouts to the millisecond, and handlers that answer when it suits the test.
 //!
 //! The worker is a real one; only its sockets and its clock are not.
+//!
+//! The fuzzer uses it, too (`cfg(fuzzing)`), without the tests.
 
+#![cfg_attr(
+    not(test),
+    allow(dead_code, reason = "the fuzzer needs less than the tests do")
+)]
+
+#[cfg(test)]
 mod asking;
+#[cfg(test)]
 mod closing;
+#[cfg(test)]
 mod compression;
+#[cfg(test)]
 mod endings;
+#[cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "it is for the fuzzer"))]
+pub mod fuzz;
+#[cfg(test)]
 mod lingering;
+#[cfg(test)]
 mod order;
+mod records;
 mod stream;
+#[cfg(test)]
 mod time;
+#[cfg(test)]
 mod tls;
+mod tls_peer;
+mod watch;
 
 use super::desk::Desk;
 use super::linger::timer::GRAIN;

@@ -83,6 +83,8 @@ impl Temper {
 )]
 struct Line {
     temper: Temper,
+    /// Counts calls that moved something, or are to come again for no reason.
+    happened: u64,
     /// From the client.
     sent: VecDeque<u8>,
     has_sent_all: bool,
@@ -101,10 +103,11 @@ struct Line {
 }
 
 impl Line {
-    /// A call has moved `len` bytes.
-    fn count(&mut self, len: usize) {
+    /// A call has moved that many bytes.
+    fn count(&mut self, portion: Option<usize>) {
+        self.happened += u64::from(portion != Some(0));
         let (vain, since) = &mut self.vain;
-        if len > 0 || since.elapsed() > Duration::ZERO {
+        if portion > Some(0) || since.elapsed() > Duration::ZERO {
             (*vain, *since) = (0, Instant::now());
         }
         *vain += 1;
@@ -135,9 +138,21 @@ pub(super) struct Stream(Rc<RefCell<Line>>);
 #[derive(Debug)]
 pub(super) struct Peer(Rc<RefCell<Line>>);
 
+/// Sees whether anything happens.
+#[derive(Debug)]
+pub(super) struct Watcher(Rc<RefCell<Line>>);
+
+impl Watcher {
+    /// How much has happened.
+    pub(super) fn happened(&self) -> u64 {
+        self.0.borrow().happened
+    }
+}
+
 pub(super) fn pair(temper: Temper) -> (Stream, Peer) {
     let line = Rc::new(RefCell::new(Line {
         temper,
+        happened: 0,
         sent: VecDeque::new(),
         has_sent_all: false,
         received: VecDeque::new(),
@@ -162,7 +177,7 @@ impl AsyncRead for Stream {
         let mut line = self.0.borrow_mut();
         let len = buffer.remaining().min(line.sent.len());
         let portion = line.temper.portion(len)?;
-        line.count(portion.unwrap_or_default());
+        line.count(portion);
         let Some(portion) = portion else {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -189,7 +204,7 @@ impl AsyncWrite for Stream {
         assert!(!bytes.is_empty(), "nothing written");
         let len = bytes.len().min(line.room);
         let portion = line.temper.portion(len)?;
-        line.count(portion.unwrap_or_default());
+        line.count(portion);
         let Some(portion) = portion else {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -210,6 +225,7 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut line = self.0.borrow_mut();
+        line.happened += 1;
         line.is_shut_down = true;
         line.wake_client();
         Poll::Ready(Ok(()))
@@ -231,6 +247,10 @@ impl Drop for Stream {
 }
 
 impl Peer {
+    pub(super) fn watcher(&self) -> Watcher {
+        Watcher(self.0.clone())
+    }
+
     pub(super) fn send(&self, bytes: impl AsRef<[u8]>) {
         let mut line = self.0.borrow_mut();
         line.sent.extend(bytes.as_ref());
@@ -270,6 +290,12 @@ impl Peer {
     /// Whether the server has let go of the connection.
     pub(super) fn is_dropped(&self) -> bool {
         self.0.borrow().is_dropped
+    }
+
+    /// Whether the server has ended its half or let go.
+    pub(super) fn is_over(&self) -> bool {
+        let line = self.0.borrow();
+        line.is_shut_down || line.is_dropped
     }
 
     /// Nothing has come that was not read, and no end.

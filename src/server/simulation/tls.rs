@@ -1,106 +1,18 @@
 //! TLS over the stream in memory, with rustls' buffered client at its other end: moods, errors at any point, waits.
 
 use super::endings::conversation;
-use super::stream::{self, Peer, Temper};
-use super::{Config, Duration, Instant, Ipv4Addr, REQUEST, Simulation, settle};
+use super::stream::Temper;
+use super::tls_peer::{TlsPeer, VERSIONS, connect};
+use super::{Config, Duration, Instant, REQUEST, Simulation, settle};
 use crate::protocol::frame::{self, Opcode};
-use crate::server::opening::newcomer::Newcomer;
-use crate::server::tls;
 use crate::tls::Tls;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion};
-use std::io::{ErrorKind, Read, Write};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use tokio::task::spawn_local;
+use std::io::Read;
 
 fn config() -> Config {
     Config {
         tls: Some(Tls::SelfSigned { names: Vec::new() }),
         ..Config::default()
     }
-}
-
-/// A client that speaks TLS.
-struct TlsPeer {
-    peer: Peer,
-    tls: ClientConnection,
-    received: Vec<u8>,
-    /// Takes at most that many bytes at once from the wire, and then lets the server go on.
-    sip: usize,
-}
-
-impl TlsPeer {
-    fn new(
-        simulation: &Simulation,
-        temper: Temper,
-        version: &'static SupportedProtocolVersion,
-    ) -> Self {
-        let mut roots = RootCertStore::empty();
-        let anchor = CertificateDer::from(simulation.server.tls_anchors().unwrap());
-        roots.add(anchor).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = ServerName::try_from("localhost").unwrap();
-        let mut tls = ClientConnection::new(Arc::new(config), name).unwrap();
-        tls.set_buffer_limit(None);
-        Self {
-            peer: connect(simulation, temper),
-            tls,
-            received: Vec::new(),
-            sip: usize::MAX,
-        }
-    }
-
-    fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.tls.writer().write_all(bytes.as_ref()).unwrap();
-    }
-
-    /// One exchange with the server; `false` at the end, with or without `close_notify`.
-    async fn step(&mut self) -> bool {
-        let mut out = Vec::new();
-        while self.tls.wants_write() {
-            self.tls.write_tls(&mut out).unwrap();
-        }
-        self.peer.send(out);
-        self.peer.take_only(self.sip);
-        let bytes = self.peer.read_any().await;
-        if bytes.is_empty() {
-            return false;
-        }
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            self.tls.read_tls(&mut rest).unwrap();
-            self.tls.process_new_packets().unwrap();
-            let read = self.tls.reader().read_to_end(&mut self.received);
-            assert!(!read.is_err_and(|error| error.kind() != ErrorKind::WouldBlock));
-        }
-        true
-    }
-
-    async fn handshake(&mut self) {
-        while self.tls.is_handshaking() {
-            assert!(self.step().await, "ended in the handshake");
-        }
-        let mut out = Vec::new();
-        self.tls.write_tls(&mut out).unwrap();
-        self.peer.send(out);
-    }
-}
-
-fn connect(simulation: &Simulation, temper: Temper) -> Peer {
-    let (stream, peer) = stream::pair(temper);
-    let shared = &simulation.server.shared;
-    shared.workers[0].load.fetch_add(1, Ordering::Relaxed);
-    let config = shared.tls.as_ref().unwrap().config();
-    let address = (Ipv4Addr::LOCALHOST, 1).into();
-    let newcomer = Newcomer::new(stream, address, simulation.desk.sit());
-    spawn_local(tls::serve(newcomer, config));
-    peer
 }
 
 /// The frames as the server writes them.
@@ -117,8 +29,6 @@ fn wire(answers: &[(u8, Vec<u8>)]) -> Vec<u8> {
     }
     wire
 }
-
-const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
 #[test]
 fn any_mood_of_the_stream_gives_the_same_answers() {
@@ -175,9 +85,7 @@ fn many_frames_come_back_in_one_record() {
             }
             client.received.clear();
             client.send(super::frame(super::TEXT, "one of many").repeat(500));
-            let mut out = Vec::new();
-            client.tls.write_tls(&mut out).unwrap();
-            client.peer.send(out);
+            client.flush();
             settle().await;
             let mut records = &client.peer.take_received()[..];
             let mut count = 0;
@@ -201,12 +109,8 @@ fn what_a_client_does_not_take_is_charged_and_bounded() {
         }
         let frames = super::frame(super::BINARY, [1; 1000]).repeat(4000);
         client.send(&frames);
-        let mut out = Vec::new();
-        while client.tls.wants_write() {
-            client.tls.write_tls(&mut out).unwrap();
-        }
         client.peer.take_only(10);
-        client.peer.send(out);
+        client.flush();
         settle().await;
         let used = simulation.server.stats().memory_used;
         // Two buffers of ciphertext, and the output of one read.
@@ -334,5 +238,174 @@ fn a_handshake_message_in_small_records_is_charged_and_bounded() {
         assert_eq!((stats.tls_failures, stats.memory_used), (1, 0));
         client.send_end();
         client.expect_drop().await;
+    });
+}
+
+#[test]
+fn a_conversation_in_records_of_any_size_gives_the_same_answers() {
+    let (bytes, answers) = conversation();
+    let expected = wire(&answers);
+    Simulation::echo(config(), async |simulation| {
+        for size in [1, 2, 3, 4, 5, 16, 100, 512, 5000] {
+            for version in VERSIONS {
+                let temper = if size % 2 == 0 {
+                    Temper::even()
+                } else {
+                    Temper::moody(7)
+                };
+                let mut client = TlsPeer::certified(simulation, temper, version);
+                client.cut(size);
+                client.handshake().await;
+                client.send(&bytes);
+                while client.step().await {}
+                assert!(client.received.ends_with(&expected), "{size}");
+                client.peer.send_end();
+                client.peer.expect_drop().await;
+            }
+        }
+        assert_eq!(simulation.server.stats().tls_failures, 0);
+    });
+}
+
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+const DATA: u8 = 23;
+
+/// A client that is upgraded, with nothing unread.
+async fn open(simulation: &Simulation, version: usize) -> TlsPeer {
+    let mut client = TlsPeer::new(simulation, Temper::even(), VERSIONS[version]);
+    client.handshake().await;
+    client.send(REQUEST);
+    while !client.received.ends_with(b"\r\n\r\n") {
+        client.step().await;
+    }
+    client.received.clear();
+    client
+}
+
+/// The server still echoes for it.
+async fn echoes(client: &mut TlsPeer) {
+    client.send(super::frame(super::TEXT, "hello"));
+    while client.received.len() < 7 {
+        assert!(client.step().await);
+    }
+    assert_eq!(client.received, b"\x81\x05hello");
+    client.received.clear();
+}
+
+#[test]
+fn a_key_update_may_be_in_two_records() {
+    Simulation::echo(config(), async |simulation| {
+        for first in 1..5 {
+            let mut client = open(simulation, 1).await;
+            // Asked to, the server changes its keys, too.
+            client.tls.refresh_traffic_keys().unwrap();
+            let whole = client.written();
+            client.peer.send(whole);
+            echoes(&mut client).await;
+
+            client.cut(first);
+            client.tls.refresh_traffic_keys().unwrap();
+            let pieces = client.written();
+            client.cut(0);
+            let end = 5 + usize::from(u16::from_be_bytes([pieces[3], pieces[4]]));
+            client.peer.send(&pieces[..end]);
+            settle().await;
+            assert!(client.peer.is_silent());
+            client.peer.send(&pieces[end..]);
+            echoes(&mut client).await;
+            client.peer.send_end();
+            client.peer.expect_drop().await;
+        }
+    });
+}
+
+#[test]
+fn half_a_message_after_the_handshake_waits_for_the_rest() {
+    let config = Config {
+        idle_timeout: Some(Duration::from_secs(10)),
+        ..config()
+    };
+    Simulation::echo(config, async |simulation| {
+        for version in [0, 1] {
+            let mut client = open(simulation, version).await;
+            let begun = Instant::now();
+            let half = client.records.lock().unwrap().make(HANDSHAKE, &[1]);
+            client.peer.send(half);
+            settle().await;
+            assert!(client.peer.is_silent());
+            client.step().await;
+            assert_eq!(begun.elapsed().as_secs(), 10);
+            // 1001, as to anybody who is idle.
+            assert_eq!(client.received[..1], [super::CLOSE]);
+            assert_eq!(client.received[2..4], 1001u16.to_be_bytes());
+            client.peer.send_end();
+            client.peer.expect_drop().await;
+
+            let client = open(simulation, version).await;
+            let half = client.records.lock().unwrap().make(HANDSHAKE, &[1]);
+            client.peer.send(half);
+            client.peer.send_end();
+            client.peer.expect_drop().await;
+        }
+    });
+}
+
+#[test]
+fn what_no_client_may_send_ends_its_connection() {
+    Simulation::echo(config(), async |simulation| {
+        let mut count = 0;
+        for version in [0, 1] {
+            for (kind, payloads) in [
+                // Data within a handshake message, and an alert in two records (RFC 8446 section 5.1).
+                (HANDSHAKE, [&[1][..], &[]]),
+                (ALERT, [&[1][..], &[0]]),
+            ] {
+                let mut client = open(simulation, version).await;
+                for payload in payloads {
+                    let record = client.records.lock().unwrap().make(kind, payload);
+                    client.peer.send(record);
+                }
+                client.send("x");
+                client.flush();
+                client.peer.expect_drop().await;
+                count += 1;
+                assert_eq!(simulation.server.stats().tls_failures, count);
+            }
+        }
+    });
+}
+
+#[test]
+fn records_of_nothing_cost_nothing_or_are_bounded() {
+    let config = Config {
+        memory_limit: 40_000,
+        ..config()
+    };
+    Simulation::echo(config, async |simulation| {
+        for version in [0, 1] {
+            let mut client = open(simulation, version).await;
+            for _ in 0..100 {
+                let record = client.records.lock().unwrap().make(DATA, &[]);
+                client.peer.send(record);
+                echoes(&mut client).await;
+            }
+            assert_eq!(simulation.server.stats().memory_used, 0);
+            // Of these rustls does not let go before the next handshake message.
+            let mut used = Vec::new();
+            while !client.peer.is_over() {
+                let record = client.records.lock().unwrap().make(HANDSHAKE, &[]);
+                client.peer.send(record);
+                client.send(super::frame(super::TEXT, "hello"));
+                client.flush();
+                settle().await;
+                used.push(simulation.server.stats().memory_used);
+            }
+            assert!(used.iter().all(|&used| used <= 40_000));
+            assert!(used.len() > 1000, "{}", used.len());
+            client.peer.send_end();
+            client.peer.expect_drop().await;
+        }
+        assert_eq!(simulation.server.stats().tls_failures, 2);
     });
 }
