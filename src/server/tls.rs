@@ -3,6 +3,7 @@
 
 mod files;
 pub(super) mod identity;
+mod reason;
 pub(super) mod scratch;
 mod self_signed;
 mod stream;
@@ -75,7 +76,7 @@ async fn open<W: Wire>(
     let mut stream = match TlsStream::new(wire, config, first, peer, desk.clone()) {
         Ok(stream) => stream,
         Err(error) => {
-            desk.report_tls(peer, &error.to_string());
+            desk.report_tls(peer, &reason::sentence(&error));
             return None;
         }
     };

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import trustme
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from support import TIMEOUT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from trustme import LeafCert
 
     from echoserver import EchoServer
@@ -59,6 +63,57 @@ class Authority:
         for name, value in options.items():
             setattr(context, name, value)
         return context
+
+
+def values(der: bytes) -> Iterator[bytes]:
+    """The elements of a SEQUENCE in DER, one after the other."""
+
+    def end_of_header(at: int) -> tuple[int, int]:
+        first = der[at + 1]
+        if first < 0x80:
+            return at + 2, first
+        start = at + 2 + (first & 0x7F)
+        return start, int.from_bytes(der[at + 2 : start])
+
+    at, _ = end_of_header(0)
+    while at < len(der):
+        start, length = end_of_header(at)
+        yield der[at : start + length]
+        at = start + length
+
+
+def sequence(*elements: bytes) -> bytes:
+    """A SEQUENCE in DER."""
+    content = b"".join(elements)
+    return b"\x30\x82" + len(content).to_bytes(2) + content
+
+
+def of_version_1(certfile: Path, issuer: trustme.CA) -> None:
+    """Replaces the certificate by one without a version and extensions, which are of X.509 v2 and v3."""
+    certificate = x509.load_pem_x509_certificate(certfile.read_bytes())
+    elements = [element for element in values(certificate.tbs_certificate_bytes) if element[0] not in {0xA0, 0xA3}]
+    body = sequence(*elements)
+    key = serialization.load_pem_private_key(issuer.private_key_pem.bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    signature = b"\0" + key.sign(body, ec.ECDSA(hashes.SHA256()))
+    # The algorithm of the signature is told twice.
+    der = sequence(body, elements[1], b"\x03" + bytes([len(signature)]) + signature)
+    certfile.write_text(ssl.DER_cert_to_PEM_cert(der))
+
+
+def with_unknown_critical_extension(certfile: Path, issuer: trustme.CA) -> None:
+    """Replaces the certificate by one that also has a critical extension of nobody's."""
+    old = x509.load_pem_x509_certificate(certfile.read_bytes())
+    builder = x509.CertificateBuilder(
+        old.issuer, old.subject, old.public_key(), old.serial_number, old.not_valid_before_utc, old.not_valid_after_utc
+    )
+    for extension in old.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), b"\x05\0")
+    key = serialization.load_pem_private_key(issuer.private_key_pem.bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    new = builder.add_extension(unknown, critical=True).sign(key, hashes.SHA256())
+    certfile.write_bytes(new.public_bytes(serialization.Encoding.PEM))
 
 
 def converted(keyfile: Path, form: str, password: bytes | None = None) -> Path:

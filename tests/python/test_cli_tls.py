@@ -90,7 +90,9 @@ def test_client_ca_demands_certificates_and_refusals_are_shown_on_stderr(authori
     with running(*files) as (process, url):
         with pytest.raises((ssl.SSLError, ConnectionError)):
             connect(url, ssl=authority.context(maximum_version=ssl.TLSVersion.TLSv1_2))
-        shown = r"echoserver: TLS with 127\.0\.0\.1:\d+ failed: peer sent no certificates\n"
+        shown = (
+            r"echoserver: TLS with 127\.0\.0\.1:\d+ failed: the client has no certificate, which client_ca demands\n"
+        )
         assert re.fullmatch(shown, log_line(process))
         context = authority.context()
         context.load_cert_chain(*authority.issue("client", "probe.example"))

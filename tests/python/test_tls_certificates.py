@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from certificates import Authority, converted, strict
-from echoserver import TLS
+from certificates import Authority, converted, of_version_1, strict, with_unknown_critical_extension
+from echoserver import TLS, EchoServer
 from support import Watched, connect
 
 if TYPE_CHECKING:
@@ -167,3 +167,45 @@ def test_a_reload_of_a_self_signed_certificate_keeps_the_authority(run: Listen) 
     server.reload_tls()
     assert server.ca_pem == pem
     assert shown_certificate(server.port, context) != before
+
+
+# Certificates that rustls would not take from a peer
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_certificate_of_version_1_is_served(run: Listen, authority: Authority, version: ssl.TLSVersion) -> None:
+    certfile, keyfile = authority.issue("server")
+    of_version_1(certfile, authority.ca)
+    server = run(tls=TLS(certfile, keyfile))
+    context = authority.context(check_hostname=False, maximum_version=version)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    with connect(server.url, ssl=context) as client:
+        client.send("hello")
+        assert client.recv() == "hello"
+
+
+def test_a_critical_extension_is_for_the_clients_to_judge(
+    run: Listen, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "echoserver")
+    certfile, keyfile = authority.issue("server")
+    with_unknown_critical_extension(certfile, authority.ca)
+    server = run(tls=TLS(certfile, keyfile))
+    with pytest.raises(ssl.SSLCertVerificationError, match="unhandled critical extension"):
+        connect(server.url, ssl=authority.context())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with connect(server.url, ssl=context) as client:
+        client.send("hello")
+        assert client.recv() == "hello"
+    server.stop()
+    assert "the client refuses: " in caplog.text
+
+
+def test_a_key_of_another_certificate_of_version_1_is_named(authority: Authority) -> None:
+    certfile, _ = authority.issue("server")
+    of_version_1(certfile, authority.ca)
+    _, other = authority.issue("other")
+    with pytest.raises(ValueError, match="is not the key of the first certificate"):
+        EchoServer(0, host="127.0.0.1", tls=TLS(certfile, other))

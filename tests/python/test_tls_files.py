@@ -49,8 +49,14 @@ def test_a_missing_file_is_named_as_python_does(authority: Authority, option: st
     [
         ("", "has no (certificate|private key) in PEM"),
         ("only text\n", "has no (certificate|private key) in PEM"),
-        ("-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n", "is no correct PEM"),
-        ("-----BEGIN CERTIFICATE-----\nAAAA\n", "is no correct PEM"),
+        (
+            "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n",
+            "is no correct PEM: what it has is not in Base64$",
+        ),
+        (
+            "-----BEGIN CERTIFICATE-----\nAAAA\n",
+            "is no correct PEM: its -----END (CERTIFICATE|PRIVATE KEY)----- is missing$",
+        ),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "certificate 1 of it is bad"),
     ],
     ids=["empty", "text", "no base64", "cut off", "no DER"],

@@ -1,8 +1,9 @@
 //! Certificates and keys from PEM files. Every error names the option, the file, and what is wrong with it.
 
+use super::reason;
 use crate::error::Error;
 use crate::tls::Password;
-use pkcs8::der::{Decode, SecretDocument};
+use pkcs8::der::{Decode, Encode, SecretDocument};
 use pkcs8::{EncryptedPrivateKeyInfoRef, der};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
@@ -11,6 +12,7 @@ use rustls::server::danger::ClientCertVerifier;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use x509_cert::Certificate;
 
 /// How the two legacy forms say that they are encrypted.
 const LEGACY: &str = "Proc-Type: 4,ENCRYPTED";
@@ -43,7 +45,7 @@ impl Source<'_> {
     }
 
     fn not_pem(self, error: &pem::Error) -> Error {
-        self.wrong(format!("is no correct PEM: {error}"))
+        self.wrong(format!("is no correct PEM: {}", reason::not_pem(error)))
     }
 
     /// All certificates, at least one.
@@ -122,7 +124,11 @@ impl Source<'_> {
         let mut roots = RootCertStore::empty();
         for (index, certificate) in self.certificates()?.into_iter().enumerate() {
             roots.add(certificate).map_err(|error| {
-                self.wrong(format!("certificate {} of it is bad: {error}", index + 1))
+                let reason = match error {
+                    rustls::Error::InvalidCertificate(error) => reason::certificate(&error),
+                    error => reason::sentence(&error),
+                };
+                self.wrong(format!("certificate {} of it is bad: {reason}", index + 1))
             })?;
         }
         rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
@@ -141,8 +147,22 @@ fn is_unsupported(error: pkcs8::pkcs5::Error) -> bool {
     )
 }
 
+pub(super) fn parse(certificate: &[u8]) -> der::Result<Certificate> {
+    Certificate::from_der(certificate)
+}
+
 /// Who a certificate belongs to (RFC 4514).
 pub(super) fn subject(certificate: &[u8]) -> der::Result<String> {
-    x509_cert::Certificate::from_der(certificate)
-        .map(|certificate| certificate.tbs_certificate().subject().to_string())
+    parse(certificate).map(|certificate| certificate.tbs_certificate().subject().to_string())
+}
+
+/// Whether this public key is the one that a certificate is about.
+pub(super) fn is_for(certificate: &[u8], public: &[u8]) -> bool {
+    let key = parse(certificate).and_then(|certificate| {
+        certificate
+            .tbs_certificate()
+            .subject_public_key_info()
+            .to_der()
+    });
+    key.is_ok_and(|key| key == public)
 }

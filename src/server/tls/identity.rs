@@ -117,22 +117,27 @@ fn from_files(files: &TlsFiles, provider: Arc<CryptoProvider>) -> Result<Current
     };
     let chain = certfile.certificates()?;
     for (index, certificate) in chain.iter().enumerate() {
-        files::subject(certificate).map_err(|error| {
+        // No more is asked of them: what is in them is for the clients to judge.
+        files::parse(certificate).map_err(|error| {
             certfile.wrong(format!("certificate {} of it is bad: {error}", index + 1))
         })?;
     }
     let key = keyfile.key(files.password.as_ref())?;
-    let key = certified(&provider, chain.clone(), key).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => keyfile.wrong(format!(
-            "is not the key of the first certificate in certfile='{}'",
-            files.certfile.display()
-        )),
-        rustls::Error::General(_) => keyfile.wrong(
+    let key = certified(&provider, chain.clone(), key).map_err(|_unsupported| {
+        keyfile.wrong(
             "has a key of a kind that is not supported; RSA of 2048 to 8192 bits, ECDSA on P-256 or P-384, and \
              Ed25519 are",
-        ),
-        error => certfile.wrong(error.to_string()),
+        )
     })?;
+    // Not with `keys_match`, which would have the certificate be one that rustls takes from a peer.
+    if let Some(public) = key.key.public_key()
+        && !files::is_for(&chain[0], &public)
+    {
+        return Err(keyfile.wrong(format!(
+            "is not the key of the first certificate in certfile='{}'",
+            files.certfile.display()
+        )));
+    }
     let verifier = match &files.client_ca {
         None => Arc::new(NoClientAuth) as Arc<dyn ClientCertVerifier>,
         Some(path) => Source {
@@ -152,9 +157,10 @@ fn certified(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<CertifiedKey, rustls::Error> {
-    let key = CertifiedKey::new(chain, provider.key_provider.load_private_key(key)?);
-    key.keys_match()?;
-    Ok(key)
+    Ok(CertifiedKey::new(
+        chain,
+        provider.key_provider.load_private_key(key)?,
+    ))
 }
 
 fn config(

@@ -7,6 +7,7 @@
 
 mod traits;
 
+use super::reason;
 use super::scratch::Scratch;
 use crate::protocol::account::Account;
 use crate::server::desk::Desk;
@@ -369,7 +370,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             }
             done += discard;
         }
-        self.refuse(&error.to_string())
+        self.refuse(&reason::sentence(error))
     }
 
     /// Reads no further. The error for the connection.
