@@ -7,7 +7,11 @@
 
 #![cfg_attr(
     not(test),
-    allow(dead_code, reason = "the fuzzer needs less than the tests do")
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "the fuzzer needs less than the tests do"
+    )
 )]
 
 #[cfg(test)]
