@@ -13,13 +13,17 @@ CONFORMANCE = @run() { tests/conformance/run --python $(BIN)/python "$$@" || [ $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run test check bench conformance conformance-full fuzz soak conversations stall clean
+.PHONY: help run develop test check bench conformance conformance-full fuzz soak conversations stall clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.ready ## serve on port 1234 until Ctrl-C
 	$(BIN)/echoserver
+
+develop: $(VENV)/bin/maturin ## the package with what tests need, built quickly and not optimized: for .venv/bin/pytest
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --locked --quiet --extras test
+	@touch $(VENV)/.ready $(VENV)/.tools
 
 test: $(VENV)/.tools ## all tests: Rust, and Python on every CPython >= 3.11 of this machine
 	cargo test --locked

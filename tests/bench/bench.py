@@ -28,8 +28,8 @@ from harness.compare import Compared
 from harness.counts import Counts
 from harness.curves import Curves
 from harness.job import Data, Job, Set
+from harness.page import PAGE, replace_block
 from harness.protocol import Alone
-from harness.readme import README, replace_block
 from harness.report import paragraphs
 from harness.rounds import allow_many_files
 from harness.servers import HERE, Place, Spec
@@ -62,7 +62,7 @@ def arguments() -> argparse.Namespace:
     add("--server", action="append", default=[], metavar="NAME=COMMAND")
     add("--baseline", help="another baseline, for all workloads")
     add("--out", type=Path, default=HERE / "results", help="folder for the results")
-    add("--readme", action="store_true", help="measure nothing; put these sets' results into the README")
+    add("--page", action="store_true", help="measure nothing; put these sets' results into docs/performance.md")
     add("--bin", type=Path, default=target / "release", help="generator and compiled servers")
     add("--python", default=sys.executable, help="for the servers in Python")
     add("--server-cpus", default="0")
@@ -109,7 +109,7 @@ def kept(out: Path, names: Iterable[str]) -> dict[str, Data]:
 
 
 def told(records: dict[str, Data], part: str) -> str:
-    """The report: `brief` for the README, `text` for everything."""
+    """The report: `brief` for that page, `text` for everything."""
     parts = []
     about = ""
     for name, record in records.items():
@@ -127,7 +127,7 @@ def write(out: Path) -> None:
     records = kept(out, SETS)
     panels = [panel for name, record in records.items() for panel in SETS[name].panels(record["data"])]
     (out / "bench.md").write_text(told(records, "text"), encoding="utf-8")
-    (out / "readme.md").write_text(told(records, "brief"), encoding="utf-8")
+    (out / "page.md").write_text(told(records, "brief"), encoding="utf-8")
     (out / "bench.svg").write_text(page(panels), encoding="utf-8")
 
 
@@ -150,8 +150,8 @@ def main() -> None:
     """Runs set by set, so that an interrupted run leaves those that are done."""
     args = arguments()
     args.out.mkdir(parents=True, exist_ok=True)
-    if args.readme:
-        replace_block(README, told(kept(args.out, args.set), "brief"))
+    if args.page:
+        replace_block(PAGE, told(kept(args.out, args.set), "brief"))
         return
     # However it ends, no stopped server is left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

@@ -428,7 +428,7 @@ def test_anyio_on_asyncio() -> None:
 
 
 def test_trio_through_start() -> None:
-    """As the README shows it."""
+    """As the guide shows it."""
 
     async def main() -> None:
         token = trio.lowlevel.current_trio_token()

@@ -57,7 +57,7 @@ class Set(Protocol):
         """All of it, as markdown."""
 
     def brief(self, data: Data) -> str:
-        """What the README shows."""
+        """What docs/performance.md shows."""
 
     def panels(self, data: Data) -> list[Panel]:
         """The picture."""

@@ -158,7 +158,7 @@ class Server:
     def _last_words(self) -> str:
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        # Without the paths of this machine: it may stand in a README.
+        # Without the paths of this machine: it may stand in a page.
         return re.sub(r" \(/[^)]*\)", "", lines[-1]) if lines else "ended before it was ready"
 
     def _signal(self, number: int) -> None:

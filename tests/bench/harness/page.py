@@ -1,10 +1,10 @@
-"""The block of the README that a run of the benchmarks fills."""
+"""The block of the page about performance that a run of the benchmarks fills."""
 
 from pathlib import Path
 
 from .servers import HERE
 
-README = HERE.parent.parent / "README.md"
+PAGE = HERE.parent.parent / "docs" / "performance.md"
 BEGIN, END = "<!-- bench -->\n", "<!-- /bench -->\n"
 
 
