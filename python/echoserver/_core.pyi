@@ -476,12 +476,6 @@ class Server:
         thread calls `end_drain` after the loop's end.
         """
 
-    def turn(self) -> None:
-        """As the reader's call, for the timers of the loop."""
-
-    def flush_door(self) -> None:
-        """Hands over what tasks of the loop have answered."""
-
     def end_drain(self) -> None:
         """Says that nothing of this server runs any more."""
 

@@ -1,14 +1,14 @@
 //! `Client`: one client of a server, as callbacks get it.
 
 use super::address;
-use super::asyncio::crossing;
-use super::dispatcher::payload;
+use super::argument::seconds;
+use super::crossing;
 use super::errors;
 use super::head;
 use super::imported::imported;
-use super::link::{Link, SIGNAL_CHECK, lock};
-use super::server::{PyServer, seconds};
+use super::link::{Link, SIGNAL_CHECK};
 use super::tls::PyTlsInfo;
+use super::values::payload;
 use crate::client::{Client, SendError};
 use crate::order::{Close, Order};
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTimeoutError, PyTypeError};
@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -36,37 +36,14 @@ pub(super) struct PyClient {
 }
 
 impl PyClient {
-    /// The one object for `client`, made at the first call.
-    pub(super) fn of(
-        py: Python<'_>,
-        server: &PyServer,
-        client: &Arc<Client>,
-    ) -> PyResult<Py<Self>> {
-        if let Some(object) = lock(&server.clients).get(&client.id) {
-            return Ok(object.clone_ref(py));
+    pub(super) fn new(client: Arc<Client>, link: Arc<Link>) -> Self {
+        Self {
+            client,
+            link,
+            attributes: OnceLock::new(),
+            inbox: OnceLock::new(),
+            is_over: AtomicBool::new(false),
         }
-        let object = Py::new(
-            py,
-            Self {
-                client: client.clone(),
-                link: server.link.clone(),
-                attributes: OnceLock::new(),
-                inbox: OnceLock::new(),
-                is_over: AtomicBool::new(false),
-            },
-        )?;
-        server.hold_clients();
-        // See `Connection::leave`.
-        fence(Ordering::SeqCst);
-        let object = lock(&server.clients)
-            .entry(client.id)
-            .or_insert(object)
-            .clone_ref(py);
-        // Ended before its end could be heard of: nobody would forget it.
-        if client.ended().is_some() && !server.link.in_dispatcher() {
-            server.forget(client.id);
-        }
-        Ok(object)
     }
 
     /// Made when it is first needed.

@@ -1,6 +1,6 @@
 //! Coroutines that callbacks return: what they are, and how one is driven a step.
 
-use super::dispatcher::enter;
+use super::enter::enter;
 use super::imported::imported;
 use pyo3::exceptions::{PyStopIteration, PyTypeError};
 use pyo3::intern;

@@ -1,11 +1,11 @@
 //! `Request`, which `on_handshake` is asked about, and its answers: `Response` and `Accept`.
 
 use super::address;
-use super::dispatcher::payload;
+use super::argument::Argument;
 use super::errors;
 use super::head;
-use super::options::Argument;
 use super::tls::PyTlsInfo;
+use super::values::payload;
 use crate::admission::{Decision, Request};
 use crate::error::{Error, quoted};
 use crate::protocol::head::Head;

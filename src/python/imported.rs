@@ -2,6 +2,7 @@
 //! read a module with, and at the end of the interpreter nothing can be imported.
 
 use super::errors;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -39,4 +40,9 @@ pub(super) fn imported(py: Python<'_>) -> PyResult<&'static Imported> {
             get_logger: get("logging", "getLogger")?.unbind(),
         })
     })
+}
+
+/// What prints.
+pub(super) fn printing(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import(intern!(py, "echoserver.printing"))
 }

@@ -1,9 +1,10 @@
 //! What the Python objects of one server share, and the dispatcher with them. Holds no Python object, so that a worker
 //! may hold it.
 
-use super::asyncio::crossing;
+use super::crossing;
 use super::doorbell::Doorbell;
 use super::fork::forks;
+use super::lock::lock;
 use super::outgoing::Outgoing;
 use crate::admission::Request;
 use crate::client::Client;
@@ -393,6 +394,18 @@ impl Link {
         !drain.is_expected()
     }
 
+    /// Runs one callback, with its name where `stop()` finds it.
+    pub(super) fn call<T>(
+        &self,
+        name: &'static str,
+        call: impl FnOnce() -> PyResult<T>,
+    ) -> PyResult<T> {
+        let outer = lock(&self.callback).replace(name);
+        let result = call();
+        *lock(&self.callback) = outer;
+        result
+    }
+
     /// Gives a client's connection an order, which goes behind the answers before it. Any thread.
     pub(super) fn order(&self, client: &Arc<Client>, order: Order) {
         lock(&self.outgoing).order(client, order);
@@ -456,9 +469,4 @@ impl Handler for Link {
         self.over.store(true, Ordering::Relaxed);
         self.push(Event::Closed);
     }
-}
-
-/// Nothing that can panic runs under these locks.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

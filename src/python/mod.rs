@@ -3,22 +3,32 @@
 
 mod address;
 mod answers;
+mod argument;
 mod asyncio;
+mod at_fork;
+mod calls;
 mod client;
 mod coroutine;
+mod crossing;
 mod dispatcher;
 mod doorbell;
+mod enter;
 mod errors;
 mod fork;
 mod handshake;
 mod head;
 mod imported;
 mod link;
+mod lock;
+mod on_thread;
 mod options;
 mod outgoing;
+mod runner;
 mod server;
+mod shared;
 mod thread;
 mod tls;
+mod values;
 
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
@@ -43,22 +53,20 @@ fn refuse_subinterpreters(py: Python<'_>) -> PyResult<()> {
 /// Ends the thread that completes futures of event loops; for the end of the interpreter.
 #[pyfunction]
 fn finish(py: Python<'_>) {
-    py.detach(asyncio::crossing::finish);
+    py.detach(crossing::finish);
 }
 
 /// The native half of `echoserver`; import the names from there.
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::asyncio::Reader;
-    #[pymodule_export]
     use super::asyncio::inbox::Mail;
     #[pymodule_export]
-    use super::asyncio::line::Pump;
+    use super::asyncio::on_loop::Pump;
+    #[pymodule_export]
+    use super::asyncio::turn::Reader;
     #[pymodule_export]
     use super::client::PyClient;
-    #[pymodule_export]
-    use super::dispatcher::NoReply;
     #[pymodule_export]
     use super::errors::shown;
     #[pymodule_export]
@@ -72,6 +80,8 @@ mod _core {
     use super::thread::NativeThread;
     #[pymodule_export]
     use super::tls::{PyTls, PyTlsInfo};
+    #[pymodule_export]
+    use super::values::NoReply;
     use pyo3::prelude::*;
 
     #[pymodule_init]
@@ -81,6 +91,6 @@ mod _core {
         module.add("DEFAULTS", options::defaults(module.py())?)?;
         module.add("DEFLATE_DEFAULTS", options::deflate_defaults(module.py())?)?;
         module.add("NO_REPLY", module.getattr("NoReply")?.call0()?)?;
-        super::fork::register(module)
+        super::at_fork::register(module)
     }
 }

@@ -1,36 +1,37 @@
 //! `_core.Server`: what the Python class `EchoServer` stands on.
 
 use super::address;
-use super::asyncio::{Door, Reader, crossing};
+use super::argument::{Argument, seconds};
+use super::asyncio::event_loop::{EventLoop, Surroundings};
+use super::asyncio::turn::Reader;
+use super::calls::Callbacks;
 use super::client::PyClient;
-use super::dispatcher::{Callbacks, Dispatcher, payload, printing};
+use super::crossing;
 use super::errors;
-use super::imported::imported;
-use super::link::{Link, SIGNAL_CHECK, lock};
-use super::options::{self, Argument};
-use crate::handler::Wants;
+use super::imported::{imported, printing};
+use super::link::{Link, SIGNAL_CHECK};
+use super::lock::lock;
+use super::on_thread;
+use super::options;
+use super::shared::Shared;
+use super::values::payload;
 use crate::server::Server;
 use crate::server::after;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use std::collections::HashMap;
 use std::mem;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 /// A server, its callbacks and its `Client` objects.
 #[pyclass(frozen, name = "Server", module = "echoserver._core")]
 pub(super) struct PyServer {
-    pub(super) core: Arc<Server>,
-    pub(super) link: Arc<Link>,
-    pub(super) callbacks: Callbacks,
-    /// The `Client` objects that exist, each until its `on_disconnect` has returned.
-    pub(super) clients: Mutex<HashMap<u64, Py<PyClient>>>,
+    shared: Arc<Shared>,
     /// The event loop that it is served on, while it is.
-    pub(super) door: Mutex<Option<Arc<Door>>>,
+    event_loop: Mutex<Weak<EventLoop>>,
 }
 
 #[pymethods]
@@ -74,11 +75,8 @@ impl PyServer {
         let handler = link.clone();
         let core = py.detach(|| Server::bind(config, handler))?;
         Ok(Self {
-            core: Arc::new(core),
-            link,
-            callbacks,
-            clients: Mutex::default(),
-            door: Mutex::default(),
+            shared: Shared::new(core, link, callbacks),
+            event_loop: Mutex::default(),
         })
     }
 
@@ -86,53 +84,57 @@ impl PyServer {
     #[getter]
     fn port(&self) -> PyResult<u16> {
         self.check_process()?;
-        Ok(self.core.address().port())
+        Ok(self.shared.core.address().port())
     }
 
     /// Address and port as bound.
     #[getter]
     fn host_address(&self, py: Python<'_>) -> PyResult<(String, u16)> {
         self.check_process()?;
-        Ok(address::pair(py, self.core.address()))
+        Ok(address::pair(py, self.shared.core.address()))
     }
 
     /// Whether it was started; stays true.
     #[getter]
     fn is_started(&self) -> bool {
-        self.link.is_started()
+        self.shared.link.is_started()
     }
 
     /// Whether it was started or stopped; stays true.
     #[getter]
     fn is_used(&self, py: Python<'_>) -> bool {
         // Somebody may be about to start it.
-        py.detach(|| self.core.is_used())
+        py.detach(|| self.shared.core.is_used())
     }
 
     /// From start to stop.
     #[getter]
     fn is_serving(&self) -> PyResult<bool> {
         self.check_process()?;
-        Ok(self.core.is_serving())
+        Ok(self.shared.core.is_serving())
     }
 
     /// Whether the example's lines are printed.
     #[getter]
     fn debug(&self) -> PyResult<bool> {
         self.check_process()?;
-        Ok(self.link.debug())
+        Ok(self.shared.link.debug())
     }
 
     #[setter]
     fn set_debug(&self, py: Python<'_>, debug: Bound<'_, PyAny>) -> PyResult<()> {
         self.check_process()?;
-        switch_debug(py, &self.link, Argument::of("debug", debug).boolean()?)
+        switch_debug(
+            py,
+            &self.shared.link,
+            Argument::of("debug", debug).boolean()?,
+        )
     }
 
     /// Starts the worker threads.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         self.check_process()?;
-        py.detach(|| self.link.expect_drain(|| self.core.start()))?;
+        py.detach(|| self.shared.link.expect_drain(|| self.shared.core.start()))?;
         Ok(())
     }
 
@@ -140,13 +142,13 @@ impl PyServer {
     /// `has_signals`: signal handlers may have to be run here.
     fn serve(&self, py: Python<'_>, has_signals: bool) -> PyResult<()> {
         self.start(py)?;
-        Dispatcher::run(py, self, has_signals)
+        on_thread::run(py, &self.shared, has_signals)
     }
 
     /// Runs the callbacks until the server has closed; no signal handlers.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
         self.check_process()?;
-        Dispatcher::run(py, self, false)
+        on_thread::run(py, &self.shared, false)
     }
 
     /// Has the callbacks run on `event_loop`, which runs in this thread, until the server has closed.
@@ -159,64 +161,67 @@ impl PyServer {
         is_watched: bool,
         is_owned: bool,
     ) -> PyResult<Reader> {
-        slf.get().check_process()?;
-        Door::open(slf, event_loop, context, hooks, is_watched, is_owned)
-    }
-
-    /// Does what is queued, on the event loop.
-    fn turn(slf: &Bound<'_, Self>) {
-        if let Some(door) = slf.get().door().filter(|_| !slf.get().link.is_forked()) {
-            door.turn(slf);
-        }
+        let own = slf.get();
+        own.check_process()?;
+        let surroundings = Surroundings {
+            event_loop,
+            context,
+            hooks,
+            server: slf.clone().into_any().unbind(),
+            is_owned,
+        };
+        let reader = Reader::open(slf.py(), own.shared.clone(), surroundings, is_watched)?;
+        *lock(&own.event_loop) = reader.event_loop();
+        Ok(reader)
     }
 
     /// Ends the server without the event loop, which is gone, within `timeout` seconds.
     fn abandon(&self, py: Python<'_>, timeout: Bound<'_, PyAny>) -> PyResult<()> {
         let timeout = Argument::of("timeout", timeout).seconds()?;
-        let door = lock(&self.door).take();
-        if let Some(door) = door {
-            door.abandon(py);
+        if let Some(event_loop) = self.event_loop() {
+            event_loop.abandon(py);
         }
         py.detach(|| {
-            self.core.stop(timeout);
+            self.shared.core.stop(timeout);
             // With no limit it is true: workers at their deadline wait for nobody.
-            let _ = self.core.wait(None);
-            self.link.remove_doorbell();
-            self.link.end_drain();
+            let _ = self.shared.core.wait(None);
+            self.shared.link.remove_doorbell();
+            self.shared.link.end_drain();
         });
         Ok(())
     }
 
     /// Says that the thread has ended its event loop.
     fn end_drain(&self, py: Python<'_>) {
-        py.detach(|| self.link.end_drain());
+        py.detach(|| self.shared.link.end_drain());
     }
 
     /// A future of the running loop for the end of the server.
     fn closed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.check_process()?;
-        if self.link.is_drained() {
+        if self.shared.link.is_drained() {
             return crossing::done(py);
         }
-        let link = self.link.clone();
+        let link = self.shared.link.clone();
         crossing::future(py, move |cx| link.poll_drained(cx))
     }
 
     /// Hands messages to iterators from now on.
     fn iterate(&self) -> PyResult<()> {
         self.check_process()?;
-        self.link.iterate()
+        self.shared.link.iterate()
     }
 
     /// Asks the server to stop; returns at once.
     #[pyo3(signature = (timeout=None))]
     fn stop(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         self.check_process()?;
-        let timeout = seconds("timeout", timeout)?.unwrap_or(self.core.config().close_timeout);
+        let timeout =
+            seconds("timeout", timeout)?.unwrap_or(self.shared.core.config().close_timeout);
         py.detach(|| {
-            self.core.stop(timeout);
+            self.shared.core.stop(timeout);
             // The deadline may be earlier than an event loop knows.
-            self.link.nudge();
+            self.shared.link.nudge();
         });
         Ok(())
     }
@@ -233,8 +238,9 @@ impl PyServer {
             let slice = left.min(SIGNAL_CHECK);
             let begun = Instant::now();
             let ended = py.detach(|| {
-                self.core.wait(Some(slice))
+                self.shared.core.wait(Some(slice))
                     && self
+                        .shared
                         .link
                         .wait_drained(slice.saturating_sub(begun.elapsed()))
             });
@@ -251,49 +257,49 @@ impl PyServer {
     /// Reads certificate and key again, for the connections from now on.
     fn reload_tls(&self, py: Python<'_>) -> PyResult<()> {
         self.check_process()?;
-        Ok(py.detach(|| self.core.reload_tls())?)
+        Ok(py.detach(|| self.shared.core.reload_tls())?)
     }
 
     /// The certificate of the authority that was made for this server.
     #[getter]
     fn ca_pem(&self) -> PyResult<Option<&str>> {
         self.check_process()?;
-        Ok(self.core.ca_pem())
+        Ok(self.shared.core.ca_pem())
     }
 
     /// The certificates that a client has to trust, in DER; None without TLS.
     #[getter]
     fn tls_anchors(&self) -> PyResult<Option<Vec<u8>>> {
         self.check_process()?;
-        Ok(self.core.tls_anchors())
+        Ok(self.shared.core.tls_anchors())
     }
 
     /// Whether this thread runs the dispatcher.
     fn in_dispatcher(&self) -> PyResult<bool> {
         self.check_process()?;
-        Ok(self.link.in_dispatcher())
+        Ok(self.shared.link.in_dispatcher())
     }
 
     /// Whether this is called by a callback.
     fn in_callback(&self) -> PyResult<bool> {
         self.check_process()?;
-        Ok(self.link.in_dispatcher() && lock(&self.link.callback).is_some())
+        Ok(self.shared.link.in_dispatcher() && lock(&self.shared.link.callback).is_some())
     }
 
     /// The name of the callback that runs now.
     fn running_callback(&self) -> PyResult<Option<&'static str>> {
         self.check_process()?;
-        let running = *lock(&self.link.callback);
-        Ok(running.or_else(|| self.door()?.running_callback()))
+        let running = *lock(&self.shared.link.callback);
+        Ok(running.or_else(|| self.event_loop()?.running_callback()))
     }
 
     /// The clients at this moment, in the order of their coming.
     fn clients<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         self.check_process()?;
-        let clients = py.detach(|| self.core.clients());
+        let clients = py.detach(|| self.shared.core.clients());
         let objects: PyResult<Vec<_>> = clients
             .iter()
-            .map(|client| PyClient::of(py, self, client))
+            .map(|client| self.shared.client(py, client))
             .collect();
         PyTuple::new(py, objects?)
     }
@@ -320,11 +326,12 @@ impl PyServer {
             }
         }
         let mut taken = 0;
-        for client in self.core.clients() {
+        for client in self.shared.core.clients() {
             if !excluded.contains(&client.id)
-                && let Ok(order) = client.message(payload.kind, bytes, self.link.max_send_queue)
+                && let Ok(order) =
+                    client.message(payload.kind, bytes, self.shared.link.max_send_queue)
             {
-                self.link.order(&client, order);
+                self.shared.link.order(&client, order);
                 taken += 1;
             }
         }
@@ -335,71 +342,39 @@ impl PyServer {
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         self.check_process()?;
         let stats = PyDict::new(py);
-        for (name, value) in self.core.stats().fields() {
+        for (name, value) in self.shared.core.stats().fields() {
             stats.set_item(name, value)?;
         }
         stats.set_item(
             "callback_errors",
-            self.link.callback_errors.load(Ordering::Relaxed),
+            self.shared.link.callback_errors.load(Ordering::Relaxed),
         )?;
         Ok(stats)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let callbacks = &self.callbacks;
-        let all = [
-            &callbacks.on_handshake,
-            &callbacks.on_connect,
-            &callbacks.on_text,
-            &callbacks.on_binary,
-            &callbacks.on_disconnect,
-            &callbacks.on_closed,
-        ];
-        for callback in all.into_iter().flatten() {
-            visit.call(callback)?;
-        }
-        // Locked only by whoever looks a client up at this moment: then there are references from a running thread.
-        if let Ok(clients) = self.clients.try_lock() {
-            for client in clients.values() {
-                visit.call(client)?;
-            }
-        }
-        Ok(())
+        self.shared.traverse(&visit)
     }
 }
 
 impl PyServer {
     fn check_process(&self) -> PyResult<()> {
-        if self.link.is_forked() {
+        if self.shared.link.is_forked() {
             Err(errors::forked())
         } else {
             Ok(())
         }
     }
 
-    /// The event loop that it is served on.
-    pub(super) fn door(&self) -> Option<Arc<Door>> {
-        lock(&self.door).clone()
-    }
-
-    /// From now on the ends of clients have to be heard of, so that their objects can go.
-    pub(super) fn hold_clients(&self) {
-        self.link.want(Wants::CLOSE);
-    }
-
-    pub(super) fn forget(&self, id: u64) {
-        // Dropped after the lock: dropping may run Python code.
-        let forgotten = lock(&self.clients).remove(&id);
-        if let Some(client) = forgotten {
-            client.get().end();
-        }
+    fn event_loop(&self) -> Option<Arc<EventLoop>> {
+        lock(&self.event_loop).upgrade()
     }
 }
 
 impl Drop for PyServer {
     fn drop(&mut self) {
-        let core = self.core.clone();
-        if self.link.is_forked() {
+        let core = self.shared.core.clone();
+        if self.shared.link.is_forked() {
             // Its threads are not in this process: nothing could be told to stop, and nothing would ever end.
             mem::forget(core);
             return;
@@ -422,14 +397,4 @@ fn switch_debug(py: Python<'_>, link: &Link, debug: bool) -> PyResult<()> {
     }
     link.set_debug(debug);
     Ok(())
-}
-
-/// A timeout of a method: seconds, or `None`.
-pub(super) fn seconds(
-    name: &'static str,
-    value: Option<Bound<'_, PyAny>>,
-) -> PyResult<Option<Duration>> {
-    value.map_or(Ok(None), |value| {
-        Argument::of(name, value).optional(Argument::seconds)
-    })
 }

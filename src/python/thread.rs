@@ -1,9 +1,10 @@
 //! A thread of the operating system's, for programs in which `threading` makes green ones (gevent, eventlet): a green
 //! thread that waits for the workers would stop all others of its thread.
 
-use super::dispatcher::enter;
-use super::link::{SIGNAL_CHECK, lock};
-use super::options::Argument;
+use super::argument::Argument;
+use super::enter::enter;
+use super::link::SIGNAL_CHECK;
+use super::lock::lock;
 use crate::server::after;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;

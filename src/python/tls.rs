@@ -1,7 +1,7 @@
 //! `TLS`, which says where certificate and key are, and `TLSInfo`, what a client's handshake agreed on.
 
+use super::argument::Argument;
 use super::errors::type_name;
-use super::options::Argument;
 use crate::error::quoted;
 use crate::tls::{MinVersion, Password, Tls, TlsFacts, TlsFiles};
 use pyo3::exceptions::{PyTypeError, PyValueError};

@@ -1,8 +1,8 @@
 //! Messages for those who iterate over them instead of having a callback called.
 
 use super::super::answers::{Answer, Answers};
-use super::super::dispatcher::to_python;
-use super::super::link::lock;
+use super::super::lock::lock;
+use super::super::values::to_python;
 use crate::client::Client;
 use crate::handler::Batch;
 use pyo3::prelude::*;

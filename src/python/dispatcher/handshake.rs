@@ -1,7 +1,9 @@
 //! `on_handshake`: asked about one request after another. Its answer comes at once, or later from a coroutine.
 
+use super::super::calls::{Args, Stage, Whose};
 use super::super::handshake::{PyRequest, decision};
-use super::{Args, Dispatcher, Stage, Whose};
+use super::super::runner::Runner;
+use super::Dispatcher;
 use crate::admission::{Decision, Request, Unheard};
 use crate::error::{quoted, shortened};
 use pyo3::exceptions::{PyTimeoutError, PyValueError};
@@ -9,7 +11,7 @@ use pyo3::prelude::*;
 use std::sync::Weak;
 use std::time::Instant;
 
-impl Dispatcher<'_, '_> {
+impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
     pub(super) fn handshake(&mut self, request: &Weak<Request>) {
         // Otherwise its time ran out or its client went while it was queued: nobody is there to be decided about.
         let Some(request) = request.upgrade().filter(|request| request.is_waiting()) else {
@@ -24,7 +26,7 @@ impl Dispatcher<'_, '_> {
         };
         self.clock = Instant::now();
         if let Some(answer) = answer
-            && !self.link.is_forked()
+            && !self.shared.link.is_forked()
         {
             self.decide(&request, answer);
         }
@@ -47,7 +49,7 @@ impl Dispatcher<'_, '_> {
                     ))),
                     Unheard::Late => Err(PyTimeoutError::new_err(format!(
                         "on_handshake returned after open_timeout of {:?}: the client has got 503",
-                        self.server.core.config().open_timeout
+                        self.shared.core.config().open_timeout
                     ))),
                     Unheard::Gone | Unheard::Decided => Ok(()),
                 })

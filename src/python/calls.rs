@@ -1,31 +1,30 @@
 //! The callbacks of a server, and what one is called with.
 
-use super::super::client::PyClient;
-use super::super::handshake::PyRequest;
+use super::client::PyClient;
+use super::enter::enter;
+use super::handshake::PyRequest;
 use crate::admission::Request;
 use crate::client::Client;
 use crate::handler::Wants;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use std::mem;
 use std::sync::Arc;
-use std::thread;
 
 /// What the embedding program wants to be called.
 #[expect(clippy::struct_field_names, reason = "the names of the Python API")]
-pub(in crate::python) struct Callbacks {
-    pub(in crate::python) on_handshake: Option<Py<PyAny>>,
-    pub(in crate::python) on_connect: Option<Py<PyAny>>,
-    pub(in crate::python) on_text: Option<Py<PyAny>>,
-    pub(in crate::python) on_binary: Option<Py<PyAny>>,
-    pub(in crate::python) on_disconnect: Option<Py<PyAny>>,
-    pub(in crate::python) on_closed: Option<Py<PyAny>>,
+pub(super) struct Callbacks {
+    pub(super) on_handshake: Option<Py<PyAny>>,
+    pub(super) on_connect: Option<Py<PyAny>>,
+    pub(super) on_text: Option<Py<PyAny>>,
+    pub(super) on_binary: Option<Py<PyAny>>,
+    pub(super) on_disconnect: Option<Py<PyAny>>,
+    pub(super) on_closed: Option<Py<PyAny>>,
 }
 
 /// What a callback is called for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::python) enum Stage {
+pub(super) enum Stage {
     Handshake,
     Open,
     Text,
@@ -35,7 +34,7 @@ pub(in crate::python) enum Stage {
 }
 
 impl Stage {
-    pub(in crate::python) const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Handshake => "on_handshake",
             Self::Open => "on_connect",
@@ -48,7 +47,7 @@ impl Stage {
 }
 
 impl Callbacks {
-    pub(in crate::python) const fn of(&self, stage: Stage) -> Option<&Py<PyAny>> {
+    pub(super) const fn of(&self, stage: Stage) -> Option<&Py<PyAny>> {
         match stage {
             Stage::Handshake => self.on_handshake.as_ref(),
             Stage::Open => self.on_connect.as_ref(),
@@ -59,7 +58,20 @@ impl Callbacks {
         }
     }
 
-    pub(in crate::python) fn wants(&self) -> Wants {
+    /// Those that there are.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Py<PyAny>> {
+        let all = [
+            &self.on_handshake,
+            &self.on_connect,
+            &self.on_text,
+            &self.on_binary,
+            &self.on_disconnect,
+            &self.on_closed,
+        ];
+        all.into_iter().flatten()
+    }
+
+    pub(super) fn wants(&self) -> Wants {
         let mut wants = Wants::NOTHING;
         let all = [
             (&self.on_handshake, Wants::HANDSHAKE),
@@ -79,14 +91,14 @@ impl Callbacks {
 
 /// Whose callback it is.
 #[derive(Clone, Copy)]
-pub(in crate::python) enum Whose<'a> {
+pub(super) enum Whose<'a> {
     Server,
     Request(&'a Arc<Request>),
     Client(&'a Arc<Client>),
 }
 
 /// The arguments of a callback.
-pub(in crate::python) enum Args<'a, 'py> {
+pub(super) enum Args<'a, 'py> {
     None,
     Request(Py<PyRequest>),
     Client(Py<PyClient>),
@@ -105,7 +117,7 @@ impl<'py> Args<'_, 'py> {
     }
 
     /// The same in a context of contextvars.
-    pub(in crate::python) fn call_in(
+    pub(super) fn call_in(
         self,
         context: &Bound<'py, PyAny>,
         callback: &Py<PyAny>,
@@ -121,26 +133,5 @@ impl<'py> Args<'_, 'py> {
     }
 }
 
-/// Calls code of the application, which may run when the interpreter ends. A thread that asks for the interpreter then
-/// is ended by unwinding, which Rust may not survive, and what its frames drop is not theirs any more: it parks for ever
-/// instead, as pyo3 has it do where pyo3 asks. So nothing may be owned between here and the interpreter.
-pub(in crate::python) fn enter<'py>(
-    callable: &Bound<'py, PyAny>,
-    arguments: &Bound<'py, PyTuple>,
-) -> PyResult<Bound<'py, PyAny>> {
-    struct Parked;
-    impl Drop for Parked {
-        fn drop(&mut self) {
-            while !thread::panicking() {
-                thread::park();
-            }
-        }
-    }
-    let parked = Parked;
-    let result = callable.call1(arguments);
-    mem::forget(parked);
-    result
-}
-
 /// What a callback has brought; `None` if it goes on as a coroutine.
-pub(in crate::python) type Called = Option<PyResult<Py<PyAny>>>;
+pub(super) type Called = Option<PyResult<Py<PyAny>>>;

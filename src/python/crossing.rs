@@ -6,8 +6,8 @@
 //! was made after that: none may be inside Python's API then. The trait's `spawn` has no receiver, so that thread is
 //! found in a static.
 
-use super::super::fork;
-use super::super::link::lock;
+use super::fork;
+use super::lock::lock;
 use pyo3::prelude::*;
 use pyo3_async_runtimes::TaskLocals;
 use pyo3_async_runtimes::generic::{
@@ -176,22 +176,22 @@ impl State {
 }
 
 /// The state stays as it is while this thread forks.
-pub(in crate::python) fn before_fork() {
+pub(super) fn before_fork() {
     FORKING.set(Some(lock(&STATE)));
 }
 
-pub(in crate::python) fn after_fork() {
+pub(super) fn after_fork() {
     drop(FORKING.take());
 }
 
 /// A server is about to start. Not to be called with the interpreter attached: who forks may need it.
-pub(in crate::python) fn hold() {
+pub(super) fn hold() {
     lock(&STATE).own().servers += 1;
 }
 
 /// A server has ended, or was not started; with the last one the thread ends, as soon as it has told everybody. Not to
 /// be called with the interpreter attached, which the thread may need for that.
-pub(in crate::python) fn release() {
+pub(super) fn release() {
     let mut state = lock(&STATE);
     let own = state.own();
     own.servers -= 1;
@@ -208,7 +208,7 @@ pub(in crate::python) fn release() {
 }
 
 /// The interpreter ends: so does the thread, and no other is made. Not to be called with the interpreter attached.
-pub(in crate::python) fn finish() {
+pub(super) fn finish() {
     let mut state = lock(&STATE);
     let own = state.own();
     own.is_over = true;
@@ -228,7 +228,7 @@ fn join(threads: Vec<thread::JoinHandle<()>>) {
 }
 
 /// A future of the running loop that has its result when `done` is ready.
-pub(in crate::python) fn future<F>(py: Python<'_>, done: F) -> PyResult<Bound<'_, PyAny>>
+pub(super) fn future<F>(py: Python<'_>, done: F) -> PyResult<Bound<'_, PyAny>>
 where
     F: FnMut(&mut Context<'_>) -> Poll<()> + Send + Unpin + 'static,
 {
@@ -247,7 +247,7 @@ where
 }
 
 /// A future of the running loop that has its result already.
-pub(in crate::python) fn done(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+pub(super) fn done(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let event_loop = pyo3_async_runtimes::get_running_loop(py)?;
     let future = event_loop.call_method0(pyo3::intern!(py, "create_future"))?;
     future.call_method1(pyo3::intern!(py, "set_result"), (py.None(),))?;

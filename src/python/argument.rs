@@ -1,0 +1,199 @@
+//! One argument of a call: its type is checked here, and an error names it and its value.
+
+use super::errors::{shown, type_name};
+use crate::error::Error;
+use crate::protocol::extensions::Deflate;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString};
+use std::time::Duration;
+
+/// One argument's name and value.
+pub(super) struct Argument<'py> {
+    name: &'static str,
+    /// Which parameter of the `Deflate` that was given.
+    parameter: Option<&'static str>,
+    value: Bound<'py, PyAny>,
+}
+
+impl<'py> Argument<'py> {
+    pub(super) fn new(options: &Bound<'py, PyDict>, name: &'static str) -> PyResult<Self> {
+        let value = options
+            .get_item(name)?
+            .ok_or_else(|| PyTypeError::new_err(format!("missing option {name}")))?;
+        Ok(Self::of(name, value))
+    }
+
+    /// For a value that is no option, such as the timeout of a method.
+    pub(super) const fn of(name: &'static str, value: Bound<'py, PyAny>) -> Self {
+        Self {
+            name,
+            parameter: None,
+            value,
+        }
+    }
+
+    pub(super) const fn value(&self) -> &Bound<'py, PyAny> {
+        &self.value
+    }
+
+    pub(super) fn optional<T>(self, read: impl FnOnce(Self) -> PyResult<T>) -> PyResult<Option<T>> {
+        if self.value.is_none() {
+            Ok(None)
+        } else {
+            read(self).map(Some)
+        }
+    }
+
+    pub(super) fn list<T>(self, read: impl Fn(Self) -> PyResult<T>) -> PyResult<Vec<T>> {
+        // A string is a sequence of strings too, but never meant as one.
+        if self.value.is_instance_of::<PyString>() || self.value.is_instance_of::<PyBytes>() {
+            return Err(self.wrong_type("a sequence of strings"));
+        }
+        let Ok(items) = self.value.try_iter() else {
+            return Err(self.wrong_type("a sequence of strings"));
+        };
+        items.map(|item| read(Self::of(self.name, item?))).collect()
+    }
+
+    pub(super) fn text(self) -> PyResult<String> {
+        match self.value.cast::<PyString>() {
+            Ok(text) => Ok(text.to_str()?.to_owned()),
+            Err(_) => Err(self.wrong_type("a str")),
+        }
+    }
+
+    /// `"deflate"` or a `Deflate`.
+    pub(super) fn deflate(self) -> PyResult<Deflate> {
+        let value = &self.value;
+        if let Ok(text) = value.cast::<PyString>() {
+            return if text.to_str()? == "deflate" {
+                Ok(Deflate::default())
+            } else {
+                Err(self.bad_value("must be 'deflate', a Deflate, or None"))
+            };
+        }
+        let class = value
+            .py()
+            .import("echoserver.compression")?
+            .getattr("Deflate")?;
+        if !value.is_instance(&class)? {
+            return Err(self.wrong_type("'deflate', a Deflate, or None"));
+        }
+        let get = |parameter: &'static str| {
+            Ok::<_, PyErr>(Self {
+                name: self.name,
+                parameter: Some(parameter),
+                value: value.getattr(parameter)?,
+            })
+        };
+        Ok(Deflate {
+            server_no_context_takeover: get("server_no_context_takeover")?.boolean()?,
+            client_no_context_takeover: get("client_no_context_takeover")?.boolean()?,
+            server_max_window_bits: get("server_max_window_bits")?.small("must be 9 to 15")?,
+            client_max_window_bits: get("client_max_window_bits")?.small("must be 9 to 15")?,
+            level: get("level")?.small("must be 0 to 9")?,
+            threshold: get("threshold")?.size()?,
+        })
+    }
+
+    pub(super) fn boolean(self) -> PyResult<bool> {
+        match self.value.cast::<PyBool>() {
+            Ok(value) => Ok(value.is_true()),
+            Err(_) => Err(self.wrong_type("a bool")),
+        }
+    }
+
+    pub(super) fn port(self) -> PyResult<u16> {
+        self.int("an int")?
+            .extract()
+            .map_err(|_error| self.out_of_range("must be 0 to 65535"))
+    }
+
+    /// Of a response; which ones there are is not decided here.
+    pub(super) fn status(self) -> PyResult<u16> {
+        self.int("an int")?
+            .extract()
+            .map_err(|_error| self.bad_value("must be 300 to 599"))
+    }
+
+    /// A small number, whose range `Config::check` knows.
+    pub(super) fn small(self, reason: &'static str) -> PyResult<u8> {
+        let int = self.int("an int")?;
+        int.extract().map_err(|_error| self.bad_value(reason))
+    }
+
+    pub(super) fn size(self) -> PyResult<usize> {
+        let int = self.int("an int")?;
+        int.extract().map_err(|_error| match int.lt(0) {
+            Ok(true) => self.bad_value("must not be negative"),
+            _ => self.out_of_range("is more than this machine can address"),
+        })
+    }
+
+    /// Seconds; not negative, finite.
+    pub(super) fn seconds(self) -> PyResult<Duration> {
+        let value = &self.value;
+        let is_number = value.is_instance_of::<PyFloat>() || value.is_instance_of::<PyInt>();
+        if !is_number || value.is_instance_of::<PyBool>() {
+            return Err(self.wrong_type("a number of seconds"));
+        }
+        let seconds: f64 = value
+            .extract()
+            .map_err(|_error| self.out_of_range("is too large for seconds"))?;
+        if seconds < 0.0 {
+            return Err(self.bad_value("must not be negative"));
+        }
+        Duration::try_from_secs_f64(seconds)
+            .map_err(|_error| self.bad_value("must be finite seconds"))
+    }
+
+    pub(super) fn int(&self, expected: &str) -> PyResult<Bound<'py, PyInt>> {
+        match self.value.cast::<PyInt>() {
+            Ok(int) if !int.is_instance_of::<PyBool>() => Ok(int.clone()),
+            _ => Err(self.wrong_type(expected)),
+        }
+    }
+
+    pub(super) fn wrong_type(&self, expected: &str) -> PyErr {
+        let actual = type_name(&self.value);
+        PyTypeError::new_err(format!(
+            "{}={}: must be {expected}, not {actual}",
+            self.name,
+            self.shown()
+        ))
+    }
+
+    pub(super) fn out_of_range(&self, reason: &str) -> PyErr {
+        PyOverflowError::new_err(format!("{}={}: {reason}", self.name, self.shown()))
+    }
+
+    pub(super) fn bad_value(&self, reason: &'static str) -> PyErr {
+        PyValueError::new_err(
+            Error::Invalid {
+                option: self.name,
+                value: self.shown(),
+                reason,
+            }
+            .to_string(),
+        )
+    }
+
+    pub(super) fn shown(&self) -> String {
+        let value = shown(&self.value);
+        match self.parameter {
+            Some(parameter) => format!("Deflate({parameter}={value})"),
+            None => value,
+        }
+    }
+}
+
+/// A timeout of a method: seconds, or `None`.
+pub(super) fn seconds(
+    name: &'static str,
+    value: Option<Bound<'_, PyAny>>,
+) -> PyResult<Option<Duration>> {
+    value.map_or(Ok(None), |value| {
+        Argument::of(name, value).optional(Argument::seconds)
+    })
+}

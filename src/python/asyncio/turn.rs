@@ -1,0 +1,162 @@
+//! Turns on an event loop: what starts them, and what is done in one.
+
+use super::super::errors;
+use super::super::lock::lock;
+use super::super::runner::Runner;
+use super::super::shared::Shared;
+use super::closing::try_to_close;
+use super::event_loop::{Busy, EventLoop, SERVER, Surroundings, Work};
+use super::on_loop::{OnLoop, dispatcher, end_turn, unpark};
+use pyo3::intern;
+use pyo3::prelude::*;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+/// What the reader and timers call.
+fn turn(py: Python<'_>, event_loop: &Arc<EventLoop>) {
+    event_loop.doorbell.hush();
+    let mut state = lock(&event_loop.state);
+    if state.busy != Busy::No {
+        // A callback runs the loop: what is queued waits until it has returned.
+        state.busy = Busy::Due;
+        return;
+    }
+    drop(state);
+    if event_loop.is_over() {
+        return;
+    }
+    event_loop.shared.link.move_drain();
+    let mut dispatcher = dispatcher(py, event_loop, None);
+    run(&mut dispatcher);
+    end_turn(dispatcher);
+}
+
+fn run(dispatcher: &mut OnLoop<'_, '_>) {
+    let event_loop = dispatcher.runner.event_loop;
+    let mut events = Vec::new();
+    loop {
+        let mut state = lock(&event_loop.state);
+        let Some(work) = state.work.pop_front() else {
+            drop(state);
+            dispatcher.shared.link.take_now(&mut events);
+            if events.is_empty() {
+                break;
+            }
+            lock(&event_loop.state)
+                .work
+                .extend(events.drain(..).map(Work::Event));
+            continue;
+        };
+        let line = match &work {
+            Work::Event(event) if !state.lines.is_empty() => {
+                let id = event.client().map_or(SERVER, |client| client.id);
+                state.lines.get(&id).filter(|line| line.is_busy()).cloned()
+            }
+            _ => None,
+        };
+        drop(state);
+        match (work, line) {
+            (Work::Event(event), Some(line)) => line.push(event),
+            (Work::Event(event), None) => dispatcher.handle(event),
+            (Work::Line(line), _) => unpark(dispatcher, &line),
+        }
+        if dispatcher.shared.link.is_forked() {
+            return;
+        }
+        dispatcher.clock = Instant::now();
+        if dispatcher.runner.is_time_up(dispatcher.clock) {
+            // The loop comes again when others had their turn.
+            event_loop.doorbell.ring();
+            break;
+        }
+    }
+    try_to_close(dispatcher);
+}
+
+/// What the loop calls when the doorbell rings. The loop has the only reference to it, so that its end, before that of
+/// the server, says that the loop was closed.
+#[pyclass(frozen, name = "Reader", module = "echoserver._core")]
+pub(in crate::python) struct Reader {
+    event_loop: Arc<EventLoop>,
+}
+
+#[pymethods]
+impl Reader {
+    /// The descriptor to watch; None if a thread has to `wait`.
+    fn fileno(&self) -> Option<i32> {
+        self.event_loop.doorbell.fileno()
+    }
+
+    /// Waits in a thread until there is something to do; false if nothing will be any more.
+    fn wait(&self, py: Python<'_>) -> bool {
+        py.detach(|| self.event_loop.doorbell.wait())
+    }
+
+    /// Does what is queued.
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        let event_loop = &self.event_loop;
+        if !event_loop.shared.link.is_forked() {
+            turn(py, event_loop);
+            return Ok(());
+        }
+        if let Some(fileno) = self.event_loop.doorbell.fileno() {
+            // The sockets are the parent's, too.
+            event_loop.around.event_loop.call_method1(
+                py,
+                intern!(py, "remove_reader"),
+                (fileno,),
+            )?;
+        }
+        Err(errors::forked())
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        Python::try_attach(|py| {
+            let event_loop = &self.event_loop;
+            if event_loop.shared.link.is_forked() || event_loop.is_over() {
+                return;
+            }
+            let hooks = &event_loop.around.hooks;
+            if let Err(error) = hooks.call_method0(py, intern!(py, "lost")) {
+                error.write_unraisable(py, Some(hooks.bind(py)));
+            }
+        });
+    }
+}
+
+impl Reader {
+    /// Makes this thread's event loop the one that runs the dispatcher.
+    pub(in crate::python) fn open(
+        py: Python<'_>,
+        shared: Arc<Shared>,
+        around: Surroundings,
+        is_watched: bool,
+    ) -> PyResult<Self> {
+        let event_loop = EventLoop::new(py, shared, around, is_watched)?;
+        let again = Py::new(py, Again(Arc::downgrade(&event_loop)))?.into_any();
+        // The first time.
+        let _ = event_loop.again.set(again);
+        Ok(Self { event_loop })
+    }
+
+    pub(in crate::python) fn event_loop(&self) -> Weak<EventLoop> {
+        Arc::downgrade(&self.event_loop)
+    }
+}
+
+/// What timers of the loop call.
+#[pyclass(frozen, name = "Again", module = "echoserver._core")]
+struct Again(Weak<EventLoop>);
+
+#[pymethods]
+impl Again {
+    fn __call__(&self, py: Python<'_>) {
+        if let Some(event_loop) = self.0.upgrade()
+            && !event_loop.shared.link.is_forked()
+        {
+            turn(py, &event_loop);
+        }
+    }
+}

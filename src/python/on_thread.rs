@@ -1,0 +1,94 @@
+//! The runner `thread`: one thread waits for events and runs the callbacks, until the server has ended.
+
+use super::calls::{Args, Called, Stage, Whose};
+use super::coroutine;
+use super::dispatcher::Dispatcher;
+use super::errors;
+use super::link::{Event, Link, SIGNAL_CHECK};
+use super::runner::Runner;
+use super::shared::Shared;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use std::mem;
+use std::thread;
+use std::time::Instant;
+
+struct OnThread<'py>(Python<'py>);
+
+impl<'py> Runner<'py> for OnThread<'py> {
+    fn invoke(
+        &mut self,
+        shared: &Shared,
+        stage: Stage,
+        _whose: Whose<'_>,
+        callback: &Py<PyAny>,
+        args: Args<'_, 'py>,
+    ) -> Called {
+        let reply = shared
+            .link
+            .call(stage.name(), || args.call(self.0, callback));
+        Some(reply.and_then(|reply| coroutine::refuse(stage.name(), &reply)))
+    }
+}
+
+/// Runs the dispatcher in this thread. `has_signals`: signal handlers may have to be run here.
+pub(super) fn run(py: Python<'_>, shared: &Shared, has_signals: bool) -> PyResult<()> {
+    let link = &*shared.link;
+    if !link.begin_drain() {
+        return Err(PyRuntimeError::new_err(
+            "the server is not started, or run already",
+        ));
+    }
+    let mut dispatcher = Dispatcher::new(py, shared, OnThread(py), None);
+    let unwinding = Unwinding(link);
+    drain(&mut dispatcher, has_signals);
+    mem::forget(unwinding);
+    if link.is_forked() {
+        return Err(errors::forked());
+    }
+    py.detach(|| {
+        // With no limit it is true: the workers have said that they have ended.
+        let _ = shared.core.wait(None);
+        link.end_drain();
+    });
+    dispatcher.into_fatal().map_or(Ok(()), Err)
+}
+
+// A frame of its own below which `Unwinding` is dropped when the thread is unwound.
+#[inline(never)]
+fn drain<'py>(dispatcher: &mut Dispatcher<'_, 'py, OnThread<'py>>, has_signals: bool) {
+    let link = &*dispatcher.shared.link;
+    let mut events = Vec::new();
+    loop {
+        let timeout = has_signals.then_some(SIGNAL_CHECK);
+        dispatcher.py.detach(|| link.take(&mut events, timeout));
+        if let Err(error) = dispatcher.py.check_signals() {
+            dispatcher.end_by(error);
+        }
+        dispatcher.clock = Instant::now();
+        for event in events.drain(..) {
+            let is_last = matches!(event, Event::Closed);
+            dispatcher.handle(event);
+            // A child of a callback's fork: what is queued belongs to the parent.
+            if is_last || link.is_forked() {
+                return;
+            }
+        }
+    }
+}
+
+/// Guards the frames between a callback and the interpreter's end: a thread that asks for the interpreter then is
+/// ended by unwinding, which Rust may not survive. It parks for ever instead, as pyo3 has it do where pyo3 asks.
+struct Unwinding<'a>(&'a Link);
+
+impl Drop for Unwinding<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.end_drain();
+            return;
+        }
+        loop {
+            thread::park();
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The state of one server that all parts of the binding are handed.
+
+use super::calls::Callbacks;
+use super::client::PyClient;
+use super::link::Link;
+use super::lock::lock;
+use crate::client::Client;
+use crate::handler::Wants;
+use crate::server::Server;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use std::collections::HashMap;
+use std::sync::atomic::{Ordering, fence};
+use std::sync::{Arc, Mutex};
+
+pub(super) struct Shared {
+    pub(super) core: Arc<Server>,
+    pub(super) link: Arc<Link>,
+    pub(super) callbacks: Callbacks,
+    /// The `Client` objects that exist, each until its `on_disconnect` has returned.
+    clients: Mutex<HashMap<u64, Py<PyClient>>>,
+}
+
+impl Shared {
+    pub(super) fn new(core: Server, link: Arc<Link>, callbacks: Callbacks) -> Arc<Self> {
+        Arc::new(Self {
+            core: Arc::new(core),
+            link,
+            callbacks,
+            clients: Mutex::default(),
+        })
+    }
+
+    /// The one object for `client`, made at the first call.
+    pub(super) fn client(&self, py: Python<'_>, client: &Arc<Client>) -> PyResult<Py<PyClient>> {
+        if let Some(object) = lock(&self.clients).get(&client.id) {
+            return Ok(object.clone_ref(py));
+        }
+        let object = Py::new(py, PyClient::new(client.clone(), self.link.clone()))?;
+        // From now on the ends of clients have to be heard of, so that their objects can go.
+        self.link.want(Wants::CLOSE);
+        // See `Connection::leave`.
+        fence(Ordering::SeqCst);
+        let object = lock(&self.clients)
+            .entry(client.id)
+            .or_insert(object)
+            .clone_ref(py);
+        // Ended before its end could be heard of: nobody would forget it.
+        if client.ended().is_some() && !self.link.in_dispatcher() {
+            self.forget(client.id);
+        }
+        Ok(object)
+    }
+
+    /// A client is gone, with its last callback.
+    pub(super) fn forget(&self, id: u64) {
+        // Dropped after the lock: dropping may run Python code.
+        let forgotten = lock(&self.clients).remove(&id);
+        if let Some(client) = forgotten {
+            client.get().end();
+        }
+    }
+
+    /// For the collector; for one owner of this.
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        for callback in self.callbacks.all() {
+            visit.call(callback)?;
+        }
+        // Locked only by whoever looks a client up at this moment: then there are references from a running thread.
+        if let Ok(clients) = self.clients.try_lock() {
+            for client in clients.values() {
+                visit.call(client)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! Messages and replies as Python objects.
+
+use super::answers::Answer;
+use crate::protocol::message::Kind;
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMemoryView, PyString};
+
+/// The type of `NO_REPLY`: returned by a callback, it sends nothing for that message.
+#[pyclass(frozen, name = "NoReply", module = "echoserver._core")]
+pub(super) struct NoReply;
+
+#[pymethods]
+impl NoReply {
+    #[new]
+    pub(super) const fn new() -> Self {
+        Self
+    }
+
+    #[expect(clippy::unused_self, reason = "the interpreter calls it so")]
+    const fn __repr__(&self) -> &'static str {
+        "NO_REPLY"
+    }
+
+    #[expect(
+        clippy::unused_self,
+        reason = "pickled and copied as the one object it is"
+    )]
+    const fn __reduce__(&self) -> &'static str {
+        "NO_REPLY"
+    }
+}
+
+/// A message as callbacks get it.
+pub(super) fn to_python<'py>(
+    py: Python<'py>,
+    kind: Kind,
+    payload: &[u8],
+) -> PyResult<Bound<'py, PyAny>> {
+    match kind {
+        Kind::Text => PyString::from_bytes(py, payload).map(Bound::into_any),
+        Kind::Binary => Ok(PyBytes::new(py, payload).into_any()),
+    }
+}
+
+/// What a callback has returned.
+pub(super) enum Reply<'py> {
+    Echo,
+    Send(Payload<'py>),
+    Nothing,
+}
+
+impl<'py> Reply<'py> {
+    /// `None` echoes, text and bytes are sent instead, `NO_REPLY` sends nothing.
+    pub(super) fn of(name: &str, reply: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if reply.is_none() {
+            return Ok(Self::Echo);
+        }
+        if reply.is_instance_of::<NoReply>() {
+            return Ok(Self::Nothing);
+        }
+        let Some(payload) = payload(reply)? else {
+            return Err(PyTypeError::new_err(format!(
+                "{name} returned {}, not None, str, bytes-like or NO_REPLY",
+                reply.get_type().name()?
+            )));
+        };
+        payload.bytes()?;
+        Ok(Self::Send(payload))
+    }
+
+    pub(super) fn answer(&self) -> Answer<'_> {
+        match self {
+            Self::Echo => Answer::Echo,
+            // What is no UTF-8 was found when the reply was made.
+            Self::Send(payload) => payload
+                .bytes()
+                .map_or(Answer::Nothing, |bytes| Answer::Send(payload.kind, bytes)),
+            Self::Nothing => Answer::Nothing,
+        }
+    }
+}
+
+/// What can be sent, as found in a Python object.
+pub(super) struct Payload<'py> {
+    pub(super) kind: Kind,
+    object: Bound<'py, PyAny>,
+}
+
+impl Payload<'_> {
+    /// # Errors
+    /// `UnicodeEncodeError` for text with a lone surrogate.
+    pub(super) fn bytes(&self) -> PyResult<&[u8]> {
+        match self.object.cast::<PyString>() {
+            Ok(text) => Ok(text.to_str()?.as_bytes()),
+            Err(_) => Ok(self.object.cast::<PyBytes>()?.as_bytes()),
+        }
+    }
+}
+
+/// Text for a `str`, binary for anything bytes-like, `None` for the rest.
+pub(super) fn payload<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Payload<'py>>> {
+    if object.is_instance_of::<PyString>() {
+        return Ok(Some(Payload {
+            kind: Kind::Text,
+            object: object.clone(),
+        }));
+    }
+    if object.is_instance_of::<PyBytes>() {
+        return Ok(Some(Payload {
+            kind: Kind::Binary,
+            object: object.clone(),
+        }));
+    }
+    // memoryview reads every buffer, whatever its item type and layout.
+    let view = match PyMemoryView::from(object) {
+        Ok(view) => view,
+        Err(error) if error.is_instance_of::<PyTypeError>(object.py()) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let object = view.call_method0(intern!(object.py(), "tobytes"))?;
+    Ok(Some(Payload {
+        kind: Kind::Binary,
+        object,
+    }))
+}
