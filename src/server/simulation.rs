@@ -52,7 +52,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use stream::{Peer, Temper};
+use stream::{NEVER, Peer, Temper};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::{spawn_local, yield_now};
 use tokio::time::{Instant, timeout};
@@ -65,9 +65,6 @@ const PONG: u8 = 0x8a;
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-
-/// No test takes so long, even in its own time. A wait for nothing ends here, at once in ours.
-const NEVER: Duration = Duration::from_secs(7 * 86_400);
 
 /// A client's frame.
 fn frame(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
