@@ -323,7 +323,7 @@ impl Receiver {
     /// Gives what is kept back to `account`; the receiver is at its end.
     pub fn release(&mut self, account: &mut Account) {
         std::mem::take(&mut self.partial).release(account);
-        if let Some(deflate) = &mut self.deflate {
+        if let Some(mut deflate) = self.deflate.take() {
             deflate.release(account);
         }
         if let Some(rest) = self.rest.take() {

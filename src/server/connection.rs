@@ -7,6 +7,7 @@
 mod turn;
 
 use self::turn::Turn;
+use super::clock::{Alarm, Clock};
 use super::desk::{READ_BUFFER, Seated};
 use super::stats::Counters;
 use super::wire::Wire;
@@ -32,7 +33,7 @@ use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncReadExt;
 use tokio::task::yield_now;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 /// Bytes read from one client before others have their turn.
 const TURN: usize = 1 << 20;
@@ -72,8 +73,8 @@ pub(super) struct Connection<W> {
     sender: Sender,
     has_ended: bool,
     has_left: bool,
-    /// Armed at the sender's deadline or before it.
-    sleep: Option<Pin<Box<Sleep>>>,
+    /// Set at the sender's deadline or before it.
+    alarm: Alarm,
 }
 
 impl<W: Wire> Connection<W> {
@@ -107,7 +108,7 @@ impl<W: Wire> Connection<W> {
             sender,
             has_ended: false,
             has_left: false,
-            sleep: None,
+            alarm: Alarm::default(),
             seated,
         }
     }
@@ -392,7 +393,7 @@ impl<W: Wire> Connection<W> {
     ) -> io::Result<()> {
         let batch = turn.batch.take();
         if batch.is_some() && self.sender.is_timed() {
-            let now = Instant::now().into_std();
+            let now = self.clock().now().into_std();
             self.sender.tick(now, &mut turn.effects);
         }
         // Whoever gets a message or an echo of this read may look at what is counted.
@@ -479,7 +480,7 @@ impl<W: Wire> Connection<W> {
         if !self.sender.is_timed() {
             return Poll::Pending;
         }
-        let now = Instant::now().into_std();
+        let now = self.clock().now().into_std();
         let (account, effects) = (&mut self.account, &mut turn.effects);
         match self.sender.on_time(now, account, effects) {
             Rung::Nothing => {}
@@ -489,12 +490,8 @@ impl<W: Wire> Connection<W> {
         let Some(due) = self.sender.deadline().map(Instant::from_std) else {
             return Poll::Pending;
         };
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        // That something is due later is found out when it rings: being heard of moves no timer.
-        if due < sleep.deadline() || sleep.is_elapsed() {
-            sleep.as_mut().reset(due);
-        }
-        sleep.as_mut().poll(cx).map(|()| None)
+        let clock = self.clock();
+        clock.poll(&mut self.alarm, due, cx).map(|()| None)
     }
 
     /// What this turn may spend on compressed messages.
@@ -527,6 +524,10 @@ impl<W: Wire> Connection<W> {
         }
     }
 
+    fn clock(&self) -> Clock {
+        self.seated.desk.shared.clock
+    }
+
     fn counters(&self) -> &Counters {
         self.seated.desk.counters()
     }
@@ -540,7 +541,7 @@ impl<W> Connection<W> {
             self.receiver.release(&mut self.account);
             self.sender.release(&mut self.account, &mut turn.effects);
             turn.apply(self.seated.desk.counters(), &self.client);
-            self.sleep = None;
+            self.alarm = Alarm::default();
             let (code, reason) = self.sender.end();
             self.client.set_ended(code, reason);
             // Between the end and the look at who wants to hear of it: whoever begins to want it between the two

@@ -11,7 +11,6 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncReadExt;
-use tokio::time::{Instant, sleep};
 
 /// What is read and thrown away after the last frame, so that the client gets to read that.
 const MAX_LINGER: usize = 1 << 20;
@@ -19,7 +18,9 @@ const MAX_LINGER: usize = 1 << 20;
 /// Sends the last that is to be said, and ends TCP. Each has `close_timeout`.
 pub(super) async fn answer<W: Wire>(wire: &mut W, mut bytes: &[u8], seated: &Seated) {
     let desk = &seated.desk;
-    let mut time = pin!(sleep(desk.shared.config.close_timeout));
+    let clock = desk.shared.clock;
+    let due = clock.now() + desk.shared.config.close_timeout;
+    let mut time = pin!(clock.sleep_until(due));
     let said = poll_fn(|cx| {
         seated.seat.register(cx);
         while !bytes.is_empty() {
@@ -42,7 +43,8 @@ pub(super) async fn answer<W: Wire>(wire: &mut W, mut bytes: &[u8], seated: &Sea
 /// to abort, end it at once.
 pub(super) async fn linger<W: Wire>(wire: &mut W, seated: &Seated) {
     let desk = &seated.desk;
-    let due = Instant::now() + desk.shared.config.close_timeout;
+    let clock = desk.shared.clock;
+    let due = clock.now() + desk.shared.config.close_timeout;
     let _entry = desk.lingering.enter(due, &seated.seat);
     let mut is_shut_down = false;
     let mut left = MAX_LINGER;
@@ -52,7 +54,7 @@ pub(super) async fn linger<W: Wire>(wire: &mut W, seated: &Seated) {
         if poll_end(wire, cx, &mut is_shut_down, &mut left, &mut buffer).is_ready()
             || desk.phase() >= Phase::Closing
             || seated.seat.is_aborted()
-            || Instant::now() >= due
+            || clock.now() >= due
         {
             return Poll::Ready(());
         }

@@ -4,6 +4,7 @@
 //! A server has `workers` threads, each with a runtime of its own; a connection stays on the thread that it was given
 //! to. The first worker accepts and hands new connections to the one with the fewest.
 
+mod clock;
 mod connection;
 mod desk;
 mod http;
@@ -31,6 +32,7 @@ use crate::error::Error;
 use crate::handler::Handler;
 use crate::protocol::account::{Limit, Memory};
 use crate::sockets::Listed;
+use clock::Clock;
 use shared::{Command, Face, Life, Shared, lock};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -79,6 +81,7 @@ impl Server {
             policy: config.policy(),
             tls,
             handler,
+            clock: Clock,
             sending: Arc::new(config.sending()),
             memory: Memory::new(Limit::new("memory_limit", config.memory_limit)),
             workers: (0..config.worker_count())

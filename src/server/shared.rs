@@ -1,5 +1,6 @@
 //! What all threads of a server share, and what others know of each worker.
 
+use super::clock::Clock;
 use super::stats::Counters;
 use super::tls::identity::Identity;
 use crate::client::{Client, Letter};
@@ -32,6 +33,7 @@ pub(super) struct Shared {
     pub(super) policy: Policy,
     pub(super) tls: Option<Identity>,
     pub(super) handler: Arc<dyn Handler>,
+    pub(super) clock: Clock,
     pub(super) memory: Arc<Memory>,
     /// What the sending halves of all connections have in common.
     pub(super) sending: Arc<Settings>,

@@ -22,7 +22,6 @@ use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::Poll;
-use tokio::time::timeout_at;
 
 /// First allocation for a client hello; those of browsers have room in it.
 const FIRST_READ: usize = 2048;
@@ -51,12 +50,16 @@ async fn open<W: Wire>(
         ..
     } = newcomer;
     let desk = &seated.desk;
+    let clock = desk.shared.clock;
     let mut first = Vec::with_capacity(FIRST_READ);
-    match timeout_at(due, read_more(&mut wire, &mut first, &seated)).await {
-        Ok(Ok(1..)) => {}
+    match clock
+        .before(due, read_more(&mut wire, &mut first, &seated))
+        .await
+    {
+        Some(Ok(1..)) => {}
         // Gone without a word, as those who only look whether the port is open.
-        Ok(_) => return None,
-        Err(_late) => {
+        Some(_) => return None,
+        None => {
             desk.report_tls(peer, "no TLS handshake within open_timeout");
             return None;
         }
@@ -93,8 +96,8 @@ async fn open<W: Wire>(
         }
         polled
     });
-    match timeout_at(due, handshake).await {
-        Ok(Ok(())) => {
+    match clock.before(due, handshake).await {
+        Some(Ok(())) => {
             let facts = facts(stream.agreed(), server_name);
             // Boxed, since each function that it is handed to keeps room for it in the task.
             return Some(Newcomer {
@@ -105,14 +108,14 @@ async fn open<W: Wire>(
                 seated,
             });
         }
-        Ok(Err(error)) => match error.kind() {
+        Some(Err(error)) => match error.kind() {
             ErrorKind::Interrupted => {}
             // The client gets to read the alert only if TCP ends in order.
             ErrorKind::InvalidData => linger::linger(stream.io(), &seated).await,
             ErrorKind::UnexpectedEof => stream.report("the client left in the middle of it"),
             _ => stream.report(&format!("the connection broke: {error}")),
         },
-        Err(_late) => stream.report("the handshake was not done within open_timeout"),
+        None => stream.report("the handshake was not done within open_timeout"),
     }
     None
 }

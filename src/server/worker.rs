@@ -60,7 +60,7 @@ pub(super) async fn main(desk: Rc<Desk>, listeners: Vec<Listed<StdListener>>) {
     }
     // They end with the runtime.
     drop(spawn_local(desk.pace.clone().keep()));
-    drop(spawn_local(desk.lingering.clone().keep()));
+    drop(spawn_local(desk.lingering.clone().keep(desk.shared.clock)));
     let handler = desk.shared.handler.clone();
     drop(spawn_local(desk.look.clone().keep(handler)));
     let (mut orders, mut commands) = (Vec::new(), Vec::new());

@@ -1,5 +1,6 @@
 //! One timer for all who linger on a worker: nearly everybody leaves long before it, and is not worth one of its own.
 
+use crate::server::clock::Clock;
 use crate::server::seat::Seat;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -8,7 +9,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 /// The timer goes off no more often than that; so much longer than `close_timeout` somebody may linger.
 pub(in crate::server) const GRAIN: Duration = Duration::from_millis(100);
@@ -59,13 +60,13 @@ impl Lingering {
     }
 
     /// Keeps the time; never ends.
-    pub(in crate::server) async fn keep(self: Rc<Self>) {
-        let mut earliest = Instant::now();
+    pub(in crate::server) async fn keep(self: Rc<Self>, clock: Clock) {
+        let mut earliest = clock.now();
         loop {
             let first = poll_fn(|cx| self.poll_first(cx)).await;
             // Whoever comes later is due later.
-            sleep_until(first.max(earliest)).await;
-            let now = Instant::now();
+            clock.sleep_until(first.max(earliest)).await;
+            let now = clock.now();
             earliest = now + GRAIN;
             for (_, (due, seat)) in self.all.borrow().iter() {
                 if *due <= now {

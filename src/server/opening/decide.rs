@@ -18,7 +18,6 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::sleep_until;
 
 /// Bytes after the request that are read while the decision is awaited. A client that has sent so many is not read from
 /// until then, and its end is not seen before.
@@ -158,7 +157,7 @@ async fn ask<W: AsyncRead + Unpin>(
     let waiting = Waiting(Arc::new(Request::new(*peer, tls.clone(), head.into())));
     let request = &waiting.0;
     shared.handler.on_handshake(request);
-    let mut time = pin!(sleep_until(*due));
+    let mut time = pin!(shared.clock.sleep_until(*due));
     let decision = poll_fn(|cx| {
         seated.seat.register(cx);
         if let Poll::Ready(decision) = request.poll_decided(cx) {

@@ -21,11 +21,12 @@ pub(in crate::server) struct Newcomer<W> {
 impl<W> Newcomer<W> {
     /// Without TLS, from now on.
     pub(in crate::server) fn new(wire: W, peer: SocketAddr, seated: Seated) -> Self {
+        let shared = &seated.desk.shared;
         Self {
             wire,
             peer,
             tls: None,
-            due: Instant::now() + seated.desk.shared.config.open_timeout,
+            due: shared.clock.now() + shared.config.open_timeout,
             seated,
         }
     }

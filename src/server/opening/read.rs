@@ -8,7 +8,6 @@ use std::io;
 use std::pin::pin;
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::timeout_at;
 
 /// First allocation for a request; browsers send about half of it.
 const FIRST_READ: usize = 1024;
@@ -26,11 +25,11 @@ pub(super) enum Read {
 
 /// Until the bytes received give a verdict.
 pub(super) async fn read<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>) -> Read {
-    let due = newcomer.due;
-    match timeout_at(due, read_request(newcomer)).await {
-        Ok(Ok(read)) => read,
-        Ok(Err(_broken)) => Read::Gone,
-        Err(_late) => Read::Late,
+    let (clock, due) = (newcomer.seated.desk.shared.clock, newcomer.due);
+    match clock.before(due, read_request(newcomer)).await {
+        Some(Ok(read)) => read,
+        Some(Err(_broken)) => Read::Gone,
+        None => Read::Late,
     }
 }
 
