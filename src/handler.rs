@@ -85,7 +85,7 @@ pub struct Batch {
     pub wire: Vec<u8>,
     /// What they are and where the payloads lie in `wire`.
     pub messages: Vec<(Kind, Range<usize>)>,
-    /// Holds the charge for `wire`.
+    /// Holds the charge for both.
     account: Account,
 }
 
@@ -115,13 +115,18 @@ impl Batch {
             self.wire.extend_from_slice(piece);
         }
         self.messages.push((kind, start..start + len));
-        self.account.charge_anyway(header_len + len)
+        self.account
+            .charge_anyway(header_len + len + size_of::<(Kind, Range<usize>)>())
     }
 
     /// Gives back room that was not needed; much of it is left if most messages were of a kind that is not wanted.
     pub(crate) fn trim(&mut self) {
         if self.wire.len() < self.wire.capacity() / 2 {
             self.wire.shrink_to_fit();
+        }
+        // A vector begins with room for four.
+        if self.messages.len() < self.messages.capacity() / 2 {
+            self.messages.shrink_to_fit();
         }
     }
 

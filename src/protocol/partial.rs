@@ -189,7 +189,7 @@ impl Partial {
     }
 
     /// The payload as pieces.
-    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> + Clone {
         self.chunks.iter().map(Chunk::bytes)
     }
 

@@ -127,6 +127,13 @@ impl Sender {
         self.output.is_empty()
     }
 
+    /// Whether something is kept that goes out before all else.
+    #[must_use]
+    #[inline]
+    pub fn has_kept(&self) -> bool {
+        self.output.has_chunks()
+    }
+
     /// What is to be sent next, `tail` behind what is kept; returns the number of pieces.
     #[inline]
     pub fn transmit<'a>(&'a self, tail: &'a [u8], slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {

@@ -1,6 +1,7 @@
 //! What one read brought, and what goes out for it where it lies.
 
 use super::frame::{self, Opcode};
+use std::ops::Range;
 
 /// What one read brought: `bytes[read..]` is yet to be looked at, `bytes[..write]` was put to use as output. Nobody writes
 /// before `write`, which never passes `read`.
@@ -51,6 +52,30 @@ impl<'a> Window<'a> {
     pub fn begin_tail(&mut self, start: usize, end: usize) {
         debug_assert!(!self.has_tail(), "output is overwritten");
         (self.base, self.write) = (start, end);
+    }
+
+    /// Appends a frame of `parts` and then the `payload` that lies in the window, if there is room for it before that.
+    #[must_use]
+    pub fn join<'p>(
+        &mut self,
+        opcode: Opcode,
+        parts: impl Iterator<Item = &'p [u8]> + Clone,
+        payload: Range<usize>,
+    ) -> bool {
+        let before: usize = parts.clone().map(<[u8]>::len).sum();
+        let len = before + payload.len();
+        let mut end = self.write + frame::server_header_len(len);
+        if end + before > payload.start {
+            return false;
+        }
+        frame::write_server_header(&mut self.bytes[self.write..], true, opcode, len);
+        for part in parts {
+            self.bytes[end..end + part.len()].copy_from_slice(part);
+            end += part.len();
+        }
+        self.write = end + payload.len();
+        self.bytes.copy_within(payload, end);
+        true
     }
 
     /// Appends a frame, if there is room for it before what is yet to be read.

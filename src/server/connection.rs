@@ -118,7 +118,9 @@ impl<W: Wire> Connection<W> {
         let allowance = self.allowance();
         let mut turn = Turn::new(allowance);
         let end = self.poll_turn(cx, &mut turn);
-        turn.apply(self.seated.desk.counters(), &self.client);
+        if turn.has_news() {
+            turn.apply(self.seated.desk.counters(), &self.client);
+        }
         let spent = allowance - turn.budget;
         if spent > 0 {
             self.seated.desk.pace.spend(spent);
@@ -415,12 +417,15 @@ impl<W: Wire> Connection<W> {
         let (account, effects) = (&mut self.account, &mut turn.effects);
         let mut is_blocked = false;
         while !is_blocked {
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let wire = Pin::new(&mut self.wire);
-            let sent = match self.sender.transmit(tail, &mut slices) {
-                0 => break,
-                1 => wire.poll_write(cx, &slices[0]),
-                count => wire.poll_write_vectored(cx, &slices[..count]),
+            let sent = if !self.sender.has_kept() && !tail.is_empty() {
+                wire.poll_write(cx, tail)
+            } else {
+                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                match self.sender.transmit(tail, &mut slices) {
+                    0 => break,
+                    count => wire.poll_write_vectored(cx, &slices[..count]),
+                }
             };
             match sent {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
@@ -440,6 +445,8 @@ impl<W: Wire> Connection<W> {
         if is_blocked {
             self.sender.keep(tail, account, effects);
         }
+        let bytes_sent = mem::take(&mut effects.bytes_sent);
+        self.counters().bytes_sent.add(bytes_sent);
         Ok(!is_blocked)
     }
 

@@ -43,6 +43,10 @@ impl Output {
         self.chunks.is_empty() && !self.is_unflushed
     }
 
+    pub(super) fn has_chunks(&self) -> bool {
+        !self.chunks.is_empty()
+    }
+
     pub(super) const fn is_unflushed(&self) -> bool {
         self.is_unflushed
     }

@@ -10,6 +10,9 @@ use crate::protocol::partial::Partial;
 use crate::protocol::window::Window;
 use std::ops::Range;
 
+/// Parts of a message, in bytes, that are rather copied than kept in an allocation of their own.
+const SMALL: usize = 4 << 10;
+
 impl Sender {
     /// Replies are taken from now on.
     pub fn admit(&mut self, account: &mut Account) {
@@ -42,6 +45,9 @@ impl Sender {
             write_server_header(&mut window.bytes[window.write..], true, kind.opcode(), len);
             window.write = payload.end;
             return;
+        }
+        if parts.len() <= SMALL && window.join(kind.opcode(), parts.pieces(), payload.clone()) {
+            return parts.release(account);
         }
         self.spill(window, account);
         if parts.is_empty() {

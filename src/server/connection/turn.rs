@@ -63,6 +63,24 @@ impl Turn {
         self.pongs += 1;
     }
 
+    /// Whether there is something to tell.
+    #[inline]
+    pub(super) const fn has_news(&self) -> bool {
+        let Effects {
+            messages_sent,
+            bytes_sent,
+            violations,
+            released,
+            rtt,
+            is_closing,
+        } = &self.effects;
+        let counts = self.bytes | self.texts | self.binaries | self.pings | self.pongs;
+        counts | *messages_sent | *bytes_sent | *violations != 0
+            || *released != 0
+            || rtt.is_some()
+            || *is_closing
+    }
+
     /// Tells the counters and the client.
     pub(super) fn apply(&mut self, counters: &Counters, client: &Client) {
         counters.bytes_received.add(mem::take(&mut self.bytes));

@@ -270,7 +270,7 @@ fn what_is_written_at_once_needs_no_memory() {
         let (peer, client) = simulation.open().await;
         // All but what a batch needs.
         hogging
-            .send(Kind::Binary, vec![0; (1 << 20) - 200], usize::MAX)
+            .send(Kind::Binary, vec![0; (1 << 20) - 400], usize::MAX)
             .unwrap();
         settle().await;
         client.send(Kind::Text, vec![b'x'; 500], 1000).unwrap();
