@@ -352,6 +352,36 @@ fn half_a_message_after_the_handshake_waits_for_the_rest() {
 }
 
 #[test]
+fn a_message_that_never_ends_meets_a_limit() {
+    Simulation::echo(config(), async |simulation| {
+        let client = open(simulation, 1).await;
+        let mut records = client
+            .records
+            .lock()
+            .unwrap()
+            .make(HANDSHAKE, &[24, 0, 0xff, 0xff]);
+        // As long as rustls does not object: not too many records of nothing in a row.
+        while records.len() < 1_700_000 {
+            for payload in [&[][..]; 30] {
+                records.extend(client.records.lock().unwrap().make(HANDSHAKE, payload));
+            }
+            records.extend(client.records.lock().unwrap().make(HANDSHAKE, &[0]));
+        }
+        let (most, rest) = records.split_at(1_500_000);
+        client.peer.send(most);
+        settle().await;
+        assert_eq!(client.peer.unread(), 0);
+        let used = simulation.server.stats().memory_used;
+        assert!((1_400_000..1_600_000).contains(&used), "{used}");
+        assert!(client.peer.is_silent());
+        client.peer.send(rest);
+        client.peer.expect_drop().await;
+        let stats = simulation.server.stats();
+        assert_eq!((stats.tls_failures, stats.memory_used), (1, 0));
+    });
+}
+
+#[test]
 fn what_no_client_may_send_ends_its_connection() {
     Simulation::echo(config(), async |simulation| {
         let mut count = 0;
