@@ -3,6 +3,7 @@
 
 use crate::mailbox::Mailbox;
 use crate::order::{Message, Order, Ping};
+use crate::protocol::account::Account;
 use crate::protocol::close;
 use crate::protocol::extensions::Agreed;
 use crate::protocol::frame::MAX_CONTROL;
@@ -15,7 +16,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ pub struct Client {
     pub(crate) seat: usize,
     head: Box<[u8]>,
     mailbox: Arc<Mailbox<Letter>>,
+    charge: Weak<Account>,
+    known: AtomicBool,
     closing: AtomicBool,
     /// Its end was asked for by us: nobody is asked about its messages any more.
     dismissed: AtomicBool,
@@ -69,9 +72,9 @@ impl Client {
         peer: SocketAddr,
         upgrade: Upgrade,
         tls: Option<Arc<TlsFacts>>,
-        seat: usize,
         head: Box<[u8]>,
-        mailbox: Arc<Mailbox<Letter>>,
+        (seat, mailbox): (usize, Arc<Mailbox<Letter>>),
+        charge: &Arc<Account>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -82,6 +85,8 @@ impl Client {
             seat,
             head,
             mailbox,
+            charge: Arc::downgrade(charge),
+            known: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             dismissed: AtomicBool::new(false),
             ended: OnceLock::new(),
@@ -106,6 +111,32 @@ impl Client {
     #[must_use]
     pub fn is_dismissed(&self) -> bool {
         self.dismissed.load(Ordering::Acquire)
+    }
+
+    /// Keeps what is charged for this client until the last who has it lets go: for those who keep something of the
+    /// client that waits. `None` after its end, unless somebody has it.
+    #[must_use]
+    pub fn charge(&self) -> Option<Arc<Account>> {
+        self.charge.upgrade()
+    }
+
+    /// Somebody keeps something of this client, and is to be told of its end. Whoever says so in another thread than the
+    /// client's looks for the end after that.
+    pub fn know(&self) {
+        if !self.is_known() {
+            self.known.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether somebody has.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.known.load(Ordering::Acquire)
+    }
+
+    /// Bytes that a client counts for itself, whoever keeps it.
+    pub(crate) const fn cost(head: usize) -> usize {
+        size_of::<Self>() + head
     }
 
     /// Close code and reason, once the connection has ended: 1005 for a close frame without a code, 1006 for none.

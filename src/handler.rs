@@ -171,7 +171,8 @@ pub trait Handler: Send + Sync + Debug {
         false
     }
 
-    /// A client is gone; nothing of it follows. Called only with [`Wants::CLOSE`].
+    /// A client is gone; nothing of it follows. Called only with [`Wants::CLOSE`], or if the client is known: the handler
+    /// was given it or messages of it, or somebody has said so ([`Client::know`]).
     fn on_close(&self, _client: &Arc<Client>) {}
 
     /// TLS with somebody failed, at the handshake or later: once for a connection. Called only with

@@ -364,6 +364,10 @@ class Reader:
         """Waits until something is queued; False if nothing will be any more."""
 
 @final
+class Held:
+    """Keeps the charge for a client that waits for somebody to iterate to it."""
+
+@final
 class Mail:
     """Messages of one client that came together, for those who iterate over them."""
 

@@ -20,7 +20,7 @@ from echoserver._core import Callbacks
 if TYPE_CHECKING:
     from contextvars import Context
 
-    from echoserver._core import Client, Mail, Reader
+    from echoserver._core import Client, Held, Mail, Reader
     from echoserver.server import EchoServer
 
 __all__ = ["Clients", "Door", "Inbox", "Messages", "running_loop", "serve"]
@@ -109,10 +109,10 @@ class Door:
 
     # What the core calls, on the loop.
 
-    def came(self, client: Client) -> None:
-        """A client has come, and somebody may iterate over clients."""
+    def came(self, client: Client, held: Held) -> None:
+        """A client has come, and somebody may iterate over clients; what it costs is charged while `held` is."""
         for clients in tuple(self._server._iterators):
-            clients.push(client)
+            clients.push(client, held)
 
     def ended(self, failure: BaseException | None) -> None:
         """The server has ended; `failure` is what ended it, if that has to come out."""
@@ -262,19 +262,19 @@ class Clients:
         if server._is_started and (server._door is None or server._door.loop is not self._loop):
             raise RuntimeError("`async for` needs the event loop that serves: use serve_async() or `async with` there")
         server._core.iterate()
-        self._clients = deque(server.clients)
+        self._clients: deque[tuple[Client, Held | None]] = deque((client, None) for client in server.clients)
         # They are announced once more if the core has not got to them yet.
-        self._early = {client.id for client in self._clients}
+        self._early = {client.id for client, _ in self._clients}
         self._news = asyncio.Event()
         self._is_over = server._is_used and (server._door is None or server._door.is_closed)
         server._iterators.add(self)
 
-    def push(self, client: Client) -> None:
+    def push(self, client: Client, held: Held) -> None:
         """A client has come."""
         if client.id in self._early:
             self._early.discard(client.id)
             return
-        self._clients.append(client)
+        self._clients.append((client, held))
         self._news.set()
 
     def end(self) -> None:
@@ -296,4 +296,4 @@ class Clients:
                 await self._news.wait()
             finally:
                 self._server._waiting.discard(self)
-        return self._clients.popleft()
+        return self._clients.popleft()[0]

@@ -60,9 +60,9 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
     pub(super) fn handle(&mut self, event: Event) {
         match event {
             Event::Handshake(request) => self.handshake(&request),
-            Event::Open(client) => self.open(&client),
+            Event::Open(client, _held) => self.open(&client),
             Event::Messages(client, batch) => self.messages(&client, batch),
-            Event::Close(client) => self.close(&client),
+            Event::Close(client, _held) => self.close(&client),
             Event::TlsFailure(peer, reason) => self.log_tls(peer, &reason),
             Event::Closed => {
                 if self.runner.may_finish() {

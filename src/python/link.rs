@@ -11,6 +11,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::handler::{Batch, Gate, Handler, Wants};
 use crate::order::Order;
+use crate::protocol::account::Account;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::io;
@@ -31,14 +32,17 @@ const WAKE_INTERVAL: Duration = Duration::from_micros(100);
 /// Failures of TLS that may wait to be logged; further ones are only counted.
 const MAX_TLS_FAILURES: usize = 1024;
 
+/// The charge for a client, while something of it waits.
+pub(super) type Held = Option<Arc<Account>>;
+
 /// What the workers tell the dispatcher.
 #[derive(Debug)]
 pub(super) enum Event {
     /// Not held here: of clients that come and go while a callback waits, nothing may pile up.
     Handshake(Weak<Request>),
-    Open(Arc<Client>),
+    Open(Arc<Client>, Held),
     Messages(Arc<Client>, Batch),
-    Close(Arc<Client>),
+    Close(Arc<Client>, Held),
     /// TLS with this peer failed.
     TlsFailure(SocketAddr, String),
     /// The server has ended; nothing follows.
@@ -49,7 +53,9 @@ impl Event {
     /// Whose it is; of no client if it is of the server.
     pub(super) const fn client(&self) -> Option<&Arc<Client>> {
         match self {
-            Self::Open(client) | Self::Messages(client, _) | Self::Close(client) => Some(client),
+            Self::Open(client, _) | Self::Messages(client, _) | Self::Close(client, _) => {
+                Some(client)
+            }
             Self::Handshake(_) | Self::TlsFailure(..) | Self::Closed => None,
         }
     }
@@ -431,7 +437,7 @@ impl Handler for Link {
     }
 
     fn on_open(&self, client: &Arc<Client>) -> Gate {
-        self.push(Event::Open(client.clone()));
+        self.push(Event::Open(client.clone(), client.charge()));
         Gate::Later
     }
 
@@ -450,7 +456,7 @@ impl Handler for Link {
     }
 
     fn on_close(&self, client: &Arc<Client>) {
-        self.push(Event::Close(client.clone()));
+        self.push(Event::Close(client.clone(), client.charge()));
     }
 
     fn on_tls_failure(&self, peer: SocketAddr, reason: &str) {

@@ -60,7 +60,7 @@ fn finish(py: Python<'_>) {
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::asyncio::inbox::Mail;
+    use super::asyncio::inbox::{Held, Mail};
     #[pymodule_export]
     use super::asyncio::on_loop::Pump;
     #[pymodule_export]

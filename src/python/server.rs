@@ -299,7 +299,7 @@ impl PyServer {
         let clients = py.detach(|| self.shared.core.clients());
         let objects: PyResult<Vec<_>> = clients
             .iter()
-            .map(|client| self.shared.client(py, client))
+            .map(|client| self.shared.listed(py, client))
             .collect();
         PyTuple::new(py, objects?)
     }

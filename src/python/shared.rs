@@ -5,7 +5,6 @@ use super::client::PyClient;
 use super::link::Link;
 use super::lock::lock;
 use crate::client::Client;
-use crate::handler::Wants;
 use crate::server::Server;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -31,22 +30,27 @@ impl Shared {
         })
     }
 
-    /// The one object for `client`, made at the first call.
+    /// The one object for a client of which an event is handled; the event of its end lets go of it.
     pub(super) fn client(&self, py: Python<'_>, client: &Arc<Client>) -> PyResult<Py<PyClient>> {
         if let Some(object) = lock(&self.clients).get(&client.id) {
             return Ok(object.clone_ref(py));
         }
         let object = Py::new(py, PyClient::new(client.clone(), self.link.clone()))?;
-        // From now on the ends of clients have to be heard of, so that their objects can go.
-        self.link.want(Wants::CLOSE);
-        // See `Connection::leave`.
-        fence(Ordering::SeqCst);
-        let object = lock(&self.clients)
+        Ok(lock(&self.clients)
             .entry(client.id)
             .or_insert(object)
-            .clone_ref(py);
-        // Ended before its end could be heard of: nobody would forget it.
-        if client.ended().is_some() && !self.link.in_dispatcher() {
+            .clone_ref(py))
+    }
+
+    /// The one object for a client that somebody asks for.
+    pub(super) fn listed(&self, py: Python<'_>, client: &Arc<Client>) -> PyResult<Py<PyClient>> {
+        let is_awaited = client.is_known() && self.link.in_dispatcher();
+        client.know();
+        // See `Connection::leave`.
+        fence(Ordering::SeqCst);
+        let object = self.client(py, client)?;
+        // Its end is not to be heard of any more, or was: nobody would let go of it.
+        if client.ended().is_some() && !is_awaited {
             self.forget(client.id);
         }
         Ok(object)

@@ -61,6 +61,8 @@ pub(super) struct Upgraded {
     pub(super) response: Vec<u8>,
     /// What came in the same segment as the request.
     pub(super) rest: Vec<u8>,
+    /// For the client itself.
+    pub(super) charge: Arc<Account>,
 }
 
 #[derive(Debug)]
@@ -68,6 +70,8 @@ pub(super) struct Connection<W> {
     wire: W,
     seated: Seated,
     client: Arc<Client>,
+    /// Gone with the client.
+    charge: Option<Arc<Account>>,
     account: Account,
     receiver: Receiver,
     sender: Sender,
@@ -79,13 +83,19 @@ pub(super) struct Connection<W> {
 
 impl<W: Wire> Connection<W> {
     pub(super) fn new(wire: W, client: Arc<Client>, upgraded: Upgraded, seated: Seated) -> Self {
-        let Upgraded { response, rest } = upgraded;
+        let Upgraded {
+            response,
+            rest,
+            charge,
+        } = upgraded;
         seated.desk.enlist(&client);
         seated.desk.counters().bytes_received.add(rest.len() as u64);
         let shared = &seated.desk.shared;
         let handler = &shared.handler;
-        let is_admitted =
-            !handler.wants().has(Wants::OPEN) || handler.on_open(&client) == Gate::Open;
+        let is_admitted = !handler.wants().has(Wants::OPEN) || {
+            client.know();
+            handler.on_open(&client) == Gate::Open
+        };
         let mut account = Account::new(shared.memory.clone());
         let limit = Limit::new("max_message_size", shared.config.max_message_size);
         let mut receiver = Receiver::new(limit);
@@ -103,6 +113,7 @@ impl<W: Wire> Connection<W> {
         Self {
             wire,
             client,
+            charge: Some(charge),
             account,
             receiver,
             sender,
@@ -403,6 +414,7 @@ impl<W: Wire> Connection<W> {
         if let Some(mut batch) = batch {
             batch.trim();
             let handler = &self.seated.desk.shared.handler;
+            self.client.know();
             handler.on_messages(&self.client, batch);
         }
         if window.has_tail() || !self.sender.is_flushed() {
@@ -552,14 +564,15 @@ impl<W> Connection<W> {
             let (code, reason) = self.sender.end();
             self.client.set_ended(code, reason);
             // Between the end and the look at who wants to hear of it: whoever begins to want it between the two
-            // looks for the end after that (`PyClient::of`).
+            // looks for the end after that (`Client::know`).
             fence(Ordering::SeqCst);
             let shared = &self.seated.desk.shared;
             shared.open.fetch_sub(1, Ordering::Relaxed);
             self.seated.desk.delist(&self.client);
-            if shared.handler.wants().has(Wants::CLOSE) {
+            if shared.handler.wants().has(Wants::CLOSE) || self.client.is_known() {
                 shared.handler.on_close(&self.client);
             }
+            self.charge = None;
         }
         (&mut self.wire, &self.seated)
     }

@@ -39,6 +39,15 @@ pub(super) fn full(limit: usize) -> Refusal {
     }
 }
 
+/// 503: there is no memory for another client.
+pub(super) fn exhausted(memory_limit: usize) -> Refusal {
+    let reason = format!("memory_limit of {memory_limit} bytes is used up, try again later");
+    Refusal {
+        extra: &[("Retry-After", "5")],
+        ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason)
+    }
+}
+
 /// 503: whoever was asked about the request has not answered.
 pub(super) fn undecided() -> Refusal {
     let reason = "it was not decided in time whether to accept this request (open_timeout)";

@@ -5,9 +5,25 @@ use super::super::lock::lock;
 use super::super::values::to_python;
 use crate::client::Client;
 use crate::handler::Batch;
+use crate::protocol::account::Account;
 use pyo3::prelude::*;
 use std::mem;
 use std::sync::{Arc, Mutex};
+
+/// Keeps the charge for a client that waits for somebody to iterate to it.
+#[pyclass(frozen, name = "Held", module = "echoserver._core")]
+pub(in crate::python) struct Held {
+    #[expect(dead_code, reason = "it is there to be held")]
+    charge: Option<Arc<Account>>,
+}
+
+impl Held {
+    pub(super) fn new(client: &Client) -> Self {
+        Self {
+            charge: client.charge(),
+        }
+    }
+}
 
 /// A batch of messages of one client. Each counts as answered, with nothing, when the next one is asked for.
 #[pyclass(frozen, name = "Mail", module = "echoserver._core")]

@@ -15,7 +15,7 @@ use super::super::runner::Runner;
 use super::super::shared::Shared;
 use super::closing::{Turning, end, try_to_close};
 use super::event_loop::{Busy, EventLoop, Work};
-use super::inbox::Mail;
+use super::inbox::{Held, Mail};
 use super::line::{Coroutine, Line, is_cancelled, mark};
 use crate::admission::Decision;
 use crate::client::Client;
@@ -109,7 +109,7 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
         self.event_loop
             .around
             .hooks
-            .call_method1(py, intern!(py, "came"), (object,))
+            .call_method1(py, intern!(py, "came"), (object, Held::new(client)))
             .map(drop)
     }
 

@@ -5,6 +5,7 @@ use super::read::Read;
 use crate::admission::{Decision, Request, Unheard};
 use crate::client::Client;
 use crate::handler::Wants;
+use crate::protocol::account::Account;
 use crate::protocol::handshake::{MAX_HEAD, Upgrade, Verdict};
 use crate::protocol::http::{Fields, Refusal, accept_response};
 use crate::server::connection::Upgraded;
@@ -116,16 +117,27 @@ async fn admit<W: AsyncRead + Unpin>(
         now,
         &fields,
     );
+    let mut charge = Account::new(shared.memory.clone());
+    if charge.charge(Client::cost(head.len())).is_err() {
+        let refusal = http::exhausted(shared.config.memory_limit);
+        return Err(Answer::Http(http::refuse(&refusal, &desk)));
+    }
+    let charge = Arc::new(charge);
     let client = Client::new(
         shared.next_id.fetch_add(1, Ordering::Relaxed),
         newcomer.peer,
         upgrade,
         newcomer.tls.take(),
-        newcomer.seated.index,
         head.into(),
-        desk.face().orders.clone(),
+        (newcomer.seated.index, desk.face().orders.clone()),
+        &charge,
     );
-    Ok((client, Upgraded { response, rest }))
+    let upgraded = Upgraded {
+        response,
+        rest,
+        charge,
+    };
+    Ok((client, upgraded))
 }
 
 /// Nobody waits for the decision after the task: it may have been aborted.
