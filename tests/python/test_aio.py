@@ -6,13 +6,13 @@ import asyncio
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from aio_support import connect, exchange, no_thread_stays, soon, started, thread_names, until
 from echoserver import Client, EchoServer
-from support import FACTOR, RawClient, finished, in_thread, join, python
+from support import FACTOR, RawClient, finished, python
 
 if TYPE_CHECKING:
     from aio_support import Run
@@ -124,52 +124,6 @@ def test_waiting_where_it_can_never_end_is_an_error(
             for message in ("x", b"x"):
                 await client.send(message)
                 assert "wait for itself" in str(await asyncio.to_thread(unraisable.get, True, 10))
-
-    on_loop(main)
-
-
-def test_drain_waits_for_the_send_queue(on_loop: Run) -> None:
-    async def main() -> None:
-        came: asyncio.Queue[Client] = asyncio.Queue()
-        async with EchoServer(0, host="127.0.0.1", on_connect=came.put_nowait) as server:
-            reader = RawClient(server.port, receive_buffer=4096)
-            client = await soon(came.get())
-            await soon(client.drain())
-            size = 2**20
-            for _ in range(8):
-                client.send(bytes(size))
-            waiting = asyncio.ensure_future(client.drain())
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(client.drain(), 0.05)
-            assert not waiting.done()
-            reader.opened()
-            for _ in range(8):
-                assert await asyncio.to_thread(reader.receive) == (2, bytes(size))
-            await soon(waiting)
-            # A client that goes ends it, too.
-            for _ in range(8):
-                client.send(bytes(size))
-            waiting = asyncio.ensure_future(client.drain())
-            reader.close()
-            await soon(waiting)
-
-    on_loop(main)
-
-
-def test_drain_is_for_every_loop(on_loop: Run, run: Listen) -> None:
-    came: queue.Queue[Client] = queue.Queue()
-    server = run(on_connect=came.put)
-
-    async def main() -> None:
-        with RawClient(server.port, receive_buffer=4096) as reader:
-            client = came.get(timeout=10)
-            client.send(bytes(8 * 2**20))
-            waiting = asyncio.ensure_future(client.drain())
-            await asyncio.sleep(0)
-            assert not waiting.done()
-            reader.opened()
-            assert len((await asyncio.to_thread(reader.receive))[1]) == 8 * 2**20
-            await soon(waiting)
 
     on_loop(main)
 
@@ -339,24 +293,6 @@ def test_debug_prints_the_lines_of_the_example(on_loop: Run, capsys: pytest.Capt
     assert lines[3].startswith("socketDisconnected: <Client 1")
 
 
-def test_sends_from_elsewhere_on_the_loop_go_out_at_once(on_loop: Run) -> None:
-    async def main() -> None:
-        came: asyncio.Queue[Client] = asyncio.Queue()
-        async with EchoServer(0, host="127.0.0.1", on_connect=came.put_nowait) as server:
-            with RawClient(server.port).opened() as reader:
-                client = await soon(came.get())
-                client.send("now")
-                # The loop does not run meanwhile.
-                assert reader.receive() == (1, b"now")
-                assert server.broadcast(b"all") == 1
-                assert reader.receive() == (2, b"all")
-                thread = in_thread(client.send, "from a thread")
-                assert reader.receive() == (1, b"from a thread")
-                join(thread)
-
-    on_loop(main)
-
-
 def test_importing_the_package_does_not_import_asyncio() -> None:
     status, out, err = finished(
         python(
@@ -382,23 +318,5 @@ def test_the_subclass_is_what_async_with_gives(on_loop: Run) -> None:
             assert isinstance(server, Shouter)
             await client.send("x")
             assert [await client.recv() for _ in range(2)] == ["True", "X"]
-
-    on_loop(main)
-
-
-def test_a_large_reply_and_many_messages_come_through(on_loop: Run) -> None:
-    async def on_binary(_client: Client, message: bytes) -> Any:
-        if len(message) % 3 == 0:
-            await asyncio.sleep(0)
-        return message * 2
-
-    async def main() -> None:
-        async with (
-            EchoServer(0, host="127.0.0.1", on_binary=on_binary) as server,
-            connect(server.url) as client,
-        ):
-            sizes = [*range(400), 70_000, 2**20, 2**20 + 1]
-            sending = asyncio.create_task(exchange(client, *(bytes(size) for size in sizes)))
-            assert [len(message) for message in await sending] == [2 * size for size in sizes]
 
     on_loop(main)

@@ -1,0 +1,99 @@
+"""Sending from an event loop, and waiting until it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aio_support import connect, exchange, soon
+from echoserver import Client, EchoServer
+from support import RawClient, in_thread, join
+
+if TYPE_CHECKING:
+    from aio_support import Run
+    from conftest import Listen
+
+
+def test_drain_waits_for_the_send_queue(on_loop: Run) -> None:
+    async def main() -> None:
+        came: asyncio.Queue[Client] = asyncio.Queue()
+        async with EchoServer(0, host="127.0.0.1", on_connect=came.put_nowait) as server:
+            reader = RawClient(server.port, receive_buffer=4096)
+            client = await soon(came.get())
+            await soon(client.drain())
+            size = 2**20
+            for _ in range(8):
+                client.send(bytes(size))
+            waiting = asyncio.ensure_future(client.drain())
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.drain(), 0.05)
+            assert not waiting.done()
+            reader.opened()
+            for _ in range(8):
+                assert await asyncio.to_thread(reader.receive) == (2, bytes(size))
+            await soon(waiting)
+            # A client that goes ends it, too.
+            for _ in range(8):
+                client.send(bytes(size))
+            waiting = asyncio.ensure_future(client.drain())
+            reader.close()
+            await soon(waiting)
+
+    on_loop(main)
+
+
+def test_drain_is_for_every_loop(on_loop: Run, run: Listen) -> None:
+    came: queue.Queue[Client] = queue.Queue()
+    server = run(on_connect=came.put)
+
+    async def main() -> None:
+        with RawClient(server.port, receive_buffer=4096) as reader:
+            client = came.get(timeout=10)
+            client.send(bytes(8 * 2**20))
+            waiting = asyncio.ensure_future(client.drain())
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            reader.opened()
+            assert len((await asyncio.to_thread(reader.receive))[1]) == 8 * 2**20
+            await soon(waiting)
+
+    on_loop(main)
+
+
+def test_sends_from_elsewhere_on_the_loop_go_out_at_once(on_loop: Run) -> None:
+    async def main() -> None:
+        came: asyncio.Queue[Client] = asyncio.Queue()
+        async with EchoServer(0, host="127.0.0.1", on_connect=came.put_nowait) as server:
+            with RawClient(server.port).opened() as reader:
+                client = await soon(came.get())
+                client.send("now")
+                # The loop does not run meanwhile.
+                assert reader.receive() == (1, b"now")
+                assert server.broadcast(b"all") == 1
+                assert reader.receive() == (2, b"all")
+                thread = in_thread(client.send, "from a thread")
+                assert reader.receive() == (1, b"from a thread")
+                join(thread)
+
+    on_loop(main)
+
+
+def test_a_large_reply_and_many_messages_come_through(on_loop: Run) -> None:
+    async def on_binary(_client: Client, message: bytes) -> Any:
+        if len(message) % 3 == 0:
+            await asyncio.sleep(0)
+        return message * 2
+
+    async def main() -> None:
+        async with (
+            EchoServer(0, host="127.0.0.1", on_binary=on_binary) as server,
+            connect(server.url) as client,
+        ):
+            sizes = [*range(400), 70_000, 2**20, 2**20 + 1]
+            sending = asyncio.create_task(exchange(client, *(bytes(size) for size in sizes)))
+            assert [len(message) for message in await sending] == [2 * size for size in sizes]
+
+    on_loop(main)
