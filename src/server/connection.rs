@@ -553,6 +553,13 @@ impl<W: Wire> Connection<W> {
 }
 
 impl<W> Connection<W> {
+    /// When the closing handshake, and the end of TCP with it, has to be over.
+    pub(super) fn close_due(&self) -> Instant {
+        let shared = &self.seated.desk.shared;
+        let due = self.sender.close_due().map(Instant::from_std);
+        due.unwrap_or_else(|| shared.clock.now() + shared.config.close_timeout)
+    }
+
     /// Gives back what the client had of the server, announces that it is gone, and hands out what the end of TCP needs.
     pub(super) fn leave(&mut self) -> (&mut W, &Seated) {
         if !mem::replace(&mut self.has_left, true) {

@@ -11,11 +11,12 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
 
 /// What is read and thrown away after the last frame, so that the client gets to read that.
 const MAX_LINGER: usize = 1 << 20;
 
-/// Sends the last that is to be said, and ends TCP. Each has `close_timeout`.
+/// Sends the last that is to be said, and ends TCP, within `close_timeout`.
 pub(super) async fn answer<W: Wire>(wire: &mut W, mut bytes: &[u8], seated: &Seated) {
     let desk = &seated.desk;
     let clock = desk.shared.clock;
@@ -35,16 +36,15 @@ pub(super) async fn answer<W: Wire>(wire: &mut W, mut bytes: &[u8], seated: &Sea
     })
     .await;
     if said {
-        linger(wire, seated).await;
+        linger(wire, seated, due).await;
     }
 }
 
-/// Ends TCP in order: until the client has closed, too, at most for `close_timeout`. A worker that closes, and an order
-/// to abort, end it at once.
-pub(super) async fn linger<W: Wire>(wire: &mut W, seated: &Seated) {
+/// Ends TCP in order: until the client has closed, too, or it is `due`. A worker that closes, and an order to abort, end
+/// it at once.
+pub(super) async fn linger<W: Wire>(wire: &mut W, seated: &Seated, due: Instant) {
     let desk = &seated.desk;
     let clock = desk.shared.clock;
-    let due = clock.now() + desk.shared.config.close_timeout;
     let _entry = desk.lingering.enter(due, &seated.seat);
     let mut is_shut_down = false;
     let mut left = MAX_LINGER;

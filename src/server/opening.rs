@@ -22,8 +22,9 @@ pub(super) fn serve<W: Wire>(newcomer: Newcomer<W>) -> impl Future<Output = ()> 
             return;
         };
         if poll_fn(|cx| connection.poll(cx)).await == End::Linger {
+            let due = connection.close_due();
             let (wire, seated) = connection.leave();
-            Box::pin(linger::linger(wire, seated)).await;
+            Box::pin(linger::linger(wire, seated, due)).await;
         }
     }
 }

@@ -111,7 +111,10 @@ async fn open<W: Wire>(
         Some(Err(error)) => match error.kind() {
             ErrorKind::Interrupted => {}
             // The client gets to read the alert only if TCP ends in order.
-            ErrorKind::InvalidData => linger::linger(stream.io(), &seated).await,
+            ErrorKind::InvalidData => {
+                let due = clock.now() + desk.shared.config.close_timeout;
+                linger::linger(stream.io(), &seated, due).await;
+            }
             ErrorKind::UnexpectedEof => stream.report("the client left in the middle of it"),
             _ => stream.report(&format!("the connection broke: {error}")),
         },

@@ -1,13 +1,13 @@
 //! One timer for all who linger on a worker: nearly everybody leaves long before it, and is not worth one of its own.
 
-use crate::server::clock::Clock;
+use crate::server::clock::{Alarm, Clock};
 use crate::server::seat::Seat;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker, ready};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,8 +18,10 @@ pub(in crate::server) const GRAIN: Duration = Duration::from_millis(100);
 #[derive(Default)]
 pub(in crate::server) struct Lingering {
     all: RefCell<Slab<(Instant, Rc<Seat>)>>,
-    /// The task that wakes them, if it has nobody to wake.
+    /// The task that wakes them.
     keeper: Cell<Option<Waker>>,
+    /// When it does; `None` if it has nobody to wake.
+    next: Cell<Option<Instant>>,
 }
 
 impl fmt::Debug for Lingering {
@@ -44,28 +46,40 @@ impl Lingering {
     /// Has the task of `seat` woken when it is `due`, or somewhat later.
     pub(super) fn enter(&self, due: Instant, seat: &Rc<Seat>) -> Entry<'_> {
         let index = self.all.borrow_mut().insert((due, seat.clone()));
-        if let Some(keeper) = self.keeper.take() {
+        if self.next.get().is_none_or(|next| due < next)
+            && let Some(keeper) = self.keeper.take()
+        {
             keeper.wake();
         }
         Entry(self, index)
     }
 
-    /// When the first of them is due; ready while there is one.
-    fn poll_first(&self, cx: &Context<'_>) -> Poll<Instant> {
-        if let Some(first) = self.all.borrow().iter().map(|(_, (due, _))| *due).min() {
-            return Poll::Ready(first);
-        }
-        self.keeper.set(Some(cx.waker().clone()));
-        Poll::Pending
+    /// Waits until the first of them is due, but not less than until `earliest`.
+    async fn wait(&self, earliest: Instant, clock: Clock) {
+        let mut alarm = Alarm::default();
+        poll_fn(|cx| {
+            self.keeper.set(Some(cx.waker().clone()));
+            loop {
+                let first = self.all.borrow().iter().map(|(_, (due, _))| *due).min();
+                self.next.set(first);
+                let Some(first) = first else {
+                    return Poll::Pending;
+                };
+                let due = first.max(earliest);
+                ready!(clock.poll(&mut alarm, due, cx));
+                if clock.now() >= due {
+                    return Poll::Ready(());
+                }
+            }
+        })
+        .await;
     }
 
     /// Keeps the time; never ends.
     pub(in crate::server) async fn keep(self: Rc<Self>, clock: Clock) {
         let mut earliest = clock.now();
         loop {
-            let first = poll_fn(|cx| self.poll_first(cx)).await;
-            // Whoever comes later is due later.
-            clock.sleep_until(first.max(earliest)).await;
+            self.wait(earliest, clock).await;
             let now = clock.now();
             earliest = now + GRAIN;
             for (_, (due, seat)) in self.all.borrow().iter() {

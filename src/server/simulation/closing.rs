@@ -3,8 +3,8 @@
 
 use super::order_close;
 use super::{
-    BINARY, CLOSE, Config, Duration, Gate, Instant, NEVER, PING, PONG, Peer, Recorder, Simulation,
-    TEXT, Wants, close, frame, sent, settle,
+    BINARY, CLOSE, Config, Duration, GRAIN, Gate, Instant, NEVER, PING, PONG, Peer, Recorder,
+    Simulation, TEXT, Wants, close, frame, sent, settle,
 };
 use crate::client::SendError;
 use crate::order::{Order, Replies};
@@ -325,5 +325,28 @@ fn an_abort_does_not_wait_for_anything() {
             assert_eq!(client.ended().unwrap().0, code);
         }
         recorder.batches.lock().unwrap().clear();
+    });
+}
+
+#[test]
+fn close_timeout_runs_once() {
+    Simulation::echo(Config::default(), async |simulation| {
+        let (other, _) = simulation.open().await;
+        other.send(frame(CLOSE, b""));
+        other.read().await;
+        let (peer, client) = simulation.open().await;
+        let begun = Instant::now();
+        client.order(order_close(1000, ""));
+        peer.read().await;
+        sleep(4 * SECOND).await;
+        peer.send(frame(CLOSE, b""));
+        peer.expect_shut_down().await;
+        // Its end of TCP does not come either.
+        peer.expect_drop().await;
+        let took = begun.elapsed();
+        assert!(
+            took >= 5 * SECOND && took < 5 * SECOND + 2 * GRAIN,
+            "{took:?}"
+        );
     });
 }
