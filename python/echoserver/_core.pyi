@@ -8,7 +8,6 @@ from typing import Any, Final, Literal, SupportsIndex, final
 
 from typing_extensions import Buffer
 
-from echoserver.aio import Door
 from echoserver.headers import Headers
 
 __all__ = [
@@ -472,12 +471,12 @@ class Server:
         """
 
     def attach(
-        self, event_loop: AbstractEventLoop, context: Context, hooks: Door, *, is_watched: bool, is_owned: bool
+        self, event_loop: AbstractEventLoop, context: Context, hooks: object, *, is_watched: bool, is_owned: bool
     ) -> Reader:
         """Has the callbacks run on `event_loop`, which is this thread's, each in a copy of `context`.
 
-        `hooks` is told what Python has to do. `is_watched`: the loop watches the reader's descriptor. `is_owned`: the
-        thread calls `end_drain` after the loop's end.
+        `hooks`, an `aio.Door`, is told what Python has to do. `is_watched`: the loop watches the reader's descriptor.
+        `is_owned`: the thread calls `end_drain` after the loop's end.
         """
 
     def end_drain(self) -> None:
@@ -517,6 +516,10 @@ class Server:
 
     def running_callback(self) -> str | None:
         """The name of the callback that runs now, or of one that waits."""
+
+    @property
+    def client_count(self) -> int:
+        """How many clients there are at this moment."""
 
     def clients(self) -> tuple[Client, ...]:
         """The clients at this moment, in the order of their coming."""

@@ -14,16 +14,17 @@ import warnings
 from collections import deque
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Self
+from weakref import WeakSet
 
 from echoserver._core import Callbacks
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from contextvars import Context
 
-    from echoserver._core import Client, Held, Mail, Reader
-    from echoserver.server import EchoServer
+    from echoserver._core import Client, Held, Mail, Reader, Server
 
-__all__ = ["Clients", "Door", "Inbox", "Messages", "running_loop", "serve"]
+__all__ = ["Clients", "Door", "Inbox", "Messages", "ends_within", "running_loop", "serve"]
 
 # Seconds that clients have for their good-bye when the loop was closed under the server.
 _LOST_TIMEOUT = 0.5
@@ -42,22 +43,28 @@ def running_loop(call: str) -> asyncio.AbstractEventLoop:
 class Door:
     """A server on the running loop, from now until it has ended."""
 
-    def __init__(self, server: EchoServer, context: Context, *, is_owned: bool = False) -> None:
+    def __init__(
+        self, core: Server, context: Context, owner: object, iterators: WeakSet[Clients], *, is_owned: bool = False
+    ) -> None:
         """Has the loop run the callbacks of a server that is started, each in a copy of `context`.
 
-        `is_owned`: the loop is the server's, whose end therefore comes after that of the loop.
+        `owner` is the server as its user has it, and kept; `iterators` are those over its clients. `is_owned`: the loop
+        is the server's, whose end therefore comes after that of the loop.
         """
         self.loop = asyncio.get_running_loop()
-        self._server = server
+        self._core = core
+        self._owner = owner
+        self._iterators = iterators
+        self._failure: BaseException | None = None
         self._closed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         # A Proactor loop, Windows' usual one, can't watch a descriptor.
         watch = getattr(type(self.loop), "add_reader", None)
         is_watched = os.name == "posix" and watch is not asyncio.AbstractEventLoop.add_reader
-        reader = server._core.attach(self.loop, context, self, is_watched=is_watched, is_owned=is_owned)
+        reader = core.attach(self.loop, context, self, is_watched=is_watched, is_owned=is_owned)
         self._fileno = reader.fileno()
         if self._fileno is None:
-            threading.Thread(target=self._watch, args=[reader], name=f"echoserver-{server.port}", daemon=True).start()
+            threading.Thread(target=self._watch, args=[reader], name=f"echoserver-{core.port}", daemon=True).start()
         else:
             # The loop has the only reference: see `lost`.
             self.loop.add_reader(self._fileno, reader)
@@ -69,7 +76,7 @@ class Door:
 
     def keep(self) -> None:
         """Has a task of the loop stop the server when it is cancelled, as `asyncio.run` does at its end."""
-        self._keeper = self.loop.create_task(self._keep(), name=f"echoserver-{self._server.port}")
+        self._keeper = self.loop.create_task(self._keep(), name=f"echoserver-{self._core.port}")
 
     async def closed(self) -> None:
         """Returns when the server has ended."""
@@ -78,8 +85,13 @@ class Door:
     async def wait(self) -> None:
         """Returns when the server has ended. Cancelled, it stops the server in order first; a second time, at once."""
         cancelled = await self._wait()
-        if cancelled and self._server._failure is None:
+        if cancelled and self._failure is None:
             raise cancelled
+
+    def take_failure(self) -> BaseException | None:
+        """What has ended the server and has to come out; once."""
+        failure, self._failure = self._failure, None
+        return failure
 
     async def _keep(self) -> None:
         await self._wait()
@@ -94,9 +106,9 @@ class Door:
             except asyncio.CancelledError as error:
                 if first is None:
                     first = error
-                    self._server._core.stop(None)
+                    self._core.stop(None)
                 elif not _is_same(error, first):
-                    self._server._core.stop(0)
+                    self._core.stop(0)
         return first
 
     def _watch(self, reader: Reader) -> None:
@@ -111,27 +123,37 @@ class Door:
 
     def came(self, client: Client, held: Held) -> None:
         """A client has come, and somebody may iterate over clients; what it costs is charged while `held` is."""
-        for clients in tuple(self._server._iterators):
+        for clients in tuple(self._iterators):
             clients.push(client, held)
 
     def ended(self, failure: BaseException | None) -> None:
         """The server has ended; `failure` is what ended it, if that has to come out."""
         if self._fileno is not None:
             self.loop.remove_reader(self._fileno)
-        self._server._failure = failure
+        self._failure = failure
         self._closed.set()
-        for clients in tuple(self._server._iterators):
+        for clients in tuple(self._iterators):
             clients.end()
 
     def lost(self) -> None:
         """The loop was closed, and has dropped what it had of us, before the server was stopped."""
-        self._server._core.abandon(_LOST_TIMEOUT)
+        self._core.abandon(_LOST_TIMEOUT)
         warnings.warn(
-            f"{self._server!r}: its event loop was closed while it served; stop it before that",
+            f"{self._owner!r}: its event loop was closed while it served; stop it before that",
             ResourceWarning,
-            source=self._server,
+            source=self._owner,
             stacklevel=2,
         )
+
+
+async def ends_within(awaitable: Awaitable[None], seconds: float) -> bool:
+    """Whether it ends in that time; it is cancelled if not."""
+    waiting = asyncio.ensure_future(awaitable)
+    try:
+        await asyncio.wait({waiting}, timeout=seconds)
+        return waiting.done()
+    finally:
+        waiting.cancel()
 
 
 def _is_same(error: asyncio.CancelledError, first: asyncio.CancelledError) -> bool:
@@ -145,10 +167,11 @@ def _unrepeated() -> AbstractContextManager[object]:
     return nullcontext() if shielded is None else shielded(shield=True)
 
 
-def serve(server: EchoServer, context: Context, *, starts: bool) -> None:
+def serve(core: Server, context: Context, owner: object, *, starts: bool) -> BaseException | None:
     """Runs the callbacks on a loop of this thread's own, until the server has ended; `starts` it if that is asked for.
 
-    In the main thread Ctrl-C stops the server in order, and is then raised.
+    Gives back what a callback raised to end it. In the main thread Ctrl-C stops the server in order, and is raised
+    then.
     """
     door: Door | None = None
     # Else somebody else's, who runs it.
@@ -157,9 +180,9 @@ def serve(server: EchoServer, context: Context, *, starts: bool) -> None:
     async def main() -> None:
         nonlocal door, is_ours
         if starts:
-            server._core.start()
+            core.start()
             is_ours = True
-        door = Door(server, context, is_owned=True)
+        door = Door(core, context, owner, WeakSet(), is_owned=True)
         await door.wait()
 
     try:
@@ -169,13 +192,14 @@ def serve(server: EchoServer, context: Context, *, starts: bool) -> None:
             finally:
                 # A second Ctrl-C may have struck the very task that waits.
                 if door is not None and not door.is_closed:
-                    server._core.stop(0)
+                    core.stop(0)
                     runner.run(door.closed())
     finally:
         if door is not None:
-            server._core.end_drain()
+            core.end_drain()
         elif is_ours:
-            server._core.abandon(0)
+            core.abandon(0)
+    return None if door is None else door.take_failure()
 
 
 class Inbox:
@@ -255,19 +279,22 @@ class Messages:
 class Clients:
     """An iterator over the clients of a server: those that are there and those that come, until the server ends."""
 
-    def __init__(self, server: EchoServer) -> None:
-        """`async for` needs the loop that runs, which has to be the one that serves."""
-        self._loop = running_loop("`async for`")
-        self._server = server
-        if server._is_started and (server._door is None or server._door.loop is not self._loop):
+    def __init__(self, core: Server, door: Door | None, iterators: WeakSet[Clients], waiting: set[Clients]) -> None:
+        """`async for` needs the loop that runs, which has to be the one that serves.
+
+        It is among `iterators`, which are told, and among `waiting` while it waits.
+        """
+        loop = running_loop("`async for`")
+        if core.is_started and (door is None or door.loop is not loop):
             raise RuntimeError("`async for` needs the event loop that serves: use serve_async() or `async with` there")
-        server._core.iterate()
-        self._clients: deque[tuple[Client, Held | None]] = deque((client, None) for client in server.clients)
+        core.iterate()
+        self._all_waiting = waiting
+        self._clients: deque[tuple[Client, Held | None]] = deque((client, None) for client in core.clients())
         # They are announced once more if the core has not got to them yet.
         self._early = {client.id for client, _ in self._clients}
         self._news = asyncio.Event()
-        self._is_over = server._is_used and (server._door is None or server._door.is_closed)
-        server._iterators.add(self)
+        self._is_over = core.is_used and (door is None or door.is_closed)
+        iterators.add(self)
 
     def push(self, client: Client, held: Held) -> None:
         """A client has come."""
@@ -291,9 +318,9 @@ class Clients:
                 raise StopAsyncIteration
             self._news.clear()
             # A task that nobody else refers to would be collected while it waits.
-            self._server._waiting.add(self)
+            self._all_waiting.add(self)
             try:
                 await self._news.wait()
             finally:
-                self._server._waiting.discard(self)
+                self._all_waiting.discard(self)
         return self._clients.popleft()[0]

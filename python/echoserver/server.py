@@ -1,53 +1,34 @@
-"""EchoServer: the server as Python programs use it, a thin class over `_core.Server`.
+"""EchoServer: the server as Python programs use it. A thin class: `_core.Server` serves, `run` runs the callbacks.
 
-No code here runs per message. What is here: where callbacks come from, which thread runs them, and how a server ends
-when nobody ends it.
+No code here runs per message.
 """
 
 from __future__ import annotations
 
-import atexit
-import contextvars
-import sys
 import warnings
-from weakref import WeakValueDictionary
 
-from echoserver._core import Server, finish
-from echoserver.async_server import AsyncServer
-from echoserver.callbacks import is_async, resolve
+from echoserver._core import Server
 
 # Not from typing, which takes longer to import than all that is here. The same is why some imports are in functions.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    import threading
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
     from types import TracebackType
     from typing import Literal, NoReturn, Self, SupportsIndex
 
     from typing_extensions import Buffer
 
-    from echoserver._core import TLS, Client, Thread
+    from echoserver._core import TLS, Client
     from echoserver.callbacks import OnBinary, OnClient, OnClosed, OnHandshake, OnText
     from echoserver.compression import Deflate
+    from echoserver.run import Run
     from echoserver.stats import Stats
 
 __all__ = ["EchoServer"]
 
-# Beyond its deadline a stop waits this often and long (seconds) for the workers, which then drop what is left.
-_DROP_ATTEMPTS, _DROP_WAIT = 20, 0.25
 
-# Seconds for the thread of the callbacks to end when they have.
-_JOIN_TIMEOUT = 5.0
-
-# Where an event loop waits for a stop its clients can't answer: this long (seconds) the others may.
-_LOOP_WAIT = 0.05
-
-# By id, since a subclass may define equality. Each access is one atomic step, so there is no lock to be held in a fork.
-_started: WeakValueDictionary[int, EchoServer] = WeakValueDictionary()
-
-
-class EchoServer(AsyncServer):
+class EchoServer:
     """A WebSocket server (RFC 6455) that sends back what it gets, unless a callback decides otherwise.
 
     The constructor listens: from then on clients can connect, and port 0 is known as `port`. They are served by one
@@ -159,6 +140,11 @@ class EchoServer(AsyncServer):
         tls: TLS | Literal["self-signed"] | None = None,
     ) -> None:
         """Checks the arguments and listens."""
+        # Needed with the first server, and not for the import: see there.
+        from echoserver.callbacks import is_async, resolve
+        from echoserver.run import Run
+        from echoserver.stats import Stats
+
         callbacks = resolve(
             self,
             {
@@ -189,47 +175,28 @@ class EchoServer(AsyncServer):
             "server_name": server_name,
             "tls": tls,
         }
-        # Later there may be no descriptors to read a module with, and at the end of the interpreter no imports at all.
-        import logging
-
-        from echoserver import threads
-        from echoserver.stats import Stats
-
-        self._get_logger, self._stats_class = logging.getLogger, Stats
-        self._make_thread, self._has_signals = threads.make, threads.has_signals
-        super().__init__()
+        core = Server(options, callbacks, debug)
         self.parent = parent
         self._is_everywhere = host is None
         self._scheme = "ws" if tls is None else "wss"
-        self._close_timeout = close_timeout
-        self._thread: threading.Thread | Thread | None = None
-        self._failure: BaseException | None = None
-        self._is_async = is_async(callbacks)
-        if self._is_async:
-            from echoserver.aio import serve  # It imports asyncio.
-
-            self._serve_on_loop = serve
-        self._server = Server(options, callbacks, debug)
+        self._stats_class = Stats
+        self._own_run = Run(self, core, close_timeout, is_async=is_async(callbacks))
         if debug:
             from echoserver import printing
 
             printing.line(f"Echoserver listening on port {self.port}")
 
     @property
-    def _core(self) -> Server:
+    def _run(self) -> Run:
         try:
-            return self._server
+            return self._own_run
         except AttributeError:
             message = f"{type(self).__name__}: EchoServer.__init__ was not called; call super().__init__(...) first"
             raise RuntimeError(message) from None
 
     @property
-    def _is_started(self) -> bool:
-        return self._core.is_started
-
-    @property
-    def _is_used(self) -> bool:
-        return self._core.is_used
+    def _core(self) -> Server:
+        return self._run.core
 
     # Running and ending
 
@@ -240,14 +207,7 @@ class EchoServer(AsyncServer):
         application has set for signals are called while it serves. RuntimeError if the server ran or was stopped
         before, or if an event loop runs in this thread.
         """
-        core = self._core
-        _refuse_running_loop()
-        self._note_start()
-        if self._is_async:
-            self._serve_on_loop(self, contextvars.copy_context(), starts=True)
-            self._finish()
-        else:
-            core.serve(self._has_signals())
+        self._run.serve()
 
     def start(self) -> Self:
         """Serves in the background and returns the server, ready.
@@ -257,38 +217,22 @@ class EchoServer(AsyncServer):
         itself alive until it is stopped, at the latest when the interpreter exits. RuntimeError if it ran or was
         stopped before.
         """
-        core = self._core
-        context = contextvars.copy_context()
-        thread = self._make_thread(lambda: context.run(self._run, context.copy()), f"echoserver-{self.port}")
-        try:
-            self._note_start()
-            core.start()
-            try:
-                thread.start()
-            except RuntimeError:
-                # There is no thread to be had.
-                self._abandon()
-                raise
-        except KeyboardInterrupt:
-            self._abandon()
-            raise
-        self._thread = thread
+        self._run.start()
         return self
 
-    def stop(self, timeout: float | None = None) -> None:
+    def stop(self, timeout: float | None = None, wait: bool = True) -> None:
         """Stops: accepts no more clients, tells all of them 1001 (RFC 6455 section 7.4.1), waits until they are gone.
 
-        `timeout` in seconds is for all of it, None means `close_timeout`; then what is left is dropped. On the thread
-        that runs the callbacks (in a callback, or in a signal handler during `serve()`) it only asks and returns at
-        once. A second call does no harm. TimeoutError, which names it, if a callback still runs at the end; sockets
-        and threads of the server are closed all the same.
+        `timeout` in seconds is for all of it, None means `close_timeout`; then what is left is dropped. Without `wait`,
+        and on the thread that runs the callbacks (in a callback, or in a signal handler during `serve()`), it only asks
+        and returns at once. A second call does no harm, and can only bring the end forward. TimeoutError, which names
+        it, if a callback still runs at the end; sockets and threads of the server are closed all the same.
 
         In a thread whose event loop runs, clients that live on that loop can't answer while it waits: without a
-        `timeout` those that have not answered within 50 ms are dropped there, with a RuntimeWarning. Use `async with`,
-        or call it in another thread.
+        `timeout` those that have not answered within 50 ms are dropped there, with a RuntimeWarning. Use `async with`
+        or `stop_async()`.
         """
-        if self._stop(timeout):
-            self._finish()
+        self._run.stop(timeout, wait=wait)
 
     def wait_closed(self, timeout: float | None = None) -> None:
         """Waits until the server has stopped and its callbacks have ended; any number of threads may.
@@ -296,14 +240,7 @@ class EchoServer(AsyncServer):
         TimeoutError after `timeout` seconds, as `stop()` and futures do; None waits for ever. RuntimeError if it was
         never started, or on the thread that runs the callbacks, as `threading.Thread.join()`.
         """
-        core = self._core
-        if core.in_dispatcher():
-            raise RuntimeError("wait_closed() in the thread that runs the callbacks would wait for itself")
-        if not self._is_used:
-            raise RuntimeError("the server was not started, so there is nothing to wait for")
-        if self._is_started and not core.wait(timeout):
-            raise TimeoutError(f"the server still runs after {timeout:g} s")
-        self._finish()
+        self._run.wait_closed(timeout)
 
     def __enter__(self) -> Self:
         """As `start()`."""
@@ -314,6 +251,54 @@ class EchoServer(AsyncServer):
     ) -> None:
         """As `stop()`."""
         self.stop()
+
+    # On an event loop
+
+    async def serve_async(self) -> None:
+        """Serves on the running event loop, which also runs the callbacks, until the server is stopped.
+
+        Callbacks may be `async def`. Cancelled, it stops the server in order (clients get 1001, within
+        `close_timeout`), and is cancelled then; cancelled once more, it drops what is left. A cancellation with the
+        message of the first, as anyio delivers it again and again, is the same one. `stop()` in the loop's thread only
+        asks. RuntimeError if the server ran or was stopped before, or if no asyncio loop runs.
+        """
+        await self._run.serve_async()
+
+    async def stop_async(self, timeout: float | None = None) -> None:
+        """As `stop()`, to be awaited, on any event loop, however it is served; in a callback it only asks.
+
+        Cancelled, it no longer waits, and the server stops all the same. TimeoutError as `stop()`.
+        """
+        await self._run.stop_async(timeout)
+
+    async def wait_closed_async(self) -> None:
+        """Returns when the server has stopped and its callbacks have ended; on any event loop, however it is served.
+
+        Cancelled, it leaves the server alone; for a time limit use `asyncio.timeout()`. RuntimeError if the server was
+        never started, or in a callback, which would wait for itself.
+        """
+        await self._run.wait_closed_async()
+
+    async def __aenter__(self) -> Self:
+        """Serves on the running event loop while the block runs, as `serve_async()` does."""
+        self._run.enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stops the server as `stop()` does, and waits for its end as `serve_async()` does."""
+        await self._run.leave(is_thrown_away=kind is GeneratorExit)
+
+    def __aiter__(self) -> AsyncIterator[Client]:
+        """The clients that are there and those that come, until the server has ended.
+
+        From now on messages are not echoed: they wait for `async for message in client`, and a client whose messages
+        nobody asks for is not read from. Ask for the iterator before the server is started (`clients = aiter(server)`)
+        if not a single message may be echoed. RuntimeError with on_text or on_binary, which have the messages then, and
+        on a loop that does not serve.
+        """
+        return self._run.iterate()
 
     # What it is
 
@@ -333,12 +318,17 @@ class EchoServer(AsyncServer):
     @property
     def url(self) -> str:
         """Where a client on this machine reaches it, such as `ws://127.0.0.1:1234/`; with TLS `wss://`."""
+        return self.url_for("/")
+
+    def url_for(self, path: str) -> str:
+        """The URL of a path, such as "/room?name=Ann", which is taken as it is; the first slash may be left out."""
         host, port = self.address
         if self._is_everywhere or host == "0.0.0.0":
             host = "127.0.0.1"
         elif host == "::":
             host = "::1"
-        return f"{self._scheme}://[{host}]:{port}/" if ":" in host else f"{self._scheme}://{host}:{port}/"
+        host = f"[{host}]" if ":" in host else host
+        return f"{self._scheme}://{host}:{port}/{path.removeprefix('/')}"
 
     @property
     def is_serving(self) -> bool:
@@ -358,6 +348,11 @@ class EchoServer(AsyncServer):
     def clients(self) -> tuple[Client, ...]:
         """The clients at this moment, in the order in which they came."""
         return self._core.clients()
+
+    @property
+    def client_count(self) -> int:
+        """How many clients there are at this moment; cheaper than `clients`, since nothing is made for them."""
+        return self._core.client_count
 
     def broadcast(self, data: str | Buffer, exclude: Iterable[Client] = ()) -> int:
         """Sends `data` to all clients except those in `exclude`: text if it is a `str`, else binary.
@@ -405,12 +400,12 @@ class EchoServer(AsyncServer):
     def __repr__(self) -> str:
         name = type(self).__name__
         try:
-            url, stats, is_serving = self.url, self._core.stats(), self.is_serving
-            if is_serving:
-                state = f"serving, clients={stats['clients_opened'] - stats['clients_closed']}"
-            elif not self._is_used:
+            url, core = self.url, self._core
+            if core.is_serving:
+                state = f"serving, clients={core.client_count}"
+            elif not core.is_used:
                 state = "listening, not started"
-            elif self._is_started and not self._core.wait(0):
+            elif core.is_started and not core.wait(0):
                 state = "stopping"
             else:
                 state = "stopped"
@@ -425,140 +420,13 @@ class EchoServer(AsyncServer):
         )
 
     def __del__(self) -> None:
-        server = self.__dict__.get("_server")
-        if server is None or self._is_used:
+        run: Run | None = self.__dict__.get("_own_run")
+        if run is None or run.core.is_used:
             return
         text = f"{self!r} was never run"
         try:
-            server.stop(0)
+            run.core.stop(0)
         except RuntimeError:
             # A forked child: the socket is its parent's.
             return
         warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
-
-    # How it runs
-
-    def _note_start(self) -> None:
-        """Before the start, so that Ctrl-C right after it finds things in order."""
-        _started[id(self)] = self
-
-    def _abandon(self) -> None:
-        """Ends a server that was started, where nobody may run its dispatcher."""
-        if self._core.is_serving:
-            self._core.stop(0)
-            try:
-                self._core.drain()
-            except RuntimeError:
-                # Somebody runs it, or has run it.
-                return
-
-    def _run(self, context: contextvars.Context) -> None:
-        try:
-            if self._is_async:
-                self._serve_on_loop(self, context, starts=False)
-            else:
-                self._server.drain()
-        except BaseException as error:  # Raised where somebody waits for the server.
-            self._failure = error
-
-    def _stop(self, timeout: float | None) -> bool:
-        """Stops and waits; False in the thread that runs the callbacks, which can't wait."""
-        core = self._core
-        core.stop(timeout)
-        if core.in_dispatcher():
-            return False
-        dropped, way_out = 0, _way_out_of_loop() if timeout is None else None
-        if way_out and not core.wait(_LOOP_WAIT):
-            clients = core.clients()
-            dropped = len(clients)
-            for client in clients:
-                client.abort()
-        limit = self._close_timeout if timeout is None else timeout
-        has_ended = core.wait(limit)
-        callback = None
-        for _ in range(_DROP_ATTEMPTS):
-            has_ended = has_ended or core.wait(_DROP_WAIT)
-            callback = core.running_callback()
-            if has_ended or callback is not None or self._is_stuck():
-                break
-        if not has_ended:
-            if self._is_stuck():
-                raise TimeoutError(f"the event loop of the callbacks did not run for {limit:g} s")
-            raise TimeoutError(f"{callback or 'the server'} still runs after {limit:g} s")
-        if dropped:
-            warnings.warn(
-                f"{self!r}: stop() held up the event loop of this thread, so that its clients could not answer; "
-                f"{dropped} dropped: {way_out}",
-                RuntimeWarning,
-                stacklevel=_caller_level(),
-            )
-        return True
-
-    def _is_stuck(self) -> bool:
-        """Whether the event loop that has to run the callbacks does not run."""
-        return self._door is not None and not self._door.loop.is_running()
-
-    def _finish(self) -> None:
-        """The server has ended: its thread does, and what a callback raised to end it comes out, once."""
-        thread = self._thread
-        if thread is not None:
-            thread.join(_JOIN_TIMEOUT)
-            if thread.is_alive():
-                raise TimeoutError(f"the server has ended, but its thread {thread.name} still runs")
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
-
-
-def _refuse_running_loop() -> None:
-    events = sys.modules.get("asyncio.events")
-    if events is not None and events._get_running_loop() is not None:
-        raise RuntimeError("serve() would stop the event loop that runs in this thread: await serve_async() instead")
-
-
-def _way_out_of_loop() -> str | None:
-    """What to do instead of waiting in this thread, if an event loop runs here."""
-    events = sys.modules.get("asyncio.events")
-    if events is not None and events._get_running_loop() is not None:
-        return "use `async with`, or await asyncio.to_thread(server.stop)"
-    if trio := sys.modules.get("trio"):
-        try:
-            trio.lowlevel.current_task()
-        except RuntimeError:
-            return None
-        return "await trio.to_thread.run_sync(server.stop) instead"
-    return None
-
-
-def _caller_level() -> int:
-    """How far above the caller of this the first frame of another package is, for warnings."""
-    level, frame = 0, sys._getframe()
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "echoserver":
-        level, frame = level + 1, frame.f_back
-    return level
-
-
-@atexit.register
-def _stop_all() -> None:
-    servers = [server for reference in _started.valuerefs() if (server := reference()) is not None]
-    try:
-        # All are asked before one is waited for.
-        for server in servers:
-            server._core.stop(None)
-        for server in servers:
-            _stop_last(server)
-    except RuntimeError:
-        # A forked child: the servers are its parent's.
-        return
-    finally:
-        finish()
-
-
-def _stop_last(server: EchoServer) -> None:
-    try:
-        if server._is_stuck():
-            # Nobody will run it any more.
-            server._core.abandon(server._close_timeout)
-        server._stop(None)
-    except TimeoutError as error:
-        server._get_logger("echoserver").warning("at exit: %r: %s", server, error)

@@ -293,6 +293,13 @@ impl PyServer {
         Ok(running.or_else(|| self.event_loop()?.running_callback()))
     }
 
+    /// How many clients there are at this moment.
+    #[getter]
+    fn client_count(&self) -> PyResult<usize> {
+        self.check_process()?;
+        Ok(self.core.client_count())
+    }
+
     /// The clients at this moment, in the order of their coming.
     fn clients<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         self.check_process()?;

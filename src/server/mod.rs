@@ -320,6 +320,13 @@ impl Server {
         clients
     }
 
+    /// How many clients there are at this moment.
+    #[must_use]
+    pub fn client_count(&self) -> usize {
+        let workers = self.shared.workers.iter();
+        workers.map(|worker| lock(&worker.roster).len()).sum()
+    }
+
     /// The counters, added up.
     #[must_use]
     pub fn stats(&self) -> Stats {

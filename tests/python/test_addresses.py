@@ -34,6 +34,14 @@ def echoes(url: str) -> bool:
         return client.recv() == "hello"
 
 
+def test_url_for_is_the_url_of_a_path(listen: Listen) -> None:
+    server = listen()
+    base = f"ws://127.0.0.1:{server.port}"
+    assert server.url == server.url_for("/") == server.url_for("") == f"{base}/"
+    assert server.url_for("/a/b?c=d%20e") == server.url_for("a/b?c=d%20e") == f"{base}/a/b?c=d%20e"
+    assert server.url_for("//a") == f"{base}//a"
+
+
 def test_port_zero_is_known_at_once(listen: Listen) -> None:
     server = listen(0)
     assert 0 < server.port < 65536

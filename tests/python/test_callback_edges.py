@@ -271,4 +271,4 @@ def test_a_callback_may_drop_the_last_reference_to_its_server() -> None:
             client.send(message)
             assert client.recv(TIMEOUT) == message
     (thread,) = [one for one in threading.enumerate() if one.name == f"echoserver-{url[:-1].rpartition(':')[2]}"]
-    thread._target.__self__.stop()  # type: ignore[attr-defined]
+    thread._target.__self__.stop(None, wait=True)  # type: ignore[attr-defined]

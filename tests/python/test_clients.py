@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from conftest import Listen
 
 
+def test_client_count_is_that_of_the_clients(server: EchoServer) -> None:
+    assert server.client_count == 0
+    with RawClient(server.port).opened(), RawClient(server.port).opened():
+        assert server.client_count == len(server.clients) == 2
+    eventually(lambda: server.client_count == 0)
+
+
 def test_a_client_is_the_same_object_every_time(run: Listen) -> None:
     seen: list[Client] = []
     server = run(

@@ -129,6 +129,18 @@ def test_stop_without_a_timeout_takes_close_timeout(run: Listen) -> None:
         assert 0.15 < time.monotonic() - begun < 2 * FACTOR
 
 
+def test_stop_may_only_ask(run: Listen) -> None:
+    server = run(close_timeout=1000.0)
+    with RawClient(server.port).opened() as client:
+        server.stop(wait=False)
+        assert not server.is_serving
+        assert client.close_code() == 1001
+        with pytest.raises(TimeoutError):
+            server.wait_closed(0)
+        client.send(8, b"\x03\xe9")
+        server.wait_closed(TIMEOUT)
+
+
 @pytest.mark.parametrize(("timeout", "error"), [(-1, ValueError), ("x", TypeError), (float("nan"), ValueError)])
 def test_stop_checks_its_timeout(server: EchoServer, timeout: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=f"timeout={timeout!r}"):

@@ -93,7 +93,7 @@ def _run(server: EchoServer, events: _Events, close_timeout: float) -> int | Non
     """
     number = events.get()
     if number is not None:
-        server._core.stop(None)
+        server.stop(wait=False)
         try:
             again = _ended(server, events, close_timeout)
         except queue.Empty:

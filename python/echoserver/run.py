@@ -1,0 +1,324 @@
+"""How a server runs and ends: which thread runs its callbacks, who waits for what, and what if nobody ends it.
+
+Imported with the first server, together with what it needs: later there may be no descriptors to read a module with,
+and at the end of the interpreter nothing can be imported.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import sys
+import warnings
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING
+from weakref import WeakSet, WeakValueDictionary, ref
+
+from echoserver import threads
+from echoserver._core import Server, finish
+
+if TYPE_CHECKING:
+    import threading
+    from asyncio import AbstractEventLoop
+    from collections.abc import Awaitable
+
+    from echoserver._core import Thread
+    from echoserver.aio import Clients, Door
+
+__all__ = ["Run"]
+
+# Beyond its deadline a stop waits this often and long (seconds) for the workers, which then drop what is left.
+_DROP_ATTEMPTS, _DROP_WAIT = 20, 0.25
+
+# Seconds for the thread of the callbacks to end when they have.
+_JOIN_TIMEOUT = 5.0
+
+# Where an event loop waits for a stop its clients can't answer: this long (seconds) the others may.
+_LOOP_WAIT = 0.05
+
+# By id. Each access is one atomic step, so there is no lock to be held in a fork.
+_started: WeakValueDictionary[int, Run] = WeakValueDictionary()
+
+
+class Run:
+    """How one server runs, from its start to its end."""
+
+    def __init__(self, owner: object, core: Server, close_timeout: float, *, is_async: bool) -> None:
+        """`owner` is the server as its user has it; `is_async` says whether an event loop has to run its callbacks."""
+        # Nothing here keeps it, so that one that was never run ends with its last reference.
+        self._owner = ref(owner)
+        self.core = core
+        self._close_timeout = close_timeout
+        self._thread: threading.Thread | Thread | None = None
+        self._failure: BaseException | None = None
+        self._door: Door | None = None
+        # Those that somebody has, and of them those that wait.
+        self._iterators: WeakSet[Clients] = WeakSet()
+        self._waiting: set[Clients] = set()
+        self._is_async = is_async
+        if is_async:
+            from echoserver import aio  # It imports asyncio.
+
+            self._serve_on_loop = aio.serve
+
+    # In a thread
+
+    def serve(self) -> None:
+        """Runs the callbacks in this thread until the server has ended."""
+        if _loop_runs():
+            message = "serve() would stop the event loop that runs in this thread: await serve_async() instead"
+            raise RuntimeError(message)
+        self._note_start()
+        if self._is_async:
+            self._failure = self._serve_on_loop(self.core, copy_context(), self._owner(), starts=True)
+            self._finish()
+        else:
+            self.core.serve(threads.has_signals())
+
+    def start(self) -> None:
+        """Runs the callbacks in a thread of their own, which has the owner, and so keeps it alive."""
+        context, owner = copy_context(), self._owner()
+        thread = threads.make(lambda: context.run(self._run, context.copy(), owner), f"echoserver-{self.core.port}")
+        try:
+            self._note_start()
+            self.core.start()
+            try:
+                thread.start()
+            except RuntimeError:
+                # There is no thread to be had.
+                self._abandon()
+                raise
+        except KeyboardInterrupt:
+            self._abandon()
+            raise
+        self._thread = thread
+
+    def stop(self, timeout: float | None, *, wait: bool) -> None:
+        """Asks the server to stop within `timeout` seconds, and waits for its end where that is possible."""
+        self.core.stop(timeout)
+        if wait and not self.core.in_dispatcher():
+            self._wait_for_stop(timeout)
+            self._finish()
+
+    def wait_closed(self, timeout: float | None) -> None:
+        """Waits for the end of the server."""
+        if self.core.in_dispatcher():
+            raise RuntimeError("wait_closed() in the thread that runs the callbacks would wait for itself")
+        if not self.core.is_used:
+            raise RuntimeError("the server was not started, so there is nothing to wait for")
+        if self.core.is_started and not self.core.wait(timeout):
+            raise TimeoutError(f"the server still runs after {timeout:g} s")
+        self._finish()
+
+    # On an event loop
+
+    async def serve_async(self) -> None:
+        """Runs the callbacks on the running loop until the server has ended."""
+        await self._open("serve_async()").wait()
+        self._finish()
+
+    def enter(self) -> None:
+        """Has the running loop run the callbacks, until `leave`."""
+        self._open("async with").keep()
+
+    async def leave(self, *, is_thrown_away: bool) -> None:
+        """Stops the server and waits for its end, unless the coroutine is thrown away, perhaps with its loop."""
+        self.core.stop(None)
+        door = self._door
+        if is_thrown_away or door is None or door.loop.is_closed():
+            # Nothing can be awaited.
+            return
+        await door.wait()
+        self._finish()
+
+    async def wait_closed_async(self) -> None:
+        """As `wait_closed`, on any loop."""
+        from echoserver.aio import running_loop
+
+        loop = running_loop("wait_closed_async()")
+        if self.core.in_callback():
+            raise RuntimeError("wait_closed_async() in a callback would wait for itself")
+        if not self.core.is_used:
+            raise RuntimeError("the server was not started, so there is nothing to wait for")
+        if self.core.is_started:
+            await self._closed(loop)
+        self._finish()
+
+    async def stop_async(self, timeout: float | None) -> None:
+        """As `stop`, on any loop; in a callback it only asks."""
+        from echoserver.aio import ends_within, running_loop
+
+        loop = running_loop("stop_async()")
+        self.core.stop(timeout)
+        if self.core.in_callback():
+            return
+        if self.core.is_started:
+            limit = self._close_timeout if timeout is None else timeout
+            has_ended = await ends_within(self._closed(loop), limit)
+            for _ in range(_DROP_ATTEMPTS):
+                has_ended = has_ended or await ends_within(self._closed(loop), _DROP_WAIT)
+                if has_ended or self._gives_up():
+                    break
+            if not has_ended:
+                raise self._still_runs(limit)
+        self._finish()
+
+    def _closed(self, loop: AbstractEventLoop) -> Awaitable[None]:
+        """Ends when the server has."""
+        if self._door is not None and self._door.loop is loop:
+            return self._door.closed()
+        return self.core.closed()
+
+    def iterate(self) -> Clients:
+        """An iterator over the clients."""
+        from echoserver.aio import Clients
+
+        return Clients(self.core, self._door, self._iterators, self._waiting)
+
+    # At the end of the interpreter
+
+    def ask(self) -> None:
+        """Asks the server to stop."""
+        self.core.stop(None)
+
+    def end(self) -> None:
+        """Stops the server."""
+        try:
+            if self._is_stuck():
+                # Nobody will run it any more.
+                self.core.abandon(self._close_timeout)
+            self._wait_for_stop(None)
+        except TimeoutError as error:
+            logging.getLogger("echoserver").warning("at exit: %r: %s", self._owner(), error)
+
+    # What it is made of
+
+    def _note_start(self) -> None:
+        """Before the start, so that Ctrl-C right after it finds things in order; one that is used stays as it is."""
+        if not self.core.is_used:
+            _started[id(self)] = self
+
+    def _abandon(self) -> None:
+        """Ends a server that was started, where nobody may run its dispatcher."""
+        if self.core.is_serving:
+            self.core.stop(0)
+            try:
+                self.core.drain()
+            except RuntimeError:
+                # Somebody runs it, or has run it.
+                return
+
+    def _run(self, context: Context, owner: object) -> None:
+        try:
+            if self._is_async:
+                self._failure = self._serve_on_loop(self.core, context, owner, starts=False)
+            else:
+                self.core.drain()
+        except BaseException as error:  # Raised where somebody waits for the server.
+            self._failure = error
+
+    def _open(self, call: str) -> Door:
+        from echoserver.aio import Door, running_loop
+
+        running_loop(call)
+        self._note_start()
+        self.core.start()
+        try:
+            self._door = Door(self.core, copy_context(), self._owner(), self._iterators)
+        except BaseException:
+            self.core.abandon(0)
+            raise
+        return self._door
+
+    def _wait_for_stop(self, timeout: float | None) -> None:
+        core = self.core
+        dropped, way_out = 0, _way_out_of_loop() if timeout is None else None
+        if way_out and not core.wait(_LOOP_WAIT):
+            clients = core.clients()
+            dropped = len(clients)
+            for client in clients:
+                client.abort()
+        limit = self._close_timeout if timeout is None else timeout
+        has_ended = core.wait(limit)
+        for _ in range(_DROP_ATTEMPTS):
+            has_ended = has_ended or core.wait(_DROP_WAIT)
+            if has_ended or self._gives_up():
+                break
+        if not has_ended:
+            raise self._still_runs(limit)
+        if dropped:
+            warnings.warn(
+                f"{self._owner()!r}: stop() held up the event loop of this thread, so that its clients could not "
+                f"answer; {dropped} dropped: {way_out}",
+                RuntimeWarning,
+                stacklevel=_caller_level(),
+            )
+
+    def _gives_up(self) -> bool:
+        """Whether nothing more can be done to end the server."""
+        return self.core.running_callback() is not None or self._is_stuck()
+
+    def _still_runs(self, limit: float) -> TimeoutError:
+        if self._is_stuck():
+            return TimeoutError(f"the event loop of the callbacks did not run for {limit:g} s")
+        return TimeoutError(f"{self.core.running_callback() or 'the server'} still runs after {limit:g} s")
+
+    def _is_stuck(self) -> bool:
+        """Whether the event loop that has to run the callbacks does not run."""
+        return self._door is not None and not self._door.loop.is_running()
+
+    def _finish(self) -> None:
+        """The server has ended: its thread does, and what a callback raised to end it comes out, once."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(_JOIN_TIMEOUT)
+            if thread.is_alive():
+                raise TimeoutError(f"the server has ended, but its thread {thread.name} still runs")
+        if self._door is not None:
+            self._failure = self._door.take_failure() or self._failure
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+
+def _loop_runs() -> bool:
+    """Whether an asyncio loop runs in this thread; who runs one has imported it."""
+    events = sys.modules.get("asyncio.events")
+    return events is not None and events._get_running_loop() is not None
+
+
+def _way_out_of_loop() -> str | None:
+    """What to do instead of waiting in this thread, if an event loop runs here."""
+    if _loop_runs():
+        return "use `async with`, or await server.stop_async()"
+    if trio := sys.modules.get("trio"):
+        try:
+            trio.lowlevel.current_task()
+        except RuntimeError:
+            return None
+        return "await trio.to_thread.run_sync(server.stop) instead"
+    return None
+
+
+def _caller_level() -> int:
+    """How far above the caller of this the first frame of another package is, for warnings."""
+    level, frame = 0, sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "echoserver":
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+@atexit.register
+def _stop_all() -> None:
+    runs = [run for reference in _started.valuerefs() if (run := reference()) is not None]
+    try:
+        # All are asked before one is waited for.
+        for run in runs:
+            run.ask()
+        for run in runs:
+            run.end()
+    except RuntimeError:
+        # A forked child: the servers are its parent's.
+        return
+    finally:
+        finish()
