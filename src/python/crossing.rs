@@ -50,8 +50,15 @@ struct State {
     /// The interpreter ends: no thread is made any more.
     is_over: bool,
     control: Option<Control>,
-    /// Threads that were not joined.
-    threads: Vec<thread::JoinHandle<()>>,
+    /// Threads that may not be joined yet.
+    threads: Vec<Arc<Thread>>,
+}
+
+/// What ends a control thread.
+struct Thread {
+    shared: Arc<Mutex<Shared>>,
+    /// Whoever joins it has the lock meanwhile: nobody takes it for joined before it has ended.
+    handle: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
 /// The control thread.
@@ -67,7 +74,7 @@ struct Shared {
 }
 
 /// When the thread ends.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     Never,
     /// With its last task: the servers that they wait for have ended.
@@ -103,7 +110,7 @@ impl Drop for Counted {
 }
 
 impl Control {
-    fn start(end: End) -> io::Result<(Self, thread::JoinHandle<()>)> {
+    fn start(end: End) -> io::Result<(Self, Thread)> {
         let runtime = Builder::new_current_thread().build()?;
         let handle = runtime.handle().clone();
         let shared = Arc::new(Mutex::new(Shared {
@@ -126,13 +133,34 @@ impl Control {
         let thread = thread::Builder::new()
             .name("echoserver-asyncio".to_owned())
             .spawn(move || runtime.block_on(end))?;
+        let thread = Thread {
+            shared: shared.clone(),
+            handle: Mutex::new(Some(thread)),
+        };
         Ok((Self { handle, shared }, thread))
     }
+}
 
+impl Thread {
     fn end(&self, end: End) {
         let mut shared = lock(&self.shared);
-        shared.end = end;
+        // Nobody puts off what was asked for already.
+        shared.end = shared.end.max(end);
         shared.wake();
+    }
+
+    fn join(&self) {
+        let mut handle = lock(&self.handle);
+        if let Some(thread) = handle.take() {
+            // A task that has panicked was reported where it was awaited.
+            let _ = thread.join();
+        }
+    }
+
+    /// Whether there is nothing left to join.
+    fn is_over(&self) -> bool {
+        let handle = self.handle.try_lock();
+        handle.is_ok_and(|handle| handle.as_ref().is_none_or(thread::JoinHandle::is_finished))
     }
 }
 
@@ -165,8 +193,8 @@ impl State {
             End::WithTasks
         };
         let (control, thread) = Control::start(end)?;
-        self.threads.retain(|thread| !thread.is_finished());
-        self.threads.push(thread);
+        self.threads.retain(|thread| !thread.is_over());
+        self.threads.push(Arc::new(thread));
         let target = (control.handle.clone(), Counted(control.shared.clone()));
         if self.servers > 0 {
             self.control = Some(control);
@@ -199,12 +227,10 @@ pub(super) fn release() {
         return;
     }
     // What its tasks wait for is of servers that have ended; who comes from now on gets another thread.
-    if let Some(control) = own.control.take() {
-        control.end(End::WithTasks);
-    }
-    let threads = mem::take(&mut own.threads);
+    own.control = None;
+    let threads = own.threads.clone();
     drop(state);
-    join(threads);
+    join(&threads, End::WithTasks);
 }
 
 /// The interpreter ends: so does the thread, and no other is made. Not to be called with the interpreter attached.
@@ -212,18 +238,18 @@ pub(super) fn finish() {
     let mut state = lock(&STATE);
     let own = state.own();
     own.is_over = true;
-    if let Some(control) = own.control.take() {
-        control.end(End::Now);
-    }
-    let threads = mem::take(&mut own.threads);
+    own.control = None;
+    let threads = own.threads.clone();
     drop(state);
-    join(threads);
+    join(&threads, End::Now);
 }
 
-fn join(threads: Vec<thread::JoinHandle<()>>) {
+fn join(threads: &[Arc<Thread>], end: End) {
     for thread in threads {
-        // A task that has panicked was reported where it was awaited.
-        let _ = thread.join();
+        thread.end(end);
+    }
+    for thread in threads {
+        thread.join();
     }
 }
 

@@ -297,7 +297,7 @@ impl PyServer {
     #[getter]
     fn client_count(&self) -> PyResult<usize> {
         self.check_process()?;
-        Ok(self.core.client_count())
+        Ok(self.shared.core.client_count())
     }
 
     /// The clients at this moment, in the order of their coming.

@@ -29,11 +29,6 @@ KNOWN: list[set[str]] = [
         "src/protocol/sending/output.rs",
         "src/protocol/sending/times.rs",
     },
-    {
-        "python/echoserver/aio.py",
-        "python/echoserver/async_server.py",
-        "python/echoserver/server.py",
-    },
 ]
 
 pytestmark = pytest.mark.skipif(not (ROOT / "src").is_dir(), reason="needs the sources")
