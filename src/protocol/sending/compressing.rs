@@ -25,7 +25,8 @@ pub(super) struct Compressing {
 /// A message that is to be sent.
 #[derive(Debug)]
 struct Message {
-    opcode: Opcode,
+    /// `None`: the payload is whole frames, to be sent as they are.
+    opcode: Option<Opcode>,
     payload: Vec<Chunk>,
     len: usize,
     is_plain: bool,
@@ -62,11 +63,11 @@ impl Message {
     /// Hands the message over as one frame: compressed, or as it is.
     fn send(self, compressed: bool, output: &mut Output, account: &mut Account) {
         account.release(COST);
-        if compressed {
+        if let Some(opcode) = self.opcode.filter(|_| compressed) {
             for chunk in self.payload {
                 chunk.free(account);
             }
-            output.extend(compressed_frame(self.compressed, self.opcode));
+            output.extend(compressed_frame(self.compressed, opcode));
         } else {
             self.compressed.release(account);
             send_plain(self.opcode, self.len, self.payload, output, account);
@@ -85,15 +86,17 @@ impl Message {
 }
 
 fn send_plain(
-    opcode: Opcode,
+    opcode: Option<Opcode>,
     len: usize,
     payload: Vec<Chunk>,
     output: &mut Output,
     account: &mut Account,
 ) {
-    let mut header = [0; MAX_SERVER_HEADER];
-    let header_len = write_server_header(&mut header, true, opcode, len);
-    output.keep(header[..header_len].to_vec(), account);
+    if let Some(opcode) = opcode {
+        let mut header = [0; MAX_SERVER_HEADER];
+        let header_len = write_server_header(&mut header, true, opcode, len);
+        output.keep(header[..header_len].to_vec(), account);
+    }
     for chunk in payload {
         if chunk.bytes().is_empty() {
             chunk.free(account);
@@ -134,7 +137,7 @@ impl Compressing {
     /// Puts a message behind those that wait. `false` if that passes the memory limit.
     pub(super) fn push(
         &mut self,
-        opcode: Opcode,
+        opcode: Option<Opcode>,
         mut payload: Vec<Chunk>,
         is_plain: bool,
         ticket: usize,
@@ -169,7 +172,7 @@ impl Compressing {
     ) -> Result<(), Exhausted> {
         if self.is_short(message.len()) {
             let len = message.len();
-            send_plain(opcode, len, message.into_chunks(), output, account);
+            send_plain(Some(opcode), len, message.into_chunks(), output, account);
             return Ok(());
         }
         let mut compressed = Partial::NEW;

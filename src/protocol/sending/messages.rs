@@ -38,7 +38,7 @@ impl Sender {
         }
         effects.messages_sent += 1;
         if self.compressing.is_some() {
-            self.enqueue_bytes(kind.opcode(), payload, false, ticket, account);
+            self.enqueue_bytes(Some(kind.opcode()), payload, false, ticket, account);
         } else {
             let frame = server_frame(kind.opcode(), &payload);
             self.output.keep(frame, account);
@@ -54,11 +54,14 @@ impl Sender {
         account: &mut Account,
         effects: &mut Effects,
     ) {
-        if self.may_send() && !bytes.is_empty() {
+        if !self.may_send() || bytes.is_empty() {
+            effects.released += ticket;
+        } else if self.is_compressing() {
+            // Behind what was given before.
+            self.enqueue_bytes(None, bytes, true, ticket, account);
+        } else {
             self.output.keep(bytes, account);
             self.output.mark_last(ticket);
-        } else {
-            effects.released += ticket;
         }
     }
 
@@ -94,6 +97,10 @@ impl Sender {
 
     /// Compresses what waits, as far as `budget` goes.
     pub fn compress(&mut self, budget: &mut usize, account: &mut Account, effects: &mut Effects) {
+        if self.is_compressing() {
+            // Who waits for us is not idle; from here on it may be.
+            self.heard();
+        }
         if let Some(compressing) = &mut self.compressing {
             // Nothing can follow a message that is not sent.
             if compressing.run(budget, &mut self.output, account).is_err() {
@@ -111,14 +118,20 @@ impl Sender {
             } else {
                 Opcode::Binary
             };
-            self.enqueue_bytes(opcode, payload.to_vec(), first & AS_IT_IS != 0, 0, account);
+            self.enqueue_bytes(
+                Some(opcode),
+                payload.to_vec(),
+                first & AS_IT_IS != 0,
+                0,
+                account,
+            );
             frames = rest;
         }
     }
 
     fn enqueue_bytes(
         &mut self,
-        opcode: Opcode,
+        opcode: Option<Opcode>,
         payload: Vec<u8>,
         must_be_plain: bool,
         ticket: usize,
@@ -132,10 +145,11 @@ impl Sender {
         self.enqueue(opcode, payload, must_be_plain, ticket, account);
     }
 
-    /// Puts a message behind those that wait; it is compressed if it may be and is long enough.
+    /// Puts a message, or without `opcode` whole frames, behind those that wait; it is compressed if it may be and is
+    /// long enough.
     pub(super) fn enqueue(
         &mut self,
-        opcode: Opcode,
+        opcode: Option<Opcode>,
         payload: Vec<Chunk>,
         must_be_plain: bool,
         ticket: usize,

@@ -152,7 +152,8 @@ impl Output {
     /// The stream has sent what it had taken.
     pub(super) fn flushed(&mut self, effects: &mut Effects) {
         self.is_unflushed = false;
-        self.is_over = false;
+        // What is left has to wait all the same.
+        self.is_over &= !self.chunks.is_empty();
         effects.released += mem::take(&mut self.unflushed);
     }
 

@@ -84,7 +84,13 @@ impl Sender {
             .as_ref()
             .is_none_or(|one| one.is_short(len));
         if !is_short && len > STEP {
-            return self.enqueue(kind.opcode(), message.into_chunks(), false, 0, account);
+            return self.enqueue(
+                Some(kind.opcode()),
+                message.into_chunks(),
+                false,
+                0,
+                account,
+            );
         }
         if !is_short {
             *budget = budget.saturating_sub(Compression::cost(len));

@@ -66,6 +66,7 @@ impl Rig {
     /// Sends what can be sent, `tail` at last.
     fn flush_with(&mut self, mut tail: &[u8]) {
         self.sender.settle(&mut self.account, &mut self.effects);
+        let mut is_blocked = false;
         loop {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let count = self.sender.transmit(tail, &mut slices);
@@ -78,7 +79,7 @@ impl Rig {
                 break;
             }
             if len == 0 {
-                self.sender.keep(tail, &mut self.account, &mut self.effects);
+                is_blocked = true;
                 break;
             }
             self.room -= len;
@@ -86,8 +87,12 @@ impl Rig {
             self.sender
                 .sent(len, &mut tail, &mut self.account, &mut self.effects);
         }
+        // As with TCP: what it has taken is sent, also if there is more.
         if self.sender.needs_flush() {
             self.sender.flushed(&mut self.effects);
+        }
+        if is_blocked {
+            self.sender.keep(tail, &mut self.account, &mut self.effects);
         }
     }
 
@@ -131,6 +136,13 @@ impl Rig {
         let (account, effects) = (&mut self.account, &mut self.effects);
         self.sender
             .send(Kind::Text, payload, ticket, account, effects);
+        self.flush();
+    }
+
+    /// Compresses all that waits for it.
+    fn compress(&mut self) {
+        let (account, effects) = (&mut self.account, &mut self.effects);
+        self.sender.compress(&mut usize::MAX, account, effects);
         self.flush();
     }
 
@@ -223,4 +235,35 @@ fn nothing_is_read_before_the_client_is_admitted_or_while_too_much_is_owed() {
     assert!(!sender.may_read());
     sender.release(&mut account, &mut effects);
     assert_eq!(memory.used(), 0);
+}
+
+#[test]
+fn pings_and_messages_go_out_in_the_order_in_which_they_were_given() {
+    let mut rig = Rig::new(settings(), 1 << 30);
+    rig.sender.agree(charges::agreed(), 6, 50);
+    let ping = |rig: &mut Rig| {
+        let (account, effects) = (&mut rig.account, &mut rig.effects);
+        rig.sender.ping(b"x", 10, account, effects);
+        rig.flush();
+    };
+    ping(&mut rig);
+    assert_eq!(rig.frames(), [(0x89, b"x".to_vec())]);
+    assert_eq!(std::mem::take(&mut rig.effects.released), 10);
+    rig.send(&vec![b'a'; 100_000], 1);
+    ping(&mut rig);
+    rig.send(b"short", 1);
+    rig.compress();
+    let order: Vec<u8> = rig.frames().iter().map(|(first, _)| *first).collect();
+    assert_eq!(order, [0xc1, 0x89, 0x81]);
+    assert_eq!((rig.effects.released, rig.memory.used() > 0), (12, true));
+    // A close hurries the message, and the ping stays behind it.
+    rig.send(&vec![b'a'; 100_000], 1);
+    ping(&mut rig);
+    let (account, effects) = (&mut rig.account, &mut rig.effects);
+    rig.sender.close(1000, "", account, effects);
+    rig.flush();
+    let order: Vec<u8> = rig.frames().iter().map(|(first, _)| *first).collect();
+    assert_eq!(order, [0x81, 0x89, 0x88]);
+    assert_eq!(rig.effects.released, 23);
+    rig.end();
 }

@@ -275,3 +275,25 @@ fn pongs_tell_the_round_trip_and_answer_the_pings_before() {
     assert_eq!(rig.effects.released, 43);
     rig.end();
 }
+
+#[test]
+fn who_waits_until_we_have_compressed_is_not_idle() {
+    for (idle_timeout, ping_interval) in [(Some(30 * SECOND), None), (None, Some(20 * SECOND))] {
+        let mut rig = Rig::new(options(idle_timeout, ping_interval), 1 << 30);
+        rig.sender.agree(super::charges::agreed(), 6, 50);
+        rig.wait(Duration::ZERO);
+        rig.send(&vec![b'a'; 100_000], 1);
+        for _ in 0..20 {
+            assert!(rig.wait(9 * SECOND) && rig.sender.may_send());
+        }
+        rig.compress();
+        // From here on it may be.
+        rig.wait(9 * SECOND);
+        assert!(rig.sender.may_send());
+        for _ in 0..20 {
+            rig.wait(9 * SECOND);
+        }
+        assert!(!rig.sender.may_send());
+        rig.end();
+    }
+}

@@ -53,7 +53,7 @@ fn converse(rig: &mut Rig) {
     }
 }
 
-fn agreed() -> Agreed {
+pub(super) fn agreed() -> Agreed {
     let mut negotiation = Negotiation::default();
     negotiation.add(b"permessage-deflate", Some(&Deflate::default()));
     negotiation.verdict().unwrap().unwrap()
@@ -90,6 +90,21 @@ fn a_charge_that_fails_ends_the_connection_and_all_are_given_back() {
             rig.end();
         }
         assert!(exhausted > 20 && exhausted < 290, "{exhausted}");
+    }
+}
+
+#[test]
+fn what_has_to_wait_is_charged_also_if_some_of_it_was_taken() {
+    for room in [0, 1, 5_000] {
+        let mut rig = Rig::new(settings(), 10_000);
+        rig.room = room;
+        rig.send(&vec![b'a'; 20_000], 7);
+        assert!(!rig.sender.may_send(), "{room} bytes were taken");
+        rig.room = usize::MAX;
+        rig.flush();
+        let frames = rig.frames();
+        assert_eq!((frames.len(), frames[1].0), (2, 0x88));
+        rig.end();
     }
 }
 
