@@ -81,6 +81,13 @@ class Server:
             "fence": self.do_fence,
         }
 
+    def heard(self) -> list[tuple[int, int]]:
+        """How many messages were received, and how many of them callbacks have got, for each kind that they get."""
+        stats = self.echo.stats()
+        text = (stats.text_messages_received, self.counts["text calls"])
+        binary = (stats.binary_messages_received, self.counts["binary calls"])
+        return [text, binary] if self.index == 1 else [text]
+
     def wrong(self, what: str) -> None:
         self.soak.wrong.append(f"server {self.index}: {what}")
 
