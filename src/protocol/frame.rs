@@ -214,6 +214,14 @@ pub fn server_frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// Whether the first frame in `bytes` is a close frame, of which not all has to be there.
+#[must_use]
+pub fn begins_close(bytes: &[u8]) -> bool {
+    bytes
+        .first()
+        .is_some_and(|first| first & 0x0F == Opcode::Close as u8)
+}
+
 /// The first frame in `bytes`, which are whole frames of a server: its first byte, its payload, and what follows it.
 #[must_use]
 pub(crate) fn split_server_frame(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {

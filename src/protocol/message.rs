@@ -365,6 +365,34 @@ impl Receiver {
         Ok(())
     }
 
+    /// Keeps what came after it.
+    ///
+    /// # Errors
+    /// As [`Self::keep_rest`].
+    pub fn keep_more(&mut self, bytes: &[u8], account: &mut Account) -> Result<(), Violation> {
+        let Some(rest) = &mut self.rest else {
+            return self.keep_rest(bytes.to_vec(), account);
+        };
+        if rest.bytes.capacity() - rest.bytes.len() < bytes.len() {
+            let capacity = (rest.bytes.len() + bytes.len()).max(2 * rest.bytes.capacity());
+            if account.charge(capacity - rest.charged).is_err() {
+                return Err(account.exhausted());
+            }
+            rest.bytes.reserve_exact(capacity - rest.bytes.len());
+            rest.charged = capacity;
+        }
+        rest.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// What is kept so.
+    #[must_use]
+    pub fn rest(&self) -> &[u8] {
+        self.rest
+            .as_ref()
+            .map_or(&[], |rest| &rest.bytes[rest.at..])
+    }
+
     /// What was kept, which may be nothing; it has to be put back.
     pub fn take_rest(&mut self) -> Rest {
         self.rest.take().map_or_else(Rest::default, |rest| *rest)

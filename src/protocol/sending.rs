@@ -240,6 +240,12 @@ impl Sender {
         matches!(self.closing, Closing::Done(_))
     }
 
+    /// Whether input is taken as soon as the client is admitted.
+    #[must_use]
+    pub fn awaits_admission(&self) -> bool {
+        self.closing.may_read() && !self.slots.is_admitted()
+    }
+
     /// Something came from the client.
     #[inline]
     pub fn heard(&mut self) {

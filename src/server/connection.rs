@@ -18,6 +18,7 @@ use crate::protocol::Violation;
 use crate::protocol::account::{self, Account, Limit};
 use crate::protocol::close;
 use crate::protocol::frame::{self, Opcode};
+use crate::protocol::handshake::MAX_HEAD;
 use crate::protocol::message::{Event, Kind, Receiver};
 use crate::protocol::partial::Partial;
 use crate::protocol::sending::{MAX_SLICES, Rung, Sender};
@@ -40,6 +41,9 @@ const TURN: usize = 1 << 20;
 /// Payload that makes a message worth the worker's whole read buffer: so much that no more than twice of what came is
 /// charged.
 const MIN_ADOPTED: usize = READ_BUFFER / 2;
+/// Bytes that are kept of a client before it is admitted. One that has sent so many is not read from until then, and its
+/// end is not seen before.
+const MAX_EARLY: usize = MAX_HEAD;
 /// Bytes read at once from a client that compresses, since what can't be inflated in this turn has to be kept; and where
 /// nothing can be inflated, but what comes may be something else.
 const COMPRESSED_READ: usize = 64 << 10;
@@ -77,6 +81,8 @@ pub(super) struct Connection<W> {
     sender: Sender,
     has_ended: bool,
     has_left: bool,
+    /// One of `max_connections`.
+    has_place: bool,
     /// Set at the sender's deadline or before it.
     alarm: Alarm,
 }
@@ -119,6 +125,7 @@ impl<W: Wire> Connection<W> {
             sender,
             has_ended: false,
             has_left: false,
+            has_place: true,
             alarm: Alarm::default(),
             seated,
         }
@@ -191,7 +198,13 @@ impl<W: Wire> Connection<W> {
                 return Poll::Ready(End::Linger);
             }
             if self.has_ended || !self.sender.may_read() || self.has_to_wait(turn) {
-                return Poll::Pending;
+                if self.has_ended || !self.sender.awaits_admission() {
+                    return Poll::Pending;
+                }
+                match ready!(self.watch(cx, turn)) {
+                    Ok(()) => continue,
+                    Err(_) => return Poll::Ready(End::Drop),
+                }
             }
             if left == 0 {
                 // Woken after the event queue was looked at: a task that wakes itself would run 61 times
@@ -203,6 +216,41 @@ impl<W: Wire> Connection<W> {
                 Ok(0) => self.has_ended = true,
                 Ok(len) => left = left.saturating_sub(len),
                 Err(_) => return Poll::Ready(End::Drop),
+            }
+        }
+    }
+
+    /// Before the client is admitted only its end is looked for, since who is gone keeps nobody else out; what comes
+    /// meanwhile is kept. Ready when there is something to do without waiting for the admission.
+    fn watch(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<io::Result<()>> {
+        let desk = self.seated.desk.clone();
+        loop {
+            let kept = self.receiver.rest();
+            if frame::begins_close(kept) {
+                // Nothing before it asks for an answer that would have to wait.
+                self.sender.admit(&mut self.account);
+                return Poll::Ready(Ok(()));
+            }
+            let Some(room) = MAX_EARLY.checked_sub(kept.len()).filter(|room| *room > 0) else {
+                return Poll::Pending;
+            };
+            let mut buffer = desk.buffer.borrow_mut();
+            buffer.clear();
+            let len = ready!(pin!(self.wire.read_buf(&mut (&mut *buffer).limit(room))).poll(cx))?;
+            if len == 0 {
+                self.give_place();
+                if self.receiver.rest().is_empty() {
+                    self.has_ended = true;
+                    return Poll::Ready(Ok(()));
+                }
+                // What was sent before is answered all the same.
+                return Poll::Pending;
+            }
+            turn.received(len);
+            self.sender.heard();
+            if let Err(violation) = self.receiver.keep_more(&buffer, &mut self.account) {
+                self.sender.fail(&violation, &mut turn.effects);
+                return Poll::Ready(Ok(()));
             }
         }
     }
@@ -466,7 +514,10 @@ impl<W: Wire> Connection<W> {
     fn obey(&mut self, order: Order, turn: &mut Turn) -> bool {
         let (account, effects) = (&mut self.account, &mut turn.effects);
         match order {
-            Order::Admit => self.sender.admit(account),
+            Order::Admit => {
+                self.sender.admit(account);
+                self.take_place();
+            }
             Order::Replies(Replies {
                 wire,
                 ends,
@@ -560,6 +611,22 @@ impl<W> Connection<W> {
         due.unwrap_or_else(|| shared.clock.now() + shared.config.close_timeout)
     }
 
+    /// Counts among the clients again: it is about to be answered. It was there before those that came meanwhile.
+    fn take_place(&mut self) {
+        if !mem::replace(&mut self.has_place, true) {
+            let open = &self.seated.desk.shared.open;
+            open.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets another client have its place.
+    fn give_place(&mut self) {
+        if mem::take(&mut self.has_place) {
+            let open = &self.seated.desk.shared.open;
+            open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// Gives back what the client had of the server, announces that it is gone, and hands out what the end of TCP needs.
     pub(super) fn leave(&mut self) -> (&mut W, &Seated) {
         if !mem::replace(&mut self.has_left, true) {
@@ -573,8 +640,8 @@ impl<W> Connection<W> {
             // Between the end and the look at who wants to hear of it: whoever begins to want it between the two
             // looks for the end after that (`Client::know`).
             fence(Ordering::SeqCst);
+            self.give_place();
             let shared = &self.seated.desk.shared;
-            shared.open.fetch_sub(1, Ordering::Relaxed);
             self.seated.desk.delist(&self.client);
             if shared.handler.wants().has(Wants::CLOSE) || self.client.is_known() {
                 shared.handler.on_close(&self.client);

@@ -137,8 +137,8 @@ def test_loops_that_can_not_watch_a_descriptor_have_a_thread() -> None:
 
     # asyncio's own wake-up needs the method that is missing to others.
     class WithSelf(Bare):
-        def _add_reader(self, fd: Any, callback: Any, *args: Any) -> Any:
-            return asyncio.SelectorEventLoop._add_reader(self, fd, callback, *args)  # type: ignore[attr-defined]
+        def _add_reader(self, fd: Any, callback: Any, *args: Any, **options: Any) -> Any:
+            return asyncio.SelectorEventLoop._add_reader(self, fd, callback, *args, **options)  # type: ignore[attr-defined]
 
     run_on(WithSelf, main)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import queue
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from echoserver import EchoServer
+from echoserver import Client, EchoServer
 from support import FACTOR, TIMEOUT, RawClient, connect, eventually, frame
 
 if TYPE_CHECKING:
@@ -18,6 +20,22 @@ if TYPE_CHECKING:
 def status(server: EchoServer, *lines: str) -> int:
     with RawClient(server.port, *lines) as client:
         return client.status()
+
+
+def let_in(server: EchoServer) -> RawClient:
+    """A client, as soon as there is room for it."""
+    found: list[RawClient] = []
+
+    def is_let_in() -> bool:
+        client = RawClient(server.port)
+        if client.status() == 101:
+            found.append(client)
+        else:
+            client.close()
+        return bool(found)
+
+    eventually(is_let_in, "room for a new client")
+    return found[0]
 
 
 def test_the_first_subprotocol_of_the_client_that_is_supported_is_chosen(run: Listen) -> None:
@@ -60,6 +78,39 @@ def test_max_connections_is_told_with_503(run: Listen) -> None:
         assert third.status() == 503
         assert "retry-after" in third.headers
     eventually(lambda: status(server) == 101, "room for a new client")
+
+
+@pytest.mark.parametrize("sent", [None, "message", "close"])
+def test_who_has_left_keeps_no_place_while_on_connect_runs(run: Listen, sent: str | None) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+    came: queue.Queue[Client] = queue.Queue()
+
+    def on_connect(client: Client) -> None:
+        came.put(client)
+        entered.set()
+        go_on.wait(TIMEOUT)
+
+    server = run(on_connect=on_connect, on_text=lambda _, text: text * 2, max_connections=3)
+    with RawClient(server.port).opened() as first:
+        assert entered.wait(TIMEOUT)
+        for _ in range(4):
+            # Behind the callback that runs, as many as have room, again and again.
+            with let_in(server) as one, let_in(server) as other:
+                assert status(server) == 503
+                for client in (one, other):
+                    if sent == "message":
+                        client.send(1, b"x")
+                    elif sent == "close":
+                        client.send(8, (1000).to_bytes(2))
+                        assert client.close_code() == 1000
+        go_on.set()
+        first.send(1, b"ab")
+        assert first.receive() == (1, b"abab")
+        eventually(lambda: len(server.clients) == 1, "the end of the others")
+    eventually(lambda: not server.clients, "the end of the first")
+    stats = server.stats()
+    assert came.qsize() == stats.clients_opened == stats.clients_closed
+    assert stats.memory_used == 0
 
 
 def test_max_message_size_is_told_with_1009_before_the_payload(run: Listen) -> None:
