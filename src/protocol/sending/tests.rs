@@ -142,7 +142,8 @@ impl Rig {
     /// Compresses all that waits for it.
     fn compress(&mut self) {
         let (account, effects) = (&mut self.account, &mut self.effects);
-        self.sender.compress(&mut usize::MAX, account, effects);
+        let mut budget = usize::MAX;
+        self.sender.compress(&mut budget, account, effects);
         self.flush();
     }
 
