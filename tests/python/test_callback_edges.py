@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -264,11 +265,13 @@ def test_a_callback_may_drop_the_last_reference_to_its_server() -> None:
     servers: list[EchoServer] = []
     server = EchoServer(0, host="127.0.0.1", on_text=lambda *_: servers.clear())
     servers.append(server)
-    url = server.start().url
+    url, reference = server.start().url, weakref.ref(server)
     del server
     with connect(url) as client:
         for message in ("one", "two"):
             client.send(message)
             assert client.recv(TIMEOUT) == message
-    (thread,) = [one for one in threading.enumerate() if one.name == f"echoserver-{url[:-1].rpartition(':')[2]}"]
-    thread._target.__self__.stop(None, wait=True)  # type: ignore[attr-defined]
+    # It keeps itself.
+    alive = reference()
+    assert alive is not None
+    alive.stop()
