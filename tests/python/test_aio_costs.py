@@ -67,17 +67,21 @@ def test_a_batch_costs_one_wake_up(make_loop: MakeLoop) -> None:
                 await asyncio.to_thread(client.opened)
                 await asyncio.sleep(0.01)
                 for size in (1, 10, 1000):
-                    before = len(calls)
-                    # Taken in one read.
-                    client.socket.sendall(frame(1, b"x") * size)
-                    for _ in range(size):
-                        assert await asyncio.to_thread(client.receive) == (1, b"x")
-                    sizes.append(len(calls) - before)
+                    turns = []
+                    # A turn ends after a millisecond, which a busy machine may take from it.
+                    for _ in range(5):
+                        before = len(calls)
+                        # Taken in one read.
+                        client.socket.sendall(frame(1, b"x") * size)
+                        for _ in range(size):
+                            assert await asyncio.to_thread(client.receive) == (1, b"x")
+                        turns.append(len(calls) - before)
+                    sizes.append(min(turns))
             assert removed == []
-        assert got == 1011
+        assert got == 5 * 1011
 
     run_on(counting(make_loop, calls, removed), main)
-    # At the most a few for a thousand messages, which can take several reads or a second millisecond.
+    # At the most a few for a thousand messages, which can take several reads.
     assert sizes[:2] == [1, 1]
     assert sizes[2] < 40
     assert removed
