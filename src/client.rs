@@ -2,8 +2,9 @@
 //! from any thread.
 
 use crate::mailbox::Mailbox;
-use crate::order::{Message, Order, Ping};
+use crate::order::{Message, Order, Ping, Share};
 use crate::protocol::account::Account;
+use crate::protocol::broadcast::SharedFrame;
 use crate::protocol::close;
 use crate::protocol::extensions::Agreed;
 use crate::protocol::frame::MAX_CONTROL;
@@ -183,6 +184,16 @@ impl Client {
             payload,
             room,
         }))
+    }
+
+    /// An order to send a message that other clients get as well, as [`Self::message`].
+    ///
+    /// # Errors
+    /// As [`Self::message`].
+    pub fn share(&self, frame: &Arc<SharedFrame>, limit: usize) -> Result<Order, SendError> {
+        let room = self.reserve(frame.payload().len(), limit)?;
+        let frame = frame.clone();
+        Ok(Order::Share(Share { frame, room }))
     }
 
     /// An order to send a ping, as [`Self::message`].

@@ -1,9 +1,11 @@
 //! What a client's connection can be asked to do by other threads.
 
 use crate::error::Error;
+use crate::protocol::broadcast::SharedFrame;
 use crate::protocol::close;
 use crate::protocol::message::Kind;
 use crate::queue::Room;
+use std::sync::Arc;
 
 /// What a connection is asked to do by another thread.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub enum Order {
     Replies(Replies),
     /// Send a message now, between two others.
     Send(Message),
+    /// Send a message that other clients get as well.
+    Share(Share),
     /// Send a ping.
     Ping(Ping),
     /// Close with this code and reason.
@@ -27,6 +31,13 @@ pub enum Order {
 pub struct Message {
     pub(crate) kind: Kind,
     pub(crate) payload: Vec<u8>,
+    pub(crate) room: Room,
+}
+
+/// A message that many clients get. [`Client::share`](crate::client::Client::share) makes it.
+#[derive(Debug)]
+pub struct Share {
+    pub(crate) frame: Arc<SharedFrame>,
     pub(crate) room: Room,
 }
 

@@ -4,6 +4,7 @@
 //! byte slices. What a connection keeps between two reads is charged to an [`Account`](crate::protocol::account::Account).
 
 pub mod account;
+pub mod broadcast;
 pub mod close;
 pub mod deflate;
 pub mod extensions;

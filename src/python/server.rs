@@ -21,6 +21,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use std::collections::HashSet;
 use std::mem;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
@@ -315,6 +316,7 @@ impl PyServer {
     #[pyo3(signature = (data, exclude=None))]
     fn broadcast(
         &self,
+        py: Python<'_>,
         data: &Bound<'_, PyAny>,
         exclude: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
@@ -325,24 +327,29 @@ impl PyServer {
                 "broadcast() takes str or bytes-like data, not {actual}"
             )));
         };
-        let bytes = payload.bytes()?;
-        let mut excluded = Vec::new();
+        let (kind, bytes) = (payload.kind, payload.bytes()?);
+        let mut excluded = HashSet::new();
         if let Some(exclude) = exclude {
             for client in exclude.try_iter()? {
-                excluded.push(client?.cast::<PyClient>()?.get().client.id);
+                excluded.insert(client?.cast::<PyClient>()?.get().client.id);
             }
         }
-        let mut taken = 0;
-        for client in self.shared.core.clients() {
-            if !excluded.contains(&client.id)
-                && let Ok(order) =
-                    client.message(payload.kind, bytes, self.shared.link.max_send_queue)
-            {
-                self.shared.link.order(&client, order);
-                taken += 1;
+        let Shared { core, link, .. } = &*self.shared;
+        Ok(py.detach(|| {
+            let Some(frame) = core.frame(kind, bytes) else {
+                return 0;
+            };
+            let mut taken = 0;
+            for client in core.clients() {
+                if !excluded.contains(&client.id)
+                    && let Ok(order) = client.share(&frame, link.max_send_queue)
+                {
+                    link.order(&client, order);
+                    taken += 1;
+                }
             }
-        }
-        Ok(taken)
+            taken
+        }))
     }
 
     /// The counters by name.

@@ -13,7 +13,7 @@ use super::stats::Counters;
 use super::wire::Wire;
 use crate::client::Client;
 use crate::handler::{Batch, Gate, Wants};
-use crate::order::{Message, Order, Ping, Replies};
+use crate::order::{Message, Order, Ping, Replies, Share};
 use crate::protocol::Violation;
 use crate::protocol::account::{self, Account, Limit};
 use crate::protocol::close;
@@ -531,6 +531,10 @@ impl<W: Wire> Connection<W> {
             }) => {
                 let ticket = room.into_cost();
                 self.sender.send(kind, payload, ticket, account, effects);
+            }
+            Order::Share(Share { frame, room }) => {
+                let ticket = room.into_cost();
+                self.sender.send_shared(frame, ticket, account, effects);
             }
             Order::Ping(Ping { payload, room }) => {
                 let ticket = room.into_cost();

@@ -31,6 +31,8 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::handler::Handler;
 use crate::protocol::account::{Limit, Memory};
+use crate::protocol::broadcast::SharedFrame;
+use crate::protocol::message::Kind;
 use crate::sockets::Listed;
 use clock::Clock;
 use shared::{Command, Face, Life, Shared, lock};
@@ -325,6 +327,12 @@ impl Server {
     pub fn client_count(&self) -> usize {
         let workers = self.shared.workers.iter();
         workers.map(|worker| lock(&worker.roster).len()).sum()
+    }
+
+    /// A message for many clients; `None` if `memory_limit` leaves no room for it.
+    #[must_use]
+    pub fn frame(&self, kind: Kind, payload: &[u8]) -> Option<Arc<SharedFrame>> {
+        SharedFrame::new(kind.opcode(), payload, &self.shared.memory).ok()
     }
 
     /// The counters, added up.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import queue
 import threading
 from typing import TYPE_CHECKING, Any
@@ -261,3 +263,32 @@ def test_broadcast_in_a_callback_is_a_chat(run: Listen) -> None:
         one.send("hello")
         assert one.recv(TIMEOUT) == "hello"
         assert two.recv(TIMEOUT) == "hello"
+
+
+def test_a_broadcast_is_kept_once_however_many_clients_wait_for_it(run: Listen) -> None:
+    server = run(compression="deflate")
+    data = os.urandom(4 << 20)
+    clients = [RawClient(server.port, receive_buffer=4096).opened() for _ in range(20)]
+    with contextlib.ExitStack() as stack:
+        for client in clients:
+            stack.enter_context(client)
+        assert server.broadcast(data) == 20
+        # Nobody reads yet: beside the frame each has its place in a queue.
+        assert 4 << 20 <= server.stats().memory_used < 5 << 20
+        for client in clients[1:]:
+            assert client.receive() == (2, data)
+        assert server.stats().memory_used >= 4 << 20
+        assert clients[0].receive() == (2, data)
+        eventually(lambda: server.stats().memory_used < 1 << 20, "the frame is let go of")
+        with connect(server.url, compression="deflate") as compressed:
+            assert server.broadcast("again " * 1000) == 21
+            assert compressed.recv(TIMEOUT) == "again " * 1000
+        assert all(client.receive() == (1, b"again " * 1000) for client in clients)
+
+
+def test_a_broadcast_beyond_the_memory_limit_is_queued_for_nobody(run: Listen) -> None:
+    server = run(memory_limit=100_000)
+    with connect(server.url) as client:
+        assert server.broadcast(bytes(200_000)) == 0
+        assert server.broadcast(b"small") == 1
+        assert client.recv(TIMEOUT) == b"small"

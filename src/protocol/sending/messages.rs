@@ -3,10 +3,12 @@
 use super::times::Times;
 use super::{Effects, Sender};
 use crate::protocol::account::Account;
+use crate::protocol::broadcast::SharedFrame;
 use crate::protocol::frame::{AS_IT_IS, Opcode, server_frame, split_server_frame};
 use crate::protocol::message::Kind;
 use crate::protocol::partial::Chunk;
 use crate::protocol::window::Window;
+use std::sync::Arc;
 
 impl Sender {
     /// A control frame of ours: in the window if there is room.
@@ -42,6 +44,28 @@ impl Sender {
         } else {
             let frame = server_frame(kind.opcode(), &payload);
             self.output.keep(frame, account);
+            self.output.mark_last(ticket);
+        }
+    }
+
+    /// The same, of a message that others get as well.
+    pub fn send_shared(
+        &mut self,
+        frame: Arc<SharedFrame>,
+        ticket: usize,
+        account: &mut Account,
+        effects: &mut Effects,
+    ) {
+        if !self.may_send() {
+            effects.released += ticket;
+            return;
+        }
+        effects.messages_sent += 1;
+        if self.compressing.is_some() {
+            let payload = frame.payload().to_vec();
+            self.enqueue_bytes(frame.opcode(), payload, false, ticket, account);
+        } else {
+            self.output.share(frame, account);
             self.output.mark_last(ticket);
         }
     }

@@ -2,19 +2,63 @@
 
 use super::Effects;
 use crate::protocol::account::Account;
+use crate::protocol::broadcast::SharedFrame;
 use crate::protocol::partial::Chunk;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::mem;
+use std::sync::Arc;
 
 /// What a chunk costs beside its bytes: its place in the queue and the allocator's.
 const OVERHEAD: usize = 64;
 /// Pieces that are sent with one call.
 pub const MAX_SLICES: usize = 16;
 
+/// A piece of output.
+#[derive(Debug)]
+enum Piece {
+    Own(Chunk),
+    /// A frame that others send as well; what is sent of it lies before `start`.
+    Shared {
+        frame: Arc<SharedFrame>,
+        start: usize,
+        ticket: usize,
+    },
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(chunk) => chunk.bytes(),
+            Self::Shared { frame, start, .. } => &frame.frame()[*start..],
+        }
+    }
+
+    fn advance(&mut self, len: usize) {
+        match self {
+            Self::Own(chunk) => chunk.advance(len),
+            Self::Shared { start, .. } => *start += len,
+        }
+    }
+
+    const fn ticket(&mut self) -> &mut usize {
+        match self {
+            Self::Own(chunk) => &mut chunk.ticket,
+            Self::Shared { ticket, .. } => ticket,
+        }
+    }
+
+    fn free(self, account: &mut Account) {
+        match self {
+            Self::Own(chunk) => chunk.free(account),
+            Self::Shared { .. } => account.release(OVERHEAD),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Output {
-    chunks: VecDeque<Chunk>,
+    chunks: VecDeque<Piece>,
     /// What is left of the response at their front, which is no part of the conversation.
     response: u32,
     /// The stream has taken what it has not sent yet.
@@ -58,18 +102,29 @@ impl Output {
 
     /// Appends a chunk that is charged already.
     pub(super) fn push(&mut self, chunk: Chunk) {
-        self.chunks.push_back(chunk);
+        self.chunks.push_back(Piece::Own(chunk));
     }
 
     pub(super) fn extend(&mut self, chunks: Vec<Chunk>) {
-        self.chunks.extend(chunks);
+        self.chunks.extend(chunks.into_iter().map(Piece::Own));
     }
 
     /// Appends bytes and charges them, beyond the memory limit if it has to be: it may all be sent at once.
     pub(super) fn keep(&mut self, bytes: Vec<u8>, account: &mut Account) {
         let charged = bytes.capacity() + OVERHEAD;
-        self.chunks.push_back(Chunk::new(bytes, charged));
+        self.chunks
+            .push_back(Piece::Own(Chunk::new(bytes, charged)));
         self.is_over |= !account.charge_anyway(charged);
+    }
+
+    /// Appends a frame that others have as well, and is charged for all of them.
+    pub(super) fn share(&mut self, frame: Arc<SharedFrame>, account: &mut Account) {
+        self.chunks.push_back(Piece::Shared {
+            frame,
+            start: 0,
+            ticket: 0,
+        });
+        self.is_over |= !account.charge_anyway(OVERHEAD);
     }
 
     /// Something was charged beyond the memory limit.
@@ -85,7 +140,7 @@ impl Output {
     /// The chunk that was appended last has this ticket.
     pub(super) fn mark_last(&mut self, ticket: usize) {
         if let Some(chunk) = self.chunks.back_mut() {
-            chunk.ticket = ticket;
+            *chunk.ticket() = ticket;
         }
     }
 
@@ -96,7 +151,7 @@ impl Output {
         tail: &'a [u8],
         slices: &mut [IoSlice<'a>; MAX_SLICES],
     ) -> usize {
-        let pieces = self.chunks.iter().map(Chunk::bytes).chain([tail]);
+        let pieces = self.chunks.iter().map(Piece::bytes).chain([tail]);
         let mut count = 0;
         for (slice, piece) in slices
             .iter_mut()
@@ -139,8 +194,8 @@ impl Output {
                 return 0;
             }
             len -= whole;
-            if let Some(chunk) = self.chunks.pop_front() {
-                self.unflushed += chunk.ticket;
+            if let Some(mut chunk) = self.chunks.pop_front() {
+                self.unflushed += *chunk.ticket();
                 chunk.free(account);
             }
         }
@@ -160,8 +215,8 @@ impl Output {
     /// Nothing of it will be sent any more.
     pub(super) fn release(&mut self, account: &mut Account, effects: &mut Effects) {
         effects.released += mem::take(&mut self.unflushed);
-        for chunk in mem::take(&mut self.chunks) {
-            effects.released += chunk.ticket;
+        for mut chunk in mem::take(&mut self.chunks) {
+            effects.released += *chunk.ticket();
             chunk.free(account);
         }
         self.is_unflushed = false;

@@ -6,6 +6,7 @@ mod endings;
 
 use super::{Effects, Ended, MAX_SLICES, Rung, Sender, Settings, Timeout};
 use crate::protocol::account::{Account, Limit, Memory};
+use crate::protocol::broadcast::SharedFrame;
 use crate::protocol::frame::{Opcode, split_server_frame};
 use crate::protocol::message::Kind;
 use crate::protocol::partial::Partial;
@@ -267,4 +268,45 @@ fn pings_and_messages_go_out_in_the_order_in_which_they_were_given() {
     assert_eq!(order, [0x81, 0x89, 0x88]);
     assert_eq!(rig.effects.released, 23);
     rig.end();
+}
+
+#[test]
+fn a_frame_that_many_send_is_charged_once_until_the_last_of_them_has_sent_it() {
+    let memory = Memory::new(Limit::new("memory_limit", 1 << 20));
+    let frame = SharedFrame::new(Opcode::Text, &[b'x'; 10_000], &memory).unwrap();
+    let charged = memory.used();
+    assert_eq!(charged, frame.frame().len());
+    let mut rigs: Vec<Rig> = (0..5).map(|_| Rig::new(settings(), 1 << 20)).collect();
+    for rig in &mut rigs {
+        rig.room = 4_000;
+        let (account, effects) = (&mut rig.account, &mut rig.effects);
+        rig.sender.send_shared(frame.clone(), 7, account, effects);
+        rig.flush();
+        // What is its own is a place in a queue.
+        assert!(rig.memory.used() < 200);
+        assert_eq!(rig.effects.released, 0);
+    }
+    let expected = frame.frame().to_vec();
+    drop(frame);
+    for (index, rig) in rigs.iter_mut().enumerate() {
+        assert_eq!(memory.used(), charged, "before client {index} has it");
+        if index == 2 {
+            // One that ends gives its part up.
+            rig.sender.release(&mut rig.account, &mut rig.effects);
+        } else {
+            rig.room = usize::MAX;
+            rig.flush();
+            assert_eq!(rig.wire, expected);
+        }
+        assert_eq!(rig.effects.released, 7);
+        assert_eq!(rig.memory.used(), 0);
+    }
+    assert_eq!(memory.used(), 0);
+}
+
+#[test]
+fn a_frame_that_does_not_fit_is_not_there() {
+    let memory = Memory::new(Limit::new("memory_limit", 1_000));
+    assert!(SharedFrame::new(Opcode::Text, &[0; 999], &memory).is_err());
+    assert_eq!(memory.used(), 0);
 }
