@@ -67,9 +67,15 @@ def is_async(callbacks: Mapping[str, Callable[..., Any] | None]) -> bool:
 
 
 def _is(callback: Callable[..., Any], what: Callable[[object], bool]) -> bool:
-    """Whether it is such a function, or is called by one: a method, a partial, an object with `__call__`."""
+    """Whether it is such a function, or is called by one: a method, a partial, an object with `__call__`.
+
+    Or by a plain function around one, which says so as `functools.wraps` does.
+    """
     import functools
+    import inspect
 
     while isinstance(callback, functools.partial):
         callback = callback.func
+    if inspect.isfunction(callback) or inspect.ismethod(callback):
+        callback = inspect.unwrap(callback)
     return what(callback) or what(type(callback).__call__)

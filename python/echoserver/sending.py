@@ -1,4 +1,4 @@
-"""`Client.send_async`."""
+"""Coroutines that the core needs: `Client.send_async`, and one around whatever else can be awaited."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ from echoserver.exceptions import SendQueueFull
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from typing import TypeVar
+
     from typing_extensions import Buffer
 
     from echoserver._core import Client
 
-__all__ = ["send"]
+    T = TypeVar("T")
+
+__all__ = ["awaited", "send"]
+
+
+async def awaited(awaitable: Awaitable[T]) -> T:
+    """What `awaitable` gives: a task, a future, an object with `__await__`."""
+    return await awaitable
 
 
 async def send(client: Client, data: str | Buffer) -> int:

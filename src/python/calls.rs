@@ -89,6 +89,35 @@ impl Callbacks {
     }
 }
 
+/// A callback as errors name it: with the place of its code, if it has one.
+pub(super) fn named(stage: Stage, callback: &Bound<'_, PyAny>) -> String {
+    let py = callback.py();
+    let place = || -> PyResult<String> {
+        let mut function = callback.clone();
+        // Through methods, partials and what wraps a function, to the function itself; a bound for those in a circle.
+        for _ in 0..16 {
+            let inner = ["__wrapped__", "__func__", "func"]
+                .into_iter()
+                .find_map(|name| function.getattr(name).ok());
+            match inner {
+                Some(inner) => function = inner,
+                None => break,
+            }
+        }
+        let code = match function.getattr(intern!(py, "__code__")) {
+            Ok(code) => code,
+            Err(_) => function
+                .get_type()
+                .getattr(intern!(py, "__call__"))?
+                .getattr(intern!(py, "__code__"))?,
+        };
+        let file = code.getattr(intern!(py, "co_filename"))?;
+        let line = code.getattr(intern!(py, "co_firstlineno"))?;
+        Ok(format!("{} (\"{file}\", line {line})", stage.name()))
+    };
+    place().unwrap_or_else(|_| stage.name().to_owned())
+}
+
 /// Whose callback it is.
 #[derive(Clone, Copy)]
 pub(super) enum Whose<'a> {

@@ -1,37 +1,51 @@
-//! Coroutines that callbacks return: what they are, and how one is driven a step.
+//! What callbacks return to be awaited, and how it is driven a step.
 
+use super::calls::{Stage, named};
 use super::enter::enter;
+use super::errors::type_name;
 use super::imported::imported;
 use pyo3::exceptions::{PyStopIteration, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-/// Whether a callback has returned something that has to be awaited.
-pub(super) fn is_coroutine(reply: &Bound<'_, PyAny>) -> PyResult<bool> {
+/// What has to be driven if a callback has returned something that has to be awaited: that, or a coroutine around it.
+pub(super) fn awaited<'py>(reply: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = reply.py();
     if reply.is_none() || reply.is_exact_instance_of::<PyString>() {
-        return Ok(false);
+        return Ok(None);
     }
     let imported = imported(py)?;
     if reply.get_type().is(&imported.coroutine) {
-        return Ok(true);
+        return Ok(Some(reply.clone()));
     }
-    if reply.is_exact_instance_of::<PyBytes>() {
-        return Ok(false);
+    if reply.is_exact_instance_of::<PyBytes>()
+        || !reply.is_instance(imported.any_awaitable.bind(py))?
+    {
+        return Ok(None);
     }
-    reply.is_instance(imported.any_coroutine.bind(py))
+    if reply.is_instance(imported.any_coroutine.bind(py))? {
+        return Ok(Some(reply.clone()));
+    }
+    imported.awaited.bind(py).call1((reply,)).map(Some)
 }
 
-/// Where no event loop runs the callbacks, a coroutine is an error of the callback that has returned it.
-pub(super) fn refuse(name: &str, reply: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-    if !is_coroutine(reply)? {
-        return Ok(reply.clone().unbind());
-    }
+/// Where no event loop runs the callbacks, what would have to be awaited is an error of the callback that has returned
+/// it.
+pub(super) fn refuse(
+    stage: Stage,
+    callback: &Bound<'_, PyAny>,
+    reply: Bound<'_, PyAny>,
+) -> PyResult<Py<PyAny>> {
+    let Some(coroutine) = awaited(&reply)? else {
+        return Ok(reply.unbind());
+    };
     // It was never begun, so nothing of it runs.
-    reply.call_method0(intern!(reply.py(), "close"))?;
+    coroutine.call_method0(intern!(reply.py(), "close"))?;
     Err(PyTypeError::new_err(format!(
-        "{name} returned a coroutine, but is no `async def` itself: make it one, or serve on an event loop"
+        "{} returned {}, but is no `async def` itself: make it one, or serve on an event loop",
+        named(stage, callback),
+        type_name(&reply)
     )))
 }
 

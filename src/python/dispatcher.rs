@@ -4,7 +4,7 @@
 mod handshake;
 
 use super::answers::{Answer, Answers};
-use super::calls::{Args, Called, Stage, Whose};
+use super::calls::{Args, Called, Stage, Whose, named};
 use super::client::PyClient;
 use super::imported::{imported, printing};
 use super::link::Event;
@@ -255,7 +255,7 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
     }
 
     fn reply_of(&mut self, stage: Stage, result: PyResult<Py<PyAny>>) -> Reply<'py> {
-        let reply = result.and_then(|reply| Reply::of(stage.name(), reply.bind(self.py)));
+        let reply = result.and_then(|reply| Reply::of(|| self.named(stage), reply.bind(self.py)));
         reply.unwrap_or_else(|error| {
             self.report(stage, Err(error));
             Reply::Nothing
@@ -296,6 +296,15 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
             let shared = self.shared;
             self.report_to(error, shared.callbacks.of(stage));
         }
+    }
+
+    /// The callback as errors name it.
+    fn named(&self, stage: Stage) -> String {
+        let callback = self.shared.callbacks.of(stage);
+        callback.map_or_else(
+            || stage.name().to_owned(),
+            |callback| named(stage, callback.bind(self.py)),
+        )
     }
 
     /// Reports what should not have failed.

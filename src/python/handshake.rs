@@ -207,7 +207,10 @@ impl PyAccept {
 }
 
 /// The rules for what `on_handshake` returns: `None` accepts, as does `Accept`, and `Response` refuses.
-pub(super) fn decision(answer: &Bound<'_, PyAny>) -> PyResult<Decision> {
+pub(super) fn decision(
+    name: impl FnOnce() -> String,
+    answer: &Bound<'_, PyAny>,
+) -> PyResult<Decision> {
     if answer.is_none() {
         return Ok(Decision::accept());
     }
@@ -222,7 +225,8 @@ pub(super) fn decision(answer: &Bound<'_, PyAny>) -> PyResult<Decision> {
         return Ok(Decision::Refuse(response.get().response.clone()));
     }
     Err(PyTypeError::new_err(format!(
-        "on_handshake returned {}, not None, Accept or Response",
+        "{} returned {}, not None, Accept or Response",
+        name(),
         answer.get_type().name()?
     )))
 }

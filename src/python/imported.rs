@@ -12,9 +12,12 @@ pub(super) struct Imported {
     pub(super) headers: Py<PyAny>,
     /// `echoserver.sending.send`.
     pub(super) send: Py<PyAny>,
-    /// `types.CoroutineType`, and the abstract class of what else is one.
+    /// `echoserver.sending.awaited`.
+    pub(super) awaited: Py<PyAny>,
+    /// `types.CoroutineType`, and the abstract classes of what else is one or can be awaited.
     pub(super) coroutine: Py<PyAny>,
     pub(super) any_coroutine: Py<PyType>,
+    pub(super) any_awaitable: Py<PyType>,
     get_logger: Py<PyAny>,
 }
 
@@ -33,6 +36,10 @@ pub(super) fn imported(py: Python<'_>) -> PyResult<&'static Imported> {
         Ok(Imported {
             headers: get("echoserver.headers", "Headers")?.unbind(),
             send: get("echoserver.sending", "send")?.unbind(),
+            awaited: get("echoserver.sending", "awaited")?.unbind(),
+            any_awaitable: get("collections.abc", "Awaitable")?
+                .cast_into::<PyType>()?
+                .unbind(),
             coroutine: get("types", "CoroutineType")?.unbind(),
             any_coroutine: get("collections.abc", "Coroutine")?
                 .cast_into::<PyType>()?

@@ -27,7 +27,7 @@ impl<'py> Runner<'py> for OnThread<'py> {
         let reply = shared
             .link
             .call(stage.name(), || args.call(self.0, callback));
-        Some(reply.and_then(|reply| coroutine::refuse(stage.name(), &reply)))
+        Some(reply.and_then(|reply| coroutine::refuse(stage, callback.bind(self.0), reply)))
     }
 }
 

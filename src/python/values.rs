@@ -53,7 +53,7 @@ pub(super) enum Reply<'py> {
 
 impl<'py> Reply<'py> {
     /// `None` echoes, text and bytes are sent instead, `NO_REPLY` sends nothing.
-    pub(super) fn of(name: &str, reply: &Bound<'py, PyAny>) -> PyResult<Self> {
+    pub(super) fn of(name: impl FnOnce() -> String, reply: &Bound<'py, PyAny>) -> PyResult<Self> {
         if reply.is_none() {
             return Ok(Self::Echo);
         }
@@ -62,7 +62,8 @@ impl<'py> Reply<'py> {
         }
         let Some(payload) = payload(reply)? else {
             return Err(PyTypeError::new_err(format!(
-                "{name} returned {}, not None, str, bytes-like or NO_REPLY",
+                "{} returned {}, not None, str, bytes-like or NO_REPLY",
+                name(),
                 reply.get_type().name()?
             )));
         };

@@ -20,7 +20,7 @@ from support import TIMEOUT, RawClient, finished, first_line, frame, join, pytho
 from support import connect as connect_sync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from aio_support import Run
     from conftest import Listen
@@ -215,7 +215,8 @@ def test_a_failing_coroutine_is_reported_and_the_connection_lives_on(
         error = unraisable.get_nowait()
         assert isinstance(error, ZeroDivisionError if how.startswith("raise") else TypeError)
         if how.startswith("return"):
-            assert f"{name} returned int" in str(error)
+            assert f'{name} ("{__file__}", line ' in str(error)
+            assert ") returned int" in str(error)
         assert server.stats().callback_errors == 1
 
     on_loop(main)
@@ -308,12 +309,29 @@ def test_what_counts_as_async(on_loop: Run) -> None:
     def plain(client: Client, text: str) -> Any:
         return function(client, text)
 
+    @functools.wraps(function)
+    def wrapped(*arguments: Any) -> Any:
+        return function(*arguments)
+
     callbacks: list[Callable[..., Any]] = [
         function,
         Called(),
         Called().method,
         functools.partial(curried, 1),
         functools.partial(Called()),
+        wrapped,
+    ]
+
+    class Later:
+        def __await__(self) -> Generator[Any, None, str]:
+            yield from pause().__await__()
+            return "X"
+
+    # What only a loop can await.
+    on_loops: list[Callable[..., Any]] = [
+        plain,
+        lambda client, text: asyncio.create_task(function(client, text)),
+        lambda *_: Later(),
     ]
 
     def sync(callback: Callable[..., Any]) -> None:
@@ -325,8 +343,7 @@ def test_what_counts_as_async(on_loop: Run) -> None:
             assert client.recv(TIMEOUT) == "X"
 
     async def main() -> None:
-        # A plain function that returns a coroutine is awaited on a loop as well.
-        for callback in [*callbacks, plain]:
+        for callback in [*callbacks, *on_loops]:
             async with EchoServer(0, host="127.0.0.1", on_text=callback) as server, connect(server.url) as client:
                 assert await exchange(client, "x") == ["X"]
         for callback in callbacks:
@@ -346,7 +363,8 @@ def test_without_a_loop_a_coroutine_of_a_plain_function_is_an_error(run: Listen,
     for name in ("on_connect", "on_text"):
         error = unraisable.get(timeout=TIMEOUT)
         assert isinstance(error, TypeError)
-        assert f"{name} returned a coroutine" in str(error)
+        assert f'{name} ("{__file__}", line ' in str(error)
+        assert ") returned coroutine" in str(error)
 
 
 def test_serve_and_start_run_a_loop_of_their_own(listen: Listen) -> None:

@@ -42,7 +42,8 @@ def test_a_failing_callback_is_reported_and_the_connection_lives_on(
         assert isinstance(error, ZeroDivisionError)
     else:
         assert isinstance(error, TypeError)
-        assert f"{name} returned int" in str(error)
+        assert f'{name} ("{__file__}", line ' in str(error)
+        assert ") returned int" in str(error)
     assert server.stats().callback_errors == 1
 
 

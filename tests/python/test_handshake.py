@@ -247,10 +247,10 @@ def test_accept_chooses_a_subprotocol(run: Listen, configured: tuple[str, ...]) 
     ("answer", "error", "text"),
     [
         (ZeroDivisionError("mine"), ZeroDivisionError, "mine"),
-        (True, TypeError, "on_handshake returned bool, not None, Accept or Response"),
-        ("no", TypeError, "on_handshake returned str"),
-        ((403, {}), TypeError, "on_handshake returned tuple"),
-        (Response, TypeError, "on_handshake returned type"),
+        (True, TypeError, ") returned bool, not None, Accept or Response"),
+        ("no", TypeError, ") returned str"),
+        ((403, {}), TypeError, ") returned tuple"),
+        (Response, TypeError, ") returned type"),
         (
             Accept(subprotocol="c"),
             ValueError,

@@ -64,15 +64,15 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
             let reply = shared
                 .link
                 .call(stage.name(), || args.call_in(&context, callback))?;
-            let is_coroutine = coroutine::is_coroutine(&reply)?;
-            Ok((context, reply, is_coroutine))
+            let coroutine = coroutine::awaited(&reply)?;
+            Ok((context, reply, coroutine))
         };
         match begin() {
-            Ok((context, coroutine, true)) => {
+            Ok((context, _, Some(coroutine))) => {
                 let running = Coroutine::new(stage, coroutine.unbind(), context.unbind());
                 self.begin(whose, running)
             }
-            Ok((_, reply, false)) => Some(Ok(reply.unbind())),
+            Ok((_, reply, None)) => Some(Ok(reply.unbind())),
             Err(error) => Some(Err(error)),
         }
     }

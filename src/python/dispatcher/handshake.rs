@@ -35,7 +35,7 @@ impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
     /// Does what the callback has answered: whatever is no decision is a 500 and reported.
     pub(super) fn decide(&mut self, request: &Request, answer: PyResult<Py<PyAny>>) {
         let decided = answer
-            .and_then(|answer| decision(answer.bind(self.py)))
+            .and_then(|answer| decision(|| self.named(Stage::Handshake), answer.bind(self.py)))
             .and_then(|decision| {
                 let chosen = match &decision {
                     Decision::Accept { subprotocol, .. } => subprotocol.clone(),
