@@ -18,6 +18,7 @@ __all__ = [
     "Accept",
     "Callbacks",
     "Client",
+    "Held",
     "Mail",
     "NoReply",
     "Reader",

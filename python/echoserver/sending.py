@@ -7,18 +7,15 @@ from echoserver.exceptions import SendQueueFull
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable
-    from typing import TypeVar
 
     from typing_extensions import Buffer
 
     from echoserver._core import Client
 
-    T = TypeVar("T")
-
 __all__ = ["awaited", "send"]
 
 
-async def awaited(awaitable: Awaitable[T]) -> T:
+async def awaited(awaitable: Awaitable[object]) -> object:
     """What `awaitable` gives: a task, a future, an object with `__await__`."""
     return await awaitable
 

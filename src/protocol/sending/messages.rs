@@ -63,7 +63,7 @@ impl Sender {
         effects.messages_sent += 1;
         if self.compressing.is_some() {
             let payload = frame.payload().to_vec();
-            self.enqueue_bytes(frame.opcode(), payload, false, ticket, account);
+            self.enqueue_bytes(Some(frame.opcode()), payload, false, ticket, account);
         } else {
             self.output.share(frame, account);
             self.output.mark_last(ticket);
