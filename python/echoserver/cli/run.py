@@ -111,7 +111,7 @@ def _ended(server: EchoServer, events: _Events, close_timeout: float) -> int | N
     """What happens while the server stops: None for its end. `queue.Empty` if nothing does in time."""
     with suppress(queue.Empty):
         return events.get(timeout=_PATIENCE)
-    count = len(server.clients)
+    count = server.client_count
     whom = f"{count} client{'s' * (count != 1)}" if count else "connections"
     _log.info("waiting up to %g s for %s to close; Ctrl-C again drops what is left", close_timeout, whom)
     return events.get(timeout=min(close_timeout, threading.TIMEOUT_MAX))
