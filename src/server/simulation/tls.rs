@@ -107,6 +107,7 @@ fn what_a_client_does_not_take_is_charged_and_bounded() {
         while !client.received.ends_with(b"\r\n\r\n") {
             client.step().await;
         }
+        let idle = simulation.server.stats().memory_used;
         let frames = super::frame(super::BINARY, [1; 1000]).repeat(4000);
         client.send(&frames);
         client.peer.take_only(10);
@@ -123,7 +124,7 @@ fn what_a_client_does_not_take_is_charged_and_bounded() {
             assert!(client.step().await);
         }
         assert_eq!(client.received.len(), len);
-        assert_eq!(simulation.server.stats().memory_used, 0);
+        assert_eq!(simulation.server.stats().memory_used, idle);
     });
 }
 
@@ -415,12 +416,13 @@ fn records_of_nothing_cost_nothing_or_are_bounded() {
     Simulation::echo(config, async |simulation| {
         for version in [0, 1] {
             let mut client = open(simulation, version).await;
+            let idle = simulation.server.stats().memory_used;
             for _ in 0..100 {
                 let record = client.records.lock().unwrap().make(DATA, &[]);
                 client.peer.send(record);
                 echoes(&mut client).await;
             }
-            assert_eq!(simulation.server.stats().memory_used, 0);
+            assert_eq!(simulation.server.stats().memory_used, idle);
             // Of these rustls does not let go before the next handshake message.
             let mut used = Vec::new();
             while !client.peer.is_over() {
@@ -437,5 +439,52 @@ fn records_of_nothing_cost_nothing_or_are_bounded() {
             client.peer.expect_drop().await;
         }
         assert_eq!(simulation.server.stats().tls_failures, 2);
+    });
+}
+
+#[test]
+fn who_only_lingers_has_given_back_what_it_held() {
+    Simulation::echo(config(), async |simulation| {
+        for version in [0, 1] {
+            let mut client = open(simulation, version).await;
+            client.send(super::frame(super::CLOSE, 1000_u16.to_be_bytes()));
+            let mut bytes = client.written();
+            // Half a record behind it.
+            bytes.extend([DATA, 3, 3, 0x40, 0]);
+            bytes.resize(bytes.len() + 5000, 0);
+            client.peer.send(bytes);
+            settle().await;
+            assert!(client.peer.is_over() && !client.peer.is_dropped());
+            assert_eq!(simulation.server.stats().memory_used, 0);
+            client.peer.send_end();
+            client.peer.expect_drop().await;
+        }
+    });
+}
+
+#[test]
+fn a_bad_record_that_waits_for_room_is_refused_with_an_alert() {
+    Simulation::echo(config(), async |simulation| {
+        for version in VERSIONS {
+            let failed = simulation.server.stats().tls_failures;
+            let mut client = TlsPeer::new(simulation, Temper::even(), version);
+            client.handshake().await;
+            client.send(REQUEST);
+            let mut bytes = client.written();
+            // What is read of it is more than there is room for beside a request.
+            bytes.extend([DATA, 3, 3, 0x10, 0]);
+            bytes.resize(bytes.len() + 0x1000, 0);
+            client.peer.send(bytes);
+            let mut refused = false;
+            loop {
+                let received = client.peer.read_any().await;
+                refused |= client.take(&received).is_err();
+                if received.is_empty() || refused {
+                    break;
+                }
+            }
+            assert!(refused, "no alert");
+            assert_eq!(simulation.server.stats().tls_failures, failed + 1);
+        }
     });
 }

@@ -289,30 +289,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         loop {
             let UnbufferedStatus { mut discard, state } =
                 self.tls.process_tls_records(&mut self.held);
-            let state = match state {
-                Ok(state) => state,
-                Err(error) => {
-                    let mut held = mem::take(&mut self.held);
-                    return Err(self.fail(&error, &mut held[discard..]));
-                }
-            };
+            let mut failure = None;
             match state {
-                ConnectionState::WriteTraffic(mut traffic) => {
+                Err(error) => failure = Some(error),
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                     let written = write(&mut traffic).map_err(io::Error::other);
                     self.held.drain(..discard);
                     return written;
                 }
-                ConnectionState::ReadTraffic(mut traffic) => {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(record) = traffic.next_record() {
-                        let record = record.map_err(io::Error::other)?;
-                        discard += record.discard;
-                        self.beyond.extend_from_slice(record.payload);
+                        match record {
+                            Ok(record) => {
+                                discard += record.discard;
+                                self.beyond.extend_from_slice(record.payload);
+                            }
+                            Err(error) => {
+                                failure = Some(error);
+                                break;
+                            }
+                        }
                     }
                 }
-                ConnectionState::EncodeTlsData(mut data) => encode(&mut data, &mut self.unsent),
-                ConnectionState::TransmitTlsData(data) => data.done(),
-                ConnectionState::PeerClosed => self.incoming = Incoming::Done,
-                _ => return Err(ErrorKind::BrokenPipe.into()),
+                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, &mut self.unsent),
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                Ok(ConnectionState::PeerClosed) => self.incoming = Incoming::Done,
+                Ok(_) => return Err(ErrorKind::BrokenPipe.into()),
+            }
+            if let Some(error) = failure {
+                let mut held = mem::take(&mut self.held);
+                return Err(self.fail(&error, &mut held[discard..]));
             }
             self.held.drain(..discard);
         }
@@ -320,7 +326,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
 
     /// Encrypts and sends as much as the socket takes; the rest is kept.
     fn put(&mut self, cx: &mut Context<'_>, data: &[u8], outgoing: &mut [u8]) -> io::Result<()> {
-        let len = self.write_with(|traffic| traffic.encrypt(data, outgoing))?;
+        let written = self.write_with(|traffic| traffic.encrypt(data, outgoing));
+        if written.is_err() {
+            // The alert, as far as the socket takes it: there is no later.
+            let _ = self.poll_send(cx);
+        }
+        let len = written?;
         let ciphertext = &outgoing[..len];
         let mut sent = 0;
         if self.unsent.is_empty()

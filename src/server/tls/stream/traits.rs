@@ -88,6 +88,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
                 self.unsent.extend_from_slice(&alert[..len]);
             }
             self.incoming = Incoming::Ignored;
+            self.held = Vec::new();
+            self.beyond = Vec::new();
+            self.settle();
         }
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
