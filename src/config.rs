@@ -48,7 +48,7 @@ pub struct Config {
     /// Threads that serve connections. Default `None`: one per core, at most 4, which is beyond what loopback needs.
     pub workers: Option<usize>,
     /// The `Server` header; empty leaves it out. Default `echoserver`.
-    pub server_name: String,
+    pub server_header: String,
     /// The server's certificate. Default `None`: clients connect without TLS.
     pub tls: Option<Tls>,
 }
@@ -71,7 +71,7 @@ impl Default for Config {
             ping_interval: None,
             ping_timeout: Duration::from_secs(20),
             workers: None,
-            server_name: "echoserver".into(),
+            server_header: "echoserver".into(),
             tls: None,
         }
     }
@@ -164,14 +164,14 @@ impl Config {
             }
         }
         if !self
-            .server_name
+            .server_header
             .bytes()
             .all(|byte| is_visible(byte) || byte == b' ')
-            || self.server_name.trim().len() != self.server_name.len()
+            || self.server_header.trim().len() != self.server_header.len()
         {
             return Err(invalid(
-                "server_name",
-                &quoted(&self.server_name),
+                "server_header",
+                &quoted(&self.server_header),
                 "must be printable ASCII without spaces around",
             ));
         }
@@ -293,10 +293,10 @@ mod tests {
             ),
             (
                 Config {
-                    server_name: "a\r\nb".into(),
+                    server_header: "a\r\nb".into(),
                     ..Config::default()
                 },
-                r"server_name='a\r\nb'",
+                r"server_header='a\r\nb'",
             ),
         ];
         for (config, expected) in cases {

@@ -10,7 +10,7 @@
 `help(EchoServer)` has the options; `echoserver --help` is the same as a program.
 """
 
-from echoserver._core import NO_REPLY, TLS, Accept, Client, Request, Response, TLSInfo, __version__
+from echoserver._core import NO_REPLY, TLS, Accept, Client, NoReply, Request, Response, TLSInfo, __version__
 from echoserver.exceptions import BindError, ClientClosed, EchoServerError, SendQueueFull
 from echoserver.server import EchoServer
 
@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from echoserver.compression import Deflate
     from echoserver.stats import Stats
+    from echoserver.types import Decision, OnBinary, OnClient, OnClosed, OnHandshake, OnText, Reply
 
 __all__ = [
     "NO_REPLY",
@@ -26,9 +27,17 @@ __all__ = [
     "BindError",
     "Client",
     "ClientClosed",
+    "Decision",
     "Deflate",
     "EchoServer",
     "EchoServerError",
+    "NoReply",
+    "OnBinary",
+    "OnClient",
+    "OnClosed",
+    "OnHandshake",
+    "OnText",
+    "Reply",
     "Request",
     "Response",
     "SendQueueFull",
@@ -37,19 +46,23 @@ __all__ = [
     "__version__",
 ]
 
+# Imported at their first use: dataclasses and typing take longer to import than all the rest.
+_LATER = {
+    "Deflate": "compression",
+    "Stats": "stats",
+    **dict.fromkeys(["Decision", "OnBinary", "OnClient", "OnClosed", "OnHandshake", "OnText", "Reply"], "types"),
+}
 
-def __getattr__(name: str) -> object:
-    # Imported at its first use: dataclasses take longer to import than all the rest.
-    if name == "Deflate":
-        from echoserver.compression import Deflate
+# For a type checker there is no such function, so that it sees a name that is misspelt.
+if not TYPE_CHECKING:
 
-        return Deflate
-    if name == "Stats":
-        from echoserver.stats import Stats
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import importlib
 
-        return Stats
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return [*globals(), "Deflate", "Stats"]
+    return [*globals(), *_LATER]

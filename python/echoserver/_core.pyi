@@ -312,7 +312,7 @@ class Client:
         TimeoutError after `timeout` seconds; None waits for ever.
         """
 
-    def drain(self) -> Future[None]:
+    def flush_async(self) -> Future[None]:
         """As `flush`, to be awaited, on any event loop; for a time limit use `asyncio.timeout()`."""
 
     def send_async(self, data: str | Buffer) -> Coroutine[Any, Any, int]:

@@ -6,23 +6,8 @@ from echoserver._core import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
-    from typing import Any, TypeAlias
-
-    from typing_extensions import Buffer
-
-    from echoserver._core import Accept, Client, NoReply, Request, Response
-
-    # None echoes, NO_REPLY sends nothing, anything else is sent instead; a coroutine is awaited for it.
-    Reply: TypeAlias = str | Buffer | NoReply | None
-    # None and Accept let the client in.
-    Decision: TypeAlias = Accept | Response | None
-    OnHandshake = Callable[[Request], Decision | Coroutine[Any, Any, Decision]]
-    # A callback may return anything where nothing is done with it.
-    OnClient = Callable[[Client], object]
-    OnText = Callable[[Client, str], Reply | Coroutine[Any, Any, Reply]]
-    OnBinary = Callable[[Client, bytes], Reply | Coroutine[Any, Any, Reply]]
-    OnClosed = Callable[[], object]
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
 __all__ = ["is_async", "resolve"]
 

@@ -26,4 +26,4 @@ async def send(client: Client, data: str | Buffer) -> int:
         try:
             return client.send(data)
         except SendQueueFull:
-            await client.drain()
+            await client.flush_async()

@@ -13,17 +13,17 @@ from echoserver._core import Server
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Coroutine, Iterable
     from types import TracebackType
-    from typing import Literal, NoReturn, Self, SupportsIndex
+    from typing import Any, Literal, NoReturn, Self, SupportsIndex
 
     from typing_extensions import Buffer
 
-    from echoserver._core import TLS, Client
-    from echoserver.callbacks import OnBinary, OnClient, OnClosed, OnHandshake, OnText
+    from echoserver._core import TLS, Client, Request
     from echoserver.compression import Deflate
     from echoserver.run import Run
     from echoserver.stats import Stats
+    from echoserver.types import Decision, OnBinary, OnClient, OnClosed, OnHandshake, OnText, Reply
 
 __all__ = ["EchoServer"]
 
@@ -101,7 +101,7 @@ class EchoServer:
     And:
 
     - `workers`: threads that serve connections. None: one per core, at most 4.
-    - `server_name`: the `Server` header; "" leaves it out.
+    - `server_header`: the `Server` header; "" leaves it out.
 
     Raises BindError, an OSError with `errno`, if the address can't be listened on, and TypeError, ValueError or
     OverflowError, naming argument and value, for what can't be right; for a file of `tls` an OSError if it can't be
@@ -136,7 +136,7 @@ class EchoServer:
         ping_interval: float | None = None,
         ping_timeout: float = 20.0,
         workers: int | None = None,
-        server_name: str = "echoserver",
+        server_header: str = "echoserver",
         tls: TLS | Literal["self-signed"] | None = None,
     ) -> None:
         """Checks the arguments and listens."""
@@ -172,7 +172,7 @@ class EchoServer:
             "ping_interval": ping_interval,
             "ping_timeout": ping_timeout,
             "workers": workers,
-            "server_name": server_name,
+            "server_header": server_header,
             "tls": tls,
         }
         core = Server(options, callbacks, debug)
@@ -185,6 +185,15 @@ class EchoServer:
             from echoserver import printing
 
             printing.line(f"Echoserver listening on port {self.port}")
+
+    if TYPE_CHECKING:
+        # So that a method of a subclass with another signature is an error; when it runs there is none without it.
+        def on_handshake(self, request: Request, /) -> Decision | Coroutine[Any, Any, Decision]: ...  # noqa: D102
+        def on_connect(self, client: Client, /) -> object: ...  # noqa: D102
+        def on_text(self, client: Client, message: str, /) -> Reply | Coroutine[Any, Any, Reply]: ...  # noqa: D102
+        def on_binary(self, client: Client, message: bytes, /) -> Reply | Coroutine[Any, Any, Reply]: ...  # noqa: D102
+        def on_disconnect(self, client: Client, /) -> object: ...  # noqa: D102
+        def on_closed(self) -> object: ...  # noqa: D102
 
     @property
     def _run(self) -> Run:

@@ -154,7 +154,7 @@ impl Response {
     }
 
     /// The bytes to be sent.
-    pub(crate) fn to_bytes(&self, server_name: &str, now: SystemTime) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self, server_header: &str, now: SystemTime) -> Vec<u8> {
         let mut out = Vec::with_capacity(384 + self.body.len());
         let is_upgrade_required = self.status == StatusCode::UPGRADE_REQUIRED;
         begin_refusal(&mut out, self.status, is_upgrade_required);
@@ -165,7 +165,7 @@ impl Response {
                 }
             }
         }
-        add_origin_fields(&mut out, server_name, now, &self.fields);
+        add_origin_fields(&mut out, server_header, now, &self.fields);
         self.fields.write(&mut out);
         // Of a 304 it would be the length of what was not modified.
         if self.status != StatusCode::NOT_MODIFIED {
@@ -263,7 +263,7 @@ pub struct Agreement<'a> {
 #[must_use]
 pub fn accept_response(
     agreed: &Agreement<'_>,
-    server_name: &str,
+    server_header: &str,
     now: SystemTime,
     extra: &Fields,
 ) -> Vec<u8> {
@@ -278,7 +278,7 @@ pub fn accept_response(
     if let Some(deflate) = agreed.deflate {
         add_field(&mut out, "Sec-WebSocket-Extensions", &deflate.to_string());
     }
-    add_origin_fields(&mut out, server_name, now, extra);
+    add_origin_fields(&mut out, server_header, now, extra);
     extra.write(&mut out);
     out.extend_from_slice(b"\r\n");
     out
@@ -287,14 +287,14 @@ pub fn accept_response(
 /// The response to a request that is refused: the reason as a line of plain text, and the end of the connection
 /// announced.
 #[must_use]
-pub fn refuse_response(refusal: &Refusal, server_name: &str, now: SystemTime) -> Vec<u8> {
+pub fn refuse_response(refusal: &Refusal, server_header: &str, now: SystemTime) -> Vec<u8> {
     let mut out = Vec::with_capacity(384);
     let names_upgrade = refusal.extra.iter().any(|(name, _)| *name == "Upgrade");
     begin_refusal(&mut out, refusal.status, names_upgrade);
     for (name, value) in refusal.extra {
         add_field(&mut out, name, value);
     }
-    add_origin_fields(&mut out, server_name, now, &Fields::default());
+    add_origin_fields(&mut out, server_header, now, &Fields::default());
     add_field(&mut out, "Content-Type", "text/plain; charset=utf-8");
     add_field(
         &mut out,
@@ -327,10 +327,10 @@ fn begin_refusal(out: &mut Vec<u8>, status: StatusCode, names_upgrade: bool) {
 
 /// `Server` and `Date`, unless they are in `extra`. A clock outside the years that HTTP can write is no clock, and then
 /// there is no `Date`.
-fn add_origin_fields(out: &mut Vec<u8>, server_name: &str, now: SystemTime, extra: &Fields) {
+fn add_origin_fields(out: &mut Vec<u8>, server_header: &str, now: SystemTime, extra: &Fields) {
     const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
-    if !server_name.is_empty() && !extra.has("Server") {
-        add_field(out, "Server", server_name);
+    if !server_header.is_empty() && !extra.has("Server") {
+        add_field(out, "Server", server_header);
     }
     if !extra.has("Date")
         && now

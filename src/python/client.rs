@@ -224,7 +224,7 @@ impl PyClient {
     }
 
     /// As `flush`, for coroutines.
-    fn drain<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    fn flush_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.check_process()?;
         if self.client.is_flushed() {
             return crossing::done(py);

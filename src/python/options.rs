@@ -29,7 +29,7 @@ pub(super) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
         ping_interval: get("ping_interval")?.optional(Argument::seconds)?,
         ping_timeout: get("ping_timeout")?.seconds()?,
         workers: get("workers")?.optional(Argument::size)?,
-        server_name: get("server_name")?.text()?,
+        server_header: get("server_header")?.text()?,
         tls: get("tls")?.optional(tls::option)?,
     };
     config.check()?;
@@ -59,7 +59,7 @@ pub(super) fn defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     defaults.set_item("ping_interval", config.ping_interval.map(seconds))?;
     defaults.set_item("ping_timeout", seconds(config.ping_timeout))?;
     defaults.set_item("workers", config.workers)?;
-    defaults.set_item("server_name", config.server_name)?;
+    defaults.set_item("server_header", config.server_header)?;
     defaults.set_item("tls", py.None())?;
     Ok(defaults)
 }

@@ -19,8 +19,8 @@ pub(super) fn respond(request: &Plain, desk: &Desk) -> Vec<u8> {
 
 /// The response to a request that is refused.
 pub(super) fn refuse(refusal: &Refusal, desk: &Desk) -> Vec<u8> {
-    let server_name = &desk.shared.config.server_name;
-    refuse_response(refusal, server_name, SystemTime::now())
+    let server_header = &desk.shared.config.server_header;
+    refuse_response(refusal, server_header, SystemTime::now())
 }
 
 /// 408: no complete request came in time.

@@ -77,7 +77,7 @@ class Life:
                 await asyncio.sleep(0)
             elif what < 0.85:
                 client.send(b"more")
-                await client.drain()
+                await client.flush_async()
             elif what < 0.87:
                 await asyncio.sleep(1000)
             elif what < 0.9:

@@ -67,7 +67,7 @@ ASYNC_CALLS = {
     "server.__aenter__()": "RuntimeError",
     "server.__aexit__(None, None, None)": "None",
     "listed(server)": "RuntimeError",
-    "client.drain()": "None",
+    "client.flush_async()": "None",
     "client.send_async('x')": "ClientClosed",
     "listed(client)": "[]",
 }
@@ -189,7 +189,7 @@ def test_the_interpreter_ends_in_order_after_each(call: str, when: str) -> None:
 
 WAITING = {
     "for its end": "server.wait_closed_async()",
-    "for room": "came[0].drain()",
+    "for room": "came[0].flush_async()",
 }
 
 

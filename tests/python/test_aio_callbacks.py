@@ -612,7 +612,7 @@ def test_what_a_coroutine_sends_goes_out_before_its_reply(on_loop: Run) -> None:
         client.send(f"{text}2")
         await client.send_async(f"{text}3")
         client.flush(TIMEOUT)
-        await client.drain()
+        await client.flush_async()
         return f"{text}4"
 
     async def main() -> None:

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from conftest import Listen
 
 
-def test_drain_waits_for_the_send_queue(on_loop: Run) -> None:
+def test_flush_async_waits_for_the_send_queue(on_loop: Run) -> None:
     async def main() -> None:
         came: asyncio.Queue[Client] = asyncio.Queue()
         async with EchoServer(0, host="127.0.0.1", on_connect=came.put_nowait) as server:
             reader = RawClient(server.port, receive_buffer=4096)
             client = await soon(came.get())
-            await soon(client.drain())
+            await soon(client.flush_async())
             size = 2**20
             for _ in range(8):
                 client.send(bytes(size))
-            waiting = asyncio.ensure_future(client.drain())
+            waiting = asyncio.ensure_future(client.flush_async())
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(client.drain(), 0.05)
+                await asyncio.wait_for(client.flush_async(), 0.05)
             assert not waiting.done()
             reader.opened()
             for _ in range(8):
@@ -38,14 +38,14 @@ def test_drain_waits_for_the_send_queue(on_loop: Run) -> None:
             # A client that goes ends it, too.
             for _ in range(8):
                 client.send(bytes(size))
-            waiting = asyncio.ensure_future(client.drain())
+            waiting = asyncio.ensure_future(client.flush_async())
             reader.close()
             await soon(waiting)
 
     on_loop(main)
 
 
-def test_drain_is_for_every_loop(on_loop: Run, run: Listen) -> None:
+def test_flush_async_is_for_every_loop(on_loop: Run, run: Listen) -> None:
     came: queue.Queue[Client] = queue.Queue()
     server = run(on_connect=came.put)
 
@@ -53,7 +53,7 @@ def test_drain_is_for_every_loop(on_loop: Run, run: Listen) -> None:
         with RawClient(server.port, receive_buffer=4096) as reader:
             client = came.get(timeout=10)
             client.send(bytes(8 * 2**20))
-            waiting = asyncio.ensure_future(client.drain())
+            waiting = asyncio.ensure_future(client.flush_async())
             await asyncio.sleep(0)
             assert not waiting.done()
             reader.opened()

@@ -188,7 +188,7 @@ def test_callbacks_may_be_methods_of_a_subclass() -> None:
         def on_text(self, _client: Client, message: str) -> str:
             return f"{message.upper()} {self.is_serving}"
 
-        on_binary = None
+        on_binary = None  # type: ignore[assignment]
 
     class Quiet(Shouting):
         def on_binary(self, _client: Client, _message: bytes) -> object:  # type: ignore[override]

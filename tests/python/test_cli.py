@@ -66,7 +66,7 @@ def test_short_options_can_be_joined() -> None:
         ("--ping-timeout", "1e300"),
         ("--subprotocol", "a b"),
         ("--origin", "a b"),
-        ("--server-name", "a\nb"),
+        ("--server-header", "a\nb"),
     ],
 )
 def test_a_bad_value_is_status_2_and_named(option: str, value: str) -> None:
@@ -120,7 +120,7 @@ def test_options_reach_the_server() -> None:
         "--allow-missing-origin",
         "--max-message-size=1KiB",
         "--max-connections=1",
-        "--server-name=mine",
+        "--server-header=mine",
         "--workers=1",
     ]
     with running(*options) as url:

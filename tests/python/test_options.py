@@ -166,8 +166,8 @@ def test_keepalive_pings_are_sent_and_wanted_back(run: Listen) -> None:
 
 
 @pytest.mark.parametrize(("name", "expected"), [("mine/2", "mine/2"), ("", None)])
-def test_server_name_is_the_server_header(run: Listen, name: str, expected: str | None) -> None:
-    with RawClient(run(server_name=name).port) as client:
+def test_server_header_is_sent_as_server(run: Listen, name: str, expected: str | None) -> None:
+    with RawClient(run(server_header=name).port) as client:
         client.opened()
         assert client.headers.get("server") == expected
 

@@ -25,6 +25,7 @@ from echoserver import (
     Stats,
     _core,
     exceptions,
+    types,
 )
 from support import connect
 
@@ -45,7 +46,8 @@ def test_the_version_is_that_of_the_distribution() -> None:
 
 @pytest.mark.parametrize("name", echoserver.__all__)
 def test_every_public_name_is_documented(name: str) -> None:
-    if name != "__version__":
+    # What stands for a type expression has its words in the source.
+    if name != "__version__" and name not in types.__all__:
         assert getattr(echoserver, name).__doc__
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import subprocess
 import sys
@@ -21,6 +22,9 @@ from echoserver import (
     ClientClosed,
     EchoServer,
     EchoServerError,
+    NoReply,
+    OnText,
+    Reply,
     Request,
     Response,
     SendQueueFull,
@@ -88,7 +92,7 @@ class Shop(EchoServer):
     def on_connect(self, client: Client) -> None:
         client.send(self.greeting)
 
-    def on_binary(self, client: Client, message: bytes) -> object:
+    def on_binary(self, client: Client, message: bytes) -> Reply:
         return NO_REPLY if client.is_open else message
 
     def on_disconnect(self, client: Client) -> None:
@@ -178,14 +182,39 @@ EchoServer(0).stats().nothing
 EchoServer(0, on_handshake=lambda request: 403)
 Response(403, {"a": 5})
 Accept(5)
+from echoserver import OnTxt
+class Wrong(EchoServer):
+    def on_text(self, message: str) -> str: return message
+    def on_binary(self, client: Client, message: bytes) -> int: return 5
+    async def on_handshake(self, client: Client) -> None: ...
+    async def on_connect(self) -> None: ...
 """
+# Lines of it without a mistake.
+RIGHT = {1, 2, 15}
 
 
-@pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed here")
-def test_mistakes_are_found(tmp_path: Path) -> None:
+MYPY = ["-m", "mypy", "--strict"]
+PYRIGHT = ["-m", "pyright", "--pythonpath", sys.executable]
+
+
+@pytest.mark.parametrize("checker", [MYPY, PYRIGHT], ids=["mypy", "pyright"])
+def test_mistakes_are_found(checker: list[str], tmp_path: Path) -> None:
+    if find_spec(checker[1]) is None:
+        pytest.skip(f"{checker[1]} is not installed here")
     file = tmp_path / "wrong.py"
     file.write_text(WRONG)
-    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(file)]
+    command = [sys.executable, *checker, str(file)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-    lines = {int(line.split(":")[1]) for line in result.stdout.splitlines() if ": error:" in line}
-    assert lines == set(range(3, 14)), result.stdout
+    errors = re.findall(r"wrong\.py:(\d+):(?:\d+)? (?:- )?error", result.stdout)
+    assert set(map(int, errors)) == set(range(1, len(WRONG.splitlines()) + 1)) - RIGHT, result.stdout
+
+
+def test_types_of_callbacks_can_be_imported_and_used() -> None:
+    def shout(_client: Client, message: str) -> Reply:
+        return NO_REPLY if message == "" else message.upper()
+
+    text: OnText = shout
+    with EchoServer(0, host="127.0.0.1", on_text=text) as server, connect(server.url) as client:
+        client.send("a")
+        assert client.recv(TIMEOUT) == "A"
+    assert isinstance(NO_REPLY, NoReply)

@@ -111,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
     group = made.add_argument_group("the server itself")
     group.add_argument("-d", "--debug", action="store_true", help="print the port, each message and each disconnect")
     add(group, "workers", "threads that serve clients (default: one per core, at most 4)", _count, "COUNT")
-    add(group, "server_name", "the Server header; empty leaves it out", str, "NAME")
+    add(group, "server_header", "the Server header; empty leaves it out", str, "NAME")
     group.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return made
 

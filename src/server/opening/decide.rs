@@ -113,7 +113,7 @@ async fn admit<W: AsyncRead + Unpin>(
     let now = SystemTime::now();
     let response = accept_response(
         &upgrade.agreement(),
-        &shared.config.server_name,
+        &shared.config.server_header,
         now,
         &fields,
     );
@@ -197,8 +197,8 @@ async fn ask<W: AsyncRead + Unpin>(
             subprotocol,
         }) => return Ok((fields, subprotocol)),
         Ok(Decision::Refuse(response)) => {
-            let server_name = &shared.config.server_name;
-            Answer::Http(response.to_bytes(server_name, SystemTime::now()))
+            let server_header = &shared.config.server_header;
+            Answer::Http(response.to_bytes(server_header, SystemTime::now()))
         }
         Ok(Decision::Fail) => refuse(&http::failed()),
         Ok(Decision::Silence) | Err(None) => Answer::Silence,
