@@ -59,7 +59,7 @@ def test_the_native_echo_runs_beside_a_program_that_waits(patch: str) -> None:
         "    print(server.port, flush=True)\n"
         # Not patched by either: it stops all green threads of this thread.
         "    sys.stdin.readline()\n"
-        "print(server.is_serving, server._thread.is_alive())\n",
+        "print(server.is_serving, server._run._thread.is_alive())\n",
     )
     with connect(f"ws://127.0.0.1:{first_line(process)}/") as client:
         client.send("ab")
