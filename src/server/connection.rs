@@ -478,14 +478,14 @@ impl<W: Wire> Connection<W> {
         let mut is_blocked = false;
         while !is_blocked {
             let wire = Pin::new(&mut self.wire);
-            let sent = if !self.sender.has_kept() && !tail.is_empty() {
-                wire.poll_write(cx, tail)
-            } else {
+            let sent = if self.sender.has_kept() {
                 let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-                match self.sender.transmit(tail, &mut slices) {
-                    0 => break,
-                    count => wire.poll_write_vectored(cx, &slices[..count]),
-                }
+                let count = self.sender.transmit(tail, &mut slices);
+                wire.poll_write_vectored(cx, &slices[..count])
+            } else if tail.is_empty() {
+                break;
+            } else {
+                wire.poll_write(cx, tail)
             };
             match sent {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
