@@ -13,7 +13,7 @@
 mod inflating;
 
 use super::account::{Account, Limit};
-use super::deflate::Inflation;
+use super::deflate::inflating::Inflation;
 use super::frame::{self, Header, MAX_CLIENT_HEADER, MAX_CONTROL, MAX_SERVER_HEADER, Opcode};
 use super::partial::Partial;
 use super::utf8::Utf8;
@@ -228,7 +228,7 @@ impl Receiver {
         }
         let limit = self.limit.bytes;
         let mut echoed = Ok(());
-        // In registers: a quarter of all else that is done for a message would be to store and load them.
+        // In registers; in the window they would be stored and loaded for each message.
         let bytes = &mut *window.bytes;
         let (mut read, mut write) = (window.read, window.write);
         while let Some((kind, len, key)) = short_message(&bytes[read..])

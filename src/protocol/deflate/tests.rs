@@ -1,13 +1,17 @@
 //! Tests of `deflate.rs`, through the receiver as a connection uses it.
 
-use super::*;
-use crate::protocol::account::{Limit, Memory};
-use crate::protocol::extensions::{self, Negotiation};
+use super::compressing::*;
+use super::inflating::*;
+use super::scratch::{START, STEP};
+use crate::protocol::account::{Account, Exhausted, Limit, Memory};
+use crate::protocol::extensions::{self, Agreed, Negotiation};
 use crate::protocol::message::{Event, Kind, Receiver};
+use crate::protocol::partial::Partial;
 use crate::protocol::window::Window;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::sync::Arc;
+use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush};
 
 /// What the default settings agree to for this offer.
 fn agreed(parameters: &str) -> Agreed {

@@ -3,7 +3,8 @@
 
 use super::{Event, INVALID_TEXT, Kind, Receiver};
 use crate::protocol::account::Account;
-use crate::protocol::deflate::{Failure, Inflation, STEP, with_scratch};
+use crate::protocol::deflate::inflating::{Failure, Inflation};
+use crate::protocol::deflate::scratch::{STEP, with_scratch};
 use crate::protocol::extensions::Agreed;
 use crate::protocol::window::Window;
 use crate::protocol::{Violation, close, frame};

@@ -161,10 +161,14 @@ impl Sender {
 
     /// The close frame that is due is sent once everything before it is answered. To be called when that may have
     /// changed.
+    #[inline]
     pub fn settle(&mut self, account: &mut Account, effects: &mut Effects) {
-        if !matches!(self.closing, Closing::Due(_)) || !self.is_settled() {
-            return;
+        if matches!(self.closing, Closing::Due(_)) && self.is_settled() {
+            self.send_close(account, effects);
         }
+    }
+
+    fn send_close(&mut self, account: &mut Account, effects: &mut Effects) {
         let Closing::Due(due) = std::mem::take(&mut self.closing) else {
             return;
         };

@@ -2,7 +2,7 @@
 
 use super::output::Output;
 use crate::protocol::account::{Account, Exhausted};
-use crate::protocol::deflate::Compression;
+use crate::protocol::deflate::compressing::Compression;
 use crate::protocol::extensions::Agreed;
 use crate::protocol::frame::{MAX_SERVER_HEADER, Opcode, RSV1, write_server_header};
 use crate::protocol::partial::{Chunk, Partial};

@@ -3,7 +3,7 @@
 use super::compressing::STEP;
 use super::{Effects, Sender};
 use crate::protocol::account::Account;
-use crate::protocol::deflate::Compression;
+use crate::protocol::deflate::compressing::Compression;
 use crate::protocol::frame::{self, AS_IT_IS, MAX_SERVER_HEADER, write_server_header};
 use crate::protocol::message::Kind;
 use crate::protocol::partial::Partial;

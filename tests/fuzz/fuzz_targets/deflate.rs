@@ -6,7 +6,7 @@
 #![no_main]
 
 use echoserver::protocol::account::{Account, Limit, Memory};
-use echoserver::protocol::deflate::Compression;
+use echoserver::protocol::deflate::compressing::Compression;
 use echoserver::protocol::extensions::{Agreed, Deflate, Negotiation};
 use echoserver::protocol::message::{Event, Receiver};
 use echoserver::protocol::window::Window;
