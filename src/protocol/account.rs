@@ -117,6 +117,12 @@ impl Account {
         Self { memory, held: 0 }
     }
 
+    /// Bytes that it holds.
+    #[must_use]
+    pub const fn held(&self) -> usize {
+        self.held
+    }
+
     /// What a connection is failed with that can't have more: close code 1013.
     #[must_use]
     pub fn exhausted(&self) -> Violation {

@@ -140,6 +140,14 @@ impl Simulation {
         assert!(simulation.server.clients().is_empty());
     }
 
+    /// What is charged beside what the clients count for themselves.
+    fn used(&self) -> u64 {
+        let clients = self.server.clients();
+        let charges = clients.iter().filter_map(|client| client.charge());
+        let idle: usize = charges.map(|charge| charge.held()).sum();
+        self.server.stats().memory_used - idle as u64
+    }
+
     /// A native echo.
     fn echo(config: Config, test: impl AsyncFnOnce(&Self)) {
         Self::run(config, Arc::new(Echo), test);

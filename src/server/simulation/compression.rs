@@ -168,7 +168,7 @@ fn messages_go_back_as_they_came() {
             assert!(peer.is_silent());
             peer.send_end();
             peer.expect_drop().await;
-            assert_eq!(simulation.server.stats().memory_used, 0);
+            assert_eq!(simulation.used(), 0);
         });
     }
 }
@@ -186,7 +186,7 @@ fn contexts_are_made_at_the_first_compressed_message() {
         ),
     ] {
         Simulation::echo(config(Deflate::default()), async |simulation| {
-            let used = || simulation.server.stats().memory_used;
+            let used = || simulation.used();
             let mut codec = Codec::new(!parameters.contains("client_no"));
             let (peer, _) = simulation.offer(Temper::even(), parameters).await;
             peer.send(frame(TEXT, "plain"));
@@ -247,7 +247,7 @@ fn bombs_stay_within_the_limits_and_hold_nobody_up() {
         while bombs.iter().any(Peer::is_silent) {
             other.send(frame(PING, "?"));
             assert_eq!(other.read().await, sent(PONG, "?"));
-            let used = simulation.server.stats().memory_used;
+            let used = simulation.used();
             assert!(used <= LIMIT as u64, "{used}");
             turns += 1;
         }
@@ -403,7 +403,7 @@ fn a_client_that_does_not_read_is_not_inflated_for() {
         let waited = timeout(NEVER / 2, peer.read()).await;
         assert!(waited.is_err());
         assert!(peer.unread() > 0);
-        let used = simulation.server.stats().memory_used;
+        let used = simulation.used();
         assert!(used < 2 << 20, "{used}");
         peer.take_only(usize::MAX);
         for number in 0..200 {
@@ -458,6 +458,6 @@ fn nothing_but_the_close_follows_an_answer_that_could_not_be_compressed() {
         }
         recorder.batches.lock().unwrap().clear();
         let stats = simulation.server.stats();
-        assert_eq!((stats.violations, stats.memory_used), (0, 0));
+        assert_eq!((stats.violations, simulation.used()), (0, 0));
     });
 }

@@ -102,7 +102,7 @@ fn an_error_at_any_point_ends_only_its_connection() {
         assert_eq!(ids.len(), gone.len());
         other.send(frame(TEXT, "still here"));
         assert_eq!(other.read().await, sent(TEXT, "still here"));
-        assert_eq!(simulation.server.stats().memory_used, 0);
+        assert_eq!(simulation.used(), 0);
     });
 }
 
@@ -323,7 +323,7 @@ fn a_slow_reader_is_not_read_from() {
         assert!(unread >= 1000 * message.len() - (512 << 10), "{unread}");
         assert!(timeout(NEVER / 2, peer.expect_drop()).await.is_err());
         assert_eq!(peer.unread(), unread);
-        let used = simulation.server.stats().memory_used;
+        let used = simulation.used();
         assert!(used > 400_000 && used < 600_000, "{used}");
         // Each byte that is taken is one that is sent, and only at the end of all output the next is read.
         peer.take_only(400_000);
@@ -334,6 +334,6 @@ fn a_slow_reader_is_not_read_from() {
             assert_eq!(peer.read().await, sent(BINARY, [7; 1000]));
         }
         settle().await;
-        assert_eq!(simulation.server.stats().memory_used, 0);
+        assert_eq!(simulation.used(), 0);
     });
 }

@@ -124,7 +124,7 @@ fn who_lingers_holds_nothing() {
             let cut = frame(BINARY, vec![7; 50_000]);
             peer.send(&cut[..40_000]);
             settle().await;
-            assert!(simulation.server.stats().memory_used > 50_000);
+            assert!(simulation.used() > 50_000);
             client.order(order_close(1000, ""));
             assert_eq!(peer.read().await.0, CLOSE);
             recorder.batches.lock().unwrap().clear();
@@ -132,7 +132,7 @@ fn who_lingers_holds_nothing() {
             peer.send(frame(CLOSE, close::payload(1000, "")));
             peer.expect_shut_down().await;
             assert!(!peer.is_dropped());
-            assert_eq!(simulation.server.stats().memory_used, 0);
+            assert_eq!(simulation.used(), 0);
             assert!(client.send(Kind::Text, vec![1], 1).is_err());
             // There is room for the next one.
         }

@@ -22,7 +22,7 @@ fn nothing_is_answered_before_the_client_is_admitted() {
         assert!(timeout(NEVER / 2, peer.read()).await.is_err());
         // Kept, and charged.
         assert_eq!((peer.unread(), recorder.waiting()), (0, 0));
-        assert!(simulation.server.stats().memory_used >= bytes.len() as u64);
+        assert!(simulation.used() >= bytes.len() as u64);
         // What is sent meanwhile goes out.
         client.send(Kind::Text, b"welcome".to_vec(), 100).unwrap();
         assert_eq!(peer.read().await, sent(TEXT, "welcome"));
@@ -43,7 +43,7 @@ fn little_is_kept_before_the_client_is_admitted() {
         peer.send(frame(BINARY, "four").repeat(count));
         settle().await;
         assert_eq!(peer.unread(), count * 10 - MAX_HEAD);
-        let used = simulation.server.stats().memory_used;
+        let used = simulation.used();
         assert!(
             (MAX_HEAD as u64..=2 * MAX_HEAD as u64 + 1024).contains(&used),
             "{used}"
@@ -121,7 +121,7 @@ fn native_echoes_wait_for_the_answers_before_them_and_pongs_do_not() {
         assert_eq!(peer.read().await, sent(PONG, "at once"));
         settle().await;
         assert!(peer.is_silent());
-        assert!(simulation.server.stats().memory_used > 0);
+        assert!(simulation.used() > 0);
         recorder.echo_batch(1);
         for (first, payload) in [
             (TEXT, "two"),
@@ -133,7 +133,7 @@ fn native_echoes_wait_for_the_answers_before_them_and_pongs_do_not() {
         }
         settle().await;
         let stats = simulation.server.stats();
-        assert_eq!((stats.memory_used, stats.messages_sent), (0, 5));
+        assert_eq!((simulation.used(), stats.messages_sent), (0, 5));
     });
 }
 
@@ -280,7 +280,7 @@ fn a_client_is_not_read_from_while_the_handler_is_behind() {
                 "{taken} of {} each",
                 bytes.len()
             );
-            let used = simulation.server.stats().memory_used;
+            let used = simulation.used();
             assert!(used <= 2 << 20, "{used} for {} each", bytes.len());
             let mut missing = frame(TEXT, "first").len() - 4 + count * (bytes.len() - 4);
             for round in 0.. {
