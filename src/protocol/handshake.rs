@@ -49,9 +49,9 @@ pub struct Policy {
 pub enum Verdict {
     /// Nothing wrong so far, and the head is not complete: call again with more.
     Incomplete,
-    /// A good upgrade request: send [`accept_response`], then speak WebSocket.
+    /// A good upgrade request: send `http::accept_response`, then speak WebSocket.
     Upgrade(Upgrade),
-    /// Anything that gets an HTTP answer and then the end of the connection: send [`refuse_response`].
+    /// Anything that gets an HTTP answer and then the end of the connection: send `http::refuse_response`.
     Refuse(Refusal),
     /// A GET or HEAD that asks for no WebSocket: an ordinary HTTP request.
     Plain(Plain),

@@ -2,7 +2,7 @@
 //! handshake needs.
 //!
 //! Two readers share this file. `check` in `handshake` wants to know whether bytes of a stranger are well formed and,
-//! if not, at which byte they stopped being so; what a fault costs is decided there. [`Head`] shows an accepted
+//! if not, at which byte they stopped being so; what a fault costs is decided there. [`Head`](super::head::Head) shows an accepted
 //! request to whoever asks later.
 //!
 //! Strategy of everything that finds fault: it looks at the bytes in order and names the first one that cannot belong

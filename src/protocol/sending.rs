@@ -2,7 +2,7 @@
 //!
 //! The twin of the [receiver](super::message::Receiver), without I/O and clock. Strategy: replies go out in the order of
 //! the messages; a reply that is there waits in a slot for the answers before it. An echo that waits for nothing lies in
-//! the [`Window`] that it was read in, behind everything that is kept, and is sent from there. Messages of the
+//! the [`Window`](super::window::Window) that it was read in, behind everything that is kept, and is sent from there. Messages of the
 //! application and control frames wait for no answer. Our close frame goes out after all answers that are outstanding,
 //! or at once, and nothing follows it: one enum says how far that is.
 //!
