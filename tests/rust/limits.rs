@@ -21,9 +21,9 @@ fn a_message_that_does_not_fit_into_memory_is_1013() {
         memory_limit: 2 << 20,
         ..Config::default()
     });
+    let mut other = Raw::open(&server);
     let mut raw = Raw::open(&server);
     raw.echo(TEXT, b"before");
-    let mut other = Raw::open(&server);
     raw.send(header(BINARY, 16 << 20, KEY));
     let piece = vec![0; 1 << 16];
     // Until the server has had enough: it reads and throws away a little after its close frame.
@@ -37,6 +37,7 @@ fn a_message_that_does_not_fit_into_memory_is_1013() {
     );
     raw.expect_end();
     other.echo(BINARY, &vec![3; 200_000]);
+    drop(other);
     server.wait_for(|stats| stats.memory_used == 0 && stats.violations == 1);
 }
 
@@ -63,6 +64,7 @@ fn declared_messages_do_not_cost_others_their_echo() {
         memory_limit: 64 << 20,
         ..Config::default()
     });
+    let mut other = Raw::open(&server);
     let greedy: Vec<Raw> = (0..20)
         .map(|_| {
             let raw = Raw::open(&server);
@@ -72,12 +74,11 @@ fn declared_messages_do_not_cost_others_their_echo() {
         .collect();
     server.wait_for(|stats| stats.bytes_received == 20 * 15);
     assert!(server.stats().memory_used < 20 * 1024);
-    let mut other = Raw::open(&server);
     let message: Vec<u8> = (0..1u32 << 20).map(|i| i.to_le_bytes()[0]).collect();
     other.send(frame(BINARY, &message));
     assert_eq!(other.read_frame(), Frame::new(BINARY, message));
-    drop(greedy);
-    server.wait_for(|stats| stats.memory_used == 0 && stats.clients_closed == 20);
+    drop((greedy, other));
+    server.wait_for(|stats| stats.memory_used == 0 && stats.clients_closed == 21);
 }
 
 #[test]

@@ -190,6 +190,7 @@ impl Connection {
                     Kind::Binary => Found::Binary(message),
                 }
             }
+            Event::Inflated { .. } => unreachable!("no compression was agreed"),
             Event::Ping(control) => Found::Ping(control.payload().to_vec()),
             Event::Pong(control) => Found::Pong(control.payload().to_vec()),
             Event::Close(control) => Found::Close(control.payload().to_vec()),
