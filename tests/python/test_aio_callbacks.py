@@ -543,6 +543,30 @@ def test_cancelling_a_callback_ends_that_callback_and_no_other(on_loop: Run, unr
     on_loop(main)
 
 
+@pytest.mark.parametrize("when", ["now", "later"])
+def test_a_cancellation_keeps_its_message(on_loop: Run, when: str) -> None:
+    """Also one that is asked for before the callback waits: anyio knows its own by the message."""
+
+    async def on_text(_client: Client, _text: str) -> str:
+        task = asyncio.current_task()
+        assert task
+        if when == "later":
+            await pause()
+        task.cancel("because")
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError as error:
+            task.uncancel()
+            return repr(error.args)
+        return "never"
+
+    async def main() -> None:
+        async with EchoServer(0, host="127.0.0.1", on_text=on_text) as server, connect(server.url) as client:
+            assert await exchange(client, "a", "b") == ["('because',)"] * 2
+
+    on_loop(main)
+
+
 def test_a_cancellation_that_nobody_asked_for_is_an_error_of_the_callback(on_loop: Run, unraisable: Unraisable) -> None:
     async def on_text(_client: Client, text: str) -> str:
         if text == "cancelled":

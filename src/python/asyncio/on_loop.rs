@@ -428,11 +428,7 @@ impl Pump {
             // Cancelled before the task knew what to cancel: asyncio does that first, too.
             let is_passed_on = thrown.as_ref().is_none_or(|error| {
                 is_cancellation(py, error)
-                    && yielded
-                        .object
-                        .call_method0(py, intern!(py, "cancel"))
-                        .and_then(|cancelled| cancelled.bind(py).is_truthy())
-                        .unwrap_or(false)
+                    && cancel(yielded.object.bind(py), error).unwrap_or(false)
             });
             if is_passed_on {
                 lock(&self.line.state).running = Some(running);
@@ -525,4 +521,15 @@ impl Pump {
 
 fn is_cancellation(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<CancelledError>(py)
+}
+
+/// Cancels what a task waits for, with the message of the task's own cancellation: anyio knows its own by it.
+fn cancel(awaited: &Bound<'_, PyAny>, error: &PyErr) -> PyResult<bool> {
+    let py = awaited.py();
+    let args = error.value(py).getattr(intern!(py, "args"))?;
+    let message = args.get_item(0).ok();
+    let options = [("msg", message)].into_py_dict(py)?;
+    awaited
+        .call_method(intern!(py, "cancel"), (), Some(&options))?
+        .is_truthy()
 }
