@@ -11,7 +11,7 @@ use crate::protocol::frame::MAX_CONTROL;
 use crate::protocol::handshake::Upgrade;
 use crate::protocol::head::Head;
 use crate::protocol::message::Kind;
-use crate::queue::{Room, SendQueue};
+use crate::queue::{Room, SendQueue, Until};
 use crate::tls::TlsFacts;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -28,8 +28,10 @@ pub struct Client {
     pub id: u64,
     /// The client's address; an IPv4 client of a dual-stack socket is shown as IPv4.
     pub peer: SocketAddr,
+    /// Where it was accepted, shown in the same way.
+    pub local: SocketAddr,
     /// The subprotocol that was agreed.
-    pub subprotocol: Option<String>,
+    pub subprotocol: Option<Box<str>>,
     /// The compression that was agreed.
     pub deflate: Option<Agreed>,
     /// What its TLS handshake agreed on; `None` without TLS.
@@ -43,10 +45,17 @@ pub struct Client {
     closing: AtomicBool,
     /// Its end was asked for by us: nobody is asked about its messages any more.
     dismissed: AtomicBool,
-    ended: OnceLock<(u16, String)>,
+    ended: OnceLock<Box<(u16, String)>>,
     /// Nanoseconds of the last ping's round trip; `u64::MAX` before there is one.
     rtt: AtomicU64,
     queue: SendQueue,
+}
+
+/// Both ends of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ends {
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
 }
 
 /// An order on its way to the connection of a client; nobody's business if that is gone.
@@ -70,7 +79,7 @@ pub enum SendError {
 impl Client {
     pub(crate) fn new(
         id: u64,
-        peer: SocketAddr,
+        Ends { peer, local }: Ends,
         upgrade: Upgrade,
         tls: Option<Arc<TlsFacts>>,
         head: Box<[u8]>,
@@ -80,7 +89,8 @@ impl Client {
         Arc::new(Self {
             id,
             peer,
-            subprotocol: upgrade.subprotocol,
+            local,
+            subprotocol: upgrade.subprotocol.map(String::into_boxed_str),
             deflate: upgrade.deflate,
             tls,
             seat,
@@ -143,7 +153,7 @@ impl Client {
     /// Close code and reason, once the connection has ended: 1005 for a close frame without a code, 1006 for none.
     #[must_use]
     pub fn ended(&self) -> Option<&(u16, String)> {
-        self.ended.get()
+        self.ended.get().map(|ended| &**ended)
     }
 
     /// The round trip of the last ping that was answered.
@@ -249,22 +259,31 @@ impl Client {
     /// Waits until the send queue is empty or the client gone: `false` at the deadline. `None` waits for ever.
     #[must_use]
     pub fn wait_flushed(&self, deadline: Option<Instant>) -> bool {
-        self.queue.wait_flushed(deadline)
+        self.queue.wait(Until::Flushed, deadline)
     }
 
     /// Whether nothing waits for the network, or the client is gone.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
-        self.queue.is_flushed()
+        self.queue.is(Until::Flushed)
     }
 
     /// Ready when that is so. May be dropped at any time.
     #[must_use]
-    pub fn flushed(self: &Arc<Self>) -> Flushed {
-        Flushed {
-            client: self.clone(),
-            key: None,
-        }
+    pub fn flushed(self: &Arc<Self>) -> Waiting {
+        Waiting::new(self, Until::Flushed)
+    }
+
+    /// Waits until the connection has ended: `false` at the deadline. `None` waits for ever.
+    #[must_use]
+    pub fn wait_ended(&self, deadline: Option<Instant>) -> bool {
+        self.queue.wait(Until::Ended, deadline)
+    }
+
+    /// Ready when that is so. May be dropped at any time.
+    #[must_use]
+    pub fn at_end(self: &Arc<Self>) -> Waiting {
+        Waiting::new(self, Until::Ended)
     }
 
     /// Messages of that cost are on the wire or given up.
@@ -280,7 +299,7 @@ impl Client {
         self.set_closing();
         debug_assert!(code == close::NO_STATUS || code == close::ABNORMAL || close::is_valid(code));
         // A connection ends once.
-        let _ = self.ended.set((code, reason));
+        let _ = self.ended.set(Box::new((code, reason)));
         self.queue.end();
     }
 
@@ -292,23 +311,34 @@ impl Client {
     }
 }
 
-/// The wait for an empty send queue, as a task does it.
+/// The wait for an empty send queue, or for the client's end, as a task does it.
 #[derive(Debug)]
-pub struct Flushed {
+pub struct Waiting {
     client: Arc<Client>,
+    until: Until,
     key: Option<u64>,
 }
 
-impl Future for Flushed {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { client, key } = &mut *self;
-        client.queue.poll_flushed(cx, key)
+impl Waiting {
+    fn new(client: &Arc<Client>, until: Until) -> Self {
+        Self {
+            client: client.clone(),
+            until,
+            key: None,
+        }
     }
 }
 
-impl Drop for Flushed {
+impl Future for Waiting {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { client, until, key } = &mut *self;
+        client.queue.poll(*until, cx, key)
+    }
+}
+
+impl Drop for Waiting {
     fn drop(&mut self) {
         if let Some(key) = self.key {
             self.client.queue.forget(key);

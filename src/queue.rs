@@ -1,5 +1,5 @@
 //! The send queue of one client: what an application has sent to it and what is not on the wire yet, as a number of
-//! bytes with a limit, and those who wait until it is nothing.
+//! bytes with a limit, and those who wait until it is nothing, or until nothing will go out any more.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -33,12 +33,21 @@ pub(crate) struct SendQueue {
     queued: AtomicUsize,
     /// Nothing is waited for any more.
     ended: AtomicBool,
-    flushed: (Mutex<Flushers>, Condvar),
+    waiters: (Mutex<Waiters>, Condvar),
 }
 
-/// Who waits for the queue to be empty.
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Nothing waits for the network, or never will.
+    Flushed,
+    /// The client has ended.
+    Ended,
+}
+
+/// Who waits.
 #[derive(Debug, Default)]
-struct Flushers {
+struct Waiters {
     /// Threads; counted, because a signal to nobody is a system call all the same.
     threads: usize,
     tasks: BTreeMap<u64, Waker>,
@@ -79,47 +88,47 @@ impl SendQueue {
         self.wake();
     }
 
-    /// Whether nothing waits for the network, or never will.
-    pub(crate) fn is_flushed(&self) -> bool {
-        self.len() == 0 || self.ended.load(Ordering::Acquire)
+    /// Whether that is so.
+    pub(crate) fn is(&self, what: Until) -> bool {
+        self.ended.load(Ordering::Acquire) || (what == Until::Flushed && self.len() == 0)
     }
 
     /// Waits until that is so: `false` at the deadline. `None` waits for ever.
-    pub(crate) fn wait_flushed(&self, deadline: Option<Instant>) -> bool {
-        let condition = &self.flushed.1;
-        let mut flushers = self.lock();
-        flushers.threads += 1;
-        while !self.is_flushed() {
+    pub(crate) fn wait(&self, until: Until, deadline: Option<Instant>) -> bool {
+        let condition = &self.waiters.1;
+        let mut waiters = self.lock();
+        waiters.threads += 1;
+        while !self.is(until) {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            flushers = match left {
+            waiters = match left {
                 None => condition
-                    .wait(flushers)
+                    .wait(waiters)
                     .unwrap_or_else(PoisonError::into_inner),
                 Some(left) if left.is_zero() => break,
                 Some(left) => {
                     condition
-                        .wait_timeout(flushers, left)
+                        .wait_timeout(waiters, left)
                         .unwrap_or_else(PoisonError::into_inner)
                         .0
                 }
             };
         }
-        flushers.threads -= 1;
-        self.is_flushed()
+        waiters.threads -= 1;
+        self.is(until)
     }
 
     /// Ready when that is so. `key` is the waiting task's, `None` at first; one that waits no longer has to say so with
     /// [`Self::forget`].
-    pub(crate) fn poll_flushed(&self, cx: &Context<'_>, key: &mut Option<u64>) -> Poll<()> {
-        let mut flushers = self.lock();
-        if self.is_flushed() {
+    pub(crate) fn poll(&self, until: Until, cx: &Context<'_>, key: &mut Option<u64>) -> Poll<()> {
+        let mut waiters = self.lock();
+        if self.is(until) {
             return Poll::Ready(());
         }
         let key = *key.get_or_insert_with(|| {
-            flushers.last += 1;
-            flushers.last
+            waiters.last += 1;
+            waiters.last
         });
-        flushers.tasks.insert(key, cx.waker().clone());
+        waiters.tasks.insert(key, cx.waker().clone());
         Poll::Pending
     }
 
@@ -131,18 +140,18 @@ impl SendQueue {
 
     fn wake(&self) {
         // The lock orders this after a waiter's look at the queue.
-        let mut flushers = self.lock();
-        let tasks = std::mem::take(&mut flushers.tasks);
-        if flushers.threads > 0 {
-            self.flushed.1.notify_all();
+        let mut waiters = self.lock();
+        let tasks = std::mem::take(&mut waiters.tasks);
+        if waiters.threads > 0 {
+            self.waiters.1.notify_all();
         }
-        drop(flushers);
+        drop(waiters);
         tasks.into_values().for_each(Waker::wake);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Flushers> {
+    fn lock(&self) -> MutexGuard<'_, Waiters> {
         // Nothing that can panic runs under the lock.
-        self.flushed
+        self.waiters
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -171,10 +180,10 @@ mod tests {
         let first = queue.take(1000, 10).unwrap();
         assert_eq!(queue.take(0, 1127).unwrap_err(), 1064);
         let second = queue.take(0, 1128).unwrap();
-        assert!(queue.len() == 1128 && !queue.is_flushed());
+        assert!(queue.len() == 1128 && !queue.is(Until::Flushed));
         queue.release(first.into_cost());
         queue.release(second.into_cost());
-        assert!(queue.len() == 0 && queue.is_flushed());
+        assert!(queue.len() == 0 && queue.is(Until::Flushed));
     }
 
     #[test]
@@ -187,23 +196,45 @@ mod tests {
         let mut key = None;
         for _ in 0..1000 {
             let mut other = None;
-            assert!(queue.poll_flushed(&cx, &mut other).is_pending());
+            assert!(queue.poll(Until::Flushed, &cx, &mut other).is_pending());
             queue.forget(other.unwrap());
-            assert!(queue.poll_flushed(&cx, &mut key).is_pending());
+            assert!(queue.poll(Until::Flushed, &cx, &mut key).is_pending());
         }
         assert_eq!(queue.lock().tasks.len(), 1);
         queue.release(room.into_cost());
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
-        assert!(queue.poll_flushed(&cx, &mut key).is_ready());
+        assert!(queue.poll(Until::Flushed, &cx, &mut key).is_ready());
 
         // The queue of a client that has ended is waited for by nobody.
         let _lost = queue.take(5, 1000).unwrap();
         let mut key = None;
-        assert!(queue.poll_flushed(&cx, &mut key).is_pending());
-        assert!(!queue.wait_flushed(Some(Instant::now())));
+        assert!(queue.poll(Until::Flushed, &cx, &mut key).is_pending());
+        assert!(!queue.wait(Until::Flushed, Some(Instant::now())));
+        let mut end = None;
+        assert!(queue.poll(Until::Ended, &cx, &mut end).is_pending());
+        queue.end();
+        assert_eq!(count.0.load(Ordering::Relaxed), 3);
+        assert!(queue.is(Until::Ended) && queue.poll(Until::Ended, &cx, &mut end).is_ready());
+        assert!(queue.is(Until::Flushed) && queue.wait(Until::Flushed, None));
+        assert!(queue.poll(Until::Flushed, &cx, &mut key).is_ready());
+    }
+
+    #[test]
+    fn an_empty_queue_is_not_the_end() {
+        let queue = SendQueue::default();
+        assert!(queue.is(Until::Flushed) && !queue.is(Until::Ended));
+        assert!(!queue.wait(Until::Ended, Some(Instant::now())));
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        let cx = Context::from_waker(&waker);
+        let mut key = None;
+        assert!(queue.poll(Until::Ended, &cx, &mut key).is_pending());
+        // Who waits for the end and is woken by an empty queue looks, and goes on waiting.
+        queue.release(queue.take(5, 1000).unwrap().into_cost());
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert!(queue.poll(Until::Ended, &cx, &mut key).is_pending());
         queue.end();
         assert_eq!(count.0.load(Ordering::Relaxed), 2);
-        assert!(queue.is_flushed() && queue.wait_flushed(None));
-        assert!(queue.poll_flushed(&cx, &mut key).is_ready());
+        assert!(queue.wait(Until::Ended, None));
     }
 }

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from contextvars import Context
 from os import PathLike
 from typing import Any, Final, Literal, SupportsIndex, final
+from weakref import ReferenceType
 
 from typing_extensions import Buffer
 
 from echoserver.headers import Headers
+from echoserver.server import EchoServer
 
 __all__ = [
     "DEFAULTS",
@@ -28,6 +30,7 @@ __all__ = [
     "TLSInfo",
     "Thread",
     "__version__",
+    "at_end",
     "finish",
     "shown",
 ]
@@ -245,6 +248,14 @@ class Client:
         """IP address and port of the client; IPv4 is shown as such also on a dual-stack socket."""
 
     @property
+    def local_address(self) -> tuple[str, int]:
+        """IP address and port that the client has connected to, as this machine sees them."""
+
+    @property
+    def server(self) -> EchoServer:
+        """The server. ReferenceError if it has ended and nobody refers to it any more: a client does not keep it."""
+
+    @property
     def tls(self) -> TLSInfo | None:
         """What the TLS handshake agreed on; None without TLS."""
 
@@ -314,6 +325,19 @@ class Client:
 
     def flush_async(self) -> Future[None]:
         """As `flush`, to be awaited, on any event loop; for a time limit use `asyncio.timeout()`."""
+
+    def wait_closed(self, timeout: float | None = None) -> int:
+        """Waits until the connection has ended, and returns its `close_code`.
+
+        TimeoutError after `timeout` seconds; None waits for ever. RuntimeError on the thread that runs the callbacks,
+        unless it has ended already.
+        """
+
+    def wait_closed_async(self) -> Coroutine[Any, Any, int]:
+        """As `wait_closed`, to be awaited, on any event loop; for a time limit use `asyncio.timeout()`.
+
+        RuntimeError in a callback of this client, which would wait for itself.
+        """
 
     def send_async(self, data: str | Buffer) -> Coroutine[Any, Any, int]:
         """As `send`, to be awaited: waits while more than `max_send_queue` bytes would wait.
@@ -425,9 +449,13 @@ class Server:
     """
 
     def __new__(
-        cls, options: dict[str, Any], callbacks: Mapping[str, Callable[..., object] | None], debug: bool
+        cls,
+        options: dict[str, Any],
+        callbacks: Mapping[str, Callable[..., object] | None],
+        debug: bool,
+        owner: ReferenceType[EchoServer],
     ) -> Server:
-        """Checks all options, which are EchoServer's by name, and listens."""
+        """Checks all options, which are EchoServer's by name, and listens. `owner` is what `Client.server` gives."""
 
     @property
     def port(self) -> int:
@@ -530,6 +558,9 @@ class Server:
 
     def stats(self) -> dict[str, int]:
         """The counters by name."""
+
+def at_end(client: Client) -> Future[None]:
+    """A future of the running loop for the end of a client."""
 
 def finish() -> None:
     """Ends, as the interpreter does, the thread that completes futures of event loops; from then on there is none."""

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Self
 from weakref import WeakSet
 
-from echoserver._core import Callbacks
+from echoserver._core import Callbacks, at_end
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -260,7 +260,7 @@ class Messages:
         return self
 
     async def __anext__(self) -> str | bytes:
-        if self._inbox.is_waiting and self._is_in_callback():
+        if self._inbox.is_waiting and _is_in_callback(self._client):
             raise RuntimeError(
                 "`async for` in a callback of the same client would wait for itself: "
                 "messages come when the callback has returned, so iterate in a task of its own"
@@ -270,10 +270,26 @@ class Messages:
             raise StopAsyncIteration
         return message
 
-    def _is_in_callback(self) -> bool:
-        task = asyncio.current_task()
-        coroutine = task and task.get_coro()
-        return isinstance(coroutine, Callbacks) and coroutine.is_of(self._client)
+
+async def client_closed(client: Client) -> int:
+    """The close code of a client, when its connection has ended."""
+    if client.close_code is None:
+        if _is_in_callback(client):
+            raise RuntimeError(
+                "wait_closed_async() in a callback of the same client would wait for itself: "
+                "await it in a task of its own"
+            )
+        await at_end(client)
+    code = client.close_code
+    assert code is not None
+    return code
+
+
+def _is_in_callback(client: Client) -> bool:
+    """Whether the task that runs is that of the client's callbacks."""
+    task = asyncio.current_task()
+    coroutine = task and task.get_coro()
+    return isinstance(coroutine, Callbacks) and coroutine.is_of(client)
 
 
 class Clients:

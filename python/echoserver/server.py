@@ -6,6 +6,7 @@ No code here runs per message.
 from __future__ import annotations
 
 import warnings
+from weakref import ref
 
 from echoserver._core import Server
 
@@ -175,7 +176,7 @@ class EchoServer:
             "server_header": server_header,
             "tls": tls,
         }
-        core = Server(options, callbacks, debug)
+        core = Server(options, callbacks, debug, ref(self))
         self.parent = parent
         self._is_everywhere = host is None
         self._scheme = "ws" if tls is None else "wss"

@@ -6,29 +6,29 @@ use super::crossing;
 use super::errors;
 use super::head;
 use super::imported::imported;
-use super::link::{Link, SIGNAL_CHECK};
+use super::link::Link;
 use super::tls::PyTlsInfo;
 use super::values::payload;
+use super::waiting;
 use crate::client::{Client, SendError};
 use crate::order::{Close, Order};
-use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTimeoutError, PyTypeError};
+use pyo3::exceptions::{PyReferenceError, PyRuntimeError, PyTimeoutError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyWeakrefReference;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 /// One client of a server. Thread-safe; stays readable after its end.
-#[pyclass(frozen, weakref, name = "Client", module = "echoserver")]
+#[pyclass(frozen, weakref, dict, name = "Client", module = "echoserver")]
 pub(super) struct PyClient {
     pub(super) client: Arc<Client>,
     link: Arc<Link>,
-    /// The application's own attributes. Kept here, and not in a `__dict__` slot, so that the collector sees them.
-    attributes: OnceLock<Py<PyDict>>,
+    /// The `EchoServer`, which this does not keep alive.
+    owner: Py<PyWeakrefReference>,
     /// Where its messages wait for those who iterate over them.
     inbox: OnceLock<Py<PyAny>>,
     /// It is gone, with its last callback: no message will come.
@@ -36,11 +36,11 @@ pub(super) struct PyClient {
 }
 
 impl PyClient {
-    pub(super) fn new(client: Arc<Client>, link: Arc<Link>) -> Self {
+    pub(super) fn new(client: Arc<Client>, link: Arc<Link>, owner: Py<PyWeakrefReference>) -> Self {
         Self {
             client,
             link,
-            attributes: OnceLock::new(),
+            owner,
             inbox: OnceLock::new(),
             is_over: AtomicBool::new(false),
         }
@@ -76,17 +76,6 @@ impl PyClient {
         self.link.order(&self.client, order);
         Ok(())
     }
-
-    fn own<'py>(&self, py: Python<'py>) -> &Bound<'py, PyDict> {
-        // Made before and not under the cell's lock: it may run the collector, and so code that comes here again.
-        if self.attributes.get().is_none() {
-            // Set by another meanwhile: that one is as good.
-            let _ = self.attributes.set(PyDict::new(py).unbind());
-        }
-        self.attributes
-            .get_or_init(|| PyDict::new(py).unbind())
-            .bind(py)
-    }
 }
 
 /// `echoserver.aio`, which imports asyncio and is therefore not imported earlier.
@@ -106,6 +95,20 @@ impl PyClient {
     #[getter]
     fn peer(&self, py: Python<'_>) -> (String, u16) {
         address::pair(py, self.client.peer)
+    }
+
+    /// Address and port that it has connected to.
+    #[getter]
+    fn local_address(&self, py: Python<'_>) -> (String, u16) {
+        address::pair(py, self.client.local)
+    }
+
+    /// The server.
+    #[getter]
+    fn server<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.owner.bind(py).upgrade().ok_or_else(|| {
+            PyReferenceError::new_err("the server has ended, and nobody refers to it any more")
+        })
     }
 
     /// What the TLS handshake agreed on.
@@ -205,22 +208,15 @@ impl PyClient {
     #[pyo3(signature = (timeout=None))]
     fn flush(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         self.check_process()?;
-        let deadline = seconds("timeout", timeout)?.map(crate::server::after);
-        loop {
-            let slice = Instant::now() + SIGNAL_CHECK;
-            let until = deadline.map_or(slice, |deadline| deadline.min(slice));
-            if py.detach(|| self.client.wait_flushed(Some(until))) {
-                return Ok(());
-            }
-            py.check_signals()?;
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                let queued = self.client.queued();
-                return Err(PyTimeoutError::new_err(format!(
-                    "{queued} bytes still wait for client {}",
-                    self.client.id
-                )));
-            }
+        let timeout = seconds("timeout", timeout)?;
+        if waiting::wait(py, timeout, |until| self.client.wait_flushed(Some(until)))? {
+            return Ok(());
         }
+        let queued = self.client.queued();
+        Err(PyTimeoutError::new_err(format!(
+            "{queued} bytes still wait for client {}",
+            self.client.id
+        )))
     }
 
     /// As `flush`, for coroutines.
@@ -231,6 +227,35 @@ impl PyClient {
         }
         let mut flushed = self.client.flushed();
         crossing::future(py, move |cx| Pin::new(&mut flushed).poll(cx))
+    }
+
+    /// Waits until the connection has ended and returns its close code.
+    #[pyo3(signature = (timeout=None))]
+    fn wait_closed(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<u16> {
+        self.check_process()?;
+        let timeout = seconds("timeout", timeout)?;
+        if self.client.ended().is_none() && self.link.in_dispatcher() {
+            return Err(PyRuntimeError::new_err(if self.link.is_on_loop() {
+                "wait_closed() would stop the event loop that serves the client: \
+                await client.wait_closed_async() instead"
+            } else {
+                "wait_closed() in the thread that runs the callbacks would wait for itself"
+            }));
+        }
+        waiting::wait(py, timeout, |until| self.client.wait_ended(Some(until)))?;
+        self.close_code().ok_or_else(|| {
+            // Without a limit it waits until there is one.
+            let seconds = timeout.unwrap_or_default().as_secs_f64();
+            PyTimeoutError::new_err(format!(
+                "client {} is still connected after {seconds} s",
+                self.client.id
+            ))
+        })
+    }
+
+    /// As `wait_closed`, for coroutines.
+    fn wait_closed_async<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        aio(slf.py())?.call_method1(intern!(slf.py(), "client_closed"), (slf,))
     }
 
     /// As `send`, but waits for room in the queue.
@@ -310,45 +335,19 @@ impl PyClient {
         )
     }
 
-    /// The application's own attributes.
-    #[getter]
-    fn __dict__<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
-        self.own(py).clone()
-    }
-
-    fn __getattr__<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
-        let found = self
-            .attributes
-            .get()
-            .and_then(|own| own.bind(name.py()).get_item(name).transpose())
-            .transpose()?;
-        found.ok_or_else(|| {
-            PyAttributeError::new_err(format!("'Client' object has no attribute '{name}'"))
-        })
-    }
-
-    fn __setattr__(
-        slf: &Bound<'_, Self>,
-        name: &Bound<'_, PyString>,
-        value: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        if slf.get_type().hasattr(name)? {
-            return Err(PyAttributeError::new_err(format!(
-                "attribute '{name}' of 'Client' objects can't be set"
-            )));
-        }
-        slf.get().own(slf.py()).set_item(name, value)
-    }
-
-    fn __delattr__(&self, name: &Bound<'_, PyString>) -> PyResult<()> {
-        self.__getattr__(name)?;
-        self.own(name.py()).del_item(name)
-    }
-
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Some(inbox) = self.inbox.get() {
-            visit.call(inbox)?;
-        }
-        self.attributes.get().map_or(Ok(()), |own| visit.call(own))
+        self.inbox.get().map_or(Ok(()), |inbox| visit.call(inbox))
     }
+}
+
+/// A future of the running loop for the end of a client.
+#[pyfunction]
+pub(super) fn at_end<'py>(
+    py: Python<'py>,
+    client: &Bound<'py, PyClient>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let own = client.get();
+    own.check_process()?;
+    let mut end = own.client.at_end();
+    crossing::future(py, move |cx| Pin::new(&mut end).poll(cx))
 }

@@ -23,9 +23,6 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-/// Waits of the main thread are cut into pieces of this length, between which Ctrl-C is looked for.
-pub(super) const SIGNAL_CHECK: Duration = Duration::from_millis(50);
-
 /// Between two wake-ups of the dispatcher by a worker that has more to do.
 const WAKE_INTERVAL: Duration = Duration::from_micros(100);
 

@@ -29,6 +29,7 @@ mod shared;
 mod thread;
 mod tls;
 mod values;
+mod waiting;
 
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
@@ -66,7 +67,7 @@ mod _core {
     #[pymodule_export]
     use super::asyncio::turn::Reader;
     #[pymodule_export]
-    use super::client::PyClient;
+    use super::client::{PyClient, at_end};
     #[pymodule_export]
     use super::errors::shown;
     #[pymodule_export]

@@ -9,18 +9,18 @@ use super::client::PyClient;
 use super::crossing;
 use super::errors;
 use super::imported::{imported, printing};
-use super::link::{Link, SIGNAL_CHECK};
+use super::link::Link;
 use super::lock::lock;
 use super::on_thread;
 use super::options;
 use super::shared::Shared;
 use super::values::payload;
+use super::waiting;
 use crate::server::Server;
-use crate::server::after;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple, PyWeakrefReference};
 use std::collections::HashSet;
 use std::mem;
 use std::sync::atomic::Ordering;
@@ -43,6 +43,7 @@ impl PyServer {
         options: &Bound<'_, PyDict>,
         callbacks: &Bound<'_, PyDict>,
         debug: Bound<'_, PyAny>,
+        owner: Bound<'_, PyWeakrefReference>,
     ) -> PyResult<Self> {
         imported(py)?;
         let debug = Argument::of("debug", debug).boolean()?;
@@ -76,7 +77,7 @@ impl PyServer {
         let handler = link.clone();
         let core = py.detach(|| Server::bind(config, handler))?;
         Ok(Self {
-            shared: Shared::new(core, link, callbacks),
+            shared: Shared::new(core, link, callbacks, owner.unbind()),
             event_loop: Mutex::default(),
         })
     }
@@ -231,28 +232,11 @@ impl PyServer {
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
         self.check_process()?;
-        let deadline = seconds("timeout", timeout)?.map(after);
-        loop {
-            let left = deadline.map_or(SIGNAL_CHECK, |deadline| {
-                deadline.saturating_duration_since(Instant::now())
-            });
-            let slice = left.min(SIGNAL_CHECK);
-            let begun = Instant::now();
-            let ended = py.detach(|| {
-                self.shared.core.wait(Some(slice))
-                    && self
-                        .shared
-                        .link
-                        .wait_drained(slice.saturating_sub(begun.elapsed()))
-            });
-            if ended {
-                return Ok(true);
-            }
-            py.check_signals()?;
-            if left.is_zero() {
-                return Ok(false);
-            }
-        }
+        let Shared { core, link, .. } = &*self.shared;
+        waiting::wait(py, seconds("timeout", timeout)?, |until| {
+            let left = || until.saturating_duration_since(Instant::now());
+            core.wait(Some(left())) && link.wait_drained(left())
+        })
     }
 
     /// Reads certificate and key again, for the connections from now on.

@@ -8,6 +8,7 @@ use crate::client::Client;
 use crate::server::Server;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::types::PyWeakrefReference;
 use std::collections::HashMap;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex};
@@ -16,16 +17,24 @@ pub(super) struct Shared {
     pub(super) core: Arc<Server>,
     pub(super) link: Arc<Link>,
     pub(super) callbacks: Callbacks,
+    /// The `EchoServer`, which this does not keep alive.
+    owner: Py<PyWeakrefReference>,
     /// The `Client` objects that exist, each until its `on_disconnect` has returned.
     clients: Mutex<HashMap<u64, Py<PyClient>>>,
 }
 
 impl Shared {
-    pub(super) fn new(core: Server, link: Arc<Link>, callbacks: Callbacks) -> Arc<Self> {
+    pub(super) fn new(
+        core: Server,
+        link: Arc<Link>,
+        callbacks: Callbacks,
+        owner: Py<PyWeakrefReference>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             core: Arc::new(core),
             link,
             callbacks,
+            owner,
             clients: Mutex::default(),
         })
     }
@@ -35,7 +44,8 @@ impl Shared {
         if let Some(object) = lock(&self.clients).get(&client.id) {
             return Ok(object.clone_ref(py));
         }
-        let object = Py::new(py, PyClient::new(client.clone(), self.link.clone()))?;
+        let owner = self.owner.clone_ref(py);
+        let object = Py::new(py, PyClient::new(client.clone(), self.link.clone(), owner))?;
         Ok(lock(&self.clients)
             .entry(client.id)
             .or_insert(object)

@@ -3,9 +3,8 @@
 
 use super::argument::Argument;
 use super::enter::enter;
-use super::link::SIGNAL_CHECK;
 use super::lock::lock;
-use crate::server::after;
+use super::waiting;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -73,21 +72,14 @@ impl NativeThread {
 
     /// Waits until it has ended, at most `timeout` seconds.
     fn join(&self, py: Python<'_>, timeout: Bound<'_, PyAny>) -> PyResult<()> {
-        let deadline = after(Argument::of("timeout", timeout).seconds()?);
+        let timeout = Argument::of("timeout", timeout).seconds()?;
         let (ended, condition) = &*self.end;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            py.detach(|| {
-                drop(
-                    condition
-                        .wait_timeout_while(lock(ended), left.min(SIGNAL_CHECK), |ended| !*ended),
-                );
-            });
-            if left.is_zero() || *lock(ended) {
-                return Ok(());
-            }
-            py.check_signals()?;
-        }
+        waiting::wait(py, Some(timeout), |until| {
+            let left = until.saturating_duration_since(Instant::now());
+            drop(condition.wait_timeout_while(lock(ended), left, |ended| !*ended));
+            *lock(ended)
+        })
+        .map(drop)
     }
 
     fn is_alive(&self) -> bool {

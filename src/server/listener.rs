@@ -1,6 +1,7 @@
 //! Listening sockets: which addresses, which options, and what happens when accepting fails.
 
 use super::stats::Counters;
+use crate::client::Ends;
 use crate::error::Error;
 use crate::sockets::Listed;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -124,15 +125,23 @@ fn open(address: SocketAddr, only_v6: bool) -> io::Result<StdListener> {
 pub(super) async fn accept(
     listener: Listed<TcpListener>,
     counters: &Counters,
-    place: impl Fn(Listed<TcpStream>, SocketAddr),
+    place: impl Fn(Listed<TcpStream>, Ends),
 ) {
+    let bound = listener.local_addr();
     let mut pause = BACK_OFF.0;
     loop {
         match poll_fn(|cx| Listed::poll_accepted(|| listener.poll_accept(cx))).await {
             Ok((stream, peer)) => {
                 pause = BACK_OFF.0;
                 counters.connections_accepted.add(1);
-                place(stream, plain(peer));
+                // One interface's connections all have its address: no need to ask for each.
+                let local = match &bound {
+                    Ok(bound) if !bound.ip().is_unspecified() => *bound,
+                    // It fails only if the client is gone already.
+                    _ => stream.local_addr().unwrap_or(peer),
+                };
+                let (peer, local) = (plain(peer), plain(local));
+                place(stream, Ends { peer, local });
             }
             Err(error) => {
                 counters.accept_errors.add(1);
@@ -152,12 +161,12 @@ pub(super) async fn accept(
     }
 }
 
-/// An IPv4 client of a dual-stack socket, as IPv4.
-fn plain(peer: SocketAddr) -> SocketAddr {
-    match peer.ip() {
-        IpAddr::V6(address) => address
+/// IPv4 on a dual-stack socket, as IPv4.
+fn plain(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V6(v6) => v6
             .to_ipv4_mapped()
-            .map_or(peer, |address| SocketAddr::new(address.into(), peer.port())),
-        IpAddr::V4(_) => peer,
+            .map_or(address, |v4| SocketAddr::new(v4.into(), address.port())),
+        IpAddr::V4(_) => address,
     }
 }

@@ -3,7 +3,7 @@
 use super::clock::Clock;
 use super::stats::Counters;
 use super::tls::identity::Identity;
-use crate::client::{Client, Letter};
+use crate::client::{Client, Ends, Letter};
 use crate::config::Config;
 use crate::handler::Handler;
 use crate::mailbox::Mailbox;
@@ -12,7 +12,7 @@ use crate::protocol::handshake::Policy;
 use crate::protocol::sending::Settings;
 use crate::sockets::Listed;
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -21,7 +21,7 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(super) enum Command {
     /// Serve this connection.
-    Serve(Listed<TcpStream>, SocketAddr),
+    Serve(Listed<TcpStream>, Ends),
     /// Accept no more, tell every client 1001, and end when they are gone.
     Stop,
 }

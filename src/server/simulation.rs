@@ -42,7 +42,7 @@ use super::linger::timer::GRAIN;
 use super::opening::newcomer::Newcomer;
 use super::worker;
 use super::{Server, opening};
-use crate::client::Client;
+use crate::client::{Client, Ends};
 use crate::config::Config;
 use crate::handler::{Batch, Echo, Gate, Handler, Wants};
 use crate::order::{Close, Order, Replies};
@@ -159,11 +159,11 @@ impl Simulation {
         let face = &self.server.shared.workers[0];
         face.load.fetch_add(1, Ordering::Relaxed);
         let address = (Ipv4Addr::LOCALHOST, 1).into();
-        spawn_local(opening::serve(Newcomer::new(
-            stream,
-            address,
-            self.desk.sit(),
-        )));
+        let ends = Ends {
+            peer: address,
+            local: address,
+        };
+        spawn_local(opening::serve(Newcomer::new(stream, ends, self.desk.sit())));
         peer
     }
 

@@ -44,7 +44,7 @@ async fn open<W: Wire>(
 ) -> Option<Newcomer<Box<TlsStream<W>>>> {
     let Newcomer {
         mut wire,
-        peer,
+        ends,
         due,
         seated,
         ..
@@ -60,26 +60,26 @@ async fn open<W: Wire>(
         // Gone without a word, as those who only look whether the port is open.
         Some(_) => return None,
         None => {
-            desk.report_tls(peer, "no TLS handshake within open_timeout");
+            desk.report_tls(ends.peer, "no TLS handshake within open_timeout");
             return None;
         }
     }
     if first[0].is_ascii_uppercase() {
         let answer = http::refuse(&http::needs_tls(), desk);
         desk.counters().handshakes_refused.add(1);
-        desk.report_tls(peer, "the client speaks plain HTTP");
+        desk.report_tls(ends.peer, "the client speaks plain HTTP");
         linger::answer(&mut wire, &answer, &seated).await;
         return None;
     }
     if is_too_old(&first) {
-        desk.report_tls(peer, "the client speaks no TLS newer than 1.1");
+        desk.report_tls(ends.peer, "the client speaks no TLS newer than 1.1");
         linger::answer(&mut wire, &PROTOCOL_VERSION, &seated).await;
         return None;
     }
-    let mut stream = match TlsStream::new(wire, config, first, peer, desk.clone()) {
+    let mut stream = match TlsStream::new(wire, config, first, ends.peer, desk.clone()) {
         Ok(stream) => stream,
         Err(error) => {
-            desk.report_tls(peer, &reason::sentence(&error));
+            desk.report_tls(ends.peer, &reason::sentence(&error));
             return None;
         }
     };
@@ -102,7 +102,7 @@ async fn open<W: Wire>(
             // Boxed, since each function that it is handed to keeps room for it in the task.
             return Some(Newcomer {
                 wire: Box::new(stream),
-                peer,
+                ends,
                 tls: Some(Arc::new(facts)),
                 due,
                 seated,

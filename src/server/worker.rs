@@ -5,11 +5,12 @@ use super::desk::{Desk, Phase};
 use super::opening::newcomer::Newcomer;
 use super::shared::{Command, Shared};
 use super::{listener, opening, tls};
+use crate::client::Ends;
 use crate::handler::Handler;
 use crate::sockets::Listed;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::TcpListener as StdListener;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -52,7 +53,7 @@ pub(super) async fn main(desk: Rc<Desk>, listeners: Vec<Listed<StdListener>>) {
         let accept = {
             let desk = desk.clone();
             async move {
-                let place = |stream, peer| place(&desk, stream, peer);
+                let place = |stream, ends| place(&desk, stream, ends);
                 listener::accept(listener, desk.counters(), place).await;
             }
         };
@@ -102,25 +103,25 @@ pub(super) async fn main(desk: Rc<Desk>, listeners: Vec<Listed<StdListener>>) {
 }
 
 /// Gives a new connection to the worker with the fewest.
-fn place(desk: &Rc<Desk>, stream: Listed<TcpStream>, peer: SocketAddr) {
+fn place(desk: &Rc<Desk>, stream: Listed<TcpStream>, ends: Ends) {
     let workers = &desk.shared.workers;
     let least = (0..workers.len())
         .min_by_key(|&index| workers[index].load.load(Ordering::Relaxed))
         .unwrap_or(desk.index());
     workers[least].load.fetch_add(1, Ordering::Relaxed);
     if least == desk.index() {
-        serve(desk, stream, peer);
+        serve(desk, stream, ends);
     } else {
         match stream.try_map(TcpStream::into_std) {
             Ok(socket) => workers[least]
                 .commands
-                .post_one(Command::Serve(socket, peer)),
+                .post_one(Command::Serve(socket, ends)),
             Err(_) => drop(workers[least].load.fetch_sub(1, Ordering::Relaxed)),
         }
     }
 }
 
-fn serve(desk: &Rc<Desk>, stream: Listed<TcpStream>, peer: SocketAddr) {
+fn serve(desk: &Rc<Desk>, stream: Listed<TcpStream>, ends: Ends) {
     let seated = desk.sit();
     if desk.is_stopping() {
         return;
@@ -128,9 +129,9 @@ fn serve(desk: &Rc<Desk>, stream: Listed<TcpStream>, peer: SocketAddr) {
     // It fails only if the client is gone already, which the first read tells.
     let _ = stream.set_nodelay(true);
     match &desk.shared.tls {
-        None => spawn_local(opening::serve(Newcomer::new(stream, peer, seated))),
+        None => spawn_local(opening::serve(Newcomer::new(stream, ends, seated))),
         Some(identity) => spawn_local(tls::serve(
-            Newcomer::new(stream, peer, seated),
+            Newcomer::new(stream, ends, seated),
             identity.config(),
         )),
     };
@@ -138,8 +139,8 @@ fn serve(desk: &Rc<Desk>, stream: Listed<TcpStream>, peer: SocketAddr) {
 
 fn obey(desk: &Rc<Desk>, command: Command) {
     match command {
-        Command::Serve(socket, peer) => match socket.try_map(TcpStream::from_std) {
-            Ok(stream) => serve(desk, stream, peer),
+        Command::Serve(socket, ends) => match socket.try_map(TcpStream::from_std) {
+            Ok(stream) => serve(desk, stream, ends),
             Err(_) => drop(desk.sit()),
         },
         Command::Stop => desk.enter(Phase::Closing),

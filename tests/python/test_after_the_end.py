@@ -42,6 +42,7 @@ CALLS = {
     "repr(server) == f'<EchoServer {url} stopped>'": "True",
     "client.id": "1",
     "client.peer[0]": "'127.0.0.1'",
+    "client.local_address == ('127.0.0.1', port)": "True",
     "client.tls": "None",
     "client.path + client.query": "'/'",
     "client.headers['upgrade']": "'websocket'",
@@ -56,6 +57,8 @@ CALLS = {
     "client.send('x')": "ClientClosed",
     "client.ping()": "ClientClosed",
     "client.flush()": "None",
+    "client.wait_closed()": "1001",
+    "client.wait_closed(0)": "1001",
     "client.close()": "None",
     "client.abort()": "None",
     "'1001' in repr(client)": "True",
@@ -68,6 +71,7 @@ ASYNC_CALLS = {
     "server.__aexit__(None, None, None)": "None",
     "listed(server)": "RuntimeError",
     "client.flush_async()": "None",
+    "client.wait_closed_async()": "1001",
     "client.send_async('x')": "ClientClosed",
     "listed(client)": "[]",
 }
@@ -190,6 +194,7 @@ def test_the_interpreter_ends_in_order_after_each(call: str, when: str) -> None:
 WAITING = {
     "for its end": "server.wait_closed_async()",
     "for room": "came[0].flush_async()",
+    "for a client's end": "came[0].wait_closed_async()",
 }
 
 

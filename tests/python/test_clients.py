@@ -78,7 +78,7 @@ def test_a_client_has_attributes_of_the_application(watched: Watched) -> None:
         del one.name
 
 
-@pytest.mark.parametrize("name", ["id", "peer", "path", "close_code", "is_open", "send", "headers"])
+@pytest.mark.parametrize("name", ["id", "peer", "path", "close_code", "is_open", "server", "headers"])
 def test_its_own_attributes_can_not_be_set(watched: Watched, name: str) -> None:
     with connect(watched.url):
         one = watched.next()
@@ -158,7 +158,7 @@ def test_a_client_in_a_reference_cycle_is_collected(watched: Watched) -> None:
     with connect(watched.url):
         client = watched.next()
         client.itself = client
-        client.server = watched.server
+        client.room = watched.server
     assert watched.gone() is client
     reference = weakref.ref(client)
     del client

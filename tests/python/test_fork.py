@@ -114,7 +114,7 @@ calls = {
     "clients": lambda: server.clients, "is_serving": lambda: server.is_serving,
     "broadcast": lambda: server.broadcast("x"), "enter": server.__enter__, "send": lambda: clients[0].send("x"),
     "ping": lambda: clients[0].ping(), "close": lambda: clients[0].close(), "abort": lambda: clients[0].abort(),
-    "flush": lambda: clients[0].flush(),
+    "flush": lambda: clients[0].flush(), "wait_closed of a client": lambda: clients[0].wait_closed(),
 }
 child = os.fork()
 if child == 0:

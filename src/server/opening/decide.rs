@@ -125,7 +125,7 @@ async fn admit<W: AsyncRead + Unpin>(
     let charge = Arc::new(charge);
     let client = Client::new(
         shared.next_id.fetch_add(1, Ordering::Relaxed),
-        newcomer.peer,
+        newcomer.ends,
         upgrade,
         newcomer.tls.take(),
         head.into(),
@@ -160,13 +160,13 @@ async fn ask<W: AsyncRead + Unpin>(
 ) -> Result<(Fields, Option<String>), Answer> {
     let Newcomer {
         wire,
-        peer,
+        ends,
         tls,
         due,
         seated,
     } = newcomer;
     let shared = &seated.desk.shared;
-    let waiting = Waiting(Arc::new(Request::new(*peer, tls.clone(), head.into())));
+    let waiting = Waiting(Arc::new(Request::new(ends.peer, tls.clone(), head.into())));
     let request = &waiting.0;
     shared.handler.on_handshake(request);
     let mut time = pin!(shared.clock.sleep_until(*due));

@@ -1,8 +1,8 @@
 //! Who has connected.
 
+use crate::client::Ends;
 use crate::server::desk::Seated;
 use crate::tls::TlsFacts;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(in crate::server) struct Newcomer<W> {
     pub(in crate::server) wire: W,
-    pub(in crate::server) peer: SocketAddr,
+    pub(in crate::server) ends: Ends,
     /// What its TLS handshake agreed on; `None` without TLS.
     pub(in crate::server) tls: Option<Arc<TlsFacts>>,
     /// When the request has to be there, and the decision about it.
@@ -20,11 +20,11 @@ pub(in crate::server) struct Newcomer<W> {
 
 impl<W> Newcomer<W> {
     /// Without TLS, from now on.
-    pub(in crate::server) fn new(wire: W, peer: SocketAddr, seated: Seated) -> Self {
+    pub(in crate::server) fn new(wire: W, ends: Ends, seated: Seated) -> Self {
         let shared = &seated.desk.shared;
         Self {
             wire,
-            peer,
+            ends,
             tls: None,
             due: shared.clock.now() + shared.config.open_timeout,
             seated,

@@ -4,6 +4,7 @@ use super::records::{PROVIDER, Records};
 use super::stream::{self, Peer, Temper};
 use super::watch::Watched;
 use super::{Ipv4Addr, Simulation};
+use crate::client::Ends;
 use crate::server::opening::newcomer::Newcomer;
 use crate::server::tls;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -141,7 +142,11 @@ fn connect_with(simulation: &Simulation, temper: Temper, config: Arc<ServerConfi
     let shared = &simulation.server.shared;
     shared.workers[0].load.fetch_add(1, Ordering::Relaxed);
     let address = (Ipv4Addr::LOCALHOST, 1).into();
-    let newcomer = Newcomer::new(stream, address, simulation.desk.sit());
+    let ends = Ends {
+        peer: address,
+        local: address,
+    };
+    let newcomer = Newcomer::new(stream, ends, simulation.desk.sit());
     spawn_local(Watched::new(tls::serve(newcomer, config), peer.watcher()));
     peer
 }
