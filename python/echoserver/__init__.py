@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from echoserver.compression import Deflate
     from echoserver.stats import Stats
-    from echoserver.types import Decision, OnBinary, OnClient, OnClosed, OnHandshake, OnText, Reply
+    from echoserver.types import Decision, OnBinary, OnClient, OnClosed, OnError, OnHandshake, OnText, Reply
 
 __all__ = [
     "NO_REPLY",
@@ -35,6 +35,7 @@ __all__ = [
     "OnBinary",
     "OnClient",
     "OnClosed",
+    "OnError",
     "OnHandshake",
     "OnText",
     "Reply",
@@ -50,7 +51,9 @@ __all__ = [
 _LATER = {
     "Deflate": "compression",
     "Stats": "stats",
-    **dict.fromkeys(["Decision", "OnBinary", "OnClient", "OnClosed", "OnHandshake", "OnText", "Reply"], "types"),
+    **dict.fromkeys(
+        ["Decision", "OnBinary", "OnClient", "OnClosed", "OnError", "OnHandshake", "OnText", "Reply"], "types"
+    ),
 }
 
 # For a type checker there is no such function, so that it sees a name that is misspelt.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from echoserver.compression import Deflate
     from echoserver.run import Run
     from echoserver.stats import Stats
-    from echoserver.types import Decision, OnBinary, OnClient, OnClosed, OnHandshake, OnText, Reply
+    from echoserver.types import Decision, OnBinary, OnClient, OnClosed, OnError, OnHandshake, OnText, Reply
 
 __all__ = ["EchoServer"]
 
@@ -55,14 +55,17 @@ class EchoServer:
       or bytes-like is sent instead, NO_REPLY sends nothing.
     - `on_disconnect(client)`: a client is gone, with `client.close_code`; its last callback.
     - `on_closed()`: the server has stopped; the last callback.
+    - `on_error(client, error)`: another callback has raised, or returned what is no answer. `client` is None for
+      `on_handshake` and `on_closed`, which have none. What it raises itself is logged.
 
     Each may be an `async def`: it is awaited, for each client in order, for different clients at the same time, in a
     copy of the context (contextvars) in which the server was started. `serve()` and `start()` run an event loop for
     them in the thread that calls them.
 
-    One that raises, or returns what is no answer, is reported to `sys.unraisablehook` and counted in
-    `stats().callback_errors`; that message gets no reply and the connection lives on. SystemExit and KeyboardInterrupt
-    stop the server and come out of `serve()`, or else of `wait_closed()`, `stop()` or leaving `with`.
+    One that raises, or returns what is no answer, is counted in `stats().callback_errors` and, without `on_error`,
+    logged with its traceback at ERROR to the logger "echoserver"; on an event loop of yours its
+    `call_exception_handler` is told instead. That message gets no reply and the connection lives on. SystemExit and
+    KeyboardInterrupt stop the server and come out of `serve()`, or else of `wait_closed()`, `stop()` or leaving `with`.
 
     Who may connect:
 
@@ -124,6 +127,7 @@ class EchoServer:
         on_binary: OnBinary | None = None,
         on_disconnect: OnClient | None = None,
         on_closed: OnClosed | None = None,
+        on_error: OnError | None = None,
         subprotocols: Iterable[str] = (),
         origins: Iterable[str | None] | None = None,
         compression: Literal["deflate"] | Deflate | None = None,
@@ -155,6 +159,7 @@ class EchoServer:
                 "on_binary": on_binary,
                 "on_disconnect": on_disconnect,
                 "on_closed": on_closed,
+                "on_error": on_error,
             },
         )
         options = {
@@ -195,6 +200,7 @@ class EchoServer:
         def on_binary(self, client: Client, message: bytes, /) -> Reply | Coroutine[Any, Any, Reply]: ...  # noqa: D102
         def on_disconnect(self, client: Client, /) -> object: ...  # noqa: D102
         def on_closed(self) -> object: ...  # noqa: D102
+        def on_error(self, client: Client | None, error: BaseException, /) -> object: ...  # noqa: D102
 
     @property
     def _run(self) -> Run:

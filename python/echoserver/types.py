@@ -16,7 +16,7 @@ else:
         # Before CPython 3.12 there is no name for all of them.
         Buffer = bytes | bytearray | memoryview
 
-__all__ = ["Decision", "OnBinary", "OnClient", "OnClosed", "OnHandshake", "OnText", "Reply"]
+__all__ = ["Decision", "OnBinary", "OnClient", "OnClosed", "OnError", "OnHandshake", "OnText", "Reply"]
 
 Reply: TypeAlias = str | Buffer | NoReply | None
 """Of `on_text` and `on_binary`: None echoes, NO_REPLY sends nothing, anything else is sent instead."""
@@ -38,3 +38,6 @@ OnBinary: TypeAlias = Callable[[Client, bytes], Reply | Coroutine[Any, Any, Repl
 
 OnClosed: TypeAlias = Callable[[], object]
 """`on_closed`."""
+
+OnError: TypeAlias = Callable[[Client | None, BaseException], object]
+"""`on_error`; the client is None for `on_handshake` and `on_closed`."""

@@ -20,6 +20,7 @@ pub(super) struct Callbacks {
     pub(super) on_binary: Option<Py<PyAny>>,
     pub(super) on_disconnect: Option<Py<PyAny>>,
     pub(super) on_closed: Option<Py<PyAny>>,
+    pub(super) on_error: Option<Py<PyAny>>,
 }
 
 /// What a callback is called for.
@@ -31,6 +32,8 @@ pub(super) enum Stage {
     Binary,
     Close,
     Closed,
+    /// Another has failed.
+    Error,
 }
 
 impl Stage {
@@ -42,6 +45,7 @@ impl Stage {
             Self::Binary => "on_binary",
             Self::Close => "on_disconnect",
             Self::Closed => "on_closed",
+            Self::Error => "on_error",
         }
     }
 }
@@ -55,6 +59,7 @@ impl Callbacks {
             Stage::Binary => self.on_binary.as_ref(),
             Stage::Close => self.on_disconnect.as_ref(),
             Stage::Closed => self.on_closed.as_ref(),
+            Stage::Error => self.on_error.as_ref(),
         }
     }
 
@@ -67,6 +72,7 @@ impl Callbacks {
             &self.on_binary,
             &self.on_disconnect,
             &self.on_closed,
+            &self.on_error,
         ];
         all.into_iter().flatten()
     }
@@ -124,6 +130,8 @@ pub(super) enum Whose<'a> {
     Server,
     Request(&'a Arc<Request>),
     Client(&'a Arc<Client>),
+    /// Of a failure: it is nobody's turn, and runs beside the callbacks of whoever it is about.
+    Error,
 }
 
 /// The arguments of a callback.
@@ -132,6 +140,7 @@ pub(super) enum Args<'a, 'py> {
     Request(Py<PyRequest>),
     Client(Py<PyClient>),
     Message(&'a Py<PyClient>, Bound<'py, PyAny>),
+    Error(Option<Py<PyClient>>, Bound<'py, PyAny>),
 }
 
 impl<'py> Args<'_, 'py> {
@@ -141,6 +150,7 @@ impl<'py> Args<'_, 'py> {
             Self::Request(request) => (request,).into_pyobject(py)?,
             Self::Client(client) => (client,).into_pyobject(py)?,
             Self::Message(client, message) => (client, message).into_pyobject(py)?,
+            Self::Error(client, error) => (client, error).into_pyobject(py)?,
         };
         enter(callback.bind(py), &arguments)
     }
@@ -157,6 +167,7 @@ impl<'py> Args<'_, 'py> {
             Self::Request(request) => (callback, request).into_pyobject(py)?,
             Self::Client(client) => (callback, client).into_pyobject(py)?,
             Self::Message(client, message) => (callback, client, message).into_pyobject(py)?,
+            Self::Error(client, error) => (callback, client, error).into_pyobject(py)?,
         };
         enter(&context.getattr(intern!(py, "run"))?, &arguments)
     }

@@ -1,10 +1,11 @@
 //! The dispatcher: takes what the workers have queued, attached once per batch, and answers it. Whoever runs the server
 //! runs it; workers never attach to the interpreter.
 
+mod failures;
 mod handshake;
 
 use super::answers::{Answer, Answers};
-use super::calls::{Args, Called, Stage, Whose, named};
+use super::calls::{Args, Called, Stage, Whose};
 use super::client::PyClient;
 use super::imported::{imported, printing};
 use super::link::Event;
@@ -16,13 +17,11 @@ use crate::client::Client;
 use crate::handler::Batch;
 use crate::order::Order;
 use crate::protocol::message::Kind;
-use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Events in, orders out. Lives as long as its runner runs it: once, or for a turn on an event loop.
@@ -107,9 +106,7 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
             }
             Ok(())
         });
-        if let Err(error) = logged {
-            self.report_to(error, None);
-        }
+        self.check(logged);
     }
 
     /// Calls the last callback; `false` if it goes on by itself.
@@ -137,7 +134,7 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
         match (stage, whose) {
             (_, Whose::Request(request)) => self.decide(request, result),
             (Stage::Open, Whose::Client(client)) => {
-                self.report(stage, result);
+                self.report(stage, whose, result);
                 if !self.shared.link.is_forked() {
                     let opened = self.runner.opened(self.shared, client);
                     self.check(opened);
@@ -145,17 +142,18 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
                 }
             }
             (Stage::Text | Stage::Binary, Whose::Client(client)) => {
-                let reply = self.reply_of(stage, result);
+                let reply = self.reply_of(stage, whose, result);
                 self.answer(&reply);
                 self.answer_all(client);
             }
             (Stage::Close, Whose::Client(client)) => {
-                self.report(stage, result);
+                self.report(stage, whose, result);
                 self.runner.ended(client);
                 self.shared.forget(client.id);
             }
+            (_, Whose::Error) => self.report(stage, whose, result),
             _ => {
-                self.report(stage, result);
+                self.report(stage, whose, result);
                 self.runner.finished();
             }
         }
@@ -224,7 +222,7 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
         outgoing.answer_rest(Answer::Echo);
         outgoing.end();
         drop(outgoing);
-        self.report_to(error, None);
+        self.check(Err(error));
     }
 
     /// Has a message answered; `None` if the answer comes later.
@@ -242,22 +240,27 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
         let message = match message {
             Ok(message) => message,
             Err(error) => {
-                self.report(stage, Err(error));
+                self.check(Err(error));
                 return Some(Reply::Nothing);
             }
         };
         if self.shared.link.debug() {
             self.print_message(kind, Ok(message.clone()));
         }
-        let args = Args::Message(object, message);
-        let result = self.invoke(stage, Whose::Client(client), args)?;
-        Some(self.reply_of(stage, result))
+        let (whose, args) = (Whose::Client(client), Args::Message(object, message));
+        let result = self.invoke(stage, whose, args)?;
+        Some(self.reply_of(stage, whose, result))
     }
 
-    fn reply_of(&mut self, stage: Stage, result: PyResult<Py<PyAny>>) -> Reply<'py> {
+    fn reply_of(
+        &mut self,
+        stage: Stage,
+        whose: Whose<'_>,
+        result: PyResult<Py<PyAny>>,
+    ) -> Reply<'py> {
         let reply = result.and_then(|reply| Reply::of(|| self.named(stage), reply.bind(self.py)));
         reply.unwrap_or_else(|error| {
-            self.report(stage, Err(error));
+            self.report::<()>(stage, whose, Err(error));
             Reply::Nothing
         })
     }
@@ -286,54 +289,13 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
                 .call_method1(intern!(self.py, "event"), (name, value))
                 .map(drop)
         });
-        if let Err(error) = printed {
-            self.report_to(error, None);
-        }
-    }
-
-    fn report(&mut self, stage: Stage, called: PyResult<Py<PyAny>>) {
-        if let Err(error) = called {
-            let shared = self.shared;
-            self.report_to(error, shared.callbacks.of(stage));
-        }
-    }
-
-    /// The callback as errors name it.
-    fn named(&self, stage: Stage) -> String {
-        let callback = self.shared.callbacks.of(stage);
-        callback.map_or_else(
-            || stage.name().to_owned(),
-            |callback| named(stage, callback.bind(self.py)),
-        )
-    }
-
-    /// Reports what should not have failed.
-    pub(super) fn check(&mut self, done: PyResult<()>) {
-        if let Err(error) = done {
-            self.report_to(error, None);
-        }
-    }
-
-    /// An exception of a callback: the connection lives on. Only the two that are meant to end a program end the
-    /// server.
-    pub(super) fn report_to(&mut self, error: PyErr, callback: Option<&Py<PyAny>>) {
-        let py = self.py;
-        if error.is_instance_of::<PyKeyboardInterrupt>(py)
-            || error.is_instance_of::<PySystemExit>(py)
-        {
-            return self.end_by(error);
-        }
-        self.shared
-            .link
-            .callback_errors
-            .fetch_add(1, Ordering::Relaxed);
-        error.write_unraisable(py, callback.map(|callback| callback.bind(py)));
+        self.check(printed);
     }
 
     /// A callback does not end: nothing is waited for any more.
     pub(super) fn give_up(&mut self, error: PyErr) {
         self.fatal.get_or_insert(error);
-        self.runner.finished();
+        self.runner.give_up();
     }
 
     /// Stops the server for an exception, which comes out at the end; at a second one without waiting for clients.

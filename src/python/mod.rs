@@ -20,6 +20,7 @@ mod head;
 mod imported;
 mod link;
 mod lock;
+mod log;
 mod on_thread;
 mod options;
 mod outgoing;

@@ -2,6 +2,7 @@
 
 use super::answers::Answers;
 use super::calls::{Args, Called, Stage, Whose};
+use super::log::{self, Failure};
 use super::shared::Shared;
 use crate::client::Client;
 use crate::handler::Batch;
@@ -19,6 +20,11 @@ pub(super) trait Runner<'py> {
         callback: &Py<PyAny>,
         args: Args<'_, 'py>,
     ) -> Called;
+
+    /// Tells the application of an exception that no callback takes.
+    fn tell(&self, failure: &Failure<'py>) -> PyResult<()> {
+        log::failure(failure)
+    }
 
     /// Whether others are to have their turn before the next callback.
     fn is_time_up(&self, _now: Instant) -> bool {
@@ -61,4 +67,7 @@ pub(super) trait Runner<'py> {
 
     /// `on_closed` has ended.
     fn finished(&mut self) {}
+
+    /// A callback does not end, and is not waited for.
+    fn give_up(&mut self) {}
 }

@@ -70,6 +70,7 @@ impl PyServer {
             on_binary: callback("on_binary")?,
             on_disconnect: callback("on_disconnect")?,
             on_closed: callback("on_closed")?,
+            on_error: callback("on_error")?,
         };
         let link = Link::new(config.max_send_queue);
         link.want(callbacks.wants());

@@ -94,6 +94,13 @@ class Life:
         """A callback for all else."""
         await asyncio.sleep(self.rng.choice([0, 0.001]))
 
+    async def note_error(self, _client: Client | None, error: BaseException) -> None:
+        """What callbacks raise."""
+        if not _is_expected(error) and self.end != "close the loop":
+            # A loop that is closed under its tasks has asyncio's own blocks end where nothing can be awaited.
+            self.unexpected.append(repr(error))
+        await self.note()
+
     def make(self, way: str) -> EchoServer:
         """A server of a random kind."""
         rng = self.rng
@@ -104,7 +111,9 @@ class Life:
             options["on_text"] = self.callback()
             options["on_binary"] = self.callback()
         close_timeout = rng.choice([0.01, 0.1, 1.0])
-        server = EchoServer(0, host="127.0.0.1", workers=1, close_timeout=close_timeout, **options)
+        server = EchoServer(
+            0, host="127.0.0.1", workers=1, close_timeout=close_timeout, on_error=self.note_error, **options
+        )
         self.servers.append(server)
         return server
 
@@ -247,13 +256,7 @@ def resident() -> int:
 
 def main(seconds: float = 600, seed: int = 1) -> int:
     """Lives for that long; 0 if nothing was left behind."""
-
-    def note(report: Any) -> None:
-        # A loop that is closed under its tasks has asyncio's own blocks end where nothing can be awaited.
-        if not _is_expected(report.exc_value) and life.end != "close the loop":
-            problems.append(repr(report))
-
-    sys.unraisablehook = note
+    sys.unraisablehook = lambda report: problems.append(repr(report))
     warnings.simplefilter("ignore")
     problems: list[str] = []
     counts: Counter[str] = Counter()

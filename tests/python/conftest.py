@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
-import sys
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,19 +41,43 @@ def _no_process_stays() -> Iterator[None]:
     processes.clear()
 
 
+class _Exceptions(logging.Handler):
+    """Keeps those that are logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue: queue.Queue[BaseException | None] = queue.Queue()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info:
+            self.queue.put(record.exc_info[1])
+
+
+@pytest.fixture(autouse=True)
+def _reported(request: pytest.FixtureRequest) -> Iterator[queue.Queue[BaseException | None]]:
+    """No callback fails but where the test looks at `reported`."""
+    handler = _Exceptions()
+    loggers = [logging.getLogger(name) for name in ("echoserver", "asyncio")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    yield handler.queue
+    for logger in loggers:
+        logger.removeHandler(handler)
+    if "reported" not in request.fixturenames:
+        assert list(handler.queue.queue) == []
+
+
 @pytest.fixture
-def unraisable(monkeypatch: pytest.MonkeyPatch) -> queue.Queue[BaseException | None]:
-    """The exceptions that reach sys.unraisablehook."""
-    raised: queue.Queue[BaseException | None] = queue.Queue()
-    monkeypatch.setattr(sys, "unraisablehook", lambda report: raised.put(report.exc_value))
-    return raised
+def reported(_reported: queue.Queue[BaseException | None]) -> queue.Queue[BaseException | None]:
+    """The exceptions of callbacks that are logged, by the server or by an event loop."""
+    return _reported
 
 
 @pytest.fixture
 def listen(request: pytest.FixtureRequest) -> Iterator[Listen]:
     """Makes servers that only listen; those that are not stopped by the test are stopped after it."""
     # What the test has put in place, such as for errors, stays until then: it is made before and so undone after.
-    for name in ("monkeypatch", "unraisable", "caplog", "capsys"):
+    for name in ("monkeypatch", "reported", "caplog", "capsys"):
         if name in request.fixturenames:
             request.getfixturevalue(name)
     servers: list[EchoServer] = []

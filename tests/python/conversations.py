@@ -212,6 +212,7 @@ class Conversation:
         """Nothing runs yet."""
         self.plan = plan
         self.wrong: list[str] = []
+        self.errors: list[BaseException] = []
         self.outcomes = [Outcome() for _ in plan.people]
         self.running: set[int] = set()
         self.ended = threading.Event()
@@ -344,6 +345,7 @@ class Conversation:
             close_timeout=PATIENCE / 2,
             tls="self-signed" if plan.has_tls else None,
             compression="deflate" if plan.has_deflate else None,
+            on_error=lambda _, error: self.errors.append(error),
             **options,
         )
 
@@ -479,19 +481,13 @@ class Conversation:
 
     def hold(self) -> list[str]:
         """Runs it all; what was wrong."""
-        errors: list[BaseException | None] = []
-        hook = sys.unraisablehook
-        sys.unraisablehook = lambda report: errors.append(report.exc_value)
-        try:
-            with self.serving():
-                asyncio.run(self.clients())
-            stats = self.server.stats()
-        finally:
-            sys.unraisablehook = hook
+        with self.serving():
+            asyncio.run(self.clients())
+        stats = self.server.stats()
         for person in self.plan.people:
             self.judge(person)
         if not self.wrong and not self.plan.may_be_cut():
-            self.judge_errors(errors, stats.callback_errors)
+            self.judge_errors(stats.callback_errors)
         return self.wrong
 
     async def clients(self) -> None:
@@ -526,9 +522,9 @@ class Conversation:
                     f"{[short(one) for one in have[at : at + 3]]}, expected {[short(one) for one in want[at : at + 3]]}"
                 )
 
-    def judge_errors(self, errors: list[BaseException | None], counted: int) -> None:
+    def judge_errors(self, counted: int) -> None:
         """Each error of a callback is reported once, and no other."""
-        expected = [self.plan.expected(person) for person in self.plan.people]
+        expected, errors = [self.plan.expected(person) for person in self.plan.people], self.errors
         others = [
             error for error in errors if not isinstance(error, ZeroDivisionError | TypeError | UnicodeEncodeError)
         ]

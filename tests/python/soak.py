@@ -10,7 +10,7 @@ or abort. So the client knows what has to come back, and in which order, and eve
 - a connection that ends in order begins its end with a "fence", whose answer says how many calls and sends there were;
 - a connection that was closed by a callback has got all the answers before that;
 - what a lost connection takes with it is counted as lost, if somebody has closed or aborted it indeed;
-- every exception that was raised is reported to sys.unraisablehook, and no other.
+- every exception that was raised is given to on_error, and no other.
 
 Time is divided into rounds. After each, all clients are gone, and so have to be their threads, descriptors, objects and
 charged memory; the process's memory must not grow from round to round. Prints a summary; the status is 1 after any
@@ -57,7 +57,6 @@ class Soak:
         self.tasks: queue.SimpleQueue[tuple[Any, ...] | None] = queue.SimpleQueue()
         self.memory: list[int] = []
         self.state: dict[str, int] | None = None
-        sys.unraisablehook = self.report
         self.helpers = [threading.Thread(target=self.help, name=f"helper-{index}") for index in range(3)]
         for helper in self.helpers:
             helper.start()
@@ -65,14 +64,13 @@ class Soak:
         for server in self.servers:
             server.echo.start()
 
-    def report(self, unraisable: Any) -> None:
-        error = unraisable.exc_value
+    def report(self, _client: Client | None, error: BaseException) -> None:
         if isinstance(error, PlannedError):
             self.reported["raise"] += 1
         elif isinstance(error, TypeError) and "returned int, not" in str(error):
             self.reported["wrong"] += 1
         else:
-            self.wrong.append(f"unraisable {type(error).__name__}: {error} in {unraisable.object}")
+            self.wrong.append(f"reported {type(error).__name__}: {error}")
 
     def later(self, *task: Any) -> None:
         """Has another thread do it."""
@@ -182,7 +180,7 @@ class Soak:
             ("messages", self.total.messages),
             ("connections, ended", self.total.connections),
             ("sent unasked (s: from threads; t, c: broadcasts from threads, callbacks)", self.total.extra),
-            ("reported to sys.unraisablehook", self.reported),
+            ("given to on_error", self.reported),
         ):
             print(f"\n{title}:")
             for name, count in counter.most_common():

@@ -27,7 +27,7 @@ ACTIONS = {
     "abort_later": 1,
 }
 
-# For them a callback sends nothing: the first two are told to sys.unraisablehook.
+# For them a callback sends nothing: the first two are given to on_error.
 REPORTED = ("raise", "wrong")
 SILENT = (*REPORTED, "nothing")
 

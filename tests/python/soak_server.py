@@ -60,6 +60,7 @@ class Server:
             on_binary=self.on_message if has_binary else None,
             on_disconnect=self.on_disconnect,
             on_closed=self.on_closed,
+            on_error=self.soak.report,
         )
         self.actions: dict[str, Callable[[Client, State, int, str], Any]] = {
             "raise": self.do_raise,

@@ -181,7 +181,7 @@ def test_stop_async_names_the_callback_that_goes_on(on_loop: Run, run: Listen) -
 
 
 def test_waiting_where_it_can_never_end_is_an_error(
-    on_loop: Run, listen: Listen, unraisable: queue.Queue[BaseException | None]
+    on_loop: Run, listen: Listen, reported: queue.Queue[BaseException | None]
 ) -> None:
     async def on_text(_client: Client, _text: str) -> None:
         await server.wait_closed_async()
@@ -199,7 +199,7 @@ def test_waiting_where_it_can_never_end_is_an_error(
                 server.wait_closed()
             for message in ("x", b"x"):
                 await client.send(message)
-                assert "wait for itself" in str(await asyncio.to_thread(unraisable.get, True, 10))
+                assert "wait for itself" in str(await asyncio.to_thread(reported.get, True, 10))
 
     on_loop(main)
 

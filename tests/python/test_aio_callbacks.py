@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from conftest import Listen
 
 CALLBACKS = ["on_connect", "on_text", "on_binary", "on_disconnect", "on_closed"]
-Unraisable = queue.Queue[BaseException | None]
+Reported = queue.Queue[BaseException | None]
 
 
 async def pause() -> None:
@@ -194,7 +194,7 @@ def test_a_client_is_not_read_while_its_messages_wait_for_a_coroutine(on_loop: R
 @pytest.mark.parametrize("how", ["raise", "return", "raise later", "return later"])
 @pytest.mark.parametrize("name", ["on_text", "on_binary"])
 def test_a_failing_coroutine_is_reported_and_the_connection_lives_on(
-    on_loop: Run, unraisable: Unraisable, how: str, name: str
+    on_loop: Run, reported: Reported, how: str, name: str
 ) -> None:
     async def fail(_client: Client, message: str | bytes) -> Any:
         if len(message) > 1:
@@ -212,7 +212,7 @@ def test_a_failing_coroutine_is_reported_and_the_connection_lives_on(
             await client.send(long[:1])
             await client.send(long)
             assert await soon(client.recv()) == long
-        error = unraisable.get_nowait()
+        error = reported.get_nowait()
         assert isinstance(error, ZeroDivisionError if how.startswith("raise") else TypeError)
         if how.startswith("return"):
             assert f'{name} ("{__file__}", line ' in str(error)
@@ -222,7 +222,7 @@ def test_a_failing_coroutine_is_reported_and_the_connection_lives_on(
     on_loop(main)
 
 
-def test_failures_of_the_other_coroutines_are_reported_too(on_loop: Run, unraisable: Unraisable) -> None:
+def test_failures_of_the_other_coroutines_are_reported_too(on_loop: Run, reported: Reported) -> None:
     async def fail(*_: object) -> None:
         await pause()
         raise ZeroDivisionError
@@ -231,7 +231,7 @@ def test_failures_of_the_other_coroutines_are_reported_too(on_loop: Run, unraisa
         server = EchoServer(0, host="127.0.0.1", on_connect=fail, on_disconnect=fail, on_closed=fail)
         async with server, connect(server.url) as client:
             assert await exchange(client, "x") == ["x"]
-        assert [type(unraisable.get_nowait()) for _ in range(3)] == [ZeroDivisionError] * 3
+        assert [type(reported.get_nowait()) for _ in range(3)] == [ZeroDivisionError] * 3
         assert server.stats().callback_errors == 3
 
     on_loop(main)
@@ -352,7 +352,7 @@ def test_what_counts_as_async(on_loop: Run) -> None:
     on_loop(main)
 
 
-def test_without_a_loop_a_coroutine_of_a_plain_function_is_an_error(run: Listen, unraisable: Unraisable) -> None:
+def test_without_a_loop_a_coroutine_of_a_plain_function_is_an_error(run: Listen, reported: Reported) -> None:
     async def function(*_: object) -> None: ...
 
     server = run(on_text=lambda *_: function(), on_connect=lambda *_: function())
@@ -361,7 +361,7 @@ def test_without_a_loop_a_coroutine_of_a_plain_function_is_an_error(run: Listen,
         client.send(b"y")
         assert client.recv(TIMEOUT) == b"y"
     for name in ("on_connect", "on_text"):
-        error = unraisable.get(timeout=TIMEOUT)
+        error = reported.get(timeout=TIMEOUT)
         assert isinstance(error, TypeError)
         assert f'{name} ("{__file__}", line ' in str(error)
         assert ") returned coroutine" in str(error)
@@ -502,7 +502,7 @@ def test_timeouts_groups_and_the_current_task_are_those_of_any_task(on_loop: Run
 
 
 @pytest.mark.parametrize("when", ["now", "later", "while it waits", "it is caught"])
-def test_cancelling_a_callback_ends_that_callback_and_no_other(on_loop: Run, unraisable: Unraisable, when: str) -> None:
+def test_cancelling_a_callback_ends_that_callback_and_no_other(on_loop: Run, reported: Reported, when: str) -> None:
     async def main() -> None:
         waiting: list[asyncio.Task[Any]] = []
 
@@ -538,7 +538,7 @@ def test_cancelling_a_callback_ends_that_callback_and_no_other(on_loop: Run, unr
                 assert await soon(client.recv()) == text
         # A cancellation that was asked for is no error.
         assert server.stats().callback_errors == 0
-        assert unraisable.empty()
+        assert reported.empty()
 
     on_loop(main)
 
@@ -567,7 +567,7 @@ def test_a_cancellation_keeps_its_message(on_loop: Run, when: str) -> None:
     on_loop(main)
 
 
-def test_a_cancellation_that_nobody_asked_for_is_an_error_of_the_callback(on_loop: Run, unraisable: Unraisable) -> None:
+def test_a_cancellation_that_nobody_asked_for_is_an_error_of_the_callback(on_loop: Run, reported: Reported) -> None:
     async def on_text(_client: Client, text: str) -> str:
         if text == "cancelled":
             future = asyncio.get_running_loop().create_future()
@@ -579,7 +579,7 @@ def test_a_cancellation_that_nobody_asked_for_is_an_error_of_the_callback(on_loo
         async with EchoServer(0, host="127.0.0.1", on_text=on_text) as server, connect(server.url) as client:
             await client.send("cancelled")
             assert await exchange(client, "next") == ["next"]
-        assert isinstance(unraisable.get_nowait(), asyncio.CancelledError)
+        assert isinstance(reported.get_nowait(), asyncio.CancelledError)
         assert server.stats().callback_errors == 1
 
     on_loop(main)

@@ -65,7 +65,7 @@ async def _subprotocol(url: str) -> Any:
 
 
 @pytest.mark.parametrize("how", ["raises", "is cancelled", "returns what is no answer"])
-def test_one_that_fails_is_a_500(on_loop: Run, unraisable: queue.Queue[Any], how: str) -> None:
+def test_one_that_fails_is_a_500(on_loop: Run, reported: queue.Queue[Any], how: str) -> None:
     async def main() -> None:
         async def on_handshake(_request: Request) -> Any:
             await asyncio.sleep(0)
@@ -82,7 +82,7 @@ def test_one_that_fails_is_a_500(on_loop: Run, unraisable: queue.Queue[Any], how
             for _ in range(2):
                 assert await soon(status(server.url, "")) == 500
             assert server.stats().callback_errors == (0 if how == "is cancelled" else 2)
-        assert unraisable.empty() == (how == "is cancelled")
+        assert reported.empty() == (how == "is cancelled")
 
     on_loop(main)
 

@@ -214,7 +214,7 @@ def test_an_iteration_may_end_early_and_begin_again(on_loop: Run) -> None:
     on_loop(main)
 
 
-def test_message_callbacks_and_iteration_exclude_each_other(on_loop: Run, unraisable: Any) -> None:
+def test_message_callbacks_and_iteration_exclude_each_other(on_loop: Run, reported: Any) -> None:
     async def main() -> None:
         for name in ("on_text", "on_binary"):
             options: dict[str, Any] = {name: lambda *_: None}
@@ -223,7 +223,7 @@ def test_message_callbacks_and_iteration_exclude_each_other(on_loop: Run, unrais
                 for what in (server, server.clients[0]):
                     with pytest.raises(RuntimeError, match="use either these callbacks or `async for`"):
                         aiter(what)
-        assert unraisable.empty()
+        assert reported.empty()
 
     on_loop(main)
 
@@ -328,7 +328,7 @@ async def listed(client: Client) -> list[str | bytes]:
 
 
 def test_a_callback_that_iterates_over_its_own_client_does_not_wait_for_itself(
-    on_loop: Run, unraisable: queue.Queue[BaseException | None]
+    on_loop: Run, reported: queue.Queue[BaseException | None]
 ) -> None:
     left: asyncio.Queue[list[str | bytes]] = asyncio.Queue()
 
@@ -345,7 +345,7 @@ def test_a_callback_that_iterates_over_its_own_client_does_not_wait_for_itself(
         async with server:
             clients = aiter(server)
             async with connect(server.url) as socket:
-                error = await asyncio.to_thread(unraisable.get, True, TIMEOUT)
+                error = await asyncio.to_thread(reported.get, True, TIMEOUT)
                 assert isinstance(error, RuntimeError)
                 assert "would wait for itself" in str(error)
                 client = await soon(anext(clients))

@@ -22,7 +22,7 @@ CALLBACKS = ["on_connect", "on_text", "on_binary", "on_disconnect", "on_closed"]
 @pytest.mark.parametrize("how", ["raise", "return"])
 @pytest.mark.parametrize("name", ["on_text", "on_binary"])
 def test_a_failing_callback_is_reported_and_the_connection_lives_on(
-    run: Listen, unraisable: queue.Queue[BaseException | None], how: str, name: str
+    run: Listen, reported: queue.Queue[BaseException | None], how: str, name: str
 ) -> None:
     def fail(_client: Client, message: str | bytes) -> Any:
         if len(message) > 1:
@@ -37,7 +37,7 @@ def test_a_failing_callback_is_reported_and_the_connection_lives_on(
         for message in messages:
             client.send(message)
         assert client.recv(TIMEOUT) == messages[1]
-        error = unraisable.get(timeout=TIMEOUT)
+        error = reported.get(timeout=TIMEOUT)
     if how == "raise":
         assert isinstance(error, ZeroDivisionError)
     else:
@@ -48,7 +48,7 @@ def test_a_failing_callback_is_reported_and_the_connection_lives_on(
 
 
 def test_failures_of_the_other_callbacks_are_reported_too(
-    run: Listen, unraisable: queue.Queue[BaseException | None]
+    run: Listen, reported: queue.Queue[BaseException | None]
 ) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError
@@ -58,20 +58,20 @@ def test_failures_of_the_other_callbacks_are_reported_too(
         client.send("x")
         assert client.recv(TIMEOUT) == "x"
     server.stop()
-    assert [type(unraisable.get(timeout=TIMEOUT)) for _ in range(3)] == [ZeroDivisionError] * 3
+    assert [type(reported.get(timeout=TIMEOUT)) for _ in range(3)] == [ZeroDivisionError] * 3
     assert server.stats().callback_errors == 3
 
 
 @pytest.mark.parametrize("surrogate", ["\ud800", "a\udfff"])
 def test_a_reply_that_is_no_unicode_is_an_error_of_the_callback(
-    run: Listen, unraisable: queue.Queue[BaseException | None], surrogate: str
+    run: Listen, reported: queue.Queue[BaseException | None], surrogate: str
 ) -> None:
     server = run(on_text=lambda _, text: surrogate if text == "bad" else None)
     with connect(server.url) as client:
         client.send("bad")
         client.send("good")
         assert client.recv(TIMEOUT) == "good"
-    assert isinstance(unraisable.get(timeout=TIMEOUT), UnicodeEncodeError)
+    assert isinstance(reported.get(timeout=TIMEOUT), UnicodeEncodeError)
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
@@ -145,12 +145,12 @@ def test_every_callback_may_call_stop(listen: Listen, name: str) -> None:
 
 
 def test_waiting_for_the_server_in_a_callback_is_an_error(
-    run: Listen, unraisable: queue.Queue[BaseException | None]
+    run: Listen, reported: queue.Queue[BaseException | None]
 ) -> None:
     server: EchoServer = run(on_text=lambda *_: server.wait_closed())
     with connect(server.url) as client:
         client.send("x")
-        error = unraisable.get(timeout=TIMEOUT)
+        error = reported.get(timeout=TIMEOUT)
     assert isinstance(error, RuntimeError)
     assert "wait for itself" in str(error)
 

@@ -19,7 +19,7 @@ from support import TIMEOUT, Door, RawClient, connect, in_thread, join, refused
 if TYPE_CHECKING:
     from conftest import Listen
 
-Unraisable = queue.Queue[BaseException | None]
+Reported = queue.Queue[BaseException | None]
 
 
 # What it is asked
@@ -259,7 +259,7 @@ def test_accept_chooses_a_subprotocol(run: Listen, configured: tuple[str, ...]) 
     ],
 )
 def test_a_failure_is_500_and_reported(
-    run: Listen, unraisable: Unraisable, answer: object, error: type[Exception], text: str
+    run: Listen, reported: Reported, answer: object, error: type[Exception], text: str
 ) -> None:
     def on_handshake(request: Request) -> Any:
         if request.subprotocols != ("a", "b"):
@@ -273,7 +273,7 @@ def test_a_failure_is_500_and_reported(
         status, headers, body = refused(server, "Sec-WebSocket-Protocol: a, b")
         assert (status, headers["connection"]) == (500, "close")
         assert body == b"the application failed to decide about this request\n"
-        raised = unraisable.get(timeout=TIMEOUT)
+        raised = reported.get(timeout=TIMEOUT)
         assert isinstance(raised, error)
         assert text in str(raised)
         stats = server.stats()

@@ -18,7 +18,7 @@ from support import TIMEOUT, Door, RawClient, eventually, in_thread, join, refus
 if TYPE_CHECKING:
     from conftest import Listen
 
-Unraisable = queue.Queue[BaseException | None]
+Reported = queue.Queue[BaseException | None]
 
 
 def test_others_go_on_while_it_thinks(run: Listen) -> None:
@@ -53,7 +53,7 @@ def test_others_go_on_while_it_thinks(run: Listen) -> None:
             assert behind.status() == 101
 
 
-def test_open_timeout_goes_on_while_it_thinks(run: Listen, unraisable: Unraisable) -> None:
+def test_open_timeout_goes_on_while_it_thinks(run: Listen, reported: Reported) -> None:
     door = Door()
     server = run(on_handshake=door, open_timeout=0.2, max_connections=1)
     with RawClient(server.port) as client:
@@ -63,7 +63,7 @@ def test_open_timeout_goes_on_while_it_thinks(run: Listen, unraisable: Unraisabl
         # Behind it, one whose time is over before it is its turn: it is not asked about.
         assert refused(server)[0] == 503
         door.answers.put(None)
-        error = unraisable.get(timeout=TIMEOUT)
+        error = reported.get(timeout=TIMEOUT)
     assert isinstance(error, TimeoutError)
     assert str(error) == "on_handshake returned after open_timeout of 200ms: the client has got 503"
     with RawClient(server.port) as client:
@@ -76,7 +76,7 @@ def test_open_timeout_goes_on_while_it_thinks(run: Listen, unraisable: Unraisabl
 
 
 @pytest.mark.parametrize("reset", [False, True])
-def test_a_client_that_hangs_up_meanwhile_leaves_nothing(run: Listen, unraisable: Unraisable, reset: bool) -> None:
+def test_a_client_that_hangs_up_meanwhile_leaves_nothing(run: Listen, reported: Reported, reset: bool) -> None:
     door = Door()
     came: list[object] = []
     server = run(on_handshake=door, on_connect=came.append, max_connections=1)
@@ -93,7 +93,7 @@ def test_a_client_that_hangs_up_meanwhile_leaves_nothing(run: Listen, unraisable
             door.answers.put(Response(403))
             assert client.status() == 403
     assert came == []
-    assert unraisable.empty()
+    assert reported.empty()
     assert server.stats().callback_errors == 0
 
 
@@ -118,7 +118,7 @@ def waiting(server: EchoServer) -> RawClient:
     return found[0]
 
 
-def test_a_stop_does_not_wait_for_it_longer_than_its_timeout(run: Listen, unraisable: Unraisable) -> None:
+def test_a_stop_does_not_wait_for_it_longer_than_its_timeout(run: Listen, reported: Reported) -> None:
     door = Door()
     server = run(on_handshake=door)
     with RawClient(server.port) as client:
@@ -129,7 +129,7 @@ def test_a_stop_does_not_wait_for_it_longer_than_its_timeout(run: Listen, unrais
         assert client.file.read() == b"the server is stopping\n"
     door.answers.put(None)
     server.stop()
-    assert unraisable.empty()
+    assert reported.empty()
     assert server.stats().callback_errors == 0
 
 
@@ -182,7 +182,7 @@ def test_requests_answers_and_servers_are_collected() -> None:
     eventually(lambda: gc.collect() >= 0 and not any(one() for one in references), "the end of the cycle")
 
 
-def test_many_come_and_go_while_it_answers_this_and_that(run: Listen, unraisable: Unraisable) -> None:
+def test_many_come_and_go_while_it_answers_this_and_that(run: Listen, reported: Reported) -> None:
     answers: dict[str, Any] = {"0": None, "1": Accept({"X": "y"}), "2": Response(403), "3": "wrong"}
     statuses = {"0": 101, "1": 101, "2": 403, "3": 500}
     server = run(on_handshake=lambda request: answers[request.headers["X-Kind"]], workers=2)
@@ -208,4 +208,4 @@ def test_many_come_and_go_while_it_answers_this_and_that(run: Listen, unraisable
     eventually(lambda: server.stats().clients_opened == server.stats().clients_closed, "the end of all clients")
     server.stop()
     assert server.stats().memory_used == 0
-    assert server.stats().callback_errors == unraisable.qsize() >= 64
+    assert server.stats().callback_errors == reported.qsize() >= 64

@@ -73,11 +73,11 @@ def test_nothing_is_ignored_blocked_or_translated_here() -> None:
 
 
 def test_errors_are_collected_until_the_last_server_has_stopped(
-    run: Listen, unraisable: queue.Queue[BaseException | None]
+    run: Listen, reported: queue.Queue[BaseException | None]
 ) -> None:
     def on_closed() -> None:
         raise ValueError
 
     # Raised when the fixture stops the server: if nobody collected it, that would be an error of this test.
     run(on_closed=on_closed)
-    assert unraisable.empty()
+    assert reported.empty()

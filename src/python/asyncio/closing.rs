@@ -62,14 +62,16 @@ where
     busy.retain(|line| line.is_busy());
     if busy.is_empty() && !is_last {
         lock(&event_loop.state).is_last = true;
-        if dispatcher.close_server() {
+        let is_over = dispatcher.close_server();
+        busy = event_loop.lines();
+        busy.retain(|line| line.is_busy());
+        if is_over && busy.is_empty() {
             return;
         }
         // It has its time, too.
         if closing != Closing::Waiting {
             closing = Closing::Late(Instant::now() + GRACE);
         }
-        busy = event_loop.lines();
     }
     let waiting = wait_for(dispatcher, closing, &busy);
     dispatcher.check(waiting);
@@ -87,8 +89,10 @@ where
     let (py, event_loop) = (dispatcher.py, dispatcher.runner.event_loop());
     let core = &event_loop.shared.core;
     let now = Instant::now();
-    let says_good_bye =
-        |line: &&Arc<Line>| matches!(line.running(), Some(Stage::Close | Stage::Closed));
+    let says_good_bye = |line: &&Arc<Line>| {
+        let running = line.running();
+        matches!(running, Some(Stage::Close | Stage::Closed | Stage::Error))
+    };
     let (next, delay) = match closing {
         Closing::Waiting if core.is_overdue() => {
             for line in busy.iter().filter(|line| !says_good_bye(line)) {

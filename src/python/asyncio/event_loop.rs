@@ -17,8 +17,8 @@ use std::time::Instant;
 
 /// The line of the server's own callback; those of clients have their numbers, from 1.
 pub(super) const SERVER: u64 = 0;
-/// The last line of an upgrade request, which has none yet; the next ones count down.
-const REQUESTS: u64 = u64::MAX;
+/// The last line of an upgrade request or a failure, which have no number; the next ones count down.
+const UNNUMBERED: u64 = u64::MAX;
 
 /// What a server finds where it is served.
 pub(in crate::python) struct Surroundings {
@@ -51,13 +51,15 @@ pub(in crate::python) struct EventLoop {
 pub(super) struct State {
     pub(super) work: VecDeque<Work>,
     pub(super) lines: HashMap<u64, Arc<Line>>,
-    /// Lines of requests so far.
-    requests: u64,
+    /// Lines of requests and failures so far.
+    unnumbered: u64,
     /// What has ended the server.
     pub(super) fatal: Option<PyErr>,
     pub(super) closing: Closing,
     /// `on_closed` was called.
     pub(super) is_last: bool,
+    /// It has ended.
+    pub(super) is_over: bool,
     pub(super) busy: Busy,
 }
 
@@ -145,9 +147,9 @@ impl EventLoop {
         let key = match whose {
             Whose::Server => SERVER,
             Whose::Client(client) => client.id,
-            Whose::Request(_) => {
-                state.requests += 1;
-                REQUESTS - state.requests
+            Whose::Request(_) | Whose::Error => {
+                state.unnumbered += 1;
+                UNNUMBERED - state.unnumbered
             }
         };
         let line = state.lines.entry(key);

@@ -12,12 +12,20 @@ use pyo3::prelude::*;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-/// The callbacks of one client that are under way or wait for it; or that of an upgrade request; or the server's own.
+/// The callbacks of one client that are under way or wait for it; or that of an upgrade request or a failure; or the
+/// server's own.
 pub(super) struct Line {
     pub(super) key: u64,
-    pub(super) client: Option<Arc<Client>>,
-    request: Option<Arc<Request>>,
+    owner: Owner,
     pub(super) state: Mutex<State>,
+}
+
+/// As `Whose`, to be kept.
+enum Owner {
+    Server,
+    Request(Arc<Request>),
+    Client(Arc<Client>),
+    Error,
 }
 
 #[derive(Default)]
@@ -108,24 +116,25 @@ impl Coroutine {
 
 impl Line {
     pub(super) fn new(key: u64, whose: Whose<'_>) -> Arc<Self> {
-        let (client, request) = match whose {
-            Whose::Server => (None, None),
-            Whose::Client(client) => (Some(client.clone()), None),
-            Whose::Request(request) => (None, Some(request.clone())),
+        let owner = match whose {
+            Whose::Server => Owner::Server,
+            Whose::Request(request) => Owner::Request(request.clone()),
+            Whose::Client(client) => Owner::Client(client.clone()),
+            Whose::Error => Owner::Error,
         };
         Arc::new(Self {
             key,
-            client,
-            request,
+            owner,
             state: Mutex::default(),
         })
     }
 
     pub(super) fn whose(&self) -> Whose<'_> {
-        match (&self.client, &self.request) {
-            (Some(client), _) => Whose::Client(client),
-            (_, Some(request)) => Whose::Request(request),
-            _ => Whose::Server,
+        match &self.owner {
+            Owner::Server => Whose::Server,
+            Owner::Request(request) => Whose::Request(request),
+            Owner::Client(client) => Whose::Client(client),
+            Owner::Error => Whose::Error,
         }
     }
 
@@ -186,6 +195,11 @@ impl Line {
 
     pub(super) fn take_running(&self) -> Option<Coroutine> {
         lock(&self.state).running.take()
+    }
+
+    /// A coroutine that its task begins.
+    pub(super) fn keep_running(&self, running: Coroutine) {
+        lock(&self.state).running = Some(running);
     }
 
     /// A coroutine that waits for `yielded` now.

@@ -11,10 +11,11 @@ use super::super::client::PyClient;
 use super::super::coroutine::{self, Step};
 use super::super::dispatcher::Dispatcher;
 use super::super::lock::lock;
+use super::super::log::{self, Failure};
 use super::super::runner::Runner;
 use super::super::shared::Shared;
 use super::closing::{Turning, end, try_to_close};
-use super::event_loop::{Busy, EventLoop, Work};
+use super::event_loop::{Busy, Closing, EventLoop, Work};
 use super::inbox::{Held, Mail};
 use super::line::{Coroutine, Line, is_cancelled, mark};
 use crate::admission::Decision;
@@ -43,8 +44,8 @@ pub(super) struct LoopRunner<'a, 'py> {
     is_over: bool,
     /// A callback of another turn runs the loop.
     is_nested: bool,
-    /// `on_closed` has ended.
-    has_finished: bool,
+    /// A callback that does not end was given up.
+    has_given_up: bool,
 }
 
 pub(super) type OnLoop<'a, 'py> = Dispatcher<'a, 'py, LoopRunner<'a, 'py>>;
@@ -70,11 +71,39 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
         match begin() {
             Ok((context, _, Some(coroutine))) => {
                 let running = Coroutine::new(stage, coroutine.unbind(), context.unbind());
-                self.begin(whose, running)
+                match whose {
+                    Whose::Error => self.begin_later(running),
+                    _ => self.begin(whose, running),
+                }
             }
             Ok((_, reply, None)) => Some(Ok(reply.unbind())),
             Err(error) => Some(Err(error)),
         }
+    }
+
+    /// Through the loop, whose handler of exceptions is the application's, unless the loop is the server's own.
+    fn tell(&self, failure: &Failure<'py>) -> PyResult<()> {
+        if self.event_loop.around.is_owned {
+            return log::failure(failure);
+        }
+        let context = PyDict::new(self.py);
+        context.set_item("message", format!("echoserver: {}", failure.text))?;
+        context.set_item("exception", &failure.error)?;
+        if let Some(callback) = &failure.callback {
+            context.set_item("callback", callback)?;
+        }
+        if let Some(client) = &failure.client {
+            context.set_item("client", client)?;
+        }
+        self.event_loop
+            .around
+            .event_loop
+            .call_method1(
+                self.py,
+                intern!(self.py, "call_exception_handler"),
+                (context,),
+            )
+            .map(drop)
     }
 
     fn is_time_up(&self, now: Instant) -> bool {
@@ -146,7 +175,11 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
     }
 
     fn finished(&mut self) {
-        self.has_finished = true;
+        lock(&self.event_loop.state).is_over = true;
+    }
+
+    fn give_up(&mut self) {
+        self.has_given_up = true;
     }
 }
 
@@ -161,6 +194,19 @@ impl<'a> Turning<'a> for LoopRunner<'a, '_> {
 }
 
 impl LoopRunner<'_, '_> {
+    /// In a task of its own, from the next turn of the loop on: this may be a step of another.
+    fn begin_later(&self, running: Coroutine) -> Called {
+        let (py, event_loop) = (self.py, self.event_loop);
+        let line = event_loop.line(Whose::Error);
+        if let Err(error) = task(py, event_loop, &line) {
+            event_loop.end_line(py, line.key);
+            return Some(Err(error));
+        }
+        line.take();
+        line.keep_running(running);
+        None
+    }
+
     /// The first step, in the name of the client's task.
     fn begin(&self, whose: Whose<'_>, running: Coroutine) -> Called {
         let (py, event_loop, name) = (self.py, self.event_loop, running.stage.name());
@@ -230,7 +276,7 @@ pub(super) fn dispatcher<'a, 'py>(
         until: Instant::now() + TURN,
         is_over: false,
         is_nested,
-        has_finished: false,
+        has_given_up: false,
     };
     Dispatcher::new(py, &event_loop.shared, runner, fatal)
 }
@@ -239,7 +285,7 @@ pub(super) fn dispatcher<'a, 'py>(
 pub(super) fn end_turn(dispatcher: OnLoop<'_, '_>) {
     let (py, event_loop) = (dispatcher.py, dispatcher.runner.event_loop);
     let is_nested = dispatcher.runner.is_nested;
-    let has_finished = dispatcher.runner.has_finished;
+    let mut is_last = dispatcher.runner.has_given_up;
     let mut state = lock(&event_loop.state);
     if !is_nested && mem::take(&mut state.busy) == Busy::Due {
         event_loop.doorbell.ring();
@@ -247,8 +293,12 @@ pub(super) fn end_turn(dispatcher: OnLoop<'_, '_>) {
     if let Some(fatal) = dispatcher.into_fatal() {
         state.fatal.get_or_insert(fatal);
     }
+    if state.is_over && state.closing != Closing::Done {
+        // What `on_closed` has raised may be with `on_error`.
+        is_last |= !state.lines.values().any(|line| line.is_busy());
+    }
     drop(state);
-    if has_finished {
+    if is_last {
         end(py, event_loop);
     }
 }
@@ -319,6 +369,7 @@ fn task<'py>(
         Whose::Client(client) => format!("echoserver client {}", client.id),
         Whose::Request(request) => format!("echoserver request of {}", request.peer),
         Whose::Server => "echoserver".to_owned(),
+        Whose::Error => "echoserver on_error".to_owned(),
     };
     let options: Bound<'py, PyDict> = [("name", name)].into_py_dict(py)?;
     options.set_item("loop", &event_loop.around.event_loop)?;
@@ -387,8 +438,7 @@ impl Pump {
 
     /// Whether it runs the callbacks of this client.
     fn is_of(&self, client: &PyClient) -> bool {
-        let own = self.line.client.as_ref();
-        own.is_some_and(|own| Arc::ptr_eq(own, &client.client))
+        matches!(self.line.whose(), Whose::Client(own) if Arc::ptr_eq(own, &client.client))
     }
 
     fn __repr__(&self) -> String {
@@ -396,7 +446,7 @@ impl Pump {
         match self.line.whose() {
             Whose::Client(client) => format!("<callbacks of client {}: {what}>", client.id),
             Whose::Request(request) => format!("<callbacks of {}: {what}>", request.peer),
-            Whose::Server => format!("<callbacks of the server: {what}>"),
+            Whose::Server | Whose::Error => format!("<callbacks of the server: {what}>"),
         }
     }
 }
@@ -481,7 +531,7 @@ impl Pump {
             lock(&link.outgoing).begin(answers);
         }
         dispatcher.finish(running.stage, self.line.whose(), result);
-        if let Whose::Request(_) = self.line.whose() {
+        if let Whose::Request(_) | Whose::Error = self.line.whose() {
             event_loop.end_line(py, self.line.key);
         }
         go_on(&mut dispatcher, &self.line);

@@ -8,7 +8,7 @@ use crate::admission::{Decision, Request, Unheard};
 use crate::error::{quoted, shortened};
 use pyo3::exceptions::{PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
@@ -33,7 +33,7 @@ impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
     }
 
     /// Does what the callback has answered: whatever is no decision is a 500 and reported.
-    pub(super) fn decide(&mut self, request: &Request, answer: PyResult<Py<PyAny>>) {
+    pub(super) fn decide(&mut self, request: &Arc<Request>, answer: PyResult<Py<PyAny>>) {
         let decided = answer
             .and_then(|answer| decision(|| self.named(Stage::Handshake), answer.bind(self.py)))
             .and_then(|decision| {
@@ -57,7 +57,7 @@ impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
         if let Err(error) = decided {
             // If it comes too late, there is nobody to hear that it failed either.
             let _ = request.decide(Decision::Fail);
-            self.report(Stage::Handshake, Err(error));
+            self.report::<()>(Stage::Handshake, Whose::Request(request), Err(error));
         }
     }
 }
