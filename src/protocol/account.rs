@@ -5,27 +5,12 @@
 //! Large buffers are kept by the thread that frees them and used again: 1 MiB messages cost half as much more with
 //! buffers that are given back to the system, and fetched again page by page, for each of them.
 
-use super::{Violation, close};
+use super::close::code;
+use super::limit::Limit;
+use super::violation::Violation;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// A number of bytes, and what it is called where it is set, for the reason of a close.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit {
-    /// Its name.
-    pub name: &'static str,
-    /// Bytes.
-    pub bytes: usize,
-}
-
-impl Limit {
-    /// A limit of that name.
-    #[must_use]
-    pub const fn new(name: &'static str, bytes: usize) -> Self {
-        Self { name, bytes }
-    }
-}
 
 /// The memory that all connections of a server may keep together.
 #[derive(Debug)]
@@ -128,7 +113,7 @@ impl Account {
     pub fn exhausted(&self) -> Violation {
         let Limit { name, bytes } = self.memory.limit;
         Violation {
-            code: close::TRY_AGAIN,
+            code: code::TRY_AGAIN,
             reason: format!("{name} of {bytes} bytes is used up, try again later").into(),
         }
     }

@@ -1,6 +1,6 @@
 //! Frame headers (RFC 6455 section 5.2) and masking (section 5.3).
 
-use super::Violation;
+use super::violation::Violation;
 
 /// The longest header that a server sends.
 pub const MAX_SERVER_HEADER: usize = 10;

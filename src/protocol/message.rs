@@ -12,13 +12,15 @@
 
 mod inflating;
 
-use super::account::{Account, Limit};
+use super::account::Account;
+use super::close;
 use super::deflate::inflating::Inflation;
 use super::frame::{self, Header, MAX_CLIENT_HEADER, MAX_CONTROL, MAX_SERVER_HEADER, Opcode};
+use super::limit::Limit;
 use super::partial::Partial;
 use super::utf8::Utf8;
+use super::violation::Violation;
 use super::window::Window;
-use super::{Violation, close};
 use std::ops::Range;
 
 /// The type of a message.

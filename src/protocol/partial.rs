@@ -280,7 +280,8 @@ impl Partial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::account::{Limit, Memory};
+    use crate::protocol::account::Memory;
+    use crate::protocol::limit::Limit;
 
     #[test]
     fn what_is_pushed_comes_out_behind_a_header() {

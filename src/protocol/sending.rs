@@ -10,16 +10,23 @@
 //! ([`Sender::sent`]) or that no more is ([`Sender::keep`]), and calls [`Sender::on_time`] when [`Sender::deadline`] has
 //! come. What concerns others comes back as [`Effects`].
 
+mod alarms;
 mod closing;
 mod compressing;
+mod effects;
+mod ending;
 mod messages;
 mod output;
 mod replies;
+mod settings;
 mod slots;
 mod times;
 
 pub use self::closing::Ended;
+pub use self::effects::Effects;
 pub use self::output::MAX_SLICES;
+pub use self::settings::{Settings, Timeout};
+pub use self::times::Rung;
 
 use self::closing::Closing;
 use self::compressing::Compressing;
@@ -30,57 +37,6 @@ use super::account::Account;
 use super::extensions::Agreed;
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// A timeout, and what it is called where it is set.
-#[derive(Debug, Clone, Copy)]
-pub struct Timeout {
-    /// Goes into the reason of a close.
-    pub name: &'static str,
-    /// How long.
-    pub value: Duration,
-}
-
-/// What all senders of a server have in common.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    /// After this time without a sign of life a client is told 1001; `None`: never.
-    pub idle_timeout: Option<Timeout>,
-    /// Between two keepalive pings; `None`: none are sent.
-    pub ping_interval: Option<Duration>,
-    /// After this time without a pong, and without another sign of life, a client is told 1011.
-    pub ping_timeout: Timeout,
-    /// For the closing handshake.
-    pub close_timeout: Duration,
-}
-
-/// What others have to know of what was done.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// Messages that were sent or are on their way.
-    pub messages_sent: u64,
-    /// Bytes that were sent, without the response before them.
-    pub bytes_sent: u64,
-    /// Whether the client has done what it may not.
-    pub violations: u64,
-    /// The sum of the tickets of what is sent or given up.
-    pub released: usize,
-    /// A ping was answered after this time.
-    pub rtt: Option<Duration>,
-    /// Our close frame is on its way: nothing can be sent any more.
-    pub is_closing: bool,
-}
-
-/// What has come of looking at the time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rung {
-    /// Nothing was due.
-    Nothing,
-    /// Something was done.
-    Something,
-    /// The connection has to end.
-    End,
-}
 
 /// The sending half of one connection.
 #[derive(Debug)]

@@ -3,8 +3,9 @@
 
 use crate::support::{BINARY, CLOSE, Frame, PING, PONG, Raw, Running, TEXT, close_payload, header};
 use echoserver::config::Config;
-use echoserver::protocol::account::{Account, Limit, Memory};
+use echoserver::protocol::account::{Account, Memory};
 use echoserver::protocol::frame::{Opcode, server_frame};
+use echoserver::protocol::limit::Limit;
 use echoserver::protocol::message::{Event, Receiver};
 use echoserver::protocol::partial::Chunk;
 use echoserver::protocol::window::Window;

@@ -3,8 +3,9 @@
 use super::compressing::*;
 use super::inflating::*;
 use super::scratch::{START, STEP};
-use crate::protocol::account::{Account, Exhausted, Limit, Memory};
+use crate::protocol::account::{Account, Exhausted, Memory};
 use crate::protocol::extensions::{self, Agreed, Negotiation};
+use crate::protocol::limit::Limit;
 use crate::protocol::message::{Event, Kind, Receiver};
 use crate::protocol::partial::Partial;
 use crate::protocol::window::Window;

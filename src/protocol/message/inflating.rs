@@ -6,8 +6,9 @@ use crate::protocol::account::Account;
 use crate::protocol::deflate::inflating::{Failure, Inflation};
 use crate::protocol::deflate::scratch::{STEP, with_scratch};
 use crate::protocol::extensions::Agreed;
+use crate::protocol::violation::Violation;
 use crate::protocol::window::Window;
-use crate::protocol::{Violation, close, frame};
+use crate::protocol::{close, frame};
 
 /// Bytes of compressed payload that are unmasked at a time: few of them may become very much.
 const PIECE: usize = 8 << 10;

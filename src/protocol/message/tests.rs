@@ -1,7 +1,8 @@
 //! Tests of `message.rs`.
 
 use super::*;
-use crate::protocol::account::{Limit, Memory};
+use crate::protocol::account::Memory;
+use crate::protocol::limit::Limit;
 use std::sync::Arc;
 
 /// `echo_short` and `next` with an echo give the same bytes, at every split of a mix of frames.

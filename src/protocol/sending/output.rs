@@ -1,6 +1,6 @@
 //! Output that must be kept: chunks in the order of their sending.
 
-use super::Effects;
+use super::effects::Effects;
 use crate::protocol::account::Account;
 use crate::protocol::broadcast::SharedFrame;
 use crate::protocol::partial::Chunk;

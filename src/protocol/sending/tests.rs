@@ -5,9 +5,10 @@ mod charges;
 mod endings;
 
 use super::{Effects, Ended, MAX_SLICES, Rung, Sender, Settings, Timeout};
-use crate::protocol::account::{Account, Limit, Memory};
+use crate::protocol::account::{Account, Memory};
 use crate::protocol::broadcast::SharedFrame;
 use crate::protocol::frame::{Opcode, split_server_frame};
+use crate::protocol::limit::Limit;
 use crate::protocol::message::Kind;
 use crate::protocol::partial::Partial;
 use crate::protocol::window::Window;

@@ -5,7 +5,8 @@
 //! (`miniz_oxide`) makes of it; and what comes out can be compressed so that this decoder understands it.
 #![no_main]
 
-use echoserver::protocol::account::{Account, Limit, Memory};
+use echoserver::protocol::account::{Account, Memory};
+use echoserver::protocol::limit::Limit;
 use echoserver::protocol::deflate::compressing::Compression;
 use echoserver::protocol::extensions::{Agreed, Deflate, Negotiation};
 use echoserver::protocol::message::{Event, Receiver};

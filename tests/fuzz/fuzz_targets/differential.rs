@@ -7,7 +7,7 @@
 
 mod engine;
 
-use echoserver::protocol::Violation;
+use echoserver::protocol::violation::Violation;
 use echoserver::tungstenite::protocol::{Role, WebSocketConfig};
 use echoserver::tungstenite::{Error, Message, WebSocket};
 use engine::{Found, Input, Outcome, run};

@@ -1,7 +1,8 @@
 //! Every alarm in every closing state, with output that waits or not, and answers that are awaited or not.
 
 use super::{Rig, SECOND, Settings, Timeout, settings};
-use crate::protocol::{Violation, close};
+use crate::protocol::close;
+use crate::protocol::violation::Violation;
 use std::time::Duration;
 
 /// How far the closing handshake is.

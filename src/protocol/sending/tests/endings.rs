@@ -1,7 +1,8 @@
 //! The close frame in every order of events.
 
 use super::{Rig, settings};
-use crate::protocol::{Violation, close};
+use crate::protocol::close;
+use crate::protocol::violation::Violation;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {

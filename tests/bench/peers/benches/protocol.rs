@@ -4,7 +4,8 @@
 //! `cargo bench --manifest-path tests/bench/Cargo.toml [-- FILTER]`
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use echoserver::protocol::account::{Account, Limit, Memory};
+use echoserver::protocol::account::{Account, Memory};
+use echoserver::protocol::limit::Limit;
 use echoserver::protocol::frame::{Opcode, server_frame, server_header_len, write_server_header};
 use echoserver::protocol::handshake::{Policy, Verdict, check};
 use echoserver::protocol::message::{Event, Kind, Receiver};

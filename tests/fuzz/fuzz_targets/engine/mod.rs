@@ -1,7 +1,8 @@
 //! The frame engine as the targets drive it: the way the connection does, with any reads.
 
-use echoserver::protocol::account::{Account, Limit, Memory};
-use echoserver::protocol::Violation;
+use echoserver::protocol::account::{Account, Memory};
+use echoserver::protocol::limit::Limit;
+use echoserver::protocol::violation::Violation;
 use echoserver::protocol::frame::{MAX_SERVER_HEADER, server_header_len, write_server_header};
 use echoserver::protocol::message::{Event, Kind, Receiver};
 use echoserver::protocol::window::Window;
