@@ -15,6 +15,7 @@ pub mod http;
 pub mod limit;
 pub mod message;
 pub mod partial;
+pub mod receiving;
 pub mod request;
 pub mod sending;
 pub mod utf8;

@@ -17,31 +17,12 @@ use super::close;
 use super::deflate::inflating::Inflation;
 use super::frame::{self, Header, MAX_CLIENT_HEADER, MAX_CONTROL, MAX_SERVER_HEADER, Opcode};
 use super::limit::Limit;
+use super::message::Kind;
 use super::partial::Partial;
 use super::utf8::Utf8;
 use super::violation::Violation;
 use super::window::Window;
 use std::ops::Range;
-
-/// The type of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// UTF-8 text.
-    Text,
-    /// Bytes.
-    Binary,
-}
-
-impl Kind {
-    /// The opcode of its first frame.
-    #[must_use]
-    pub const fn opcode(self) -> Opcode {
-        match self {
-            Self::Text => Opcode::Text,
-            Self::Binary => Opcode::Binary,
-        }
-    }
-}
 
 /// A control frame's payload.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! The sending half of one connection: what goes out, in which order, and when it is over.
 //!
-//! The twin of the [receiver](super::message::Receiver), without I/O and clock. Strategy: replies go out in the order of
+//! The twin of the [receiver](super::receiving::Receiver), without I/O and clock. Strategy: replies go out in the order of
 //! the messages; a reply that is there waits in a slot for the answers before it. An echo that waits for nothing lies in
 //! the [`Window`](super::window::Window) that it was read in, behind everything that is kept, and is sent from there. Messages of the
 //! application and control frames wait for no answer. Our close frame goes out after all answers that are outstanding,

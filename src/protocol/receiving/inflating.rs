@@ -1,11 +1,12 @@
 //! The part of the receiver that takes compressed messages (RFC 7692 section 7.2.2): what comes is inflated at once, and
 //! limits and UTF-8 are checked on what comes out.
 
-use super::{Event, INVALID_TEXT, Kind, Receiver};
+use super::{Event, INVALID_TEXT, Receiver};
 use crate::protocol::account::Account;
 use crate::protocol::deflate::inflating::{Failure, Inflation};
 use crate::protocol::deflate::scratch::{STEP, with_scratch};
 use crate::protocol::extensions::Agreed;
+use crate::protocol::message::Kind;
 use crate::protocol::violation::Violation;
 use crate::protocol::window::Window;
 use crate::protocol::{close, frame};

@@ -1,4 +1,4 @@
-//! Tests of `message.rs`.
+//! Tests of `receiving.rs`.
 
 use super::*;
 use crate::protocol::account::Memory;

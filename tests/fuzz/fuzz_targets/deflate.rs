@@ -9,7 +9,7 @@ use echoserver::protocol::account::{Account, Memory};
 use echoserver::protocol::limit::Limit;
 use echoserver::protocol::deflate::compressing::Compression;
 use echoserver::protocol::extensions::{Agreed, Deflate, Negotiation};
-use echoserver::protocol::message::{Event, Receiver};
+use echoserver::protocol::receiving::{Event, Receiver};
 use echoserver::protocol::window::Window;
 use echoserver::protocol::partial::Partial;
 use libfuzzer_sys::fuzz_target;

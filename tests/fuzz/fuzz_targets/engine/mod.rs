@@ -4,7 +4,8 @@ use echoserver::protocol::account::{Account, Memory};
 use echoserver::protocol::limit::Limit;
 use echoserver::protocol::violation::Violation;
 use echoserver::protocol::frame::{MAX_SERVER_HEADER, server_header_len, write_server_header};
-use echoserver::protocol::message::{Event, Kind, Receiver};
+use echoserver::protocol::message::Kind;
+use echoserver::protocol::receiving::{Event, Receiver};
 use echoserver::protocol::window::Window;
 use std::ops::Range;
 
