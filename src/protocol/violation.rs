@@ -15,6 +15,9 @@ pub struct Violation {
 }
 
 impl Violation {
+    /// A text message that is no UTF-8.
+    pub(crate) const TEXT: Self = Self::utf8("text is not UTF-8 (RFC 6455 section 8.1)");
+
     /// A broken rule of the framing: close code 1002.
     pub(crate) const fn protocol(reason: &'static str) -> Self {
         Self {

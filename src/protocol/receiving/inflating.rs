@@ -1,7 +1,8 @@
 //! The part of the receiver that takes compressed messages (RFC 7692 section 7.2.2): what comes is inflated at once, and
 //! limits and UTF-8 are checked on what comes out.
 
-use super::{Event, INVALID_TEXT, Receiver};
+use super::Receiver;
+use super::event::Event;
 use crate::protocol::account::Account;
 use crate::protocol::deflate::inflating::{Failure, Inflation};
 use crate::protocol::deflate::scratch::{STEP, with_scratch};
@@ -113,7 +114,7 @@ impl Receiver {
             return Err(Violation::too_big(self.limit));
         }
         if self.kind == Some(Kind::Text) {
-            self.utf8.push(piece).or(Err(INVALID_TEXT))?;
+            self.utf8.push(piece).or(Err(Violation::TEXT))?;
         }
         // In chunks of one size from some length on: those of a thousand messages that grow at once, and end at once,
         // would leave the allocator with three times as much as is used.
@@ -138,7 +139,7 @@ impl Receiver {
         deflate
             .finish(&self.partial, budget, account)
             .map_err(|failure| failed(&failure, account))?;
-        self.utf8.finish().or(Err(INVALID_TEXT))?;
+        self.utf8.finish().or(Err(Violation::TEXT))?;
         self.compressed = false;
         Ok(Some(Event::Inflated {
             kind: self.kind.take().unwrap_or(Kind::Binary),

@@ -1,0 +1,49 @@
+//! Control frames, which may come between the fragments of a message.
+
+use super::Receiver;
+use super::event::{Control, Event};
+use crate::protocol::close;
+use crate::protocol::frame::{self, Opcode};
+use crate::protocol::utf8::Utf8;
+use crate::protocol::violation::Violation;
+use crate::protocol::window::Window;
+
+impl Receiver {
+    pub(super) fn control(&mut self, window: &mut Window<'_>) -> Result<Option<Event>, Violation> {
+        let from = window.read;
+        let len = self.missing.min(window.bytes.len() - from);
+        frame::unmask(window.bytes, from, from, len, self.key);
+        self.key = frame::rotate(self.key, len);
+        window.read += len;
+        self.missing -= len;
+        let piece = &window.bytes[from..from + len];
+        if self.missing > 0 {
+            self.cut.extend_from_slice(piece);
+            return self.close_so_far();
+        }
+        // Boxed, so that the event of a message stays small.
+        let control = Box::new(Control::new(&self.cut, piece));
+        self.cut = Vec::new();
+        self.inside = false;
+        Ok(Some(match self.opcode {
+            Opcode::Ping => Event::Ping(control),
+            Opcode::Pong => Event::Pong(control),
+            _ => {
+                close::parse(control.payload())?;
+                Event::Close(control)
+            }
+        }))
+    }
+
+    /// Fails a close frame whose payload is still coming at its first bad byte.
+    fn close_so_far(&self) -> Result<Option<Event>, Violation> {
+        if self.opcode == Opcode::Close && self.cut.len() >= 2 {
+            close::parse(&self.cut[..2])?;
+            let mut utf8 = Utf8::NEW;
+            if utf8.push(&self.cut[2..]).is_err() {
+                close::parse(&self.cut)?;
+            }
+        }
+        Ok(None)
+    }
+}
