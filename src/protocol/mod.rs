@@ -13,6 +13,7 @@ pub mod handshake;
 pub mod head;
 pub mod http;
 pub mod limit;
+pub mod masking;
 pub mod message;
 pub mod partial;
 pub mod receiving;

@@ -21,7 +21,7 @@ mod short;
 pub use self::event::{Control, Event};
 pub use self::rest::Rest;
 
-use super::account::Account;
+use super::account::{Account, Exhausted};
 use super::deflate::inflating::Inflation;
 use super::frame::Opcode;
 use super::limit::Limit;
@@ -200,7 +200,7 @@ impl Receiver {
     /// 1013 if the memory limit does not allow it.
     pub fn keep_rest(&mut self, bytes: Vec<u8>, account: &mut Account) -> Result<(), Violation> {
         if !bytes.is_empty() {
-            let rest = Rest::new(bytes, account).map_err(|_| account.exhausted())?;
+            let rest = Rest::new(bytes, account).map_err(|Exhausted| account.exhausted())?;
             self.rest = Some(Box::new(rest));
         }
         Ok(())
@@ -212,7 +212,9 @@ impl Receiver {
     /// As [`Self::keep_rest`].
     pub fn keep_more(&mut self, bytes: &[u8], account: &mut Account) -> Result<(), Violation> {
         match &mut self.rest {
-            Some(rest) => rest.append(bytes, account).map_err(|_| account.exhausted()),
+            Some(rest) => rest
+                .append(bytes, account)
+                .map_err(|Exhausted| account.exhausted()),
             None => self.keep_rest(bytes.to_vec(), account),
         }
     }

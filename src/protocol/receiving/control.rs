@@ -3,7 +3,8 @@
 use super::Receiver;
 use super::event::{Control, Event};
 use crate::protocol::close;
-use crate::protocol::frame::{self, Opcode};
+use crate::protocol::frame::Opcode;
+use crate::protocol::masking;
 use crate::protocol::utf8::Utf8;
 use crate::protocol::violation::Violation;
 use crate::protocol::window::Window;
@@ -12,8 +13,8 @@ impl Receiver {
     pub(super) fn control(&mut self, window: &mut Window<'_>) -> Result<Option<Event>, Violation> {
         let from = window.read;
         let len = self.missing.min(window.bytes.len() - from);
-        frame::unmask(window.bytes, from, from, len, self.key);
-        self.key = frame::rotate(self.key, len);
+        masking::unmask(window.bytes, from, from, len, self.key);
+        self.key = masking::rotate(self.key, len);
         window.read += len;
         self.missing -= len;
         let piece = &window.bytes[from..from + len];

@@ -10,7 +10,7 @@ use crate::protocol::extensions::Agreed;
 use crate::protocol::message::Kind;
 use crate::protocol::violation::Violation;
 use crate::protocol::window::Window;
-use crate::protocol::{close, frame};
+use crate::protocol::{close, masking};
 
 /// Bytes of compressed payload that are unmasked at a time: few of them may become very much.
 const PIECE: usize = 8 << 10;
@@ -71,7 +71,7 @@ impl Receiver {
             }
             let from = window.read;
             let len = self.missing.min(window.bytes.len() - from).min(PIECE);
-            frame::unmask(window.bytes, from, from, len, self.key);
+            masking::unmask(window.bytes, from, from, len, self.key);
             let input = &window.bytes[from..from + len];
             let step = with_scratch(|scratch| {
                 // One byte more than may be tells that it is too much.
@@ -84,12 +84,12 @@ impl Receiver {
                 self.take_inflated(&output[..step.produced], is_all, account)?;
                 Ok(step)
             })?;
-            self.key = frame::rotate(self.key, step.consumed);
+            self.key = masking::rotate(self.key, step.consumed);
             window.read += step.consumed;
             self.missing -= step.consumed;
             // What was not taken will be unmasked when it is.
             let (rest, left) = (window.read, len - step.consumed);
-            frame::unmask(window.bytes, rest, rest, left, self.key);
+            masking::unmask(window.bytes, rest, rest, left, self.key);
             if !step.is_drained || left > 0 {
                 continue;
             }

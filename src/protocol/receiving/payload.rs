@@ -3,7 +3,8 @@
 use super::event::Event;
 use super::{Lent, Receiver};
 use crate::protocol::account::Account;
-use crate::protocol::frame::{self, MAX_SERVER_HEADER};
+use crate::protocol::frame::MAX_SERVER_HEADER;
+use crate::protocol::masking;
 use crate::protocol::message::Kind;
 use crate::protocol::violation::Violation;
 use crate::protocol::window::Window;
@@ -39,8 +40,8 @@ impl Receiver {
     /// As [`Self::next`].
     pub fn filled(&mut self, len: usize) -> Result<Option<Event>, Violation> {
         let piece = self.partial.filled(len);
-        frame::unmask(piece, 0, 0, len, self.key);
-        self.key = frame::rotate(self.key, len);
+        masking::unmask(piece, 0, 0, len, self.key);
+        self.key = masking::rotate(self.key, len);
         self.missing -= len;
         if self.kind == Some(Kind::Text) {
             self.utf8.push(piece).or(Err(Violation::TEXT))?;
@@ -91,8 +92,8 @@ impl Receiver {
         let from = window.read;
         let len = self.missing.min(window.bytes.len() - from);
         let payload = from..from + len;
-        frame::unmask(window.bytes, from, from, len, self.key);
-        self.key = frame::rotate(self.key, len);
+        masking::unmask(window.bytes, from, from, len, self.key);
+        self.key = masking::rotate(self.key, len);
         window.read += len;
         let piece = &window.bytes[payload.clone()];
         if self.kind == Some(Kind::Text) {

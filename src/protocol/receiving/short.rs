@@ -2,6 +2,7 @@
 
 use super::event::Event;
 use crate::protocol::frame;
+use crate::protocol::masking;
 use crate::protocol::message::Kind;
 use crate::protocol::partial::Partial;
 use crate::protocol::violation::Violation;
@@ -46,7 +47,7 @@ pub(super) fn whole(
     let to = window
         .read
         .min(window.write + frame::server_header_len(len));
-    frame::unmask(window.bytes, window.read, to, len, key);
+    masking::unmask(window.bytes, window.read, to, len, key);
     window.read += len;
     let payload = to..to + len;
     if kind == Kind::Text && std::str::from_utf8(&window.bytes[payload.clone()]).is_err() {
@@ -79,7 +80,7 @@ pub(super) fn echo(
     {
         read += HEADER;
         let payload = write + 2..write + 2 + len;
-        frame::unmask(bytes, read, payload.start, len, key);
+        masking::unmask(bytes, read, payload.start, len, key);
         read += len;
         if kind == Kind::Text && std::str::from_utf8(&bytes[payload.clone()]).is_err() {
             echoed = Err(Violation::TEXT);
