@@ -177,9 +177,13 @@ class Run:
 
     # At the end of the interpreter
 
-    def ask(self) -> None:
-        """Asks the server to stop."""
-        self.core.stop(None)
+    def ask(self) -> bool:
+        """Asks the server to stop; False in a forked child, whose parent has it."""
+        try:
+            self.core.stop(None)
+        except RuntimeError:
+            return False
+        return True
 
     def end(self) -> None:
         """Stops the server."""
@@ -313,12 +317,7 @@ def _stop_all() -> None:
     runs = [run for reference in _started.valuerefs() if (run := reference()) is not None]
     try:
         # All are asked before one is waited for.
-        for run in runs:
-            run.ask()
-        for run in runs:
+        for run in [run for run in runs if run.ask()]:
             run.end()
-    except RuntimeError:
-        # A forked child: the servers are its parent's.
-        return
     finally:
         finish()

@@ -10,6 +10,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyWeakrefReference;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex};
 
@@ -41,15 +42,7 @@ impl Shared {
 
     /// The one object for a client of which an event is handled; the event of its end lets go of it.
     pub(super) fn client(&self, py: Python<'_>, client: &Arc<Client>) -> PyResult<Py<PyClient>> {
-        if let Some(object) = lock(&self.clients).get(&client.id) {
-            return Ok(object.clone_ref(py));
-        }
-        let owner = self.owner.clone_ref(py);
-        let object = Py::new(py, PyClient::new(client.clone(), self.link.clone(), owner))?;
-        Ok(lock(&self.clients)
-            .entry(client.id)
-            .or_insert(object)
-            .clone_ref(py))
+        self.object(py, client).map(|(object, _)| object)
     }
 
     /// The one object for a client that somebody asks for.
@@ -58,12 +51,26 @@ impl Shared {
         client.know();
         // See `Connection::leave`.
         fence(Ordering::SeqCst);
-        let object = self.client(py, client)?;
-        // Its end is not to be heard of any more, or was: nobody would let go of it.
-        if client.ended().is_some() && !is_awaited {
+        let (object, is_new) = self.object(py, client)?;
+        // Its end is not to be heard of any more, or was: nobody would let go of it. Who made one that was there before
+        // hears of its end: it has the application's attributes, and messages may still come to it.
+        if is_new && client.ended().is_some() && !is_awaited {
             self.forget(client.id);
         }
         Ok(object)
+    }
+
+    /// The one object for a client, and whether it was made now.
+    fn object(&self, py: Python<'_>, client: &Arc<Client>) -> PyResult<(Py<PyClient>, bool)> {
+        if let Some(object) = lock(&self.clients).get(&client.id) {
+            return Ok((object.clone_ref(py), false));
+        }
+        let owner = self.owner.clone_ref(py);
+        let made = Py::new(py, PyClient::new(client.clone(), self.link.clone(), owner))?;
+        Ok(match lock(&self.clients).entry(client.id) {
+            Entry::Occupied(before) => (before.get().clone_ref(py), false),
+            Entry::Vacant(place) => (place.insert(made).clone_ref(py), true),
+        })
     }
 
     /// A client is gone, with its last callback.

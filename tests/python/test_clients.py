@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import threading
 import weakref
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ import pytest
 
 from echoserver import Client, EchoServer
 from echoserver.headers import Headers
-from support import TIMEOUT, RawClient, Watched, connect, eventually
+from support import TIMEOUT, RawClient, Watched, connect, eventually, in_thread, join
 
 if TYPE_CHECKING:
     from conftest import Listen
@@ -41,6 +43,40 @@ def test_a_client_is_the_same_object_every_time(run: Listen) -> None:
     eventually(lambda: len(seen) == 5, "on_disconnect")
     assert all(one is seen[0] for one in seen)
     assert isinstance(seen[0], Client)
+
+
+def test_a_client_stays_the_same_object_when_others_ask_for_it_at_its_end(run: Listen) -> None:
+    lost: list[Client] = []
+    gone: list[Client] = []
+
+    def on_connect(client: Client) -> None:
+        client.known = True
+
+    def on_disconnect(client: Client) -> None:
+        gone.append(client)
+        if not hasattr(client, "known"):
+            lost.append(client)
+
+    server = run(on_connect=on_connect, on_disconnect=on_disconnect)
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            _ = server.clients
+
+    with contextlib.ExitStack() as stack:
+        # With many others it is a while from the look at who is there to the last object.
+        for _ in range(100):
+            stack.enter_context(RawClient(server.port).opened())
+        asking = in_thread(ask)
+        for _ in range(16):
+            clients = [RawClient(server.port).opened() for _ in range(25)]
+            for client in clients:
+                client.close()
+        eventually(lambda: len(gone) == 400)
+        over.set()
+        join(asking)
+    assert not lost
 
 
 def test_clients_differ_and_can_be_kept_in_sets(watched: Watched) -> None:

@@ -351,6 +351,24 @@ let_go()
     assert finished(process) == (0, "", "")
 
 
+def test_a_server_of_a_child_is_stopped_at_its_exit_whatever_the_parent_has() -> None:
+    process = beside_a_child("""
+EchoServer(0, host="127.0.0.1").start()
+EchoServer(0, host="127.0.0.1").start()
+pid = os.fork()
+if pid == 0:
+    own = EchoServer(0, host="127.0.0.1", on_closed=lambda: print("closed", flush=True)).start()
+    print(own.port, flush=True)
+    sys.stdin.readline()
+    sys.exit(3)
+os.waitpid(pid, 0)
+""")
+    with RawClient(int(first_line(process))).opened() as client:
+        tell(process)
+        assert client.close_code() == 1001
+    assert finished(process) == (0, "closed\n", "")
+
+
 def test_forks_while_other_threads_make_start_stop_and_drop_servers() -> None:
     process = beside_a_child("""
 # A module that is imported first in a fork stays locked in the child: these two import some.
