@@ -18,6 +18,7 @@
 mod asking;
 #[cfg(test)]
 mod closing;
+mod codec;
 #[cfg(test)]
 mod compression;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! permessage-deflate on whole connections: what goes back compressed, in which order, in which turns, at what cost.
 
+use super::codec::{COMPRESSED, Codec};
 use super::order_close;
 use super::{
     Arc, BINARY, CLOSE, Client, Config, NEVER, PING, PONG, Peer, REQUEST, Recorder, Simulation,
@@ -11,71 +12,11 @@ use crate::protocol::frame::{Opcode, server_frame};
 use crate::protocol::message::Kind;
 use std::fmt::Write as _;
 use tokio::time::timeout;
-use zlib_rs::{DeflateFlush, Inflate, InflateFlush};
-
-/// RSV1, which tells a compressed message.
-const COMPRESSED: u8 = 0x40;
-const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
 fn config(deflate: Deflate) -> Config {
     Config {
         compression: Some(deflate),
         ..Config::default()
-    }
-}
-
-/// The client's two contexts.
-struct Codec {
-    deflate: zlib_rs::Deflate,
-    inflate: Inflate,
-    takeover: bool,
-}
-
-impl Codec {
-    fn new(takeover: bool) -> Self {
-        Self {
-            deflate: zlib_rs::Deflate::new(6, false, 15),
-            inflate: Inflate::new(false, 15),
-            takeover,
-        }
-    }
-
-    /// A compressed message in one frame.
-    fn frame(&mut self, first: u8, message: impl AsRef<[u8]>) -> Vec<u8> {
-        if !self.takeover {
-            self.deflate.reset();
-        }
-        let message = message.as_ref();
-        let mut out = vec![0; message.len() + 1000];
-        let before = self.deflate.total_out();
-        let flush = DeflateFlush::SyncFlush;
-        self.deflate.compress(message, &mut out, flush).unwrap();
-        out.truncate(usize::try_from(self.deflate.total_out() - before).unwrap());
-        // Not there for an empty message after another.
-        if out.ends_with(&TAIL) {
-            out.truncate(out.len() - TAIL.len());
-        } else {
-            assert!(out.is_empty());
-            out = vec![0];
-        }
-        frame(first | COMPRESSED, out)
-    }
-
-    /// A frame of the server's as the message that it is; its first byte still says whether it was compressed.
-    fn message(&mut self, (first, payload): (u8, Vec<u8>)) -> (u8, Vec<u8>) {
-        if first & COMPRESSED == 0 {
-            return (first, payload);
-        }
-        if !self.takeover {
-            self.inflate.reset(false);
-        }
-        let mut out = vec![0; 20 << 20];
-        let before = self.inflate.total_out();
-        let wire = [&payload[..], &TAIL].concat();
-        let flush = InflateFlush::SyncFlush;
-        self.inflate.decompress(&wire, &mut out, flush).unwrap();
-        out.truncate(usize::try_from(self.inflate.total_out() - before).unwrap());
-        (first, out)
     }
 }
 
