@@ -55,8 +55,11 @@ struct Waiters {
 }
 
 impl SendQueue {
-    /// Bytes in the queue.
+    /// Bytes in the queue; none after its end, whatever was given to a connection that took no more.
     pub(crate) fn len(&self) -> usize {
+        if self.ended.load(Ordering::Acquire) {
+            return 0;
+        }
         self.queued.load(Ordering::Acquire)
     }
 
@@ -215,7 +218,7 @@ mod tests {
         queue.end();
         assert_eq!(count.0.load(Ordering::Relaxed), 3);
         assert!(queue.is(Until::Ended) && queue.poll(Until::Ended, &cx, &mut end).is_ready());
-        assert!(queue.is(Until::Flushed) && queue.wait(Until::Flushed, None));
+        assert!(queue.len() == 0 && queue.is(Until::Flushed) && queue.wait(Until::Flushed, None));
         assert!(queue.poll(Until::Flushed, &cx, &mut key).is_ready());
     }
 
