@@ -34,6 +34,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Poll, ready};
+use std::thread;
 use tokio::io::AsyncReadExt;
 use tokio::task::yield_now;
 use tokio::time::Instant;
@@ -261,10 +262,11 @@ impl<W: Wire> Connection<W> {
     fn read(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<io::Result<usize>> {
         if self.receiver.is_behind() {
             let mut rest = self.receiver.take_rest();
-            let taken = self.process(cx, rest.unread(), turn)?;
-            self.receiver.put_rest(rest, taken, &mut self.account);
+            let taken = self.process(cx, rest.unread(), turn);
+            let len = *taken.as_ref().unwrap_or(&0);
+            self.receiver.put_rest(rest, len, &mut self.account);
             // Nothing taken is not the end of the stream.
-            return Poll::Ready(Ok(taken.max(1)));
+            return Poll::Ready(taken.map(|len| len.max(1)));
         }
         match self.receiver.spare(READ_BUFFER, &mut self.account) {
             Ok(None) => {}
@@ -639,6 +641,10 @@ impl<W> Connection<W> {
             let mut turn = Turn::new(0);
             self.receiver.release(&mut self.account);
             self.sender.release(&mut self.account, &mut turn.effects);
+            debug_assert!(
+                self.account.held() == 0 || thread::panicking(),
+                "a charge is not given back"
+            );
             turn.apply(self.seated.desk.counters(), &self.client);
             self.alarm = Alarm::default();
             let (code, reason) = self.sender.end();

@@ -53,10 +53,11 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use stream::{NEVER, Peer, Temper};
+use stream::{NEVER, Peer, Stream, Temper};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::{spawn_local, yield_now};
 use tokio::time::{Instant, timeout};
+use watch::Watched;
 
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
@@ -154,8 +155,8 @@ impl Simulation {
         Self::run(config, Arc::new(Echo), test);
     }
 
-    /// A TCP connection.
-    fn connect(&self, temper: Temper) -> Peer {
+    /// Somebody who has connected, and the other end.
+    fn newcomer(&self, temper: Temper) -> (Newcomer<Stream>, Peer) {
         let (stream, peer) = stream::pair(temper);
         let face = &self.server.shared.workers[0];
         face.load.fetch_add(1, Ordering::Relaxed);
@@ -164,7 +165,14 @@ impl Simulation {
             peer: address,
             local: address,
         };
-        spawn_local(opening::serve(Newcomer::new(stream, ends, self.desk.sit())));
+        (Newcomer::new(stream, ends, self.desk.sit()), peer)
+    }
+
+    /// A TCP connection, whose task may not go round in circles.
+    fn connect(&self, temper: Temper) -> Peer {
+        let (newcomer, peer) = self.newcomer(temper);
+        let task = opening::serve(newcomer);
+        spawn_local(Watched::new(task, peer.watcher()));
         peer
     }
 

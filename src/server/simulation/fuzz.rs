@@ -1,10 +1,17 @@
 //! What the fuzzer plays with: scripts in bytes, against a worker without sockets.
 //!
 //! A finding is a panic, a loop within one poll (the fuzzer's time limit), a task that wakes itself although nothing has
-//! happened, a charge that is not given back, and an echo that is missing where the client did nothing wrong.
+//! happened, a charge that is not given back, a message that is lost or comes twice, and a close without its frame.
 
+mod answers;
+mod connection;
+mod hearing;
+mod reading;
 mod tls;
 
+#[cfg(fuzzing)]
+pub use self::connection::connection;
+#[cfg(fuzzing)]
 pub use self::tls::tls;
 
 /// Steps of one script, so that its time is bounded.

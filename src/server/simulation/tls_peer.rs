@@ -1,11 +1,9 @@
 //! A TLS client at the other end of the stream in memory: rustls' buffered one, with its records in the test's hands.
 
+use super::Simulation;
 use super::records::{PROVIDER, Records};
-use super::stream::{self, Peer, Temper};
+use super::stream::{Peer, Temper};
 use super::watch::Watched;
-use super::{Ipv4Addr, Simulation};
-use crate::client::Ends;
-use crate::server::opening::newcomer::Newcomer;
 use crate::server::tls;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -14,7 +12,6 @@ use rustls::{
     ClientConfig, ClientConnection, RootCertStore, ServerConfig, SupportedProtocolVersion,
 };
 use std::io::{ErrorKind, Read, Write};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, Mutex};
 use tokio::task::spawn_local;
 
@@ -138,15 +135,7 @@ pub(super) fn connect(simulation: &Simulation, temper: Temper) -> Peer {
 }
 
 fn connect_with(simulation: &Simulation, temper: Temper, config: Arc<ServerConfig>) -> Peer {
-    let (stream, peer) = stream::pair(temper);
-    let shared = &simulation.server.shared;
-    shared.workers[0].load.fetch_add(1, Ordering::Relaxed);
-    let address = (Ipv4Addr::LOCALHOST, 1).into();
-    let ends = Ends {
-        peer: address,
-        local: address,
-    };
-    let newcomer = Newcomer::new(stream, ends, simulation.desk.sit());
+    let (newcomer, peer) = simulation.newcomer(temper);
     spawn_local(Watched::new(tls::serve(newcomer, config), peer.watcher()));
     peer
 }
