@@ -558,6 +558,10 @@ impl<W: Wire> Connection<W> {
         if !self.sender.is_timed() {
             return Poll::Pending;
         }
+        if self.has_ended && self.sender.is_flushed() {
+            // It can't answer a ping any more, and what is awaited is our answer.
+            self.sender.heard();
+        }
         let now = self.clock().now().into_std();
         let (account, effects) = (&mut self.account, &mut turn.effects);
         match self.sender.on_time(now, account, effects) {

@@ -216,6 +216,36 @@ fn a_missing_pong_ends_a_connection() {
 }
 
 #[test]
+fn who_has_ended_its_half_can_not_answer_a_ping_and_gets_its_answer() {
+    let recorder = Recorder::new(Wants::TEXT);
+    Simulation::run(keepalive(), recorder.clone(), async |simulation| {
+        let (peer, client) = simulation.open().await;
+        peer.send(frame(TEXT, "slow"));
+        peer.send_end();
+        settle().await;
+        sleep(500 * SECOND).await;
+        recorder.echo_batch(1);
+        let mut answer = peer.read().await;
+        while answer.0 == PING {
+            answer = peer.read().await;
+        }
+        assert_eq!(answer, sent(TEXT, "slow"));
+        peer.expect_drop().await;
+        assert_eq!(client.ended().unwrap().0, 1006);
+
+        // One that takes nothing of it is gone, as far as anybody can tell.
+        let (peer, client) = simulation.open().await;
+        let begun = Instant::now();
+        peer.take_only(10);
+        peer.send(frame(BINARY, vec![7; 1000]));
+        peer.send_end();
+        peer.expect_drop().await;
+        expect(begun, 55 * SECOND);
+        assert_eq!(client.ended().unwrap().0, 1011);
+    });
+}
+
+#[test]
 fn pings_of_the_application_do_not_hide_the_pong() {
     Simulation::echo(keepalive(), async |simulation| {
         let (peer, client) = simulation.open().await;
