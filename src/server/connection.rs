@@ -61,6 +61,17 @@ pub(super) enum End {
     Drop,
 }
 
+impl End {
+    /// After that the wire takes nothing more from us.
+    fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            // TLS has sent an alert, which the client gets to read only if TCP ends in order.
+            io::ErrorKind::InvalidData => Self::Linger,
+            _ => Self::Drop,
+        }
+    }
+}
+
 /// What an upgrade leaves to the connection.
 #[derive(Debug)]
 pub(super) struct Upgraded {
@@ -186,7 +197,7 @@ impl<W: Wire> Connection<W> {
                 match self.send(cx, &[], turn) {
                     Ok(true) => {}
                     Ok(false) => return Poll::Pending,
-                    Err(_) => return Poll::Ready(End::Drop),
+                    Err(error) => return Poll::Ready(End::of(&error)),
                 }
             }
             if self.sender.is_compressing() {
@@ -206,7 +217,7 @@ impl<W: Wire> Connection<W> {
                 }
                 match ready!(self.watch(cx, turn)) {
                     Ok(()) => continue,
-                    Err(_) => return Poll::Ready(End::Drop),
+                    Err(error) => return Poll::Ready(End::of(&error)),
                 }
             }
             if left == 0 {
@@ -218,7 +229,7 @@ impl<W: Wire> Connection<W> {
             match ready!(self.read(cx, turn)) {
                 Ok(0) => self.has_ended = true,
                 Ok(len) => left = left.saturating_sub(len),
-                Err(_) => return Poll::Ready(End::Drop),
+                Err(error) => return Poll::Ready(End::of(&error)),
             }
         }
     }

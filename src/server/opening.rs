@@ -41,7 +41,8 @@ async fn open<W: Wire>(mut newcomer: Newcomer<W>) -> Option<Connection<W>> {
             return Some(Connection::new(wire, client, upgraded, seated));
         }
         Answer::Http(response) => linger::answer(&mut wire, &response, &seated).await,
-        Answer::Silence => {}
+        // A TLS alert may be on its way.
+        Answer::Silence => linger::answer(&mut wire, &[], &seated).await,
         Answer::Reset => wire.reset_on_drop(),
     }
     None

@@ -443,6 +443,61 @@ fn records_of_nothing_cost_nothing_or_are_bounded() {
 }
 
 #[test]
+fn many_records_of_nothing_in_a_row_are_refused() {
+    Simulation::echo(config(), async |simulation| {
+        for version in [0, 1] {
+            let client = open(simulation, version).await;
+            let mut records = Vec::new();
+            for _ in 0..40 {
+                records.extend(client.records.lock().unwrap().make(DATA, &[]));
+            }
+            client.peer.send(records);
+            settle().await;
+            // None of them would end the stream's own loop, which reads until it has something.
+            assert!(client.peer.is_over());
+            client.peer.send_end();
+            client.peer.expect_drop().await;
+        }
+        assert_eq!(simulation.server.stats().tls_failures, 2);
+    });
+}
+
+#[test]
+fn after_a_bad_record_tcp_ends_in_order() {
+    Simulation::echo(config(), async |simulation| {
+        for (index, version) in VERSIONS.into_iter().enumerate() {
+            for (is_open, is_blocked) in [(true, false), (true, true), (false, false)] {
+                let mut client = if is_open {
+                    open(simulation, index).await
+                } else {
+                    let mut client = TlsPeer::new(simulation, Temper::even(), version);
+                    client.handshake().await;
+                    client
+                };
+                let mut bytes = vec![DATA, 3, 3, 0, 50];
+                bytes.resize(bytes.len() + 50, 0);
+                if is_blocked {
+                    client.peer.take_only(3);
+                }
+                client.peer.send(bytes);
+                // Not read any more.
+                client.peer.send("more of it");
+                settle().await;
+                client.peer.take_only(usize::MAX);
+                settle().await;
+                let received = client.peer.take_received();
+                assert!(client.take(&received).is_err(), "no alert: {version:?}");
+                assert!(client.peer.is_over() && !client.peer.is_dropped());
+                assert_eq!(client.peer.unread(), 0, "{version:?}");
+                assert_eq!(simulation.server.stats().memory_used, 0);
+                client.peer.send_end();
+                client.peer.expect_drop().await;
+            }
+        }
+    });
+}
+
+#[test]
 fn who_only_lingers_has_given_back_what_it_held() {
     Simulation::echo(config(), async |simulation| {
         for version in [0, 1] {
@@ -475,6 +530,7 @@ fn a_bad_record_that_waits_for_room_is_refused_with_an_alert() {
             bytes.extend([DATA, 3, 3, 0x10, 0]);
             bytes.resize(bytes.len() + 0x1000, 0);
             client.peer.send(bytes);
+            client.peer.send("more of it");
             let mut refused = false;
             loop {
                 let received = client.peer.read_any().await;
@@ -484,6 +540,8 @@ fn a_bad_record_that_waits_for_room_is_refused_with_an_alert() {
                 }
             }
             assert!(refused, "no alert");
+            client.peer.expect_shut_down().await;
+            assert!(!client.peer.is_dropped() && client.peer.unread() == 0);
             assert_eq!(simulation.server.stats().tls_failures, failed + 1);
         }
     });
