@@ -5,21 +5,26 @@ use super::desk::{Desk, Phase};
 use super::opening::newcomer::Newcomer;
 use super::shared::{Command, Shared};
 use super::{listener, opening, tls};
-use crate::client::Ends;
+use crate::client::{Ends, Letter};
 use crate::handler::Handler;
 use crate::sockets::Listed;
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem;
 use std::net::TcpListener as StdListener;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Orders and commands that are done before clients have their turn.
+const TURN: usize = 1024;
 
 /// Builds what a worker needs on its own thread.
 pub(super) fn runtime(handler: Arc<dyn Handler>) -> io::Result<LocalRuntime> {
@@ -64,16 +69,12 @@ pub(super) async fn main(desk: Rc<Desk>, listeners: Vec<Listed<StdListener>>) {
     drop(spawn_local(desk.lingering.clone().keep(desk.shared.clock)));
     let handler = desk.shared.handler.clone();
     drop(spawn_local(desk.look.clone().keep(handler)));
-    let (mut orders, mut commands) = (Vec::new(), Vec::new());
+    let mut post = Post::default();
     let mut deadline: Option<(Instant, [Pin<Box<Sleep>>; 2])> = None;
     poll_fn(|cx| {
-        let face = desk.face();
-        // An order that was given before a stop is delivered before it takes effect.
-        while face.commands.poll_take(cx, &mut commands).is_ready()
-            | face.orders.poll_take(cx, &mut orders).is_ready()
-        {
-            orders.drain(..).for_each(|letter| desk.deliver(letter));
-            commands.drain(..).for_each(|command| obey(&desk, command));
+        if post.poll(cx, &desk).is_ready() {
+            // The others and the event queue have their turn before.
+            cx.waker().wake_by_ref();
         }
         if !desk.is_stopping() {
             return Poll::Pending;
@@ -100,6 +101,50 @@ pub(super) async fn main(desk: Rc<Desk>, listeners: Vec<Listed<StdListener>>) {
         end.as_mut().poll(cx)
     })
     .await;
+}
+
+/// What has come for a worker and its clients, and is not done.
+#[derive(Debug, Default)]
+struct Post {
+    letters: VecDeque<Letter>,
+    commands: Vec<Command>,
+}
+
+impl Post {
+    /// Does what has come; pending when that was all, and ready if there is more than one turn has room for.
+    fn poll(&mut self, cx: &Context<'_>, desk: &Rc<Desk>) -> Poll<()> {
+        let mut left = TURN;
+        while left > 0 {
+            if self.letters.is_empty() {
+                ready!(self.poll_take(cx, desk));
+            }
+            let count = self.letters.len().min(left);
+            left -= count;
+            let letters = self.letters.drain(..count);
+            letters.for_each(|letter| desk.deliver(letter));
+            if self.letters.is_empty() {
+                left = left.saturating_sub(self.commands.len());
+                let commands = self.commands.drain(..);
+                commands.for_each(|command| obey(desk, command));
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_take(&mut self, cx: &Context<'_>, desk: &Desk) -> Poll<()> {
+        let face = desk.face();
+        let mut letters = Vec::from(mem::take(&mut self.letters));
+        // In this order: an order that was given before a stop is delivered before that takes effect.
+        let polls = [
+            face.commands.poll_take(cx, &mut self.commands),
+            face.orders.poll_take(cx, &mut letters),
+        ];
+        self.letters = letters.into();
+        if polls.iter().all(Poll::is_pending) {
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
 }
 
 /// Gives a new connection to the worker with the fewest.

@@ -9,6 +9,7 @@ use crate::order::Order;
 use crate::protocol::frame::{Opcode, server_frame};
 use crate::protocol::handshake::MAX_HEAD;
 use crate::protocol::message::Kind;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::time::{sleep, timeout};
 
@@ -400,5 +401,28 @@ fn a_send_queue_is_given_back_when_all_is_sent() {
         peer.reset();
         peer.expect_drop().await;
         assert!(client.wait_flushed(None));
+    });
+}
+
+#[test]
+fn many_orders_keep_nobody_waiting() {
+    Simulation::echo(Config::default(), async |simulation| {
+        let (_flooded, client) = simulation.open().await;
+        let (other, _) = simulation.open().await;
+        let mut letters: Vec<_> = (0..100_000)
+            .map(|_| (client.clone(), Order::Admit))
+            .collect();
+        client.mailbox().post(&mut letters);
+        other.send(frame(TEXT, "hello"));
+        assert_eq!(other.read().await, sent(TEXT, "hello"));
+        // Each order that is not delivered holds its client.
+        assert!(Arc::strong_count(&client) > 10_000);
+        // What was given before a stop comes first all the same.
+        let (peer, last) = simulation.open().await;
+        last.send(Kind::Text, "last", usize::MAX).unwrap();
+        simulation.server.stop(NEVER);
+        assert_eq!(peer.read().await, sent(TEXT, "last"));
+        assert_eq!(peer.read().await, closed(1001, "the server is stopping"));
+        assert!(Arc::strong_count(&client) < 10);
     });
 }
