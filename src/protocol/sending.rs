@@ -105,26 +105,31 @@ impl Sender {
         account: &mut Account,
         effects: &mut Effects,
     ) {
-        if self.output.is_blocked
-            && let Some(times) = &mut self.times
-        {
-            times.took(len);
-        }
         self.output.sent(len, tail, account, effects);
     }
 
-    /// The stream takes no more for now: keeps what is left of `tail`. Ends the connection if there is no memory for
-    /// what has to wait.
-    pub fn keep(&mut self, tail: &[u8], account: &mut Account, effects: &mut Effects) {
+    /// The stream takes no more for now: keeps what is left of `tail`. Since the last call `gone` bytes have left the
+    /// stream, which holds `unsent` yet. Ends the connection if there is no memory for what has to wait.
+    pub fn keep(
+        &mut self,
+        tail: &[u8],
+        gone: usize,
+        unsent: usize,
+        account: &mut Account,
+        effects: &mut Effects,
+    ) {
         if !tail.is_empty() {
             self.output.keep(tail.to_vec(), account);
         }
-        self.output.is_blocked = true;
+        let was_blocked = std::mem::replace(&mut self.output.is_blocked, true);
         if self.output.take_over(account) {
             self.exhaust(account, effects);
         }
         if let Some(times) = &mut self.times {
-            times.waits(|| self.output.len());
+            if was_blocked && gone > 0 {
+                times.took(gone);
+            }
+            times.waits(unsent, || self.output.len());
         }
     }
 
@@ -143,7 +148,7 @@ impl Sender {
             && std::mem::take(&mut self.output.is_blocked)
             && let Some(times) = &mut self.times
         {
-            times.live();
+            times.took_all();
         }
     }
 

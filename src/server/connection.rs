@@ -491,6 +491,7 @@ impl<W: Wire> Connection<W> {
     fn send(&mut self, cx: &mut Context<'_>, mut tail: &[u8], turn: &mut Turn) -> io::Result<bool> {
         let (account, effects) = (&mut self.account, &mut turn.effects);
         let mut is_blocked = false;
+        let mut gone = self.wire.unsent();
         while !is_blocked {
             let wire = Pin::new(&mut self.wire);
             let sent = if self.sender.has_kept() {
@@ -504,7 +505,10 @@ impl<W: Wire> Connection<W> {
             };
             match sent {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(len)) => self.sender.sent(len, &mut tail, account, effects),
+                Poll::Ready(Ok(len)) => {
+                    gone += len;
+                    self.sender.sent(len, &mut tail, account, effects);
+                }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => is_blocked = true,
             }
@@ -518,7 +522,9 @@ impl<W: Wire> Connection<W> {
             }
         }
         if is_blocked {
-            self.sender.keep(tail, account, effects);
+            let unsent = self.wire.unsent();
+            let gone = gone.saturating_sub(unsent);
+            self.sender.keep(tail, gone, unsent, account, effects);
         }
         let bytes_sent = mem::take(&mut effects.bytes_sent);
         self.counters().bytes_sent.add(bytes_sent);

@@ -10,6 +10,11 @@ use tokio::net::TcpStream;
 pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin {
     /// From now on its drop tells the client nothing but a reset, whatever is on its way.
     fn reset_on_drop(&self);
+
+    /// Bytes that it has taken from us and keeps, since what lies below takes no more of them.
+    fn unsent(&self) -> usize {
+        0
+    }
 }
 
 impl Wire for Listed<TcpStream> {
@@ -22,5 +27,9 @@ impl Wire for Listed<TcpStream> {
 impl<W: Wire> Wire for Box<W> {
     fn reset_on_drop(&self) {
         (**self).reset_on_drop();
+    }
+
+    fn unsent(&self) -> usize {
+        (**self).unsent()
     }
 }

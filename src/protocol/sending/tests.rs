@@ -69,6 +69,7 @@ impl Rig {
     fn flush_with(&mut self, mut tail: &[u8]) {
         self.sender.settle(&mut self.account, &mut self.effects);
         let mut is_blocked = false;
+        let mut gone = 0;
         loop {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let count = self.sender.transmit(tail, &mut slices);
@@ -85,6 +86,7 @@ impl Rig {
                 break;
             }
             self.room -= len;
+            gone += len;
             self.wire.extend(&offered[..len]);
             self.sender
                 .sent(len, &mut tail, &mut self.account, &mut self.effects);
@@ -94,7 +96,8 @@ impl Rig {
             self.sender.flushed(&mut self.effects);
         }
         if is_blocked {
-            self.sender.keep(tail, &mut self.account, &mut self.effects);
+            self.sender
+                .keep(tail, gone, 0, &mut self.account, &mut self.effects);
         }
     }
 

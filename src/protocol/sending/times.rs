@@ -27,6 +27,8 @@ pub(super) struct Times {
     pings: Vec<Ping>,
     /// When the ping was sent that was answered.
     answered: Option<Instant>,
+    /// What the stream holds, and the client has not taken.
+    unsent: usize,
     close: Close,
 }
 
@@ -86,6 +88,7 @@ impl Times {
         count: 0,
         pings: Vec::new(),
         answered: None,
+        unsent: 0,
         close: Close::No,
     };
 
@@ -141,12 +144,22 @@ impl Times {
         }
     }
 
-    /// That much output waits.
-    pub(super) fn waits(&mut self, len: impl FnOnce() -> usize) {
+    /// The client has taken all output.
+    pub(super) const fn took_all(&mut self) {
+        self.is_alive = true;
+        self.unsent = 0;
+        if let Close::Until { left, taken, .. } = &mut self.close {
+            *taken = *left;
+        }
+    }
+
+    /// That much output waits: what the stream holds, and the length of what it has not taken.
+    pub(super) fn waits(&mut self, unsent: usize, len: impl FnOnce() -> usize) {
+        self.unsent = unsent;
         if let Close::Until { left, .. } = &mut self.close
             && *left == 0
         {
-            *left = len();
+            *left = unsent + len();
         }
     }
 
@@ -205,8 +218,9 @@ impl Times {
         self.sent_ping(&payload);
     }
 
-    /// The time for the closing handshake is over, and `waiting` bytes are left to send: whether it is granted again.
+    /// The time for the closing handshake is over, and `waiting` bytes are left that the stream has not taken: whether it is granted again.
     pub(super) fn extend_close(&mut self, now: Instant, waiting: usize, timeout: Duration) -> bool {
+        let waiting = waiting + self.unsent;
         let Close::Until { left, taken, .. } = self.close else {
             return false;
         };

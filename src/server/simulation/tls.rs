@@ -169,6 +169,56 @@ fn plain_http_is_told_and_a_stop_ends_a_handshake() {
     });
 }
 
+/// Takes 32 KiB in a second until there is nothing for a while.
+async fn sip(client: &mut TlsPeer) {
+    let mut pause = 0;
+    while pause < 4 {
+        client.peer.take_only(16 << 10);
+        settle().await;
+        let received = client.peer.take_received();
+        pause = if received.is_empty() { pause + 1 } else { 0 };
+        client.take(&received).unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[test]
+fn a_steady_slow_reader_is_alive_and_has_its_time_for_the_close() {
+    let second = Duration::from_secs(1);
+    let config = Config {
+        idle_timeout: Some(3 * second),
+        ping_interval: Some(second),
+        ping_timeout: 2 * second,
+        // In which 96 KiB are taken.
+        close_timeout: 3 * second,
+        ..config()
+    };
+    Simulation::echo(config, async |simulation| {
+        for version in [0, 1] {
+            for is_closed in [false, true] {
+                let mut client = open(simulation, version).await;
+                client.send(super::frame(super::BINARY, vec![1; 600_000]));
+                client.flush();
+                client.peer.take_only(10);
+                settle().await;
+                if is_closed {
+                    let client = simulation.server.clients().pop().unwrap();
+                    client.order(super::order_close(1000, ""));
+                }
+                sip(&mut client).await;
+                let expected = wire(&[super::sent(super::BINARY, vec![1; 600_000])]);
+                assert!(client.received.starts_with(&expected));
+                if is_closed {
+                    let close = super::closed(1000, "");
+                    assert!(client.received.ends_with(&wire(&[close])));
+                }
+                client.peer.send_end();
+                client.peer.expect_drop().await;
+            }
+        }
+    });
+}
+
 /// A record in the clear.
 fn record(payload: &[u8]) -> Vec<u8> {
     let len = u16::try_from(payload.len()).unwrap().to_be_bytes();

@@ -101,4 +101,8 @@ impl<S: Wire> Wire for TlsStream<S> {
     fn reset_on_drop(&self) {
         self.io.reset_on_drop();
     }
+
+    fn unsent(&self) -> usize {
+        self.unsent.len()
+    }
 }
