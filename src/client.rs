@@ -16,7 +16,7 @@ use crate::tls::TlsFacts;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -48,7 +48,8 @@ pub struct Client {
     ended: OnceLock<Box<(u16, String)>>,
     /// Nanoseconds of the last ping's round trip; `u64::MAX` before there is one.
     rtt: AtomicU64,
-    queue: SendQueue,
+    /// Made when something is sent to it, or its end is waited for: most have nothing but echoes.
+    queue: OnceLock<Arc<SendQueue>>,
 }
 
 /// Both ends of a connection.
@@ -102,7 +103,7 @@ impl Client {
             dismissed: AtomicBool::new(false),
             ended: OnceLock::new(),
             rtt: AtomicU64::new(u64::MAX),
-            queue: SendQueue::default(),
+            queue: OnceLock::new(),
         })
     }
 
@@ -167,7 +168,7 @@ impl Client {
     /// Bytes that wait for the network, each message counted with 64 more than its payload.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.queue.len()
+        self.queue.get().map_or(0, |queue| queue.len())
     }
 
     /// The letterbox of its worker, for those who post in batches.
@@ -224,7 +225,8 @@ impl Client {
         if !self.is_open() {
             return Err(SendError::Closed);
         }
-        self.queue.take(len, limit).map_err(SendError::Full)
+        let queue = self.queue.get_or_init(Arc::default);
+        queue.take(len, limit).map_err(SendError::Full)
     }
 
     /// Queues a message. Any thread; never blocks.
@@ -259,13 +261,14 @@ impl Client {
     /// Waits until the send queue is empty or the client gone: `false` at the deadline. `None` waits for ever.
     #[must_use]
     pub fn wait_flushed(&self, deadline: Option<Instant>) -> bool {
-        self.queue.wait(Until::Flushed, deadline)
+        self.wait(Until::Flushed, deadline)
     }
 
     /// Whether nothing waits for the network, or the client is gone.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
-        self.queue.is(Until::Flushed)
+        self.waited_for(Until::Flushed)
+            .is_none_or(|queue| queue.is(Until::Flushed))
     }
 
     /// Ready when that is so. May be dropped at any time.
@@ -277,7 +280,7 @@ impl Client {
     /// Waits until the connection has ended: `false` at the deadline. `None` waits for ever.
     #[must_use]
     pub fn wait_ended(&self, deadline: Option<Instant>) -> bool {
-        self.queue.wait(Until::Ended, deadline)
+        self.wait(Until::Ended, deadline)
     }
 
     /// Ready when that is so. May be dropped at any time.
@@ -288,7 +291,28 @@ impl Client {
 
     /// Messages of that cost are on the wire or given up.
     pub(crate) fn release(&self, cost: usize) {
-        self.queue.release(cost);
+        if cost > 0
+            && let Some(queue) = self.queue.get()
+        {
+            queue.release(cost);
+        }
+    }
+
+    fn wait(&self, until: Until, deadline: Option<Instant>) -> bool {
+        self.waited_for(until)
+            .is_none_or(|queue| queue.wait(until, deadline))
+    }
+
+    /// The send queue, whose waiters are told; `None` if there is nothing to wait for.
+    fn waited_for(&self, until: Until) -> Option<&Arc<SendQueue>> {
+        let queue = match until {
+            // Nothing was sent to it without one.
+            Until::Flushed => self.queue.get()?,
+            Until::Ended => self.queue.get_or_init(Arc::default),
+        };
+        // Whoever ends the client sets that and looks for a queue then; one of the two sees the other.
+        fence(Ordering::SeqCst);
+        self.ended.get().is_none().then_some(queue)
     }
 
     pub(crate) fn set_closing(&self) {
@@ -300,7 +324,10 @@ impl Client {
         debug_assert!(code == close::NO_STATUS || code == close::ABNORMAL || close::is_valid(code));
         // A connection ends once.
         let _ = self.ended.set(Box::new((code, reason)));
-        self.queue.end();
+        fence(Ordering::SeqCst);
+        if let Some(queue) = self.queue.get() {
+            queue.end();
+        }
     }
 
     pub(crate) fn set_rtt(&self, rtt: Duration) {
@@ -334,14 +361,17 @@ impl Future for Waiting {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { client, until, key } = &mut *self;
-        client.queue.poll(*until, cx, key)
+        match client.waited_for(*until) {
+            Some(queue) => queue.poll(*until, cx, key),
+            None => Poll::Ready(()),
+        }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.client.queue.forget(key);
+        if let (Some(key), Some(queue)) = (self.key, self.client.queue.get()) {
+            queue.forget(key);
         }
     }
 }

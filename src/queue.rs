@@ -2,8 +2,9 @@
 //! bytes with a limit, and those who wait until it is nothing, or until nothing will go out any more.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -15,14 +16,23 @@ const fn cost(len: usize) -> usize {
     len + OVERHEAD
 }
 
-/// Room that a message has in a send queue. There is none but what a queue has given.
+/// Room that a message has in a send queue. There is none but what a queue has given; dropped, it is given back.
 #[derive(Debug)]
-pub struct Room(usize);
+pub struct Room {
+    queue: Arc<SendQueue>,
+    cost: usize,
+}
 
 impl Room {
-    /// The bytes that are to be given back with [`SendQueue::release`], once.
-    pub(crate) const fn into_cost(self) -> usize {
-        self.0
+    /// The bytes that are to be given back with [`SendQueue::release`] instead, once.
+    pub(crate) fn into_cost(mut self) -> usize {
+        mem::take(&mut self.cost)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.queue.release(self.cost);
     }
 }
 
@@ -68,14 +78,17 @@ impl SendQueue {
     ///
     /// # Errors
     /// The bytes that wait already, if that leaves no room.
-    pub(crate) fn take(&self, len: usize, limit: usize) -> Result<Room, usize> {
-        let len = cost(len);
+    pub(crate) fn take(self: &Arc<Self>, len: usize, limit: usize) -> Result<Room, usize> {
+        let cost = cost(len);
         let fits = |queued: usize| {
-            (queued == 0 || queued.saturating_add(len) <= limit).then(|| queued + len)
+            (queued == 0 || queued.saturating_add(cost) <= limit).then(|| queued + cost)
         };
         self.queued
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, fits)
-            .map(|_| Room(len))
+            .map(|_| Room {
+                queue: self.clone(),
+                cost,
+            })
     }
 
     /// Messages of that cost are on the wire or given up.
@@ -144,7 +157,7 @@ impl SendQueue {
     fn wake(&self) {
         // The lock orders this after a waiter's look at the queue.
         let mut waiters = self.lock();
-        let tasks = std::mem::take(&mut waiters.tasks);
+        let tasks = mem::take(&mut waiters.tasks);
         if waiters.threads > 0 {
             self.waiters.1.notify_all();
         }
@@ -164,8 +177,6 @@ impl SendQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
     #[derive(Default)]
@@ -179,19 +190,20 @@ mod tests {
 
     #[test]
     fn a_queue_has_its_limit_and_gives_room_back() {
-        let queue = SendQueue::default();
+        let queue = Arc::new(SendQueue::default());
         let first = queue.take(1000, 10).unwrap();
         assert_eq!(queue.take(0, 1127).unwrap_err(), 1064);
         let second = queue.take(0, 1128).unwrap();
         assert!(queue.len() == 1128 && !queue.is(Until::Flushed));
         queue.release(first.into_cost());
-        queue.release(second.into_cost());
+        // As when an order is thrown away.
+        drop(second);
         assert!(queue.len() == 0 && queue.is(Until::Flushed));
     }
 
     #[test]
     fn who_waits_is_woken_once_and_who_gave_up_leaves_nothing() {
-        let queue = SendQueue::default();
+        let queue = Arc::new(SendQueue::default());
         let room = queue.take(5, 1000).unwrap();
         let count = Arc::new(Count::default());
         let waker = Waker::from(count.clone());
@@ -224,7 +236,7 @@ mod tests {
 
     #[test]
     fn an_empty_queue_is_not_the_end() {
-        let queue = SendQueue::default();
+        let queue = Arc::new(SendQueue::default());
         assert!(queue.is(Until::Flushed) && !queue.is(Until::Ended));
         assert!(!queue.wait(Until::Ended, Some(Instant::now())));
         let count = Arc::new(Count::default());

@@ -426,3 +426,33 @@ fn many_orders_keep_nobody_waiting() {
         assert!(Arc::strong_count(&client) < 10);
     });
 }
+
+#[test]
+fn an_order_that_is_thrown_away_gives_its_room_back() {
+    Simulation::echo(Config::default(), async |simulation| {
+        let (peer, client) = simulation.open().await;
+        let message = |len| client.message(Kind::Text, vec![b'x'; len], 1000).unwrap();
+        let frame = simulation.server.frame(Kind::Text, b"to all").unwrap();
+        let orders = [
+            message(300),
+            client.ping("?", 1000).unwrap(),
+            client.share(&frame, 1000).unwrap(),
+        ];
+        assert!(client.queued() > 300 && !client.is_flushed());
+        drop(orders);
+        assert!(client.queued() == 0 && client.wait_flushed(None));
+        // One for a client that is gone when it comes.
+        let late = message(300);
+        peer.reset();
+        peer.expect_drop().await;
+        client.order(late);
+        settle().await;
+        assert_eq!(client.queued(), 0);
+        // And one that nobody takes any more.
+        let (_peer, client) = simulation.open().await;
+        let last = client.message(Kind::Text, "last", 1000).unwrap();
+        client.mailbox().close();
+        client.order(last);
+        assert_eq!(client.queued(), 0);
+    });
+}
