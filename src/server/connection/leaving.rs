@@ -1,0 +1,70 @@
+//! The end of a connection: what the client had of the server is given back, and others hear of it.
+
+use super::Connection;
+use super::turn::Turn;
+use crate::handler::Wants;
+use crate::server::clock::Alarm;
+use crate::server::desk::Seated;
+use std::mem;
+use std::sync::atomic::{Ordering, fence};
+use std::thread;
+use tokio::time::Instant;
+
+impl<W> Connection<W> {
+    /// When the closing handshake, and the end of TCP with it, has to be over.
+    pub(in crate::server) fn close_due(&self) -> Instant {
+        let shared = &self.seated.desk.shared;
+        let due = self.sender.close_due().map(Instant::from_std);
+        due.unwrap_or_else(|| shared.clock.now() + shared.config.close_timeout)
+    }
+
+    /// Counts among the clients again: it is about to be answered. It was there before those that came meanwhile.
+    pub(super) fn take_place(&mut self) {
+        if !mem::replace(&mut self.has_place, true) {
+            let open = &self.seated.desk.shared.open;
+            open.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets another client have its place.
+    pub(super) fn give_place(&mut self) {
+        if mem::take(&mut self.has_place) {
+            let open = &self.seated.desk.shared.open;
+            open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives back what the client had of the server, announces that it is gone, and hands out what the end of TCP needs.
+    pub(in crate::server) fn leave(&mut self) -> (&mut W, &Seated) {
+        if !mem::replace(&mut self.has_left, true) {
+            let mut turn = Turn::new(0);
+            self.receiver.release(&mut self.account);
+            self.sender.release(&mut self.account, &mut turn.effects);
+            debug_assert!(
+                self.account.held() == 0 || thread::panicking(),
+                "a charge is not given back"
+            );
+            turn.apply(self.seated.desk.counters(), &self.client);
+            self.alarm = Alarm::default();
+            let (code, reason) = self.sender.end();
+            self.client.set_ended(code, reason);
+            // Between the end and the look at who wants to hear of it: whoever begins to want it between the two
+            // looks for the end after that (`Client::know`).
+            fence(Ordering::SeqCst);
+            self.give_place();
+            let shared = &self.seated.desk.shared;
+            self.seated.desk.delist(&self.client);
+            if shared.handler.wants().has(Wants::CLOSE) || self.client.is_known() {
+                shared.handler.on_close(&self.client);
+            }
+            self.charge = None;
+        }
+        (&mut self.wire, &self.seated)
+    }
+}
+
+impl<W> Drop for Connection<W> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

@@ -1,0 +1,46 @@
+//! What a connection is asked to do by other threads.
+
+use super::Connection;
+use super::turn::Turn;
+use crate::order::{Message, Order, Ping, Replies, Share};
+
+impl<W> Connection<W> {
+    /// `false`: the connection is to be dropped.
+    pub(super) fn obey(&mut self, order: Order, turn: &mut Turn) -> bool {
+        let (account, effects) = (&mut self.account, &mut turn.effects);
+        match order {
+            Order::Admit => {
+                self.sender.admit(account);
+                self.take_place();
+            }
+            Order::Replies(Replies {
+                wire,
+                ends,
+                answered,
+                ..
+            }) => self.sender.answer(wire, &ends, answered, account, effects),
+            Order::Send(Message {
+                kind,
+                payload,
+                room,
+            }) => {
+                let ticket = room.into_cost();
+                self.sender.send(kind, payload, ticket, account, effects);
+            }
+            Order::Share(Share { frame, room }) => {
+                let ticket = room.into_cost();
+                self.sender.send_shared(frame, ticket, account, effects);
+            }
+            Order::Ping(Ping { payload, room }) => {
+                let ticket = room.into_cost();
+                self.sender.ping(&payload, ticket, account, effects);
+            }
+            Order::Close(close) => {
+                let (code, reason) = (close.code(), close.reason());
+                self.sender.close(code, reason, account, effects);
+            }
+            Order::Abort => return false,
+        }
+        true
+    }
+}

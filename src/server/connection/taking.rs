@@ -1,0 +1,192 @@
+//! What a read has brought: echoes where they lie, messages for the handler, answers to control frames.
+
+use super::Connection;
+use super::turn::Turn;
+use crate::handler::{Batch, Wants};
+use crate::protocol::account::Account;
+use crate::protocol::frame::{self, Opcode};
+use crate::protocol::message::Kind;
+use crate::protocol::partial::Partial;
+use crate::protocol::receiving::Event;
+use crate::protocol::violation::Violation;
+use crate::protocol::window::Window;
+use crate::server::wire::Wire;
+use std::io;
+use std::ops::Range;
+use std::task::Context;
+
+impl<W: Wire> Connection<W> {
+    /// The end of a long message, or a further part of it.
+    pub(super) fn take_spare(
+        &mut self,
+        cx: &mut Context<'_>,
+        len: usize,
+        turn: &mut Turn,
+    ) -> io::Result<()> {
+        self.sender.heard();
+        turn.wants = self.seated.desk.shared.handler.wants();
+        let mut window = Window::new(&mut []);
+        match self.receiver.filled(len) {
+            Ok(None) => {}
+            Ok(Some(event)) => self.take(event, &mut window, turn),
+            Err(violation) => self.sender.fail(&violation, &mut turn.effects),
+        }
+        self.end_read(cx, &window, turn)
+    }
+
+    /// Answers what is in `bytes` and returns how many of them; there are more only with compressed messages, if these
+    /// are too much for one turn.
+    pub(super) fn process(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &mut [u8],
+        turn: &mut Turn,
+    ) -> io::Result<usize> {
+        self.sender.heard();
+        turn.wants = self.seated.desk.shared.handler.wants();
+        let len = bytes.len();
+        let mut window = Window::new(bytes);
+        while self.sender.takes_input() && !self.sender.is_compressing() {
+            if let Err(violation) = self.echo_short(&mut window, turn) {
+                self.sender.fail(&violation, &mut turn.effects);
+                break;
+            }
+            match self
+                .receiver
+                .next(&mut window, &mut turn.budget, &mut self.account)
+            {
+                Ok(Some(event)) => self.take(event, &mut window, turn),
+                Ok(None) => break,
+                Err(violation) => self.sender.fail(&violation, &mut turn.effects),
+            }
+        }
+        // Afterwards nobody wants the rest.
+        let taken = if self.sender.takes_input() {
+            window.read
+        } else {
+            len
+        };
+        self.end_read(cx, &window, turn).map(|()| taken)
+    }
+
+    /// The shortest way there is, while nothing stands in it: no callback wants messages, and no answer is awaited.
+    #[inline]
+    fn echo_short(&mut self, window: &mut Window<'_>, turn: &mut Turn) -> Result<(), Violation> {
+        if turn.wants.has(Wants::TEXT | Wants::BINARY) || !self.sender.is_free() {
+            return Ok(());
+        }
+        let (mut texts, mut binaries) = (0, 0);
+        let echoed = self.receiver.echo_short(window, |kind| match kind {
+            Kind::Text => texts += 1,
+            Kind::Binary => binaries += 1,
+        });
+        turn.echoed(texts, binaries);
+        echoed
+    }
+
+    #[inline]
+    fn take(&mut self, event: Event, window: &mut Window<'_>, turn: &mut Turn) {
+        let account = &mut self.account;
+        if !self.sender.may_send() {
+            // After our close frame only the client's matters.
+            match event {
+                Event::Close(payload) => self.sender.closed(payload.payload()),
+                Event::Message { parts: message, .. } | Event::Inflated { message, .. } => {
+                    message.release(account);
+                }
+                Event::Ping(_) | Event::Pong(_) => {}
+            }
+            return;
+        }
+        match event {
+            Event::Message {
+                kind,
+                parts,
+                payload,
+            } => {
+                turn.message(kind);
+                if turn.wants.has_kind(kind) {
+                    let mark = self.sender.mark();
+                    self.give(kind, mark, parts, payload, window, turn);
+                } else {
+                    self.sender
+                        .reply(kind, parts, payload, window, account, &mut turn.effects);
+                }
+            }
+            Event::Inflated { kind, message } => {
+                turn.message(kind);
+                if turn.wants.has_kind(kind) {
+                    self.give(kind, 0, message, 0..0, window, turn);
+                } else {
+                    let (budget, effects) = (&mut turn.budget, &mut turn.effects);
+                    self.sender
+                        .reply_compressed(kind, message, window, budget, account, effects);
+                }
+            }
+            Event::Ping(ping) => {
+                turn.ping();
+                self.sender
+                    .control(Opcode::Pong, ping.payload(), window, account);
+            }
+            Event::Pong(pong) => {
+                turn.pong();
+                self.sender.pong(pong.payload());
+            }
+            Event::Close(payload) => self.sender.closed(payload.payload()),
+        }
+    }
+
+    /// A message for the handler; `mark` goes into the first byte of its frame.
+    fn give(
+        &mut self,
+        kind: Kind,
+        mark: u8,
+        parts: Partial,
+        payload: Range<usize>,
+        window: &Window<'_>,
+        turn: &mut Turn,
+    ) {
+        let len = parts.len() + payload.len();
+        let memory = &self.seated.desk.shared.memory;
+        // What is yet to be looked at gets shorter: a server's header has no key.
+        let unread = window.bytes.len() - window.read;
+        let room = frame::server_header_len(len) + len + unread;
+        let batch = turn
+            .batch
+            .get_or_insert_with(|| Batch::new(Account::new(memory.clone()), room));
+        let pieces = parts.pieces().chain([&window.bytes[payload]]);
+        let fits = batch.push(kind, len, pieces);
+        batch.mark_last(mark);
+        parts.release(&mut self.account);
+        let effects = &mut turn.effects;
+        self.sender.hold(len, &mut self.account, effects);
+        if !fits {
+            self.sender.fail(&self.account.exhausted(), effects);
+        }
+    }
+
+    fn end_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        window: &Window<'_>,
+        turn: &mut Turn,
+    ) -> io::Result<()> {
+        let batch = turn.batch.take();
+        if batch.is_some() && self.sender.is_timed() {
+            let now = self.clock().now().into_std();
+            self.sender.tick(now, &mut turn.effects);
+        }
+        // Whoever gets a message or an echo of this read may look at what is counted.
+        turn.apply(self.counters(), &self.client);
+        if let Some(mut batch) = batch {
+            batch.trim();
+            let handler = &self.seated.desk.shared.handler;
+            self.client.know();
+            handler.on_messages(&self.client, batch);
+        }
+        if window.has_tail() || !self.sender.is_flushed() {
+            self.send(cx, window.tail(), turn)?;
+        }
+        Ok(())
+    }
+}

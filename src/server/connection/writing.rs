@@ -1,0 +1,62 @@
+//! Writes what the sending half has, as far as the wire takes it.
+
+use super::Connection;
+use super::turn::Turn;
+use crate::protocol::sending::MAX_SLICES;
+use crate::server::wire::Wire;
+use std::io::{self, IoSlice};
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+impl<W: Wire> Connection<W> {
+    /// Sends what is kept and then `tail`, as far as the wire takes it; `false` if some of it has to wait, for which the
+    /// task is woken.
+    pub(super) fn send(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut tail: &[u8],
+        turn: &mut Turn,
+    ) -> io::Result<bool> {
+        let (account, effects) = (&mut self.account, &mut turn.effects);
+        let mut is_blocked = false;
+        let mut gone = self.wire.unsent();
+        while !is_blocked {
+            let wire = Pin::new(&mut self.wire);
+            let sent = if self.sender.has_kept() {
+                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+                let count = self.sender.transmit(tail, &mut slices);
+                wire.poll_write_vectored(cx, &slices[..count])
+            } else if tail.is_empty() {
+                break;
+            } else {
+                wire.poll_write(cx, tail)
+            };
+            match sent {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(len)) => {
+                    gone += len;
+                    self.sender.sent(len, &mut tail, account, effects);
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => is_blocked = true,
+            }
+        }
+        // TCP has sent what it has taken; TLS keeps what the socket does not take.
+        if self.sender.needs_flush() {
+            if Pin::new(&mut self.wire).poll_flush(cx)?.is_ready() {
+                self.sender.flushed(effects);
+            } else {
+                is_blocked = true;
+            }
+        }
+        if is_blocked {
+            let unsent = self.wire.unsent();
+            let gone = gone.saturating_sub(unsent);
+            self.sender.keep(tail, gone, unsent, account, effects);
+        }
+        let bytes_sent = mem::take(&mut effects.bytes_sent);
+        self.counters().bytes_sent.add(bytes_sent);
+        Ok(!is_blocked)
+    }
+}
