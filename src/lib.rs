@@ -11,6 +11,7 @@ pub mod admission;
 pub mod client;
 pub mod config;
 pub mod error;
+mod fork_lock;
 pub mod handler;
 pub mod mailbox;
 pub mod order;

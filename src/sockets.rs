@@ -5,6 +5,7 @@
 //! Sockets are opened and closed under the list's lock, and a fork holds it: what the child finds listed is what it has
 //! copies of. Between the hooks of a fork any Python code may run, so nobody may wait here with the interpreter attached.
 
+use crate::fork_lock::{ForkLock, Held};
 use socket2::SockRef;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -17,18 +18,22 @@ use std::os::fd::{AsFd, AsRawFd};
 #[cfg(windows)]
 use std::os::windows::io::{AsRawSocket, AsSocket};
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::process;
+use std::sync::Mutex;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-static LIST: Mutex<List> = Mutex::new(List {
+static LIST: ForkLock<List> = ForkLock::new(&MUTEX, &HELD);
+
+static MUTEX: Mutex<List> = Mutex::new(List {
     open: BTreeSet::new(),
+    inherited: BTreeSet::new(),
     has_forked: false,
+    process: 0,
 });
 
 thread_local! {
-    /// The list, while this thread forks.
-    static FORKING: RefCell<Option<MutexGuard<'static, List>>> = const { RefCell::new(None) };
+    static HELD: Held<List> = const { RefCell::new(None) };
 }
 
 /// A descriptor, as the operating system numbers it.
@@ -41,8 +46,23 @@ pub type Number = std::os::windows::io::RawSocket;
 #[derive(Debug)]
 struct List {
     open: BTreeSet<Number>,
+    /// In a forked child: its copies of those that the parent had open.
+    inherited: BTreeSet<Number>,
     /// There may be a child that has copies.
     has_forked: bool,
+    /// That which forks; asked for only between the hooks of a fork.
+    process: u32,
+}
+
+impl List {
+    /// Between the hooks of a fork: whether this is the child is seen here first.
+    fn look(&mut self) {
+        let process = process::id();
+        if mem::replace(&mut self.process, process) != process {
+            self.inherited.append(&mut self.open);
+            self.has_forked = false;
+        }
+    }
 }
 
 /// A socket of the standard library's or of tokio's.
@@ -86,16 +106,16 @@ pub(crate) struct Listed<T: Socket> {
 impl<T: Socket> Listed<T> {
     /// A listener that `open` opens, quickly. Nobody else has it, so that its end is that of the port.
     pub(crate) fn listener(open: impl FnOnce() -> io::Result<T>) -> io::Result<Self> {
-        let mut list = list();
-        Ok(Self::new(&mut list, open()?, ShutDown::Always))
+        with_list(|list| Ok(Self::new(list, open()?, ShutDown::Always)))
     }
 
     /// A connection, if `accept` has one.
     pub(crate) fn poll_accepted<U>(
         accept: impl FnOnce() -> Poll<io::Result<(T, U)>>,
     ) -> Poll<io::Result<(Self, U)>> {
-        let mut list = list();
-        accept().map_ok(|(socket, more)| (Self::new(&mut list, socket, ShutDown::Forked), more))
+        with_list(|list| {
+            accept().map_ok(|(socket, more)| (Self::new(list, socket, ShutDown::Forked), more))
+        })
     }
 
     fn new(list: &mut List, socket: T, shut_down: ShutDown) -> Self {
@@ -111,10 +131,9 @@ impl<T: Socket> Listed<T> {
         mut self,
         map: impl FnOnce(T) -> io::Result<U>,
     ) -> io::Result<Listed<U>> {
-        let mut list = list();
         let socket = self.socket.take().ok_or(io::ErrorKind::NotConnected)?;
         let (number, shut_down) = (socket.number(), self.shut_down);
-        match map(socket) {
+        with_list(|list| match map(socket) {
             Ok(socket) => Ok(Listed {
                 socket: Some(socket),
                 shut_down,
@@ -123,7 +142,7 @@ impl<T: Socket> Listed<T> {
                 list.open.remove(&number);
                 Err(error)
             }
-        }
+        })
     }
 }
 
@@ -132,15 +151,15 @@ impl<T: Socket> Drop for Listed<T> {
         let Some(socket) = self.socket.take() else {
             return;
         };
-        let mut list = list();
-        list.open.remove(&socket.number());
-        if self.shut_down == ShutDown::Always || list.has_forked {
-            // It fails only if the other side has gone already.
-            let _ = SockRef::from(&socket).shutdown(Shutdown::Both);
-        }
-        // Closed before the lock is released.
-        drop(socket);
-        drop(list);
+        with_list(|list| {
+            list.open.remove(&socket.number());
+            if self.shut_down == ShutDown::Always || list.has_forked {
+                // It fails only if the other side has gone already.
+                let _ = SockRef::from(&socket).shutdown(Shutdown::Both);
+            }
+            // Closed before the lock is released.
+            drop(socket);
+        });
     }
 }
 
@@ -204,18 +223,20 @@ impl<T: Socket + AsyncWrite + Unpin> AsyncWrite for Listed<T> {
     }
 }
 
-/// To be called before this thread forks: from now on nothing is opened or closed. Waits for those who do so at this
-/// moment. One of the two below has to follow, in this thread.
+/// To be called before this thread forks: from now on nothing is opened or closed but by this thread. Waits for those who
+/// do so at this moment. One of the two below has to follow, in this thread.
 pub fn before_fork() {
-    let list = list();
-    FORKING.set(Some(list));
+    LIST.hold();
+    with_list(|list| {
+        list.process = process::id();
+        // Soon: what is closed between the hooks may have copies, too.
+        list.has_forked = true;
+    });
 }
 
 /// To be called in the parent after the fork, or after one that has failed.
 pub fn after_fork_in_parent() {
-    if let Some(mut list) = FORKING.take() {
-        list.has_forked = true;
-    }
+    LIST.release();
 }
 
 /// To be called in the child after the fork: what it has to close, by these numbers. Objects that belong to the parent's
@@ -223,14 +244,27 @@ pub fn after_fork_in_parent() {
 #[must_use]
 pub fn after_fork_in_child() -> Vec<Number> {
     // Whoever forks without the first hook may have copied a lock that nobody will release.
-    let list = FORKING.take().or_else(|| LIST.try_lock().ok());
-    let Some(mut list) = list else {
-        return Vec::new();
-    };
-    mem::take(&mut list.open).into_iter().collect()
+    if !LIST.is_held() {
+        let list = MUTEX.try_lock();
+        return list.map_or_else(
+            |_| Vec::new(),
+            |mut list| mem::take(&mut list.open).into_iter().collect(),
+        );
+    }
+    let inherited = with_list(|list| mem::take(&mut list.inherited));
+    LIST.release();
+    inherited.into_iter().collect()
+}
+
+/// Waits with `wait` for other threads: if this one forks they may open and close sockets meanwhile.
+pub fn lend<R>(wait: impl FnOnce() -> R) -> R {
+    LIST.lend(wait)
 }
 
 /// Only system calls that don't block are made under the lock; it is never taken twice.
-fn list() -> MutexGuard<'static, List> {
-    LIST.lock().unwrap_or_else(PoisonError::into_inner)
+fn with_list<R>(act: impl FnOnce(&mut List) -> R) -> R {
+    if LIST.is_held() {
+        LIST.with(List::look);
+    }
+    LIST.with(act)
 }

@@ -14,17 +14,19 @@ fn before_fork(py: Python<'_>) {
         sockets::before_fork();
         crossing::before_fork();
     });
+    fork::before_fork();
 }
 
 #[pyfunction]
 fn after_fork_in_parent() {
+    fork::after_fork_in_parent();
     crossing::after_fork();
     sockets::after_fork_in_parent();
 }
 
 #[pyfunction]
 fn after_fork_in_child(py: Python<'_>) -> PyResult<()> {
-    fork::count();
+    fork::look();
     crossing::after_fork();
     let numbers = sockets::after_fork_in_child();
     if numbers.is_empty() {

@@ -8,24 +8,27 @@
 
 use super::fork;
 use super::lock::lock;
+use crate::fork_lock::{ForkLock, Held};
 use pyo3::prelude::*;
 use pyo3_async_runtimes::TaskLocals;
 use pyo3_async_runtimes::generic::{
     ContextExt, JoinError, Runtime, future_into_py_with_locals, get_current_locals,
 };
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio::task;
 
-static STATE: Mutex<State> = Mutex::new(State {
+static STATE: ForkLock<State> = ForkLock::new(&MUTEX, &HELD);
+
+static MUTEX: Mutex<State> = Mutex::new(State {
     forks: 0,
     servers: 0,
     is_over: false,
@@ -36,8 +39,7 @@ static STATE: Mutex<State> = Mutex::new(State {
 thread_local! {
     /// Where a future that is made in this thread is to run, and its count.
     static TARGET: Cell<Option<(Handle, Counted)>> = const { Cell::new(None) };
-    /// The state, while this thread forks.
-    static FORKING: Cell<Option<MutexGuard<'static, State>>> = const { Cell::new(None) };
+    static HELD: Held<State> = const { RefCell::new(None) };
     /// The task that is polled has found its loop closed: nobody waits for it.
     static IS_LOST: Cell<bool> = const { Cell::new(false) };
 }
@@ -205,42 +207,47 @@ impl State {
 
 /// The state stays as it is while this thread forks.
 pub(super) fn before_fork() {
-    FORKING.set(Some(lock(&STATE)));
+    STATE.hold();
 }
 
 pub(super) fn after_fork() {
-    drop(FORKING.take());
+    STATE.release();
+}
+
+/// Waits with `wait` for other threads: if this one forks they may use the state meanwhile.
+pub(super) fn lend<R>(wait: impl FnOnce() -> R) -> R {
+    STATE.lend(wait)
 }
 
 /// A server is about to start. Not to be called with the interpreter attached: who forks may need it.
 pub(super) fn hold() {
-    lock(&STATE).own().servers += 1;
+    STATE.with(|state| state.own().servers += 1);
 }
 
 /// A server has ended, or was not started; with the last one the thread ends, as soon as it has told everybody. Not to
 /// be called with the interpreter attached, which the thread may need for that.
 pub(super) fn release() {
-    let mut state = lock(&STATE);
-    let own = state.own();
-    own.servers -= 1;
-    if own.servers > 0 {
-        return;
-    }
-    // What its tasks wait for is of servers that have ended; who comes from now on gets another thread.
-    own.control = None;
-    let threads = own.threads.clone();
-    drop(state);
+    let threads = STATE.with(|state| {
+        let own = state.own();
+        own.servers -= 1;
+        if own.servers > 0 {
+            return Vec::new();
+        }
+        // What its tasks wait for is of servers that have ended; who comes from now on gets another thread.
+        own.control = None;
+        own.threads.clone()
+    });
     join(&threads, End::WithTasks);
 }
 
 /// The interpreter ends: so does the thread, and no other is made. Not to be called with the interpreter attached.
 pub(super) fn finish() {
-    let mut state = lock(&STATE);
-    let own = state.own();
-    own.is_over = true;
-    own.control = None;
-    let threads = own.threads.clone();
-    drop(state);
+    let threads = STATE.with(|state| {
+        let own = state.own();
+        own.is_over = true;
+        own.control = None;
+        own.threads.clone()
+    });
     join(&threads, End::Now);
 }
 
@@ -260,7 +267,7 @@ where
 {
     let locals = get_current_locals::<Crossing>(py)?;
     // Who has the lock may be at a fork, and need the interpreter to finish it.
-    let target = py.detach(|| lock(&STATE).own().target())?;
+    let target = py.detach(|| STATE.with(|state| state.own().target()))?;
     TARGET.set(Some(target));
     let done = poll_fn(done);
     let future = future_into_py_with_locals::<Crossing, _, Option<bool>>(py, locals, async move {

@@ -67,6 +67,8 @@ pub(super) enum Drain {
     /// The server was started; somebody will.
     Expected,
     Running(ThreadId),
+    /// The callbacks have ended; those who wait for that are told.
+    Ending,
     Done,
 }
 
@@ -74,6 +76,11 @@ impl Drain {
     /// Whether its end will come.
     const fn is_expected(self) -> bool {
         matches!(self, Self::Soon | Self::Expected | Self::Running(_))
+    }
+
+    /// Whether it was.
+    const fn has_ended(self) -> bool {
+        matches!(self, Self::Ending | Self::Done)
     }
 }
 
@@ -347,11 +354,18 @@ impl Link {
 
     /// Nobody runs the dispatcher any more. Not to be called with the interpreter attached.
     pub(super) fn end_drain(&self) {
-        if mem::replace(&mut *lock(&self.drain), Drain::Done) == Drain::Done {
-            return;
+        {
+            let mut drain = lock(&self.drain);
+            if drain.has_ended() {
+                return;
+            }
+            *drain = Drain::Ending;
         }
         self.tell_drained();
         crossing::release();
+        // Threads later: then this one needs nothing any more that a thread that forks may have while it waits for it.
+        *lock(&self.drain) = Drain::Done;
+        self.drained.notify_all();
     }
 
     /// Wakes those who wait for that.
@@ -369,7 +383,7 @@ impl Link {
 
     /// Whether the dispatcher has ended.
     pub(super) fn is_drained(&self) -> bool {
-        *lock(&self.drain) == Drain::Done
+        lock(&self.drain).has_ended()
     }
 
     /// Ready when the dispatcher has ended.
@@ -389,12 +403,12 @@ impl Link {
     /// Waits until nobody runs the dispatcher: `false` at the deadline.
     pub(super) fn wait_drained(&self, timeout: Duration) -> bool {
         let drain = lock(&self.drain);
-        let running = |drain: &mut Drain| drain.is_expected();
-        let (drain, _) = self
+        let is_on = |drain: &mut Drain| drain.is_expected() || *drain == Drain::Ending;
+        let (_drain, waited) = self
             .drained
-            .wait_timeout_while(drain, timeout, running)
+            .wait_timeout_while(drain, timeout, is_on)
             .unwrap_or_else(PoisonError::into_inner);
-        !drain.is_expected()
+        !waited.timed_out()
     }
 
     /// Runs one callback, with its name where `stop()` finds it.

@@ -184,7 +184,7 @@ impl PyServer {
         if let Some(event_loop) = self.event_loop() {
             event_loop.abandon(py);
         }
-        py.detach(|| {
+        waiting::detached(py, || {
             self.shared.core.stop(timeout);
             // With no limit it is true: workers at their deadline wait for nobody.
             let _ = self.shared.core.wait(None);
@@ -196,7 +196,7 @@ impl PyServer {
 
     /// Says that the thread has ended its event loop.
     fn end_drain(&self, py: Python<'_>) {
-        py.detach(|| self.shared.link.end_drain());
+        waiting::detached(py, || self.shared.link.end_drain());
     }
 
     /// A future of the running loop for the end of the server.
@@ -380,7 +380,7 @@ impl Drop for PyServer {
         }
         // Closing a socket waits for another thread's fork, which needs the interpreter.
         Python::attach(|py| {
-            py.detach(|| {
+            waiting::detached(py, || {
                 core.stop(Duration::ZERO);
                 // With no time limit it is true.
                 let _ = core.wait(None);

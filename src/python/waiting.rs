@@ -1,6 +1,8 @@
 //! Waits of Python on Rust: without the interpreter, and so that Ctrl-C is answered.
 
+use super::crossing;
 use crate::server::after;
+use crate::sockets;
 use pyo3::prelude::*;
 use std::time::{Duration, Instant};
 
@@ -20,7 +22,7 @@ pub(super) fn wait(
     loop {
         let slice = Instant::now() + SIGNAL_CHECK;
         let until = deadline.map_or(slice, |deadline| deadline.min(slice));
-        if py.detach(|| wait(until)) {
+        if detached(py, || wait(until)) {
             return Ok(true);
         }
         py.check_signals()?;
@@ -28,4 +30,9 @@ pub(super) fn wait(
             return Ok(false);
         }
     }
+}
+
+/// Waits for other threads, without the interpreter; in a hook of a fork also without the locks that it holds.
+pub(super) fn detached<R: Send>(py: Python<'_>, wait: impl FnOnce() -> R + Send) -> R {
+    py.detach(|| crossing::lend(|| sockets::lend(wait)))
 }
