@@ -1,20 +1,13 @@
-//! Listening sockets: which addresses, which options, and what happens when accepting fails.
+//! Listening sockets: which addresses, and which options.
 
-use super::stats::Counters;
-use crate::client::Ends;
 use crate::error::Error;
 use crate::sockets::Listed;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
-use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 
 /// Connects that may wait to be accepted. Beyond what a load test opens at once; the system cuts it to its maximum.
 const BACKLOG: i32 = 4096;
-/// Pause after an accept failed for want of resources, doubled at each further failure up to the second one.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 /// Attempts to find one free port for several addresses.
 const PORT_ATTEMPTS: usize = 16;
 
@@ -119,54 +112,4 @@ fn open(address: SocketAddr, only_v6: bool) -> io::Result<StdListener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
-}
-
-/// Accepts until the task is aborted, and gives each connection to `place`. A failure never ends it.
-pub(super) async fn accept(
-    listener: Listed<TcpListener>,
-    counters: &Counters,
-    place: impl Fn(Listed<TcpStream>, Ends),
-) {
-    let bound = listener.local_addr();
-    let mut pause = BACK_OFF.0;
-    loop {
-        match poll_fn(|cx| Listed::poll_accepted(|| listener.poll_accept(cx))).await {
-            Ok((stream, peer)) => {
-                pause = BACK_OFF.0;
-                counters.connections_accepted.add(1);
-                // One interface's connections all have its address: no need to ask for each.
-                let local = match &bound {
-                    Ok(bound) if !bound.ip().is_unspecified() => *bound,
-                    // It fails only if the client is gone already.
-                    _ => stream.local_addr().unwrap_or(peer),
-                };
-                let (peer, local) = (plain(peer), plain(local));
-                place(stream, Ends { peer, local });
-            }
-            Err(error) => {
-                counters.accept_errors.add(1);
-                // Of one connection, which is gone: the next one may be fine.
-                if !matches!(
-                    error.kind(),
-                    ErrorKind::ConnectionAborted
-                        | ErrorKind::ConnectionReset
-                        | ErrorKind::Interrupted
-                ) {
-                    // Want of descriptors or memory: the waiting connection stays in the backlog meanwhile.
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(BACK_OFF.1);
-                }
-            }
-        }
-    }
-}
-
-/// IPv4 on a dual-stack socket, as IPv4.
-fn plain(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V6(v6) => v6
-            .to_ipv4_mapped()
-            .map_or(address, |v4| SocketAddr::new(v4.into(), address.port())),
-        IpAddr::V4(_) => address,
-    }
 }

@@ -10,6 +10,7 @@ mod desk;
 mod http;
 mod linger;
 mod listener;
+mod listening;
 mod look;
 mod opening;
 mod pace;

@@ -2,9 +2,10 @@
 //! leave an order in its letterbox.
 
 use super::desk::{Desk, Phase};
+use super::listening::Listening;
 use super::opening::newcomer::Newcomer;
 use super::shared::{Command, Shared};
-use super::{listener, opening, tls};
+use super::{opening, tls};
 use crate::client::{Ends, Letter};
 use crate::handler::Handler;
 use crate::sockets::Listed;
@@ -18,9 +19,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Orders and commands that are done before clients have their turn.
@@ -48,22 +49,7 @@ pub(super) fn run(
 }
 
 pub(super) async fn main(desk: Rc<Desk>, listeners: Vec<Listed<StdListener>>) {
-    let mut accepting: Vec<AbortHandle> = Vec::new();
-    // The sockets are non-blocking and the runtime's own: registering them fails only for want of memory, and then
-    // there is nobody to tell but the clients that get no answer.
-    for listener in listeners
-        .into_iter()
-        .filter_map(|listener| listener.try_map(TcpListener::from_std).ok())
-    {
-        let accept = {
-            let desk = desk.clone();
-            async move {
-                let place = |stream, ends| place(&desk, stream, ends);
-                listener::accept(listener, desk.counters(), place).await;
-            }
-        };
-        accepting.push(spawn_local(accept).abort_handle());
-    }
+    let mut listening = Listening::begin(listeners, &desk, place);
     // They end with the runtime.
     drop(spawn_local(desk.pace.clone().keep()));
     drop(spawn_local(desk.lingering.clone().keep(desk.shared.clock)));
@@ -79,10 +65,7 @@ pub(super) async fn main(desk: Rc<Desk>, listeners: Vec<Listed<StdListener>>) {
         if !desk.is_stopping() {
             return Poll::Pending;
         }
-        for task in accepting.drain(..) {
-            task.abort();
-        }
-        if desk.poll_empty(cx).is_ready() {
+        if listening.poll_end(cx).is_ready() && desk.poll_empty(cx).is_ready() {
             return Poll::Ready(());
         }
         // A second stop may have brought the deadline forward.
