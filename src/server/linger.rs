@@ -5,6 +5,7 @@
 
 pub(super) mod timer;
 
+use self::timer::GRAIN;
 use super::desk::{Phase, Seated};
 use super::wire::Wire;
 use std::future::{Future, poll_fn};
@@ -40,25 +41,40 @@ pub(super) async fn answer<W: Wire>(wire: &mut W, mut bytes: &[u8], seated: &Sea
     }
 }
 
-/// Ends TCP in order: until the client has closed, too, or it is `due`. A worker that closes, and an order to abort, end
-/// it at once.
+/// Ends TCP in order: until the client has closed, too, or it is `due`. An order to abort ends it at once, and so does a
+/// worker that closes, unless the client goes on sending: that waits until it is silent, or time gets short.
 pub(super) async fn linger<W: Wire>(wire: &mut W, seated: &Seated, due: Instant) {
     let desk = &seated.desk;
     let clock = desk.shared.clock;
-    let _entry = desk.lingering.enter(due, &seated.seat);
+    let entry = desk.lingering.enter(due, &seated.seat);
+    let mut silent_at = None;
     let mut is_shut_down = false;
     let mut left = MAX_LINGER;
     poll_fn(|cx| {
         seated.seat.register(cx);
         let mut buffer = desk.buffer.borrow_mut();
+        let before = left;
+        let now = clock.now();
         if poll_end(wire, cx, &mut is_shut_down, &mut left, &mut buffer).is_ready()
-            || desk.phase() >= Phase::Closing
+            || desk.phase() >= Phase::Hurried
             || seated.seat.is_aborted()
-            || clock.now() >= due
+            || now >= due
         {
             return Poll::Ready(());
         }
-        Poll::Pending
+        if desk.phase() < Phase::Closing {
+            return Poll::Pending;
+        }
+        match silent_at {
+            _ if left == MAX_LINGER => Poll::Ready(()),
+            Some(silent_at) if left == before && now >= silent_at => Poll::Ready(()),
+            Some(_) if left == before => Poll::Pending,
+            _ => {
+                silent_at = Some(now + GRAIN);
+                entry.put(due.min(now + GRAIN));
+                Poll::Pending
+            }
+        }
     })
     .await;
 }

@@ -36,6 +36,17 @@ impl fmt::Debug for Lingering {
 #[derive(Debug)]
 pub(super) struct Entry<'a>(&'a Lingering, usize);
 
+impl Entry<'_> {
+    /// It is `due` then.
+    pub(super) fn put(&self, due: Instant) {
+        let Self(lingering, index) = self;
+        if let Some((before, _)) = lingering.all.borrow_mut().get_mut(*index) {
+            *before = due;
+        }
+        lingering.look_at(due);
+    }
+}
+
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
         self.0.all.borrow_mut().remove(self.1);
@@ -46,12 +57,16 @@ impl Lingering {
     /// Has the task of `seat` woken when it is `due`, or somewhat later.
     pub(super) fn enter(&self, due: Instant, seat: &Rc<Seat>) -> Entry<'_> {
         let index = self.all.borrow_mut().insert((due, seat.clone()));
+        self.look_at(due);
+        Entry(self, index)
+    }
+
+    fn look_at(&self, due: Instant) {
         if self.next.get().is_none_or(|next| due < next)
             && let Some(keeper) = self.keeper.take()
         {
             keeper.wake();
         }
-        Entry(self, index)
     }
 
     /// Waits until the first of them is due, but not less than until `earliest`.

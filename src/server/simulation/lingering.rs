@@ -68,6 +68,45 @@ fn a_stop_does_not_wait_for_those_who_only_linger() {
 }
 
 #[test]
+fn a_stop_lets_those_who_go_on_sending_read_why_their_connection_ends() {
+    Simulation::echo(Config::default(), async |simulation| {
+        let mut peers = Vec::new();
+        for _ in 0..2 {
+            let (peer, _) = simulation.open().await;
+            peer.send([0xff]);
+            assert_eq!(peer.read().await.0, CLOSE);
+            peer.expect_shut_down().await;
+            peer.send("it does not know yet");
+            peers.push(peer);
+        }
+        settle().await;
+        let begun = Instant::now();
+        simulation.server.stop(Duration::from_secs(4));
+        // With input that nobody has read, TCP would end with a reset, which destroys what is on its way to the client.
+        for _ in 0..10 {
+            for peer in &peers {
+                peer.send("more");
+            }
+            sleep(GRAIN / 2).await;
+            assert!(
+                peers
+                    .iter()
+                    .all(|peer| !peer.is_dropped() && peer.unread() == 0)
+            );
+        }
+        let restless = peers.pop().unwrap();
+        while !restless.is_dropped() {
+            restless.send("more");
+            sleep(GRAIN / 2).await;
+            if begun.elapsed() > GRAIN * 9 {
+                assert!(peers[0].is_dropped());
+            }
+        }
+        assert_eq!(begun.elapsed().as_secs(), 2);
+    });
+}
+
+#[test]
 fn an_answer_that_nobody_reads_is_not_waited_for_when_time_gets_short() {
     let config = Config {
         close_timeout: NEVER / 10_000,
