@@ -4,7 +4,7 @@ from asyncio import AbstractEventLoop, Future
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextvars import Context
 from os import PathLike
-from typing import Any, Final, Literal, SupportsIndex, final
+from typing import Any, Final, Literal, SupportsIndex, final, type_check_only
 from weakref import ReferenceType
 
 from typing_extensions import Buffer
@@ -53,17 +53,9 @@ class NoReply:
 NO_REPLY: Final[NoReply]
 """Returned by `on_text` or `on_binary`, it sends nothing for that message."""
 
-@final
-class Request:
-    """A client's upgrade request (RFC 6455 section 4.1), as `on_handshake` is asked about it.
-
-    It has passed the server's own checks: method, version, key, `origins`. The server makes them. Thread-safe; stays
-    readable.
-    """
-
-    @property
-    def method(self) -> str:
-        """Method of the request: GET, since no other can upgrade."""
+@type_check_only
+class _Asked:
+    """What a request and the client that it becomes have in common; there is no such class when it runs."""
 
     @property
     def path(self) -> str:
@@ -75,19 +67,15 @@ class Request:
 
     @property
     def headers(self) -> Headers:
-        """The headers: a mapping with case-insensitive names, repeated fields joined by a comma."""
+        """The request's headers: a mapping with case-insensitive names, repeated fields joined by a comma."""
 
     @property
     def raw_headers(self) -> list[tuple[str, str]]:
-        """The header lines, as they came; bytes beyond ASCII as Latin-1."""
+        """The request's header lines, as they came; bytes beyond ASCII as Latin-1."""
 
     @property
     def origin(self) -> str | None:
-        """The `Origin` header (RFC 6455 section 10.2): which page wants to connect."""
-
-    @property
-    def subprotocols(self) -> tuple[str, ...]:
-        """The subprotocols that the client offers, the one that it likes best first (RFC 6455 section 4.1)."""
+        """The `Origin` header (RFC 6455 section 10.2): which page a browser connects for."""
 
     @property
     def peer(self) -> tuple[str, int]:
@@ -96,6 +84,22 @@ class Request:
     @property
     def tls(self) -> TLSInfo | None:
         """What the TLS handshake agreed on; None without TLS."""
+
+@final
+class Request(_Asked):
+    """A client's upgrade request (RFC 6455 section 4.1), as `on_handshake` is asked about it.
+
+    It has passed the server's own checks: method, version, key, `origins`. The server makes them. Thread-safe; stays
+    readable.
+    """
+
+    @property
+    def method(self) -> str:
+        """Method of the request: GET, since no other can upgrade."""
+
+    @property
+    def subprotocols(self) -> tuple[str, ...]:
+        """The subprotocols that the client offers, the one that it likes best first (RFC 6455 section 4.1)."""
 
 @final
 class Response:
@@ -232,7 +236,7 @@ class TLSInfo:
         """The client's certificate in DER, as `ssl.SSLSocket.getpeercert(True)` has it."""
 
 @final
-class Client:
+class Client(_Asked):
     """One client of a server. Thread-safe; stays readable after its end.
 
     The server makes them: a callback gets the same object each time, until `on_disconnect` has returned. Any other
@@ -244,40 +248,12 @@ class Client:
         """Number of this client, from 1 in the order of their coming, unique in its server."""
 
     @property
-    def peer(self) -> tuple[str, int]:
-        """IP address and port of the client; IPv4 is shown as such also on a dual-stack socket."""
-
-    @property
     def local_address(self) -> tuple[str, int]:
         """IP address and port that the client has connected to, as this machine sees them."""
 
     @property
     def server(self) -> EchoServer:
         """The server. ReferenceError if it has ended and nobody refers to it any more: a client does not keep it."""
-
-    @property
-    def tls(self) -> TLSInfo | None:
-        """What the TLS handshake agreed on; None without TLS."""
-
-    @property
-    def path(self) -> str:
-        """Path of the requested URL, without the query, as the client wrote it (not percent-decoded)."""
-
-    @property
-    def query(self) -> str:
-        """Query of the requested URL, without the question mark; "" if there is none."""
-
-    @property
-    def headers(self) -> Headers:
-        """The request's headers: a mapping with case-insensitive names, repeated fields joined by a comma."""
-
-    @property
-    def raw_headers(self) -> list[tuple[str, str]]:
-        """The request's header lines, as they came; bytes beyond ASCII as Latin-1."""
-
-    @property
-    def origin(self) -> str | None:
-        """The `Origin` header (RFC 6455 section 10.2): which page a browser connected for."""
 
     @property
     def subprotocol(self) -> str | None:
