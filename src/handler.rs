@@ -30,6 +30,8 @@ impl Wants {
     pub const CLOSE: Self = Self(1 << 3);
     /// Upgrade requests, before they are answered.
     pub const HANDSHAKE: Self = Self(1 << 4);
+    /// Messages of a kind that is not wanted are swallowed, and not echoed.
+    pub const SILENCE: Self = Self(1 << 5);
     /// Why TLS with a client failed.
     pub const TLS_FAILURE: Self = Self(1 << 8);
 
@@ -54,9 +56,19 @@ impl Wants {
     /// Whether messages of this kind are wanted.
     #[must_use]
     pub const fn has_kind(self, kind: Kind) -> bool {
+        self.has(Self::of_kind(kind))
+    }
+
+    /// Whether messages of this kind are echoed.
+    #[must_use]
+    pub const fn echoes(self, kind: Kind) -> bool {
+        self.0 & (Self::SILENCE.0 | Self::of_kind(kind).0) == 0
+    }
+
+    const fn of_kind(kind: Kind) -> Self {
         match kind {
-            Kind::Text => self.has(Self::TEXT),
-            Kind::Binary => self.has(Self::BINARY),
+            Kind::Text => Self::TEXT,
+            Kind::Binary => Self::BINARY,
         }
     }
 }

@@ -428,6 +428,7 @@ class Server:
         cls,
         options: dict[str, Any],
         callbacks: Mapping[str, Callable[..., object] | None],
+        echo: bool,
         debug: bool,
         owner: ReferenceType[EchoServer],
     ) -> Server:
@@ -459,6 +460,18 @@ class Server:
 
     @debug.setter
     def debug(self, value: bool) -> None: ...
+    @property
+    def echo(self) -> bool:
+        """Whether what no callback answers is echoed."""
+
+    @echo.setter
+    def echo(self, value: bool) -> None: ...
+    def set_callback(self, name: str, callback: Callable[..., object] | None) -> None:
+        """Has another callback called from the next event on; None for none.
+
+        RuntimeError for on_text and on_binary if iterators have the messages.
+        """
+
     def start(self) -> None:
         """Starts the worker threads. RuntimeError if it was started or stopped before."""
 

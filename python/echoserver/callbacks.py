@@ -1,4 +1,4 @@
-"""Where a server's callbacks come from: the arguments of its constructor, or methods of a subclass."""
+"""A server's callbacks: their names, what can be one, and where it comes from."""
 
 from __future__ import annotations
 
@@ -6,22 +6,37 @@ from echoserver._core import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
-__all__ = ["is_async", "resolve"]
+__all__ = ["check", "check_name", "is_async", "nearest", "resolve"]
+
+_NAMES = ("on_handshake", "on_connect", "on_text", "on_binary", "on_disconnect", "on_closed", "on_error")
+
+
+def check_name(owner: str, name: str) -> None:
+    """TypeError if `name` begins as those of callbacks do, and is none."""
+    if name.startswith("on_") and name not in _NAMES:
+        raise TypeError(f"{owner}.{name}: there is no such callback; did you mean {nearest(name, _NAMES)}?")
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The name that was probably meant."""
+    import difflib
+
+    return difflib.get_close_matches(name, names, 1, 0)[0]
 
 
 def resolve(server: object, arguments: Mapping[str, Callable[..., Any] | None]) -> dict[str, Callable[..., Any] | None]:
     """The callbacks of `server` by name: for each the argument, else the method of its class.
 
-    TypeError for one that is both, that can't be called, or that is an asynchronous generator.
+    TypeError for one that is both, and as `check`.
     """
     return {name: _resolve_one(server, name, argument) for name, argument in arguments.items()}
 
 
 def _resolve_one(server: object, name: str, argument: Callable[..., Any] | None) -> Callable[..., Any] | None:
-    if getattr(type(server), name, None) is None:
+    if getattr(type(server), name) is None:
         callback = argument
     elif argument is None:
         callback = getattr(server, name)
@@ -29,8 +44,14 @@ def _resolve_one(server: object, name: str, argument: Callable[..., Any] | None)
         raise TypeError(
             f"{name}={shown(argument)}: {type(server).__name__} has a method of that name; give one of the two"
         )
+    check(name, callback)
+    return callback
+
+
+def check(name: str, callback: Callable[..., Any] | None) -> None:
+    """TypeError for what can't be called, or is an asynchronous generator."""
     if callback is None:
-        return None
+        return
     if not callable(callback):
         raise TypeError(f"{name}={shown(callback)}: must be callable or None")
     import inspect
@@ -39,16 +60,15 @@ def _resolve_one(server: object, name: str, argument: Callable[..., Any] | None)
         raise TypeError(
             f"{name}={shown(callback)}: must be a function or an `async def`, not an asynchronous generator"
         )
-    return callback
 
 
-def is_async(callbacks: Mapping[str, Callable[..., Any] | None]) -> bool:
-    """Whether one of them is an `async def`, so that an event loop has to run them."""
-    if not any(callbacks.values()):
+def is_async(callback: Callable[..., Any] | None) -> bool:
+    """Whether it is an `async def`, so that an event loop has to run it."""
+    if callback is None:
         return False
     import inspect
 
-    return any(callback is not None and _is(callback, inspect.iscoroutinefunction) for callback in callbacks.values())
+    return _is(callback, inspect.iscoroutinefunction)
 
 
 def _is(callback: Callable[..., Any], what: Callable[[object], bool]) -> bool:

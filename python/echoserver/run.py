@@ -43,8 +43,8 @@ _started: WeakValueDictionary[int, Run] = WeakValueDictionary()
 class Run:
     """How one server runs, from its start to its end."""
 
-    def __init__(self, owner: object, core: Server, close_timeout: float, *, is_async: bool) -> None:
-        """`owner` is the server as its user has it; `is_async` says whether an event loop has to run its callbacks."""
+    def __init__(self, owner: object, core: Server, close_timeout: float) -> None:
+        """`owner` is the server as its user has it."""
         # Nothing here keeps it, so that one that was never run ends with its last reference.
         self._owner = ref(owner)
         self.core = core
@@ -55,11 +55,22 @@ class Run:
         # Those that somebody has, and of them those that wait.
         self._iterators: WeakSet[Clients] = WeakSet()
         self._waiting: set[Clients] = set()
-        self._is_async = is_async
-        if is_async:
-            from echoserver import aio  # It imports asyncio.
+        # Whether an event loop has to run the callbacks.
+        self._is_async = False
 
-            self._serve_on_loop = aio.serve
+    def allow_async(self, name: str) -> None:
+        """A callback of that name is an `async def`: TypeError if it is too late for an event loop to run it."""
+        if self._is_async or self._door is not None:
+            return
+        if self.core.is_used:
+            raise TypeError(
+                f"{name}: an `async def` needs an event loop, and this server was started without one; "
+                f"set it before the start, or serve with serve_async()"
+            )
+        from echoserver import aio  # It imports asyncio.
+
+        self._serve_on_loop = aio.serve
+        self._is_async = True
 
     # In a thread
 

@@ -13,10 +13,11 @@ from echoserver._core import Server
 # Not from typing, which takes longer to import than all that is here. The same is why some imports are in functions.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     import ssl
-    from collections.abc import AsyncIterator, Coroutine, Iterable
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
     from types import TracebackType
-    from typing import Any, Literal, NoReturn, Self, SupportsIndex
+    from typing import Any, Literal, NoReturn, Self, SupportsIndex, TypeVar
 
     from typing_extensions import Buffer
 
@@ -26,7 +27,32 @@ if TYPE_CHECKING:
     from echoserver.stats import Stats
     from echoserver.types import Decision, OnBinary, OnClient, OnClosed, OnError, OnHandshake, OnText, Reply
 
+    _Init = TypeVar("_Init", bound=Callable[..., None])
+
 __all__ = ["EchoServer"]
+
+# mypy takes it for true.
+MYPY = False
+
+
+def _names_the_nearest(init: _Init) -> _Init:
+    """`init`, which for an argument that it does not have names the one that was probably meant."""
+    code = init.__code__
+    names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+
+    def checked(self: object, *args: object, **options: object) -> None:
+        for name in options:
+            if name not in names:
+                from echoserver.callbacks import nearest
+
+                meant = nearest(name, [one for one in names if one.startswith("on_") is name.startswith("on_")])
+                raise TypeError(f"EchoServer() has no argument {name!r}; did you mean {meant!r}?")
+        init(self, *args, **options)
+
+    # As functools.wraps does, which takes longer to import.
+    checked.__wrapped__ = init  # type: ignore[attr-defined]
+    checked.__doc__, checked.__name__, checked.__qualname__ = init.__doc__, init.__name__, init.__qualname__
+    return checked  # type: ignore[return-value]
 
 
 class EchoServer:
@@ -45,14 +71,15 @@ class EchoServer:
     - `host`: name or address to listen on; a name with several addresses takes them all. None is all interfaces, IPv4
       and IPv6.
 
-    Callbacks, one at a time; each may instead be a method of that name on a subclass:
+    Callbacks, one at a time; each may instead be a method of that name on a subclass, or be set, by any thread, also
+    while the server runs: `server.on_text = f` holds from the next message on, and None ends it.
 
     - `on_handshake(request)`: may this client come in? Asked about each good upgrade request, before the 101 and so
       before `on_connect`. None returned lets it in, Accept too, with headers of its own or a subprotocol; Response
       refuses it. 500 for one that raises or returns something else, 503 when it takes until `open_timeout`.
     - `on_connect(client)`: a client has come; its messages wait until this has returned.
     - `on_text(client, message: str)`, `on_binary(client, message: bytes)`: a message. None returned echoes it, `str`
-      or bytes-like is sent instead, NO_REPLY sends nothing.
+      or bytes-like is sent instead, NO_REPLY sends nothing. Without a callback it is echoed.
     - `on_disconnect(client)`: a client is gone, with `client.close_code`; its last callback.
     - `on_closed()`: the server has stopped; the last callback.
     - `on_error(client, error)`: another callback has raised, or returned what is no answer. `client` is None for
@@ -66,6 +93,10 @@ class EchoServer:
     logged with its traceback at ERROR to the logger "echoserver"; on an event loop of yours its
     `call_exception_handler` is told instead. That message gets no reply and the connection lives on. SystemExit and
     KeyboardInterrupt stop the server and come out of `serve()`, or else of `wait_closed()`, `stop()` or leaving `with`.
+
+    What is not answered:
+
+    - `echo`: False swallows what no callback answers, instead of echoing it. May be set while the server runs.
 
     Who may connect:
 
@@ -114,6 +145,30 @@ class EchoServer:
 
     parent: object
 
+    if TYPE_CHECKING:
+        # Each may be set, and overridden by a method. mypy allows both of an attribute, and pyright of a method; which
+        # of the two conditions is never true is known only to the other one.
+        if os.name == "":
+            on_handshake: OnHandshake | None
+            on_connect: OnClient | None
+            on_text: OnText | None
+            on_binary: OnBinary | None
+            on_disconnect: OnClient | None
+            on_closed: OnClosed | None
+            on_error: OnError | None
+        if not MYPY:
+
+            def on_handshake(self, request: Request, /) -> Decision | Coroutine[Any, Any, Decision]: ...  # noqa: D102
+            def on_connect(self, client: Client, /) -> object: ...  # noqa: D102
+            def on_text(self, client: Client, message: str, /) -> Reply | Coroutine[Any, Any, Reply]: ...  # noqa: D102
+            def on_binary(self, client: Client, message: bytes, /) -> Reply | Coroutine[Any, Any, Reply]: ...  # noqa: D102
+            def on_disconnect(self, client: Client, /) -> object: ...  # noqa: D102
+            def on_closed(self) -> object: ...  # noqa: D102
+            def on_error(self, client: Client | None, error: BaseException, /) -> object: ...  # noqa: D102
+    else:
+        on_handshake = on_connect = on_text = on_binary = on_disconnect = on_closed = on_error = None
+
+    @_names_the_nearest
     def __init__(  # noqa: PLR0913  # One option, one keyword: nothing to look up elsewhere.
         self,
         port: int = 1234,
@@ -128,6 +183,7 @@ class EchoServer:
         on_disconnect: OnClient | None = None,
         on_closed: OnClosed | None = None,
         on_error: OnError | None = None,
+        echo: bool = True,
         subprotocols: Iterable[str] = (),
         origins: Iterable[str | None] | None = None,
         compression: Literal["deflate"] | Deflate | None = None,
@@ -150,18 +206,16 @@ class EchoServer:
         from echoserver.run import Run
         from echoserver.stats import Stats
 
-        callbacks = resolve(
-            self,
-            {
-                "on_handshake": on_handshake,
-                "on_connect": on_connect,
-                "on_text": on_text,
-                "on_binary": on_binary,
-                "on_disconnect": on_disconnect,
-                "on_closed": on_closed,
-                "on_error": on_error,
-            },
-        )
+        arguments = {
+            "on_handshake": on_handshake,
+            "on_connect": on_connect,
+            "on_text": on_text,
+            "on_binary": on_binary,
+            "on_disconnect": on_disconnect,
+            "on_closed": on_closed,
+            "on_error": on_error,
+        }
+        callbacks = resolve(self, arguments)
         options = {
             "port": port,
             "host": host,
@@ -181,26 +235,46 @@ class EchoServer:
             "server_header": server_header,
             "tls": tls,
         }
-        core = Server(options, callbacks, debug, ref(self))
+        core = Server(options, callbacks, echo, debug, ref(self))
         self.parent = parent
         self._is_everywhere = host is None
         self._scheme = "ws" if tls is None else "wss"
         self._stats_class = Stats
-        self._own_run = Run(self, core, close_timeout, is_async=is_async(callbacks))
+        self._own_run = Run(self, core, close_timeout)
+        for name, callback in callbacks.items():
+            if is_async(callback):
+                self._own_run.allow_async(name)
+            if arguments[name] is not None:
+                self.__dict__[name] = callback
         if debug:
             from echoserver import printing
 
             printing.line(f"Echoserver listening on port {self.port}")
 
-    if TYPE_CHECKING:
-        # So that a method of a subclass with another signature is an error; when it runs there is none without it.
-        def on_handshake(self, request: Request, /) -> Decision | Coroutine[Any, Any, Decision]: ...  # noqa: D102
-        def on_connect(self, client: Client, /) -> object: ...  # noqa: D102
-        def on_text(self, client: Client, message: str, /) -> Reply | Coroutine[Any, Any, Reply]: ...  # noqa: D102
-        def on_binary(self, client: Client, message: bytes, /) -> Reply | Coroutine[Any, Any, Reply]: ...  # noqa: D102
-        def on_disconnect(self, client: Client, /) -> object: ...  # noqa: D102
-        def on_closed(self) -> object: ...  # noqa: D102
-        def on_error(self, client: Client | None, error: BaseException, /) -> object: ...  # noqa: D102
+    def __init_subclass__(cls, **options: object) -> None:
+        """TypeError for a method that is named as a callback, and is none."""
+        super().__init_subclass__(**options)
+        from echoserver.callbacks import check_name
+
+        for name in vars(cls):
+            check_name(cls.__name__, name)
+
+    # A type checker that knew of it would take any name.
+    if not TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if name.startswith("on_"):
+                self._set_callback(name, value)
+            object.__setattr__(self, name, value)
+
+    def _set_callback(self, name: str, callback: Any) -> None:
+        from echoserver.callbacks import check, check_name, is_async
+
+        check_name(type(self).__name__, name)
+        check(name, callback)
+        if is_async(callback):
+            self._run.allow_async(name)
+        self._core.set_callback(name, callback)
 
     @property
     def _run(self) -> Run:
@@ -359,6 +433,15 @@ class EchoServer:
     @debug.setter
     def debug(self, value: bool) -> None:
         self._core.debug = value
+
+    @property
+    def echo(self) -> bool:
+        """Whether what no callback answers is echoed; may be set at any time, and holds from the next message on."""
+        return self._core.echo
+
+    @echo.setter
+    def echo(self, value: bool) -> None:
+        self._core.echo = value
 
     @property
     def clients(self) -> tuple[Client, ...]:

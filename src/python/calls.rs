@@ -3,25 +3,22 @@
 use super::client::PyClient;
 use super::enter::enter;
 use super::handshake::PyRequest;
+use super::lock::lock;
+use super::wanted::{Wanted, Whom};
 use crate::admission::Request;
 use crate::client::Client;
 use crate::handler::Wants;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use std::sync::Arc;
+use std::mem;
+use std::sync::{Arc, Mutex};
 
-/// What the embedding program wants to be called.
-#[expect(clippy::struct_field_names, reason = "the names of the Python API")]
-pub(super) struct Callbacks {
-    pub(super) on_handshake: Option<Py<PyAny>>,
-    pub(super) on_connect: Option<Py<PyAny>>,
-    pub(super) on_text: Option<Py<PyAny>>,
-    pub(super) on_binary: Option<Py<PyAny>>,
-    pub(super) on_disconnect: Option<Py<PyAny>>,
-    pub(super) on_closed: Option<Py<PyAny>>,
-    pub(super) on_error: Option<Py<PyAny>>,
-}
+/// What the embedding program wants to be called, by stage. May change at any time.
+pub(super) struct Callbacks(Mutex<Table>);
+
+type Table = [Option<Py<PyAny>>; Stage::ALL.len()];
 
 /// What a callback is called for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +34,21 @@ pub(super) enum Stage {
 }
 
 impl Stage {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Handshake,
+        Self::Open,
+        Self::Text,
+        Self::Binary,
+        Self::Close,
+        Self::Closed,
+        Self::Error,
+    ];
+
+    /// That of a callback by this name.
+    pub(super) fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.name() == name)
+    }
+
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Handshake => "on_handshake",
@@ -51,48 +63,53 @@ impl Stage {
 }
 
 impl Callbacks {
-    pub(super) const fn of(&self, stage: Stage) -> Option<&Py<PyAny>> {
-        match stage {
-            Stage::Handshake => self.on_handshake.as_ref(),
-            Stage::Open => self.on_connect.as_ref(),
-            Stage::Text => self.on_text.as_ref(),
-            Stage::Binary => self.on_binary.as_ref(),
-            Stage::Close => self.on_disconnect.as_ref(),
-            Stage::Closed => self.on_closed.as_ref(),
-            Stage::Error => self.on_error.as_ref(),
-        }
+    pub(super) const fn new() -> Self {
+        Self(Mutex::new([const { None }; Stage::ALL.len()]))
     }
 
-    /// Those that there are.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Py<PyAny>> {
-        let all = [
-            &self.on_handshake,
-            &self.on_connect,
-            &self.on_text,
-            &self.on_binary,
-            &self.on_disconnect,
-            &self.on_closed,
-            &self.on_error,
-        ];
-        all.into_iter().flatten()
+    pub(super) fn of(&self, py: Python<'_>, stage: Stage) -> Option<Py<PyAny>> {
+        let table = lock(&self.0);
+        Some(table[stage as usize].as_ref()?.clone_ref(py))
     }
 
-    pub(super) fn wants(&self) -> Wants {
-        let mut wants = Wants::NOTHING;
-        let all = [
-            (&self.on_handshake, Wants::HANDSHAKE),
-            (&self.on_connect, Wants::OPEN),
-            (&self.on_text, Wants::TEXT),
-            (&self.on_binary, Wants::BINARY),
-            (&self.on_disconnect, Wants::CLOSE),
-        ];
-        for (callback, want) in all {
-            if callback.is_some() {
-                wants = wants | want;
+    pub(super) fn has(&self, stage: Stage) -> bool {
+        lock(&self.0)[stage as usize].is_some()
+    }
+
+    /// Has `callback` called from now on, and the workers told what that wants.
+    pub(super) fn set(&self, stage: Stage, callback: Option<Py<PyAny>>, wanted: &Wanted) {
+        let mut table = lock(&self.0);
+        let old = mem::replace(&mut table[stage as usize], callback);
+        wanted.set(Whom::Callbacks, wants(&table));
+        drop(table);
+        // After the lock: it may run Python code.
+        drop(old);
+    }
+
+    /// For the collector.
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // Locked only by whoever looks one up at this moment: then there are references from a running thread.
+        if let Ok(table) = self.0.try_lock() {
+            for callback in table.iter().flatten() {
+                visit.call(callback)?;
             }
         }
-        wants
+        Ok(())
     }
+}
+
+fn wants(table: &Table) -> Wants {
+    let wanted = [
+        (Stage::Handshake, Wants::HANDSHAKE),
+        (Stage::Open, Wants::OPEN),
+        (Stage::Text, Wants::TEXT),
+        (Stage::Binary, Wants::BINARY),
+        (Stage::Close, Wants::CLOSE),
+    ];
+    wanted
+        .into_iter()
+        .filter(|(stage, _)| table[*stage as usize].is_some())
+        .fold(Wants::NOTHING, |all, (_, wants)| all | wants)
 }
 
 /// A callback as errors name it: with the place of its code, if it has one.

@@ -120,7 +120,7 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
     }
 
     fn call_with_client(&mut self, stage: Stage, client: &Arc<Client>) -> Called {
-        if self.shared.callbacks.of(stage).is_none() {
+        if !self.shared.callbacks.has(stage) {
             return Some(Ok(self.py.None()));
         }
         match self.shared.client(self.py, client) {
@@ -218,8 +218,13 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
     }
 
     fn answer_natively(&mut self, error: PyErr) {
+        let answer = if self.shared.link.echoes() {
+            Answer::Echo
+        } else {
+            Answer::Nothing
+        };
         let mut outgoing = lock(&self.shared.link.outgoing);
-        outgoing.answer_rest(Answer::Echo);
+        outgoing.answer_rest(answer);
         outgoing.end();
         drop(outgoing);
         self.check(Err(error));
@@ -259,19 +264,23 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
         result: PyResult<Py<PyAny>>,
     ) -> Reply<'py> {
         let reply = result.and_then(|reply| Reply::of(|| self.named(stage), reply.bind(self.py)));
-        reply.unwrap_or_else(|error| {
-            self.report::<()>(stage, whose, Err(error));
-            Reply::Nothing
-        })
+        match reply {
+            Ok(Reply::Echo) if !self.shared.link.echoes() => Reply::Nothing,
+            Ok(reply) => reply,
+            Err(error) => {
+                self.report::<()>(stage, whose, Err(error));
+                Reply::Nothing
+            }
+        }
     }
 
     /// Calls the callback of `stage`; without one it is as if that had returned None.
     pub(super) fn invoke(&mut self, stage: Stage, whose: Whose<'_>, args: Args<'_, 'py>) -> Called {
         let shared = self.shared;
-        let Some(callback) = shared.callbacks.of(stage) else {
+        let Some(callback) = shared.callbacks.of(self.py, stage) else {
             return Some(Ok(self.py.None()));
         };
-        self.runner.invoke(shared, stage, whose, callback, args)
+        self.runner.invoke(shared, stage, whose, &callback, args)
     }
 
     fn print_message(&mut self, kind: Kind, message: PyResult<Bound<'py, PyAny>>) {

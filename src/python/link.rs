@@ -6,6 +6,7 @@ use super::doorbell::Doorbell;
 use super::fork::forks;
 use super::lock::lock;
 use super::outgoing::Outgoing;
+use super::wanted::{Wanted, Whom};
 use crate::admission::Request;
 use crate::client::Client;
 use crate::error::Error;
@@ -17,7 +18,7 @@ use pyo3::prelude::*;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
@@ -89,7 +90,7 @@ pub(super) struct Link {
     /// Forks of this process when the server was made.
     forks: u32,
     pub(super) max_send_queue: usize,
-    wants: AtomicU32,
+    pub(super) wanted: Wanted,
     debug: AtomicBool,
     pub(super) callback_errors: AtomicU64,
     queue: Mutex<Queue>,
@@ -126,7 +127,7 @@ impl Link {
         Arc::new(Self {
             forks: forks(),
             max_send_queue,
-            wants: AtomicU32::new(Wants::TLS_FAILURE.bits()),
+            wanted: Wanted::new(),
             debug: AtomicBool::new(false),
             callback_errors: AtomicU64::new(0),
             queue: Mutex::default(),
@@ -153,8 +154,9 @@ impl Link {
         self.over.load(Ordering::Relaxed)
     }
 
-    pub(super) fn want(&self, wants: Wants) {
-        self.wants.fetch_or(wants.bits(), Ordering::SeqCst);
+    /// Whether what no callback answers is echoed.
+    pub(super) fn echoes(&self) -> bool {
+        !self.wanted.sum().has(Wants::SILENCE)
     }
 
     pub(super) fn debug(&self) -> bool {
@@ -280,11 +282,9 @@ impl Link {
     /// # Errors
     /// `RuntimeError` if callbacks have them.
     pub(super) fn check_iterable(&self) -> PyResult<()> {
-        let wants = Wants::from_bits(self.wants.load(Ordering::Relaxed));
-        if !self.is_iterated() && wants.has(Wants::TEXT | Wants::BINARY) {
-            return Err(PyRuntimeError::new_err(
-                "on_text and on_binary have the messages: use either these callbacks or `async for`",
-            ));
+        let wants = self.wanted.of(Whom::Callbacks);
+        if wants.has(Wants::TEXT | Wants::BINARY) {
+            return Err(either());
         }
         Ok(())
     }
@@ -296,7 +296,8 @@ impl Link {
     pub(super) fn iterate(&self) -> PyResult<()> {
         self.check_iterable()?;
         self.iterated.store(true, Ordering::Relaxed);
-        self.want(Wants::OPEN | Wants::TEXT | Wants::BINARY | Wants::CLOSE);
+        let wants = Wants::OPEN | Wants::TEXT | Wants::BINARY | Wants::CLOSE;
+        self.wanted.set(Whom::Iterators, wants);
         Ok(())
     }
 
@@ -429,13 +430,20 @@ impl Link {
     }
 }
 
+/// Messages go one way only.
+pub(super) fn either() -> PyErr {
+    PyRuntimeError::new_err(
+        "on_text and on_binary have the messages: use either these callbacks or `async for`",
+    )
+}
+
 impl Handler for Link {
     fn wants(&self) -> Wants {
         // Asked for every read: a worker that never comes to rest pays here what it owes.
         if self.is_owed() {
             self.wake(lock(&self.queue), true);
         }
-        let wants = Wants::from_bits(self.wants.load(Ordering::Relaxed));
+        let wants = self.wanted.sum();
         if self.debug() {
             wants | Wants::TEXT | Wants::BINARY | Wants::CLOSE
         } else {

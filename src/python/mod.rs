@@ -31,6 +31,7 @@ mod thread;
 mod tls;
 mod values;
 mod waiting;
+mod wanted;
 
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;

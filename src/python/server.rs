@@ -4,18 +4,20 @@ use super::address;
 use super::argument::{Argument, seconds};
 use super::asyncio::event_loop::{EventLoop, Surroundings};
 use super::asyncio::turn::Reader;
-use super::calls::Callbacks;
+use super::calls::Stage;
 use super::client::PyClient;
 use super::crossing;
 use super::errors;
 use super::imported::{imported, printing};
-use super::link::Link;
+use super::link::{self, Link};
 use super::lock::lock;
 use super::on_thread;
 use super::options;
 use super::shared::Shared;
 use super::values::payload;
 use super::waiting;
+use super::wanted::Whom;
+use crate::handler::Wants;
 use crate::server::Server;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -42,45 +44,63 @@ impl PyServer {
         py: Python<'_>,
         options: &Bound<'_, PyDict>,
         callbacks: &Bound<'_, PyDict>,
+        echo: Bound<'_, PyAny>,
         debug: Bound<'_, PyAny>,
         owner: Bound<'_, PyWeakrefReference>,
     ) -> PyResult<Self> {
         imported(py)?;
+        let echo = Argument::of("echo", echo).boolean()?;
         let debug = Argument::of("debug", debug).boolean()?;
         let config = options::config(options)?;
-        let callback = |name: &str| -> PyResult<Option<Py<PyAny>>> {
-            let Some(callback) = callbacks
-                .get_item(name)?
-                .filter(|callback| !callback.is_none())
-            else {
-                return Ok(None);
-            };
-            if callback.is_callable() {
-                return Ok(Some(callback.unbind()));
-            }
-            Err(PyTypeError::new_err(format!(
-                "{name}={}: must be callable",
-                errors::shown(&callback)
-            )))
-        };
-        let callbacks = Callbacks {
-            on_handshake: callback("on_handshake")?,
-            on_connect: callback("on_connect")?,
-            on_text: callback("on_text")?,
-            on_binary: callback("on_binary")?,
-            on_disconnect: callback("on_disconnect")?,
-            on_closed: callback("on_closed")?,
-            on_error: callback("on_error")?,
-        };
         let link = Link::new(config.max_send_queue);
-        link.want(callbacks.wants());
+        set_echo(&link, echo);
         switch_debug(py, &link, debug)?;
         let handler = link.clone();
         let core = py.detach(|| Server::bind(config, handler))?;
-        Ok(Self {
-            shared: Shared::new(core, link, callbacks, owner.unbind()),
+        let server = Self {
+            shared: Shared::new(core, link, owner.unbind()),
             event_loop: Mutex::default(),
-        })
+        };
+        for (name, callback) in callbacks {
+            server.set_callback(&name.extract::<String>()?, callback)?;
+        }
+        Ok(server)
+    }
+
+    /// Has another callback called from the next event on; None for none.
+    fn set_callback(&self, name: &str, callback: Bound<'_, PyAny>) -> PyResult<()> {
+        self.check_process()?;
+        let stage = Stage::of(name)
+            .ok_or_else(|| PyTypeError::new_err(format!("there is no callback {name}")))?;
+        let Shared {
+            callbacks, link, ..
+        } = &*self.shared;
+        if callback.is_none() {
+            callbacks.set(stage, None, &link.wanted);
+            return Ok(());
+        }
+        if !callback.is_callable() {
+            return Err(Argument::of(stage.name(), callback).wrong_type("callable or None"));
+        }
+        if matches!(stage, Stage::Text | Stage::Binary) && link.is_iterated() {
+            return Err(link::either());
+        }
+        callbacks.set(stage, Some(callback.unbind()), &link.wanted);
+        Ok(())
+    }
+
+    /// Whether what no callback answers is echoed.
+    #[getter]
+    fn echo(&self) -> PyResult<bool> {
+        self.check_process()?;
+        Ok(self.shared.link.echoes())
+    }
+
+    #[setter]
+    fn set_echo(&self, echo: Bound<'_, PyAny>) -> PyResult<()> {
+        self.check_process()?;
+        set_echo(&self.shared.link, Argument::of("echo", echo).boolean()?);
+        Ok(())
     }
 
     /// The port that the server listens on.
@@ -396,4 +416,10 @@ fn switch_debug(py: Python<'_>, link: &Link, debug: bool) -> PyResult<()> {
     }
     link.set_debug(debug);
     Ok(())
+}
+
+/// From the next read on.
+fn set_echo(link: &Link, echo: bool) {
+    let wants = if echo { Wants::NOTHING } else { Wants::SILENCE };
+    link.wanted.set(Whom::Silence, wants);
 }

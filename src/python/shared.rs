@@ -25,16 +25,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(
-        core: Server,
-        link: Arc<Link>,
-        callbacks: Callbacks,
-        owner: Py<PyWeakrefReference>,
-    ) -> Arc<Self> {
+    pub(super) fn new(core: Server, link: Arc<Link>, owner: Py<PyWeakrefReference>) -> Arc<Self> {
         Arc::new(Self {
             core: Arc::new(core),
             link,
-            callbacks,
+            callbacks: Callbacks::new(),
             owner,
             clients: Mutex::default(),
         })
@@ -84,9 +79,7 @@ impl Shared {
 
     /// For the collector; for one owner of this.
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        for callback in self.callbacks.all() {
-            visit.call(callback)?;
-        }
+        self.callbacks.traverse(visit)?;
         // Locked only by whoever looks a client up at this moment: then there are references from a running thread.
         if let Ok(clients) = self.clients.try_lock() {
             for client in clients.values() {

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SIZES = ["max_message_size", "memory_limit", "max_send_queue", "max_connections", "workers"]
 TIMEOUTS = ["open_timeout", "close_timeout", "idle_timeout", "ping_interval", "ping_timeout"]
-CALLBACKS = ["on_handshake", "on_connect", "on_text", "on_binary", "on_disconnect", "on_closed"]
+CALLBACKS = ["on_handshake", "on_connect", "on_text", "on_binary", "on_disconnect", "on_closed", "on_error"]
 MAY_BE_NONE = ["max_connections", "workers", "idle_timeout", "ping_interval"]
 
 WRONG: list[tuple[str, Any, type[Exception]]] = [
@@ -197,7 +197,7 @@ def test_options_are_keywords_only() -> None:
 
 def test_the_defaults_of_the_signature_are_those_of_the_core() -> None:
     parameters = inspect.signature(EchoServer).parameters
-    others = {"debug", "parent", *CALLBACKS}
+    others = {"debug", "echo", "parent", *CALLBACKS}
     assert {name: one.default for name, one in parameters.items() if name not in others} == _core.DEFAULTS
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from conftest import Listen
 
-CALLBACKS = ["on_handshake", "on_connect", "on_text", "on_binary", "on_disconnect", "on_closed"]
+CALLBACKS = ["on_handshake", "on_connect", "on_text", "on_binary", "on_disconnect", "on_closed", "on_error"]
 
 
 class Text(str):
@@ -188,7 +188,7 @@ def test_callbacks_may_be_methods_of_a_subclass() -> None:
         def on_text(self, _client: Client, message: str) -> str:
             return f"{message.upper()} {self.is_serving}"
 
-        on_binary = None  # type: ignore[assignment]
+        on_binary = None  # pyright: ignore[reportAssignmentType]
 
     class Quiet(Shouting):
         def on_binary(self, _client: Client, _message: bytes) -> object:  # type: ignore[override]

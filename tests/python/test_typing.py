@@ -188,9 +188,15 @@ class Wrong(EchoServer):
     def on_binary(self, client: Client, message: bytes) -> int: return 5
     async def on_handshake(self, client: Client) -> None: ...
     async def on_connect(self) -> None: ...
+Wrong().on_text = 5
+Wrong().on_txt = lambda client, message: message
+Wrong().on_error = lambda error: None
+EchoServer(0, on_txt=lambda client, message: message)
+EchoServer(0).on_text = lambda client, message: message.upper()
+EchoServer(0).echo = "off"
 """
 # Lines of it without a mistake.
-RIGHT = {1, 2, 15}
+RIGHT = {1, 2, 15, 24}
 
 
 MYPY = ["-m", "mypy", "--strict"]

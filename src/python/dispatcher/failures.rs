@@ -22,18 +22,18 @@ impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
             Whose::Client(client) => shared.client(py, client).ok(),
             _ => None,
         };
-        if stage == Stage::Error || shared.callbacks.of(Stage::Error).is_none() {
+        if stage == Stage::Error || !shared.callbacks.has(Stage::Error) {
             let name = self.named(stage);
             let text = match whose {
                 Whose::Client(client) => format!("error in {name}, client {}", client.id),
                 Whose::Request(request) => format!("error in {name}, request of {}", request.peer),
                 Whose::Server | Whose::Error => format!("error in {name}"),
             };
-            let callback = shared.callbacks.of(stage);
+            let callback = shared.callbacks.of(py, stage);
             return self.tell(&Failure {
                 text,
                 error,
-                callback: callback.map(|callback| callback.bind(py).clone()),
+                callback: callback.map(|callback| callback.into_bound(py)),
                 client: client.map(|client| client.into_bound(py).into_any()),
             });
         }
@@ -59,7 +59,7 @@ impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
 
     /// The callback as errors name it.
     pub(super) fn named(&self, stage: Stage) -> String {
-        let callback = self.shared.callbacks.of(stage);
+        let callback = self.shared.callbacks.of(self.py, stage);
         callback.map_or_else(
             || stage.name().to_owned(),
             |callback| named(stage, callback.bind(self.py)),

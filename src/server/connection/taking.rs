@@ -72,7 +72,7 @@ impl<W: Wire> Connection<W> {
     /// The shortest way there is, while nothing stands in it: no callback wants messages, and no answer is awaited.
     #[inline]
     fn echo_short(&mut self, window: &mut Window<'_>, turn: &mut Turn) -> Result<(), Violation> {
-        if turn.wants.has(Wants::TEXT | Wants::BINARY) || !self.sender.is_free() {
+        if turn.wants.has(Wants::TEXT | Wants::BINARY | Wants::SILENCE) || !self.sender.is_free() {
             return Ok(());
         }
         let (mut texts, mut binaries) = (0, 0);
@@ -105,22 +105,22 @@ impl<W: Wire> Connection<W> {
                 payload,
             } => {
                 turn.message(kind);
-                if turn.wants.has_kind(kind) {
-                    let mark = self.sender.mark();
-                    self.give(kind, mark, parts, payload, window, turn);
-                } else {
+                if turn.wants.echoes(kind) {
                     self.sender
                         .reply(kind, parts, payload, window, account, &mut turn.effects);
+                } else {
+                    let mark = self.sender.mark();
+                    self.give(kind, mark, parts, payload, window, turn);
                 }
             }
             Event::Inflated { kind, message } => {
                 turn.message(kind);
-                if turn.wants.has_kind(kind) {
-                    self.give(kind, 0, message, 0..0, window, turn);
-                } else {
+                if turn.wants.echoes(kind) {
                     let (budget, effects) = (&mut turn.budget, &mut turn.effects);
                     self.sender
                         .reply_compressed(kind, message, window, budget, account, effects);
+                } else {
+                    self.give(kind, 0, message, 0..0, window, turn);
                 }
             }
             Event::Ping(ping) => {
@@ -136,7 +136,7 @@ impl<W: Wire> Connection<W> {
         }
     }
 
-    /// A message for the handler; `mark` goes into the first byte of its frame.
+    /// A message for the handler, or for nobody; `mark` goes into the first byte of its frame.
     fn give(
         &mut self,
         kind: Kind,
@@ -146,6 +146,9 @@ impl<W: Wire> Connection<W> {
         window: &Window<'_>,
         turn: &mut Turn,
     ) {
+        if !turn.wants.has_kind(kind) {
+            return parts.release(&mut self.account);
+        }
         let len = parts.len() + payload.len();
         let memory = &self.seated.desk.shared.memory;
         // What is yet to be looked at gets shorter: a server's header has no key.

@@ -1,0 +1,50 @@
+//! What the workers are to tell: the sum of what the parts of the binding want.
+
+use super::lock::lock;
+use crate::handler::Wants;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// For whom.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Whom {
+    Callbacks,
+    Iterators,
+    Log,
+    /// Nobody: `echo` is off.
+    Silence,
+}
+
+#[derive(Debug)]
+pub(super) struct Wanted {
+    parts: Mutex<[Wants; 4]>,
+    sum: AtomicU32,
+}
+
+impl Wanted {
+    pub(super) fn new() -> Self {
+        let wanted = Self {
+            parts: Mutex::new([Wants::NOTHING; 4]),
+            sum: AtomicU32::default(),
+        };
+        wanted.set(Whom::Log, Wants::TLS_FAILURE);
+        wanted
+    }
+
+    /// From the next read on.
+    pub(super) fn set(&self, whom: Whom, wants: Wants) {
+        let mut parts = lock(&self.parts);
+        parts[whom as usize] = wants;
+        let sum = parts.iter().fold(Wants::NOTHING, |sum, part| sum | *part);
+        self.sum.store(sum.bits(), Ordering::SeqCst);
+    }
+
+    pub(super) fn of(&self, whom: Whom) -> Wants {
+        lock(&self.parts)[whom as usize]
+    }
+
+    /// All together; cheap.
+    pub(super) fn sum(&self) -> Wants {
+        Wants::from_bits(self.sum.load(Ordering::Relaxed))
+    }
+}
