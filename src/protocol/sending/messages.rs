@@ -34,11 +34,9 @@ impl Sender {
         account: &mut Account,
         effects: &mut Effects,
     ) {
-        if !self.may_send() {
-            effects.released += ticket;
+        if !self.takes_message(ticket, effects) {
             return;
         }
-        effects.messages_sent += 1;
         if self.compressing.is_some() {
             self.enqueue_bytes(Some(kind.opcode()), payload, false, ticket, account);
         } else {
@@ -56,11 +54,9 @@ impl Sender {
         account: &mut Account,
         effects: &mut Effects,
     ) {
-        if !self.may_send() {
-            effects.released += ticket;
+        if !self.takes_message(ticket, effects) {
             return;
         }
-        effects.messages_sent += 1;
         if self.compressing.is_some() {
             let payload = frame.payload().to_vec();
             self.enqueue_bytes(Some(frame.opcode()), payload, false, ticket, account);
@@ -78,14 +74,10 @@ impl Sender {
         account: &mut Account,
         effects: &mut Effects,
     ) {
-        if !self.may_send() || bytes.is_empty() {
+        if bytes.is_empty() {
             effects.released += ticket;
-        } else if self.is_compressing() {
-            // Behind what was given before.
-            self.enqueue_bytes(None, bytes, true, ticket, account);
-        } else {
-            self.output.keep(bytes, account);
-            self.output.mark_last(ticket);
+        } else if self.takes(ticket, effects) {
+            self.put(bytes, ticket, account);
         }
     }
 
@@ -97,19 +89,39 @@ impl Sender {
         account: &mut Account,
         effects: &mut Effects,
     ) {
-        if !self.may_send() {
-            effects.released += ticket;
+        if !self.takes(ticket, effects) {
             return;
         }
-        self.raw(
-            server_frame(Opcode::Ping, payload),
-            ticket,
-            account,
-            effects,
-        );
+        self.put(server_frame(Opcode::Ping, payload), ticket, account);
         self.times
             .get_or_insert_with(|| Box::new(Times::NEW))
             .sent_ping(payload);
+    }
+
+    /// Whether something of the application's can still go out; if not, its ticket goes back.
+    fn takes(&self, ticket: usize, effects: &mut Effects) -> bool {
+        let takes = self.may_send();
+        if !takes {
+            effects.released += ticket;
+        }
+        takes
+    }
+
+    /// The same, of a message, which is counted if it can.
+    fn takes_message(&self, ticket: usize, effects: &mut Effects) -> bool {
+        let takes = self.takes(ticket, effects);
+        effects.messages_sent += u64::from(takes);
+        takes
+    }
+
+    /// Whole frames, or other bytes, behind what was given before.
+    fn put(&mut self, bytes: Vec<u8>, ticket: usize, account: &mut Account) {
+        if self.is_compressing() {
+            self.enqueue_bytes(None, bytes, true, ticket, account);
+        } else {
+            self.output.keep(bytes, account);
+            self.output.mark_last(ticket);
+        }
     }
 
     /// A pong has come.
