@@ -19,22 +19,32 @@ pub(super) enum Closing {
     Done(Box<Ended>),
 }
 
+/// Why there is a close frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// We close the connection: the client has to answer.
+    Ours,
+    /// We fail it: nothing of the client matters any more.
+    Failure,
+    /// It answers a close frame of the client's.
+    Theirs,
+}
+
 /// A close frame that waits for answers.
 #[derive(Debug)]
 pub(super) struct Due {
     pub(super) frame: Vec<u8>,
     pub(super) ended: Ended,
-    /// Whether the client has to answer it.
-    pub(super) is_ours: bool,
+    pub(super) cause: Cause,
 }
 
 impl Due {
-    /// Ours, for `code` and `reason`.
-    pub(super) fn new(code: u16, reason: &str, is_ours: bool) -> Self {
+    /// One for `code` and `reason`.
+    pub(super) fn new(code: u16, reason: &str, cause: Cause) -> Self {
         Self {
             frame: server_frame(Opcode::Close, &close::payload(code, reason)),
             ended: (code, reason.to_owned()),
-            is_ours,
+            cause,
         }
     }
 
@@ -50,7 +60,7 @@ impl Due {
         Self {
             frame,
             ended: (code, reason.to_owned()),
-            is_ours: false,
+            cause: Cause::Theirs,
         }
     }
 }
@@ -68,11 +78,12 @@ impl Closing {
         matches!(self, Self::Open | Self::Sent(_))
     }
 
-    /// Close code and reason; 1006 if there was no close frame.
+    /// Close code and reason; 1006 if there was no close frame. One that was due and did not get out was none, but the
+    /// client's own was, whether it was answered or not (RFC 6455 section 7.1.5).
     pub(super) fn ended(self) -> Ended {
         match self {
-            Self::Open => (close::ABNORMAL, String::new()),
-            Self::Due(due) => due.ended,
+            Self::Due(due) if due.cause == Cause::Theirs => due.ended,
+            Self::Open | Self::Due(_) => (close::ABNORMAL, String::new()),
             Self::Sent(ended) | Self::Done(ended) => *ended,
         }
     }

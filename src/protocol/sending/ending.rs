@@ -1,6 +1,6 @@
 //! How a conversation ends: our close frame, and what goes before it.
 
-use super::closing::{Closing, Due, Ended};
+use super::closing::{Cause, Closing, Due, Ended};
 use super::times::Times;
 use super::{Effects, Sender};
 use crate::protocol::account::Account;
@@ -10,7 +10,7 @@ impl Sender {
     /// Sends our close frame now, for `code` and `reason` or for what it is due for already. Answers that are not there
     /// yet are given up.
     pub fn close(&mut self, code: u16, reason: &str, account: &mut Account, effects: &mut Effects) {
-        self.begin_close(|| Due::new(code, reason, true));
+        self.begin_close(|| Due::new(code, reason, Cause::Ours));
         self.hurry(account, effects);
     }
 
@@ -22,7 +22,7 @@ impl Sender {
         account: &mut Account,
         effects: &mut Effects,
     ) {
-        self.begin_close(|| Due::new(code, reason, true));
+        self.begin_close(|| Due::new(code, reason, Cause::Ours));
         self.settle(account, effects);
     }
 
@@ -40,8 +40,8 @@ impl Sender {
         match &mut self.closing {
             Closing::Open => {
                 effects.violations += 1;
-                self.closing =
-                    Closing::Due(Box::new(Due::new(violation.code, &violation.reason, false)));
+                let Violation { code, reason } = violation;
+                self.closing = Closing::Due(Box::new(Due::new(*code, reason, Cause::Failure)));
             }
             Closing::Sent(ended) => self.closing = Closing::Done(std::mem::take(ended)),
             Closing::Due(_) | Closing::Done(_) => {}
@@ -76,8 +76,10 @@ impl Sender {
             effects.released += compressing.clear(account);
         }
         let why = account.exhausted();
-        let mut due = Due::new(why.code, &why.reason, false);
-        if let Closing::Due(before) = &mut self.closing {
+        let mut due = Due::new(why.code, &why.reason, Cause::Failure);
+        if let Closing::Due(before) = &mut self.closing
+            && before.cause == Cause::Theirs
+        {
             due.ended = std::mem::take(&mut before.ended);
         }
         self.closing = Closing::Due(Box::new(due));
@@ -98,10 +100,9 @@ impl Sender {
             return;
         };
         let ended = Box::new(due.ended);
-        self.closing = if due.is_ours {
-            Closing::Sent(ended)
-        } else {
-            Closing::Done(ended)
+        self.closing = match due.cause {
+            Cause::Ours => Closing::Sent(ended),
+            Cause::Failure | Cause::Theirs => Closing::Done(ended),
         };
         effects.is_closing = true;
         self.output.keep(due.frame, account);

@@ -43,6 +43,8 @@ struct Model {
     /// The code of what is due or out; the code that the connection ended with.
     close: Option<(u16, u16)>,
     is_out: bool,
+    /// Whether the client's came first.
+    is_theirs: bool,
     /// Whether the client does not have to answer.
     is_last: bool,
     is_blocked: bool,
@@ -99,6 +101,7 @@ fn run(steps: &[Step]) {
                 // Nobody reads further than a close frame or a violation.
                 if rig.sender.takes_input() {
                     rig.sender.closed(&close::payload(close::NORMAL, ""));
+                    model.is_theirs |= model.close.is_none();
                     model.begin(close::NORMAL, true);
                 }
             }
@@ -131,7 +134,8 @@ fn run(steps: &[Step]) {
                 if !model.is_out {
                     model.messages.push(payload.clone());
                     if model.is_blocked {
-                        let ended = model.close.map_or(close::TRY_AGAIN, |(_, ended)| ended);
+                        let theirs = model.close.filter(|_| model.is_theirs);
+                        let ended = theirs.map_or(close::TRY_AGAIN, |(_, ended)| ended);
                         model.close = Some((close::TRY_AGAIN, ended));
                         (model.is_out, model.is_last, model.awaited) = (true, true, 0);
                     }
@@ -156,7 +160,9 @@ fn run(steps: &[Step]) {
     let sent: Vec<Vec<u8>> = frames.into_iter().map(|(_, payload)| payload).collect();
     assert_eq!(sent, model.messages);
     assert_eq!(rig.effects.released, model.tickets);
-    let code = model.close.map_or(close::ABNORMAL, |(_, ended)| ended);
+    // The stream is gone now: what is due is never sent.
+    let told = model.close.filter(|_| model.is_out || model.is_theirs);
+    let code = told.map_or(close::ABNORMAL, |(_, ended)| ended);
     assert_eq!(rig.end().0, code);
 }
 
