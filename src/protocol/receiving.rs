@@ -92,7 +92,21 @@ impl Receiver {
     ///
     /// # Errors
     /// The violation that the connection has to be failed for. The receiver must not be used after that.
+    #[inline]
     pub fn next(
+        &mut self,
+        window: &mut Window<'_>,
+        budget: &mut usize,
+        account: &mut Account,
+    ) -> Result<Option<Event>, Violation> {
+        // Mostly the short path has used it up.
+        if window.read == window.bytes.len() && !self.has_more() {
+            return Ok(None);
+        }
+        self.find(window, budget, account)
+    }
+
+    fn find(
         &mut self,
         window: &mut Window<'_>,
         budget: &mut usize,

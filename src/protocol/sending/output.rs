@@ -182,7 +182,9 @@ impl Output {
         *tail = &tail[beyond..];
     }
 
-    /// Forgets `len` bytes and returns how many of them lie beyond the chunks.
+    /// Forgets `len` bytes and returns how many of them lie beyond the chunks. Not inlined: mostly there is no chunk, and
+    /// what is sent lies where it was read.
+    #[inline(never)]
     fn advance(&mut self, mut len: usize, account: &mut Account, effects: &mut Effects) -> usize {
         let response = self.response.min(u32::try_from(len).unwrap_or(u32::MAX));
         self.response -= response;

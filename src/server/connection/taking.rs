@@ -174,22 +174,29 @@ impl<W: Wire> Connection<W> {
         window: &Window<'_>,
         turn: &mut Turn,
     ) -> io::Result<()> {
-        let batch = turn.batch.take();
-        if batch.is_some() && self.sender.is_timed() {
+        if turn.batch.is_some() && self.sender.is_timed() {
             let now = self.clock().now().into_std();
             self.sender.tick(now, &mut turn.effects);
         }
         // Whoever gets a message or an echo of this read may look at what is counted.
         turn.apply(self.counters(), &self.client);
-        if let Some(mut batch) = batch {
-            batch.trim();
-            let handler = &self.seated.desk.shared.handler;
-            self.client.know();
-            handler.on_messages(&self.client, batch);
+        if turn.batch.is_some() {
+            self.hand_over(turn);
         }
         if window.has_tail() || !self.sender.is_flushed() {
             self.send(cx, window.tail(), turn)?;
         }
         Ok(())
+    }
+
+    /// Gives the handler what it wants of a read.
+    #[inline(never)]
+    fn hand_over(&self, turn: &mut Turn) {
+        if let Some(mut batch) = turn.batch.take() {
+            batch.trim();
+            let handler = &self.seated.desk.shared.handler;
+            self.client.know();
+            handler.on_messages(&self.client, batch);
+        }
     }
 }

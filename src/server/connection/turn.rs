@@ -82,6 +82,7 @@ impl Turn {
     }
 
     /// Tells the counters and the client.
+    #[inline]
     pub(super) fn apply(&mut self, counters: &Counters, client: &Client) {
         counters.bytes_received.add(mem::take(&mut self.bytes));
         counters
@@ -90,10 +91,19 @@ impl Turn {
         counters
             .binary_messages_received
             .add(mem::take(&mut self.binaries));
+        let messages_sent = mem::take(&mut self.effects.messages_sent);
+        counters.messages_sent.add(messages_sent);
+        // All else is rare.
+        if self.has_news() {
+            self.apply_rest(counters, client);
+        }
+    }
+
+    #[cold]
+    fn apply_rest(&mut self, counters: &Counters, client: &Client) {
         counters.pings_received.add(mem::take(&mut self.pings));
         counters.pongs_received.add(mem::take(&mut self.pongs));
         let effects = mem::take(&mut self.effects);
-        counters.messages_sent.add(effects.messages_sent);
         counters.bytes_sent.add(effects.bytes_sent);
         counters.violations.add(effects.violations);
         if let Some(rtt) = effects.rtt {
