@@ -6,12 +6,12 @@
 #![no_main]
 
 use echoserver::protocol::account::{Account, Memory};
-use echoserver::protocol::limit::Limit;
 use echoserver::protocol::deflate::compressing::Compression;
 use echoserver::protocol::extensions::{Agreed, Deflate, Negotiation};
+use echoserver::protocol::limit::Limit;
+use echoserver::protocol::partial::Partial;
 use echoserver::protocol::receiving::{Event, Receiver};
 use echoserver::protocol::window::Window;
-use echoserver::protocol::partial::Partial;
 use libfuzzer_sys::fuzz_target;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
@@ -23,7 +23,8 @@ const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 const BESIDES: usize = (48 << 10) + (64 << 10) + (32 << 10);
 
 fn agree(takeover: bool, bits: u8) -> Agreed {
-    let mut offer = format!("permessage-deflate; client_max_window_bits={bits}; server_max_window_bits={bits}");
+    let mut offer =
+        format!("permessage-deflate; client_max_window_bits={bits}; server_max_window_bits={bits}");
     if !takeover {
         offer.push_str("; client_no_context_takeover; server_no_context_takeover");
     }
@@ -42,7 +43,12 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     }
     let key = [1, 0, 0x80, 0xff];
     frame.extend(key);
-    frame.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
+    frame.extend(
+        payload
+            .iter()
+            .zip(key.iter().cycle())
+            .map(|(byte, key)| byte ^ key),
+    );
     frame
 }
 
@@ -97,7 +103,8 @@ fn decoded(payload: &[u8]) -> Vec<u8> {
     loop {
         let flags = TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF
             | miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_HAS_MORE_INPUT;
-        let (status, taken, made) = decompress(&mut decoder, &input[at..], &mut out, written, flags);
+        let (status, taken, made) =
+            decompress(&mut decoder, &input[at..], &mut out, written, flags);
         at += taken;
         written += made;
         match status {
@@ -128,7 +135,12 @@ fuzz_target!(|bytes: &[u8]| {
     }
 
     let whole = run(agreed, &wire, usize::MAX, usize::MAX);
-    let split = run(agreed, &wire, 1 + usize::from(read) * 7, 1 + usize::from(budget) * 400);
+    let split = run(
+        agreed,
+        &wire,
+        1 + usize::from(read) * 7,
+        1 + usize::from(budget) * 400,
+    );
     assert!(whole == split);
     let (messages, _) = whole;
     for (message, payload) in messages.iter().zip([first, second]) {
@@ -146,7 +158,9 @@ fuzz_target!(|bytes: &[u8]| {
         loop {
             let step = steps.next().unwrap_or_default();
             let is_last = steps.peek().is_none();
-            compression.push(step, is_last, &mut compressed, &mut account).unwrap();
+            compression
+                .push(step, is_last, &mut compressed, &mut account)
+                .unwrap();
             if is_last {
                 break;
             }

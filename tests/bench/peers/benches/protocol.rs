@@ -5,13 +5,13 @@
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use echoserver::protocol::account::{Account, Memory};
-use echoserver::protocol::limit::Limit;
 use echoserver::protocol::frame::{Opcode, server_frame, server_header_len, write_server_header};
 use echoserver::protocol::handshake::{Policy, Verdict, check};
+use echoserver::protocol::http::{Fields, accept_response};
+use echoserver::protocol::limit::Limit;
 use echoserver::protocol::message::Kind;
 use echoserver::protocol::receiving::{Event, Receiver};
 use echoserver::protocol::window::Window;
-use echoserver::protocol::http::{Fields, accept_response};
 use echoserver::protocol::{close, utf8::Utf8};
 use peers::frames::echo_in_place;
 use std::hint::black_box;
@@ -41,7 +41,10 @@ fn echo(receiver: &mut Receiver, wire: &mut [u8], account: &mut Account) -> (usi
         receiver
             .echo_short(&mut window, |_| {})
             .expect("a valid frame");
-        match receiver.next(&mut window, &mut 0, account).expect("a valid frame") {
+        match receiver
+            .next(&mut window, &mut 0, account)
+            .expect("a valid frame")
+        {
             None => return (window.write, others),
             Some(Event::Message { kind, payload, .. }) => {
                 let room = &mut window.bytes[window.write..];
@@ -78,7 +81,12 @@ fn measure(c: &mut Criterion, group: &str, name: &str, frame: &[u8], frames: usi
     };
     group.bench_function(BenchmarkId::from_parameter(name), |b| {
         b.iter_batched_ref(
-            || (Receiver::new(Limit::new("max_message_size", LIMIT)), wire.clone()),
+            || {
+                (
+                    Receiver::new(Limit::new("max_message_size", LIMIT)),
+                    wire.clone(),
+                )
+            },
             |(receiver, wire)| echo(receiver, wire, &mut account),
             size,
         );
@@ -97,7 +105,11 @@ fn frames(c: &mut Criterion) {
         let frame = client_frame(Opcode::Binary, &payload);
         let mut wire = frame.repeat(count);
         let mut account = Account::new(Memory::new(Limit::new("memory_limit", LIMIT)));
-        let (written, _) = echo(&mut Receiver::new(Limit::new("max_message_size", LIMIT)), &mut wire, &mut account);
+        let (written, _) = echo(
+            &mut Receiver::new(Limit::new("max_message_size", LIMIT)),
+            &mut wire,
+            &mut account,
+        );
         let reply = server_frame(Kind::Binary.opcode(), &payload);
         assert_eq!(reply.len(), server_header_len(len) + len);
         assert_eq!(wire[..written], reply.repeat(count));

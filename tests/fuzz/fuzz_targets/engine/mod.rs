@@ -1,11 +1,11 @@
 //! The frame engine as the targets drive it: the way the connection does, with any reads.
 
 use echoserver::protocol::account::{Account, Memory};
-use echoserver::protocol::limit::Limit;
-use echoserver::protocol::violation::Violation;
 use echoserver::protocol::frame::{MAX_SERVER_HEADER, server_header_len, write_server_header};
+use echoserver::protocol::limit::Limit;
 use echoserver::protocol::message::Kind;
 use echoserver::protocol::receiving::{Event, Receiver};
+use echoserver::protocol::violation::Violation;
 use echoserver::protocol::window::Window;
 use std::ops::Range;
 
