@@ -43,8 +43,8 @@ struct Model {
     /// The code of what is due or out; the code that the connection ended with.
     close: Option<(u16, u16)>,
     is_out: bool,
-    /// Whether the client's came first.
-    is_theirs: bool,
+    /// The code of the client's, if it came first.
+    theirs: Option<u16>,
     /// Whether the client does not have to answer.
     is_last: bool,
     is_blocked: bool,
@@ -101,7 +101,9 @@ fn run(steps: &[Step]) {
                 // Nobody reads further than a close frame or a violation.
                 if rig.sender.takes_input() {
                     rig.sender.closed(&close::payload(close::NORMAL, ""));
-                    model.is_theirs |= model.close.is_none();
+                    if model.close.is_none() {
+                        model.theirs = Some(close::NORMAL);
+                    }
                     model.begin(close::NORMAL, true);
                 }
             }
@@ -134,8 +136,7 @@ fn run(steps: &[Step]) {
                 if !model.is_out {
                     model.messages.push(payload.clone());
                     if model.is_blocked {
-                        let theirs = model.close.filter(|_| model.is_theirs);
-                        let ended = theirs.map_or(close::TRY_AGAIN, |(_, ended)| ended);
+                        let ended = model.theirs.unwrap_or(close::TRY_AGAIN);
                         model.close = Some((close::TRY_AGAIN, ended));
                         (model.is_out, model.is_last, model.awaited) = (true, true, 0);
                     }
@@ -161,9 +162,9 @@ fn run(steps: &[Step]) {
     assert_eq!(sent, model.messages);
     assert_eq!(rig.effects.released, model.tickets);
     // The stream is gone now: what is due is never sent.
-    let told = model.close.filter(|_| model.is_out || model.is_theirs);
-    let code = told.map_or(close::ABNORMAL, |(_, ended)| ended);
-    assert_eq!(rig.end().0, code);
+    let sent = model.close.filter(|_| model.is_out);
+    let told = sent.map(|(_, ended)| ended).or(model.theirs);
+    assert_eq!(rig.end().0, told.unwrap_or(close::ABNORMAL));
 }
 
 #[test]
