@@ -147,3 +147,13 @@ def test_a_mistake_is_one_sentence_and_status_2(arguments: list[str], text: str)
     status, out, err = finished(program(SCRIPT, *LOCAL, *arguments))
     assert (status, out) == (2, "")
     assert f"echoserver: error: {text}" in err
+
+
+def test_a_line_that_is_too_long_for_a_password_is_told(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_bytes(b"x" * ((1 << 16) + 1))
+    process = program(SCRIPT, *LOCAL, "--certfile", "x", "--password-file", str(password))
+    status, out, err = finished(process)
+    assert (status, out) == (2, "")
+    text = f"argument --password-file: '{password}': its first line is longer than 65536 bytes"
+    assert f"echoserver: error: {text}" in err

@@ -44,6 +44,18 @@ def test_a_missing_file_is_named_as_python_does(authority: Authority, option: st
 
 
 @pytest.mark.parametrize("option", ["certfile", "keyfile", "client_ca"])
+def test_what_is_too_long_for_a_file_of_certificates_is_not_read_to_its_end(authority: Authority, option: str) -> None:
+    certfile, keyfile = authority.issue("server")
+    # A device may have no end; this one takes no room.
+    long = authority.folder / "long.pem"
+    with long.open("wb") as file:
+        file.truncate((16 << 20) + 1)
+    arguments: dict[str, Any] = {"certfile": certfile, "keyfile": keyfile, "client_ca": authority.pem, option: long}
+    error = refused(TLS(**arguments), ValueError)
+    assert str(error) == f"{option}='{long}': is longer than 16 MiB, so it is not what is meant"
+
+
+@pytest.mark.parametrize("option", ["certfile", "keyfile", "client_ca"])
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

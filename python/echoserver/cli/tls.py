@@ -25,6 +25,9 @@ __all__ = ["FILES", "add_arguments", "served", "take_options"]
 FILES: Final = frozenset({"certfile", "keyfile", "client_ca", "password_file"})
 """Names of options that are files, as errors have them."""
 
+# Bytes; a device may have a line without an end.
+_MAX_PASSWORD: Final = 1 << 16
+
 _log: Final = logging.getLogger("echoserver")
 
 
@@ -57,10 +60,14 @@ def take_options(options: dict[str, Any]) -> None:
     password = None
     if "password_file" in files:
         try:
-            lines = Path(files["password_file"]).read_bytes().splitlines()
+            with Path(files["password_file"]).open("rb") as file:
+                lines = file.readline(_MAX_PASSWORD + 1).splitlines()
         except OSError as error:
             raise OSError(error.errno, f"password_file: {error.strerror}", error.filename) from None
         password = lines[0] if lines else b""
+        if len(password) > _MAX_PASSWORD:
+            name = shown(files["password_file"])
+            raise ValueError(f"password_file={name}: its first line is longer than {_MAX_PASSWORD} bytes")
     keyfile = files.get("keyfile", files["certfile"])
     options["tls"] = TLS(files["certfile"], keyfile, password, files.get("client_ca"))
 

@@ -9,11 +9,14 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::danger::ClientCertVerifier;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use x509_cert::Certificate;
 
+/// Bytes of a file at most: all authorities of the web are 200 kB, and a device may have no end.
+const MAX_FILE: u64 = 16 << 20;
 /// How the two legacy forms say that they are encrypted.
 const LEGACY: &str = "Proc-Type: 4,ENCRYPTED";
 const BEGIN_ENCRYPTED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
@@ -37,11 +40,18 @@ impl Source<'_> {
     }
 
     fn read(self) -> Result<Vec<u8>, Error> {
-        fs::read(self.path).map_err(|source| Error::File {
-            option: self.option,
-            path: self.path.to_owned(),
-            source,
-        })
+        let mut bytes = Vec::new();
+        File::open(self.path)
+            .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+            .map_err(|source| Error::File {
+                option: self.option,
+                path: self.path.to_owned(),
+                source,
+            })?;
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(self.wrong("is longer than 16 MiB, so it is not what is meant"));
+        }
+        Ok(bytes)
     }
 
     fn not_pem(self, error: &pem::Error) -> Error {
