@@ -176,6 +176,13 @@ impl Account {
         self.memory.used() > self.memory.limit.bytes
     }
 
+    /// Bytes that can be charged at the moment.
+    #[must_use]
+    #[inline]
+    pub fn room(&self) -> usize {
+        self.memory.limit.bytes.saturating_sub(self.memory.used())
+    }
+
     /// Gives `bytes` back.
     pub fn release(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.held, "more released than held");

@@ -22,7 +22,7 @@ const MIN_ADOPTED: usize = READ_BUFFER / 2;
 /// end is not seen before.
 const MAX_EARLY: usize = MAX_HEAD;
 /// Bytes read at once from a client that compresses, since what can't be inflated in this turn has to be kept; and where
-/// nothing can be inflated, but what comes may be something else.
+/// nothing can be inflated or kept, but what comes may be something else.
 const COMPRESSED_READ: usize = 64 << 10;
 const LOOK: usize = 4 << 10;
 
@@ -114,12 +114,13 @@ impl<W: Wire> Connection<W> {
         Poll::Ready(Ok(len))
     }
 
-    /// How much is read at once.
+    /// How much is read at once: hardly more than may be kept, if the client does not take the echo of it.
     fn most_read(&self, turn: &Turn) -> usize {
-        match self.client.deflate {
+        let most = match self.client.deflate {
             None => READ_BUFFER,
             Some(_) if turn.budget == 0 => LOOK,
             Some(_) => COMPRESSED_READ,
-        }
+        };
+        self.account.room().clamp(LOOK, most)
     }
 }

@@ -314,6 +314,33 @@ fn what_is_written_at_once_needs_no_memory() {
 }
 
 #[test]
+fn clients_that_take_nothing_keep_hardly_more_than_the_limit() {
+    const LIMIT: usize = 1 << 20;
+    const CLIENTS: usize = 50;
+    let config = Config {
+        memory_limit: LIMIT,
+        ..Config::default()
+    };
+    Simulation::echo(config, async |simulation| {
+        let mut peers = Vec::new();
+        for _ in 0..CLIENTS {
+            let (peer, _) = simulation.open().await;
+            peer.take_only(0);
+            peers.push(peer);
+        }
+        for peer in &peers {
+            peer.send(frame(BINARY, [0; 1000]).repeat(500));
+            settle().await;
+            let used = simulation.server.stats().memory_used;
+            assert!(used < (LIMIT + CLIENTS * 5000) as u64, "{used}");
+        }
+        for peer in peers {
+            peer.reset();
+        }
+    });
+}
+
+#[test]
 fn an_abort_does_not_wait_for_anything() {
     let recorder = Recorder::new(Wants::TEXT);
     Simulation::run(Config::default(), recorder.clone(), async |simulation| {
