@@ -22,5 +22,6 @@ pub mod queue;
 pub mod server;
 pub mod sockets;
 pub mod tls;
+mod wakers;
 
 pub use tokio_tungstenite::tungstenite;

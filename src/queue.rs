@@ -1,7 +1,7 @@
 //! The send queue of one client: what an application has sent to it and what is not on the wire yet, as a number of
 //! bytes with a limit, and those who wait until it is nothing, or until nothing will go out any more.
 
-use std::collections::BTreeMap;
+use crate::wakers::Wakers;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -60,8 +60,7 @@ pub(crate) enum Until {
 struct Waiters {
     /// Threads; counted, because a signal to nobody is a system call all the same.
     threads: usize,
-    tasks: BTreeMap<u64, Waker>,
-    last: u64,
+    tasks: Wakers,
 }
 
 impl SendQueue {
@@ -140,29 +139,24 @@ impl SendQueue {
         if self.is(until) {
             return Poll::Ready(());
         }
-        let key = *key.get_or_insert_with(|| {
-            waiters.last += 1;
-            waiters.last
-        });
-        waiters.tasks.insert(key, cx.waker().clone());
+        waiters.tasks.keep(key, cx);
         Poll::Pending
     }
 
     pub(crate) fn forget(&self, key: u64) {
-        let waker = self.lock().tasks.remove(&key);
-        // After the lock: the runtime behind it may go with it.
+        let waker = self.lock().tasks.forget(key);
         drop(waker);
     }
 
     fn wake(&self) {
         // The lock orders this after a waiter's look at the queue.
         let mut waiters = self.lock();
-        let tasks = mem::take(&mut waiters.tasks);
+        let tasks = waiters.tasks.take();
         if waiters.threads > 0 {
             self.waiters.1.notify_all();
         }
         drop(waiters);
-        tasks.into_values().for_each(Waker::wake);
+        tasks.for_each(Waker::wake);
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiters> {

@@ -304,6 +304,7 @@ class Clients:
         if core.is_started and (door is None or door.loop is not loop):
             raise RuntimeError("`async for` needs the event loop that serves: use serve_async() or `async with` there")
         core.iterate()
+        self._loop = loop
         self._all_waiting = waiting
         self._clients: deque[tuple[Client, Held | None]] = deque((client, None) for client in core.clients())
         # They are announced once more if the core has not got to them yet.
@@ -324,6 +325,14 @@ class Clients:
         """The server has ended."""
         self._is_over = True
         self._news.set()
+
+    def end_from_anywhere(self) -> None:
+        """The same, said in any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self.end)
+        except RuntimeError:
+            # The loop is closed: nobody iterates any more.
+            return
 
     def __aiter__(self) -> Self:
         return self

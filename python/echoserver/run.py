@@ -79,6 +79,7 @@ class Run:
         if _loop_runs():
             message = "serve() would stop the event loop that runs in this thread: await serve_async() instead"
             raise RuntimeError(message)
+        self._check_iterators()
         self._note_start()
         if self._is_async:
             self._failure = self._serve_on_loop(self.core, copy_context(), self._owner(), starts=True)
@@ -88,6 +89,7 @@ class Run:
 
     def start(self) -> None:
         """Runs the callbacks in a thread of their own, which has the owner, and so keeps it alive."""
+        self._check_iterators()
         context, owner = copy_context(), self._owner()
         thread = threads.make(lambda: context.run(self._run, context.copy(), owner), f"echoserver-{self.core.port}")
         try:
@@ -106,7 +108,7 @@ class Run:
 
     def stop(self, timeout: float | None, *, wait: bool) -> None:
         """Asks the server to stop within `timeout` seconds, and waits for its end where that is possible."""
-        self.core.stop(timeout)
+        self._ask(timeout)
         if wait and not self.core.in_dispatcher():
             self._wait_for_stop(timeout)
             self._finish()
@@ -160,7 +162,7 @@ class Run:
         from echoserver.aio import ends_within, running_loop
 
         loop = running_loop("stop_async()")
-        self.core.stop(timeout)
+        self._ask(timeout)
         if self.core.in_callback():
             return
         if self.core.is_started:
@@ -207,6 +209,21 @@ class Run:
             logging.getLogger("echoserver").warning("at exit: %r: %s", self._owner(), error)
 
     # What it is made of
+
+    def _ask(self, timeout: float | None) -> None:
+        self.core.stop(timeout)
+        if not self.core.is_started:
+            # Nobody else will tell them.
+            for clients in tuple(self._iterators):
+                clients.end_from_anywhere()
+
+    def _check_iterators(self) -> None:
+        """An iterator over clients that were served in a thread would wait for ever."""
+        if self._iterators and not self.core.is_used:
+            raise RuntimeError(
+                "`async for` takes the clients on the event loop that serves them: "
+                "run the server with serve_async() or `async with`"
+            )
 
     def _note_start(self) -> None:
         """Before the start, so that Ctrl-C right after it finds things in order; one that is used stays as it is."""

@@ -520,10 +520,10 @@ class EchoServer:
 
     def __del__(self) -> None:
         run: Run | None = self.__dict__.get("_own_run")
-        if run is None or run.core.is_used:
-            return
-        text = f"{self!r} was never run"
         try:
+            if run is None or run.core.is_used:
+                return
+            text = f"{self!r} was never run"
             run.core.stop(0)
         except RuntimeError:
             # A forked child: the socket is its parent's.

@@ -8,6 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString};
 use std::time::Duration;
 
+/// Why text can't be sent.
+pub(super) const SURROGATE: &str = "has a lone surrogate, which UTF-8 can't express";
+
 /// One argument's name and value.
 pub(super) struct Argument<'py> {
     name: &'static str,
@@ -58,16 +61,21 @@ impl<'py> Argument<'py> {
 
     pub(super) fn text(self) -> PyResult<String> {
         match self.value.cast::<PyString>() {
-            Ok(text) => Ok(text.to_str()?.to_owned()),
+            Ok(text) => self.utf8(text).map(str::to_owned),
             Err(_) => Err(self.wrong_type("a str")),
         }
+    }
+
+    /// A `str` as it is sent: one with half a character, as file names may have, is none that can be.
+    pub(super) fn utf8<'a>(&self, text: &'a Bound<'py, PyString>) -> PyResult<&'a str> {
+        text.to_str().map_err(|_error| self.bad_value(SURROGATE))
     }
 
     /// `"deflate"` or a `Deflate`.
     pub(super) fn deflate(self) -> PyResult<Deflate> {
         let value = &self.value;
         if let Ok(text) = value.cast::<PyString>() {
-            return if text.to_str()? == "deflate" {
+            return if self.utf8(text)? == "deflate" {
                 Ok(Deflate::default())
             } else {
                 Err(self.bad_value("must be 'deflate', a Deflate, or None"))
@@ -144,8 +152,11 @@ impl<'py> Argument<'py> {
         if seconds < 0.0 {
             return Err(self.bad_value("must not be negative"));
         }
+        if !seconds.is_finite() {
+            return Err(self.bad_value("must be finite seconds"));
+        }
         Duration::try_from_secs_f64(seconds)
-            .map_err(|_error| self.bad_value("must be finite seconds"))
+            .map_err(|_error| self.out_of_range("is too large for seconds"))
     }
 
     pub(super) fn int(&self, expected: &str) -> PyResult<Bound<'py, PyInt>> {

@@ -56,6 +56,11 @@ impl PyClient {
         Ok(self.inbox.get_or_init(|| py.None()).bind(py))
     }
 
+    /// Whether it is a client of that server.
+    pub(super) fn is_of(&self, link: &Arc<Link>) -> bool {
+        Arc::ptr_eq(&self.link, link)
+    }
+
     /// No message will come any more.
     pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::Release);

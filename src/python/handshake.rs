@@ -1,7 +1,7 @@
 //! `Request`, which `on_handshake` is asked about, and its answers: `Response` and `Accept`.
 
 use super::address;
-use super::argument::Argument;
+use super::argument::{Argument, SURROGATE};
 use super::errors;
 use super::head;
 use super::tls::PyTlsInfo;
@@ -122,7 +122,7 @@ impl PyResponse {
             let message = format!("body must be str or bytes-like, not {actual}");
             return Err(PyTypeError::new_err(message));
         };
-        let bytes = payload.bytes()?;
+        let bytes = payload.bytes().map_err(|_error| surrogate("body", body))?;
         let response = match (payload.kind, str::from_utf8(bytes)) {
             (Kind::Text, Ok(text)) => Response::text(status, fields, text)?,
             _ => Response::new(status, fields, bytes.to_vec())?,
@@ -231,6 +231,12 @@ pub(super) fn decision(
     )))
 }
 
+/// Text that can't be sent.
+fn surrogate(argument: &'static str, value: &Bound<'_, PyAny>) -> PyErr {
+    let argument = Argument::of(argument, value.clone());
+    argument.bad_value(SURROGATE)
+}
+
 /// Header lines from a mapping or from pairs, in their order.
 fn fields(headers: Option<&Bound<'_, PyAny>>) -> PyResult<Fields> {
     let mut fields = Fields::default();
@@ -258,7 +264,10 @@ fn fields(headers: Option<&Bound<'_, PyAny>>) -> PyResult<Fields> {
             return Err(wrong(&line));
         };
         match (name.cast::<PyString>(), value.cast::<PyString>()) {
-            (Ok(name), Ok(value)) => fields.push(name.to_str()?, value.to_str()?)?,
+            (Ok(name), Ok(value)) => match (name.to_str(), value.to_str()) {
+                (Ok(name), Ok(value)) => fields.push(name, value)?,
+                _ => return Err(surrogate("headers", &line)),
+            },
             _ => return Err(wrong(&line)),
         }
     }

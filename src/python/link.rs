@@ -13,11 +13,14 @@ use crate::error::Error;
 use crate::handler::{Batch, Gate, Handler, Wants};
 use crate::order::Order;
 use crate::protocol::account::Account;
+use crate::wakers::Wakers;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use std::future::Future;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
@@ -102,7 +105,7 @@ pub(super) struct Link {
     drain: Mutex<Drain>,
     drained: Condvar,
     /// Who waits for that elsewhere than in a thread.
-    awaiting: Mutex<Vec<Waker>>,
+    awaiting: Mutex<Wakers>,
     /// Messages are handed to iterators, and not echoed natively.
     iterated: AtomicBool,
     pub(super) outgoing: Mutex<Outgoing>,
@@ -372,9 +375,8 @@ impl Link {
     /// Wakes those who wait for that.
     fn tell_drained(&self) {
         self.drained.notify_all();
-        for waker in mem::take(&mut *lock(&self.awaiting)) {
-            waker.wake();
-        }
+        let awaiting = lock(&self.awaiting).take();
+        awaiting.for_each(Waker::wake);
     }
 
     /// Whether the server was started.
@@ -387,14 +389,12 @@ impl Link {
         lock(&self.drain).has_ended()
     }
 
-    /// Ready when the dispatcher has ended.
-    pub(super) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
-        let drain = lock(&self.drain);
-        if !drain.is_expected() {
-            return Poll::Ready(());
+    /// Ready when the dispatcher has ended. May be dropped at any time.
+    pub(super) fn drained(self: &Arc<Self>) -> Drained {
+        Drained {
+            link: self.clone(),
+            key: None,
         }
-        lock(&self.awaiting).push(cx.waker().clone());
-        Poll::Pending
     }
 
     pub(super) fn in_dispatcher(&self) -> bool {
@@ -435,6 +435,36 @@ pub(super) fn either() -> PyErr {
     PyRuntimeError::new_err(
         "on_text and on_binary have the messages: use either these callbacks or `async for`",
     )
+}
+
+/// The wait for the end of the dispatcher, as a task does it.
+#[derive(Debug)]
+pub(super) struct Drained {
+    link: Arc<Link>,
+    key: Option<u64>,
+}
+
+impl Future for Drained {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { link, key } = &mut *self;
+        let drain = lock(&link.drain);
+        if !drain.is_expected() {
+            return Poll::Ready(());
+        }
+        lock(&link.awaiting).keep(key, cx);
+        Poll::Pending
+    }
+}
+
+impl Drop for Drained {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            let waker = lock(&self.link.awaiting).forget(key);
+            drop(waker);
+        }
+    }
 }
 
 impl Handler for Link {

@@ -24,7 +24,9 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyWeakrefReference};
 use std::collections::HashSet;
+use std::future::Future;
 use std::mem;
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -125,9 +127,11 @@ impl PyServer {
 
     /// Whether it was started or stopped; stays true.
     #[getter]
-    fn is_used(&self, py: Python<'_>) -> bool {
+    fn is_used(&self, py: Python<'_>) -> PyResult<bool> {
+        // A child has a copy of the lock, which may have been locked.
+        self.check_process()?;
         // Somebody may be about to start it.
-        py.detach(|| self.shared.core.is_used())
+        Ok(py.detach(|| self.shared.core.is_used()))
     }
 
     /// From start to stop.
@@ -225,8 +229,8 @@ impl PyServer {
         if self.shared.link.is_drained() {
             return crossing::done(py);
         }
-        let link = self.shared.link.clone();
-        crossing::future(py, move |cx| link.poll_drained(cx))
+        let mut drained = self.shared.link.drained();
+        crossing::future(py, move |cx| Pin::new(&mut drained).poll(cx))
     }
 
     /// Hands messages to iterators from now on.
@@ -335,8 +339,21 @@ impl PyServer {
         let (kind, bytes) = (payload.kind, payload.bytes()?);
         let mut excluded = HashSet::new();
         if let Some(exclude) = exclude {
-            for client in exclude.try_iter()? {
-                excluded.insert(client?.cast::<PyClient>()?.get().client.id);
+            let wrong = |shown| {
+                let excluded = Argument::of("exclude", shown);
+                excluded.wrong_type("clients to leave out")
+            };
+            let clients = exclude.try_iter();
+            for client in clients.map_err(|_error| wrong(exclude.clone()))? {
+                let client = client?;
+                let client = client
+                    .cast::<PyClient>()
+                    .map_err(|_error| wrong(client.clone()))?
+                    .get();
+                // Another server's has a number that may be one of ours.
+                if client.is_of(&self.shared.link) {
+                    excluded.insert(client.client.id);
+                }
             }
         }
         let Shared { core, link, .. } = &*self.shared;

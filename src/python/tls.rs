@@ -1,6 +1,6 @@
 //! `TLS`, which says where certificate and key are, and `TLSInfo`, what a client's handshake agreed on.
 
-use super::argument::Argument;
+use super::argument::{Argument, SURROGATE};
 use super::errors::type_name;
 use crate::error::quoted;
 use crate::tls::{MinVersion, Password, Tls, TlsFacts, TlsFiles};
@@ -30,7 +30,11 @@ impl PyTls {
     ) -> PyResult<Self> {
         let password = password.map(|password| {
             if let Ok(text) = password.cast::<PyString>() {
-                Ok(Password(text.to_str()?.as_bytes().to_vec()))
+                // The value is nobody's business.
+                let text = text
+                    .to_str()
+                    .map_err(|_error| PyValueError::new_err(format!("password: {SURROGATE}")))?;
+                Ok(Password(text.as_bytes().to_vec()))
             } else if let Ok(bytes) = password.cast::<PyBytes>() {
                 Ok(Password(bytes.as_bytes().to_vec()))
             } else {

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,6 +88,28 @@ def test_an_exception_comes_out_of_the_block_after_the_server_has_stopped(on_loo
         assert not server.is_serving
         await soon(client.wait_closed())
         assert client.close_code == 1001
+
+    on_loop(main)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not told")
+def test_waits_that_were_cancelled_leave_nothing(on_loop: Run, run: Listen) -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    async def main() -> None:
+        server = run()
+        before = 0
+        for number in range(10_000):
+            if number == 2000:
+                before = resident()
+            waiting = asyncio.ensure_future(server.wait_closed_async())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        # Half a kilobyte each, if they do.
+        assert resident() - before < 2 << 20
 
     on_loop(main)
 

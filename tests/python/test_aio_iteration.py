@@ -249,6 +249,32 @@ def test_iteration_needs_the_loop_that_serves(on_loop: Run, run: Listen) -> None
         assert client.recv(TIMEOUT) == "x"
 
 
+def test_an_iterator_of_a_server_that_is_not_served_on_its_loop_does_not_wait_for_ever(on_loop: Run) -> None:
+    async def main() -> None:
+        server = EchoServer(0, host="127.0.0.1")
+        clients = aiter(server)
+        with pytest.raises(RuntimeError, match="on the event loop that serves them"):
+            server.start()
+        # As if it had not been asked.
+        async with server, connect(server.url) as client:
+            taken = await soon(anext(clients))
+            assert taken.id == 1
+            await client.close()
+        assert [client async for client in clients] == []
+
+        for stop in ("anywhere", "awaited"):
+            server = EchoServer(0, host="127.0.0.1")
+            waiting = asyncio.create_task(anext(aiter(server), None))
+            await asyncio.sleep(0)
+            if stop == "awaited":
+                await server.stop_async()
+            else:
+                await asyncio.to_thread(server.stop)
+            assert await soon(waiting) is None
+
+    on_loop(main)
+
+
 def test_a_task_that_only_the_iterator_refers_to_is_not_collected(on_loop: Run) -> None:
     async def main() -> None:
         server = EchoServer(0, host="127.0.0.1")

@@ -29,6 +29,10 @@ WRONG: list[tuple[str, Any, type[Exception]]] = [
     ("host", 5, TypeError),
     ("host", "", ValueError),
     ("host", b"localhost", TypeError),
+    # What names of the system have that are no UTF-8.
+    ("host", "\udcff", ValueError),
+    ("server_header", "\udcff", ValueError),
+    ("compression", "\udcff", ValueError),
     ("debug", "localhost", TypeError),
     ("debug", 1, TypeError),
     ("server_header", 5, TypeError),
@@ -57,6 +61,7 @@ WRONG: list[tuple[str, Any, type[Exception]]] = [
     *((name, -1.5, ValueError) for name in TIMEOUTS),
     *((name, float("nan"), ValueError) for name in TIMEOUTS),
     *((name, float("inf"), ValueError) for name in TIMEOUTS),
+    *((name, 1e300, OverflowError) for name in TIMEOUTS),
     *((name, "5", TypeError) for name in TIMEOUTS),
     *((name, True, TypeError) for name in TIMEOUTS),
     *((name, None, TypeError) for name in SIZES + TIMEOUTS if name not in MAY_BE_NONE),

@@ -250,11 +250,19 @@ def test_broadcast_reaches_all_but_the_excluded(watched: Watched) -> None:
 
 def test_broadcast_checks_its_arguments(server: EchoServer) -> None:
     with connect(server.url):
-        for exclude in (5, [5], [None]):
-            with pytest.raises(TypeError):
+        for exclude, shown in ((5, "5"), ([5], "5"), ([None], "None")):
+            with pytest.raises(TypeError, match=f"^exclude={shown}: must be clients"):
                 server.broadcast("x", exclude)  # type: ignore[arg-type]
         with pytest.raises(UnicodeEncodeError):
             server.broadcast("\ud800")
+
+
+def test_a_client_of_another_server_is_not_taken_for_one_of_ours(run: Listen) -> None:
+    server, other = Watched(run), Watched(run)
+    with connect(server.url) as client, connect(other.url):
+        assert server.next().id == 1
+        assert server.server.broadcast("x", [other.next()]) == 1
+        assert client.recv(TIMEOUT) == "x"
 
 
 def test_broadcast_in_a_callback_is_a_chat(run: Listen) -> None:
