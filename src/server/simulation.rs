@@ -36,6 +36,8 @@ mod time;
 #[cfg(test)]
 mod tls;
 mod tls_peer;
+#[cfg(test)]
+mod tls_records;
 mod watch;
 
 use super::desk::Desk;
