@@ -23,6 +23,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// One client of a server. Thread-safe; stays readable after its end.
+///
+/// The server makes them: a callback gets the same object each time, until `on_disconnect` has returned. Any other
+/// attribute that is set is kept for the application: `client.name = "Ann"`.
 #[pyclass(frozen, weakref, dict, name = "Client", module = "echoserver")]
 pub(super) struct PyClient {
     pub(super) client: Arc<Client>,
@@ -90,25 +93,25 @@ fn aio(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
 
 #[pymethods]
 impl PyClient {
-    /// Number of this client, from 1, unique in its server.
+    /// Number of this client, from 1 in the order of their coming, unique in its server.
     #[getter]
     fn id(&self) -> u64 {
         self.client.id
     }
 
-    /// Address and port of the client.
+    /// IP address and port of the client; IPv4 is shown as such also on a dual-stack socket.
     #[getter]
     fn peer(&self, py: Python<'_>) -> (String, u16) {
         address::pair(py, self.client.peer)
     }
 
-    /// Address and port that it has connected to.
+    /// IP address and port that the client has connected to, as this machine sees them.
     #[getter]
     fn local_address(&self, py: Python<'_>) -> (String, u16) {
         address::pair(py, self.client.local)
     }
 
-    /// The server.
+    /// The server. ReferenceError if it has ended and nobody refers to it any more: a client does not keep it.
     #[getter]
     fn server<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.owner.bind(py).upgrade().ok_or_else(|| {
@@ -116,13 +119,13 @@ impl PyClient {
         })
     }
 
-    /// What the TLS handshake agreed on.
+    /// What the TLS handshake agreed on; None without TLS.
     #[getter]
     fn tls(&self, py: Python<'_>) -> Option<PyTlsInfo> {
         PyTlsInfo::of(py, self.client.tls.as_deref())
     }
 
-    /// Path of the requested URL, without the query.
+    /// Path of the requested URL, without the query, as the client wrote it (not percent-decoded).
     #[getter]
     fn path(&self) -> String {
         self.client
@@ -130,7 +133,7 @@ impl PyClient {
             .map_or_else(String::new, |head| head.path().to_owned())
     }
 
-    /// Query of the requested URL, without the question mark.
+    /// Query of the requested URL, without the question mark; "" if there is none.
     #[getter]
     fn query(&self) -> String {
         self.client
@@ -138,31 +141,33 @@ impl PyClient {
             .map_or_else(String::new, |head| head.query().to_owned())
     }
 
-    /// The request's headers: a mapping with case-insensitive names, repeated fields joined.
+    /// The request's headers: a mapping with case-insensitive names, repeated fields joined by a comma.
     #[getter]
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         head::headers(py, self.client.head())
     }
 
-    /// The request's header lines, as they came.
+    /// The request's header lines, as they came; bytes beyond ASCII as Latin-1.
     #[getter]
     fn raw_headers(&self) -> Vec<(String, String)> {
         head::raw_headers(self.client.head())
     }
 
-    /// The `Origin` header.
+    /// The `Origin` header (RFC 6455 section 10.2): which page a browser connects for.
     #[getter]
     fn origin(&self) -> Option<String> {
         self.client.head()?.field_joined("origin")
     }
 
-    /// The subprotocol that was agreed.
+    /// The subprotocol that was agreed (RFC 6455 section 1.9).
     #[getter]
     fn subprotocol(&self) -> Option<&str> {
         self.client.subprotocol.as_deref()
     }
 
-    /// What was agreed of extensions.
+    /// What was agreed of extensions, as the response said it; "" for none.
+    ///
+    /// Such as `permessage-deflate; server_max_window_bits=12` (RFC 7692 section 7.1).
     #[getter]
     fn extensions(&self) -> String {
         self.client
@@ -170,31 +175,37 @@ impl PyClient {
             .map_or_else(String::new, |agreed| agreed.to_string())
     }
 
-    /// Whether messages can be sent.
+    /// Whether messages can be sent: until a close frame was sent or the connection has ended.
     #[getter]
     fn is_open(&self) -> bool {
         self.client.is_open()
     }
 
-    /// Close code, once the connection has ended.
+    /// Close code (RFC 6455 section 7.4), once the connection has ended, so in `on_disconnect`.
+    ///
+    /// 1005 is a close frame without a code, 1006 an end without a close frame.
     #[getter]
     fn close_code(&self) -> Option<u16> {
         self.client.ended().map(|(code, _)| *code)
     }
 
-    /// Close reason, once the connection has ended.
+    /// Close reason, once the connection has ended; "" if there was none.
     #[getter]
     fn close_reason(&self) -> Option<&str> {
         self.client.ended().map(|(_, reason)| reason.as_str())
     }
 
-    /// Seconds that the last answered ping took.
+    /// Seconds between the last ping that was answered and its pong.
     #[getter]
     fn rtt(&self) -> Option<f64> {
         self.client.rtt().map(|rtt| rtt.as_secs_f64())
     }
 
-    /// Queues a message and returns its payload bytes.
+    /// Queues a message, text for a `str` and else binary, and returns its payload bytes. Never blocks.
+    ///
+    /// What a callback sends to its own client goes out after the replies before it and before its own reply; from
+    /// elsewhere it goes out at once, between messages. SendQueueFull if more than `max_send_queue` bytes would wait,
+    /// ClientClosed if the client is closed, UnicodeEncodeError for a lone surrogate.
     fn send(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
         self.check_process()?;
         let Some(payload) = payload(data)? else {
@@ -209,7 +220,9 @@ impl PyClient {
         Ok(bytes.len())
     }
 
-    /// Waits until everything that was sent is on the wire.
+    /// Waits until everything that `send` has queued is on the wire, or the client is gone.
+    ///
+    /// TimeoutError after `timeout` seconds; None waits for ever.
     #[pyo3(signature = (timeout=None))]
     fn flush(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         self.check_process()?;
@@ -224,7 +237,7 @@ impl PyClient {
         )))
     }
 
-    /// As `flush`, for coroutines.
+    /// As `flush`, to be awaited, on any event loop; for a time limit use `asyncio.timeout()`.
     fn flush_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.check_process()?;
         if self.client.is_flushed() {
@@ -234,7 +247,10 @@ impl PyClient {
         crossing::future(py, move |cx| Pin::new(&mut flushed).poll(cx))
     }
 
-    /// Waits until the connection has ended and returns its close code.
+    /// Waits until the connection has ended, and returns its `close_code`.
+    ///
+    /// TimeoutError after `timeout` seconds; None waits for ever. RuntimeError on the thread that runs the callbacks,
+    /// unless it has ended already.
     #[pyo3(signature = (timeout=None))]
     fn wait_closed(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<u16> {
         self.check_process()?;
@@ -258,12 +274,16 @@ impl PyClient {
         })
     }
 
-    /// As `wait_closed`, for coroutines.
+    /// As `wait_closed`, to be awaited, on any event loop; for a time limit use `asyncio.timeout()`.
+    ///
+    /// RuntimeError in a callback of this client, which would wait for itself.
     fn wait_closed_async<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         aio(slf.py())?.call_method1(intern!(slf.py(), "client_closed"), (slf,))
     }
 
-    /// As `send`, but waits for room in the queue.
+    /// As `send`, to be awaited: waits while more than `max_send_queue` bytes would wait.
+    ///
+    /// ClientClosed and UnicodeEncodeError as `send`.
     fn send_async<'py>(
         slf: &Bound<'py, Self>,
         data: &Bound<'py, PyAny>,
@@ -291,7 +311,9 @@ impl PyClient {
         aio(py)?.call_method1(intern!(py, "Messages"), (slf, inbox))
     }
 
-    /// Sends a ping; its pong sets `rtt`.
+    /// Sends a ping of at most 125 bytes (RFC 6455 section 5.5.2); its pong sets `rtt`.
+    ///
+    /// ValueError for a longer payload, ClientClosed if the client is closed.
     #[pyo3(signature = (payload=None))]
     fn ping(&self, payload: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         self.check_process()?;
@@ -308,7 +330,10 @@ impl PyClient {
         self.order(self.client.ping(bytes, self.link.max_send_queue))
     }
 
-    /// Begins the closing handshake; returns at once.
+    /// Begins the closing handshake (RFC 6455 section 7.1.2) and returns at once; replies before it are sent.
+    ///
+    /// ValueError for a code that may not be sent, such as 1005, and for a reason beyond 123 bytes of UTF-8. On a
+    /// closed client it does nothing.
     #[pyo3(signature = (code=1000, reason=""))]
     fn close(&self, code: i64, reason: &str) -> PyResult<()> {
         self.check_process()?;
@@ -317,7 +342,7 @@ impl PyClient {
         Ok(())
     }
 
-    /// Drops the connection without a close frame; returns at once.
+    /// Drops the connection without a close frame and returns at once. On a closed client it does nothing.
     fn abort(&self) -> PyResult<()> {
         self.check_process()?;
         self.link.order(&self.client, Order::Abort);

@@ -74,7 +74,7 @@ fn os_error(source: &io::Error, text: String) -> PyErr {
     PyOSError::new_err((source.raw_os_error(), text))
 }
 
-/// A value as an error shows it: what `repr()` says, not at length, and something in any case.
+/// What an error shows of a value: its `repr()`, shortened; something also if that raises.
 #[pyfunction]
 pub(super) fn shown(value: &Bound<'_, PyAny>) -> String {
     value.repr().map_or_else(

@@ -17,7 +17,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyMapping, PyString, PyTuple};
 use std::sync::Arc;
 
-/// An upgrade request. Thread-safe; stays readable.
+/// A client's upgrade request (RFC 6455 section 4.1), as `on_handshake` is asked about it.
+///
+/// It has passed the server's own checks: method, version, key, `origins`. The server makes them. Thread-safe; stays
+/// readable.
 #[pyclass(frozen, weakref, name = "Request", module = "echoserver")]
 pub(super) struct PyRequest {
     request: Arc<Request>,
@@ -33,43 +36,43 @@ impl PyRequest {
 
 #[pymethods]
 impl PyRequest {
-    /// Method of the request.
+    /// Method of the request: GET, since no other can upgrade.
     #[getter]
     fn method(&self) -> &str {
         self.request.head().map_or("GET", |head| head.method())
     }
 
-    /// Path of the requested URL, without the query.
+    /// Path of the requested URL, without the query, as the client wrote it (not percent-decoded).
     #[getter]
     fn path(&self) -> &str {
         self.request.head().map_or("", |head| head.path())
     }
 
-    /// Query of the requested URL, without the question mark.
+    /// Query of the requested URL, without the question mark; "" if there is none.
     #[getter]
     fn query(&self) -> &str {
         self.request.head().map_or("", |head| head.query())
     }
 
-    /// The headers: a mapping with case-insensitive names, repeated fields joined.
+    /// The request's headers: a mapping with case-insensitive names, repeated fields joined by a comma.
     #[getter]
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         head::headers(py, self.request.head())
     }
 
-    /// The header lines, as they came.
+    /// The request's header lines, as they came; bytes beyond ASCII as Latin-1.
     #[getter]
     fn raw_headers(&self) -> Vec<(String, String)> {
         head::raw_headers(self.request.head())
     }
 
-    /// The `Origin` header.
+    /// The `Origin` header (RFC 6455 section 10.2): which page a browser connects for.
     #[getter]
     fn origin(&self) -> Option<String> {
         self.request.head()?.field_joined("origin")
     }
 
-    /// The subprotocols that the client offers, in its order.
+    /// The subprotocols that the client offers, the one that it likes best first (RFC 6455 section 4.1).
     #[getter]
     fn subprotocols<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let head = self.request.head();
@@ -77,13 +80,13 @@ impl PyRequest {
         PyTuple::new(py, offers)
     }
 
-    /// Address and port of the client.
+    /// IP address and port of the client; IPv4 is shown as such also on a dual-stack socket.
     #[getter]
     fn peer(&self, py: Python<'_>) -> (String, u16) {
         address::pair(py, self.request.peer)
     }
 
-    /// What the TLS handshake agreed on.
+    /// What the TLS handshake agreed on; None without TLS.
     #[getter]
     fn tls(&self, py: Python<'_>) -> Option<PyTlsInfo> {
         PyTlsInfo::of(py, self.request.tls.as_deref())
@@ -96,7 +99,18 @@ impl PyRequest {
     }
 }
 
-/// Answered by `on_handshake`, it refuses a client.
+/// An HTTP response, returned by `on_handshake` to refuse a client. Immutable, and may be used again.
+///
+/// - `status`: 300 to 599. 401 wants a WWW-Authenticate header, 3xx a Location.
+/// - `headers`: a mapping, or pairs of name and value, which may repeat a name; sent in their order, characters up to
+///   U+00FF as one byte each. Server and Date replace the server's. Upgrade, Connection, Content-Length,
+///   Transfer-Encoding and Sec-WebSocket-Accept, -Extensions and -Protocol are the server's own.
+/// - `body`: `str`, sent as UTF-8 with `Content-Type: text/plain; charset=utf-8` unless `headers` have another, or
+///   bytes-like, of which `headers` say what it is.
+///
+/// The connection ends after it. ValueError for a status out of range, for a name that is no token (RFC 9110 section
+/// 5.6.2) or the server's own, for a value with control characters or with space at its ends, and for a 304 with a
+/// body; TypeError for other types.
 #[pyclass(frozen, name = "Response", module = "echoserver")]
 pub(super) struct PyResponse {
     response: Response,
@@ -130,7 +144,7 @@ impl PyResponse {
         Ok(Self { response })
     }
 
-    /// 300 to 599.
+    /// The status.
     #[getter]
     fn status(&self) -> u16 {
         self.response.status()
@@ -154,7 +168,14 @@ impl PyResponse {
     }
 }
 
-/// Answered by `on_handshake`, it lets a client in and says how.
+/// Returned by `on_handshake` to let a client in with headers or a subprotocol. Immutable, and may be used again.
+///
+/// - `headers`: header lines to add to the 101, such as Set-Cookie; as those of Response.
+/// - `subprotocol`: one that the client offers (RFC 6455 section 4.2.2), whether or not it is among the `subprotocols`
+///   of the server. None leaves the choice to those.
+///
+/// ValueError for headers as those of Response, and for a subprotocol that is no token. One that the client does not
+/// offer is an error of the callback: 500.
 #[pyclass(frozen, name = "Accept", module = "echoserver")]
 pub(super) struct PyAccept {
     fields: Fields,
@@ -187,7 +208,7 @@ impl PyAccept {
         }
     }
 
-    /// Names and values of the header lines to add.
+    /// Names and values of the header lines.
     #[getter]
     fn headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, self.fields.lines())

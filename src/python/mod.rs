@@ -1,5 +1,12 @@
 //! The binding: `echoserver._core`. Knows only the public face of the rest of the crate; argument checks, callbacks
 //! and exceptions are here, behaviour is not.
+//!
+//! The `///` of what Python sees is copied from its stub, `_core.pyi`: `tests/python/docstrings.py`.
+
+#![allow(
+    clippy::doc_markdown,
+    reason = "docstrings name Python's exceptions as Python does, without backticks"
+)]
 
 mod address;
 mod answers;
@@ -53,7 +60,7 @@ fn refuse_subinterpreters(py: Python<'_>) -> PyResult<()> {
     ))
 }
 
-/// Ends the thread that completes futures of event loops; for the end of the interpreter.
+/// Ends, as the interpreter does, the thread that completes futures of event loops; from then on there is none.
 #[pyfunction]
 fn finish(py: Python<'_>) {
     py.detach(crossing::finish);

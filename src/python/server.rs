@@ -31,7 +31,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-/// A server, its callbacks and its `Client` objects.
+/// What `EchoServer` stands on; its methods say what these do.
+///
+/// In a process that was forked after it was made, every call raises RuntimeError.
 #[pyclass(frozen, name = "Server", module = "echoserver._core")]
 pub(super) struct PyServer {
     shared: Arc<Shared>,
@@ -70,6 +72,8 @@ impl PyServer {
     }
 
     /// Has another callback called from the next event on; None for none.
+    ///
+    /// RuntimeError for on_text and on_binary if iterators have the messages.
     fn set_callback(&self, name: &str, callback: Bound<'_, PyAny>) -> PyResult<()> {
         self.check_process()?;
         let stage = Stage::of(name)
@@ -105,14 +109,14 @@ impl PyServer {
         Ok(())
     }
 
-    /// The port that the server listens on.
+    /// The port that it listens on.
     #[getter]
     fn port(&self) -> PyResult<u16> {
         self.check_process()?;
         Ok(self.shared.core.address().port())
     }
 
-    /// Address and port as bound.
+    /// Address and port as bound; of several the first.
     #[getter]
     fn host_address(&self, py: Python<'_>) -> PyResult<(String, u16)> {
         self.check_process()?;
@@ -134,7 +138,7 @@ impl PyServer {
         Ok(py.detach(|| self.shared.core.is_used()))
     }
 
-    /// From start to stop.
+    /// From `start` to `stop`.
     #[getter]
     fn is_serving(&self) -> PyResult<bool> {
         self.check_process()?;
@@ -158,27 +162,34 @@ impl PyServer {
         )
     }
 
-    /// Starts the worker threads.
+    /// Starts the worker threads. RuntimeError if it was started or stopped before.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         self.check_process()?;
         py.detach(|| self.shared.link.expect_drain(|| self.shared.core.start()))?;
         Ok(())
     }
 
-    /// Starts the worker threads and runs the callbacks until the server has closed, with nothing between the two.
-    /// `has_signals`: signal handlers may have to be run here.
+    /// `start` and `drain`, with nothing between the two that Ctrl-C could meet.
+    ///
+    /// `has_signals`: also runs signal handlers, which needs the main thread. Ctrl-C stops the server in order, then
+    /// raises KeyboardInterrupt.
     fn serve(&self, py: Python<'_>, has_signals: bool) -> PyResult<()> {
         self.start(py)?;
         on_thread::run(py, &self.shared, has_signals)
     }
 
-    /// Runs the callbacks until the server has closed; no signal handlers.
+    /// Runs the callbacks until the server has closed: once, on the thread that is to call them.
+    ///
+    /// SystemExit and KeyboardInterrupt of a callback stop the server in order, and come out then.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
         self.check_process()?;
         on_thread::run(py, &self.shared, false)
     }
 
-    /// Has the callbacks run on `event_loop`, which runs in this thread, until the server has closed.
+    /// Has the callbacks run on `event_loop`, which is this thread's, each in a copy of `context`.
+    ///
+    /// `hooks`, an `aio.Door`, is told what Python has to do. `is_watched`: the loop watches the reader's descriptor.
+    /// `is_owned`: the thread calls `end_drain` after the loop's end.
     #[pyo3(signature = (event_loop, context, hooks, *, is_watched, is_owned))]
     fn attach(
         slf: &Bound<'_, Self>,
@@ -202,7 +213,7 @@ impl PyServer {
         Ok(reader)
     }
 
-    /// Ends the server without the event loop, which is gone, within `timeout` seconds.
+    /// Ends it within `timeout` seconds without its event loop, which is gone; callbacks under way are dropped.
     fn abandon(&self, py: Python<'_>, timeout: Bound<'_, PyAny>) -> PyResult<()> {
         let timeout = Argument::of("timeout", timeout).seconds()?;
         if let Some(event_loop) = self.event_loop() {
@@ -218,12 +229,12 @@ impl PyServer {
         Ok(())
     }
 
-    /// Says that the thread has ended its event loop.
+    /// Says that nothing of this server runs any more.
     fn end_drain(&self, py: Python<'_>) {
         waiting::detached(py, || self.shared.link.end_drain());
     }
 
-    /// A future of the running loop for the end of the server.
+    /// A future of the running loop, whichever that is, for the end of the server and its callbacks.
     fn closed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.check_process()?;
         if self.shared.link.is_drained() {
@@ -233,13 +244,13 @@ impl PyServer {
         crossing::future(py, move |cx| Pin::new(&mut drained).poll(cx))
     }
 
-    /// Hands messages to iterators from now on.
+    /// Has messages wait for iterators from now on. RuntimeError if callbacks have them.
     fn iterate(&self) -> PyResult<()> {
         self.check_process()?;
         self.shared.link.iterate()
     }
 
-    /// Asks the server to stop; returns at once.
+    /// Asks it to stop within `timeout` seconds (None: `close_timeout`) and returns at once.
     #[pyo3(signature = (timeout=None))]
     fn stop(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         self.check_process()?;
@@ -253,7 +264,7 @@ impl PyServer {
         Ok(())
     }
 
-    /// Waits until the workers and the dispatcher have ended.
+    /// Waits until the workers have ended and `drain` has returned, if it was called: False after `timeout`.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
         self.check_process()?;
@@ -284,7 +295,7 @@ impl PyServer {
         Ok(self.shared.core.tls_anchors())
     }
 
-    /// Whether this thread runs the dispatcher.
+    /// Whether this thread is in `drain`, or runs the event loop that the callbacks run on.
     fn in_dispatcher(&self) -> PyResult<bool> {
         self.check_process()?;
         Ok(self.shared.link.in_dispatcher())
@@ -296,7 +307,7 @@ impl PyServer {
         Ok(self.shared.link.in_dispatcher() && lock(&self.shared.link.callback).is_some())
     }
 
-    /// The name of the callback that runs now.
+    /// The name of the callback that runs now, or of one that waits.
     fn running_callback(&self) -> PyResult<Option<&'static str>> {
         self.check_process()?;
         let running = *lock(&self.shared.link.callback);

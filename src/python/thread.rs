@@ -1,5 +1,6 @@
 //! A thread of the operating system's, for programs in which `threading` makes green ones (gevent, eventlet): a green
-//! thread that waits for the workers would stop all others of its thread.
+//! thread that waits for the workers would stop all others of its thread. Neither the thread nor a wait for it touches a
+//! lock of Python's, which may be green as well.
 
 use super::argument::Argument;
 use super::enter::enter;
@@ -26,12 +27,12 @@ impl Drop for Ended {
     }
 }
 
-/// Calls a function in a thread that keeps nobody at exit. Neither thread nor wait touches a lock of Python's, which may
-/// be green as well.
+/// A daemon thread of the operating system's that `threading` does not know of.
 #[pyclass(frozen, name = "Thread", module = "echoserver._core")]
 pub(super) struct NativeThread {
     /// What it is to call; `None` once it was started.
     target: Mutex<Option<Py<PyAny>>>,
+    /// As the operating system shows it.
     #[pyo3(get)]
     name: String,
     end: Arc<End>,
@@ -48,7 +49,7 @@ impl NativeThread {
         }
     }
 
-    /// Starts it, once.
+    /// Starts it, once. RuntimeError if there is no thread to be had.
     fn start(&self) -> PyResult<()> {
         let Some(target) = lock(&self.target).take() else {
             return Err(PyRuntimeError::new_err("threads can only be started once"));
@@ -70,7 +71,7 @@ impl NativeThread {
             .map_err(|error| PyRuntimeError::new_err(format!("can't start a thread: {error}")))
     }
 
-    /// Waits until it has ended, at most `timeout` seconds.
+    /// Waits until it has ended, at most `timeout` seconds; signal handlers run meanwhile.
     fn join(&self, py: Python<'_>, timeout: Bound<'_, PyAny>) -> PyResult<()> {
         let timeout = Argument::of("timeout", timeout).seconds()?;
         let (ended, condition) = &*self.end;
@@ -82,6 +83,7 @@ impl NativeThread {
         .map(drop)
     }
 
+    /// Whether it has not ended.
     fn is_alive(&self) -> bool {
         !*lock(&self.end.0)
     }

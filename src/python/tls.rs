@@ -12,7 +12,21 @@ use std::path::PathBuf;
 /// The value of `tls` that asks for an authority of the server's own.
 const SELF_SIGNED: &str = "self-signed";
 
-/// Certificate and key of a server, in PEM files. They are read when the server is made, and at `reload_tls()`.
+/// Certificate and key of a server, in PEM files: `EchoServer(tls=TLS("cert.pem", "key.pem"))`.
+///
+/// Immutable, and equal to another with the same arguments. The files are read when the server is made and at each
+/// `EchoServer.reload_tls()`; only then errors in them are found.
+///
+/// - `certfile`: the server's certificate, then the intermediate ones (RFC 8446 section 4.4.2).
+/// - `keyfile`: its private key: PKCS#8, encrypted or not, PKCS#1 or SEC1; RSA of 2048 to 8192 bits, ECDSA on P-256 or
+///   P-384, Ed25519. It may be the same file.
+/// - `password`: of an encrypted key. The legacy encryption of PEM is not supported; the error has the command that
+///   converts such a key.
+/// - `client_ca`: certificates of authorities. If given, every client has to show a certificate that one of them has
+///   signed (mutual TLS), which `Client.tls` then tells.
+/// - `min_version`: the oldest version of TLS that is spoken.
+///
+/// TypeError for what is no path or password, ValueError for another version.
 #[pyclass(frozen, eq, hash, name = "TLS", module = "echoserver")]
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct PyTls(TlsFiles);
@@ -61,22 +75,26 @@ impl PyTls {
         }))
     }
 
+    /// As given.
     #[getter]
     fn certfile(&self) -> String {
         self.0.certfile.display().to_string()
     }
 
+    /// As given.
     #[getter]
     fn keyfile(&self) -> String {
         self.0.keyfile.display().to_string()
     }
 
+    /// As given.
     #[getter]
     fn client_ca(&self) -> Option<String> {
         let path = self.0.client_ca.as_ref();
         path.map(|path| path.display().to_string())
     }
 
+    /// As given.
     #[getter]
     const fn min_version(&self) -> &'static str {
         match self.0.min_version {
@@ -128,14 +146,22 @@ pub(super) fn option(value: Argument<'_>) -> PyResult<Tls> {
     }
 }
 
-/// What the TLS handshake with a client agreed on.
+/// What the TLS handshake with a client agreed on: `Client.tls`. Immutable.
 #[pyclass(frozen, get_all, name = "TLSInfo", module = "echoserver")]
 pub(super) struct PyTlsInfo {
+    /// `TLSv1.2` or `TLSv1.3`.
     version: &'static str,
+    /// The cipher suite's name at IANA, such as `TLS_AES_128_GCM_SHA256`.
     cipher: String,
+    /// The host name that the client asked for (SNI, RFC 6066 section 3); None if it asked for an address.
     server_name: Option<String>,
+    /// `http/1.1` if the client offered application protocols (RFC 7301), else None.
     alpn: Option<String>,
+    /// The subject of the client's certificate (RFC 4514), such as `CN=probe 7,O=Example`; None without one.
+    ///
+    /// The certificate was verified with `client_ca`.
     peer_subject: Option<String>,
+    /// The client's certificate in DER, as `ssl.SSLSocket.getpeercert(True)` has it.
     peer_certificate: Option<Py<PyBytes>>,
 }
 

@@ -7,7 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PyString};
 
-/// The type of `NO_REPLY`: returned by a callback, it sends nothing for that message.
+/// The type of `NO_REPLY`.
 #[pyclass(frozen, name = "NoReply", module = "echoserver._core")]
 pub(super) struct NoReply;
 

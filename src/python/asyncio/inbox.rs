@@ -25,7 +25,7 @@ impl Held {
     }
 }
 
-/// A batch of messages of one client. Each counts as answered, with nothing, when the next one is asked for.
+/// Messages of one client that came together, for those who iterate over them.
 #[pyclass(frozen, name = "Mail", module = "echoserver._core")]
 pub(in crate::python) struct Mail {
     state: Mutex<State>,
@@ -58,7 +58,7 @@ impl State {
 
 #[pymethods]
 impl Mail {
-    /// The next message; None after the last one.
+    /// The next message, None after the last one; the one before it counts as answered.
     fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut state = lock(&self.state);
         state.settle();
@@ -72,7 +72,7 @@ impl Mail {
         message.transpose()
     }
 
-    /// Nobody goes on with the message that was handed out last.
+    /// The last message that was handed out counts as answered.
     fn settle(&self) {
         let mut state = lock(&self.state);
         state.settle();

@@ -382,7 +382,7 @@ fn task<'py>(
     Ok(task)
 }
 
-/// The coroutine of a client's task.
+/// The coroutine of a task in which the callbacks of one client run.
 #[pyclass(frozen, name = "Callbacks", module = "echoserver._core")]
 pub(in crate::python) struct Pump {
     line: Arc<Line>,
@@ -404,6 +404,7 @@ impl Pump {
         self.advance(py, None)
     }
 
+    /// A step of it.
     fn send(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         // A task sends None.
         let _ = value;
@@ -411,6 +412,7 @@ impl Pump {
             .ok_or_else(|| PyStopIteration::new_err(py.None()))
     }
 
+    /// A step of it that begins with an exception.
     #[pyo3(signature = (kind, value=None, traceback=None))]
     fn throw(
         &self,
@@ -426,6 +428,7 @@ impl Pump {
             .ok_or_else(|| PyStopIteration::new_err(py.None()))
     }
 
+    /// Ends it where it waits.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         if self.is_current()
             && let Some(running) = self.line.take_running()

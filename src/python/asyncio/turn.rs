@@ -73,21 +73,22 @@ fn run(dispatcher: &mut OnLoop<'_, '_>) {
     try_to_close(dispatcher);
 }
 
-/// What the loop calls when the doorbell rings. The loop has the only reference to it, so that its end, before that of
-/// the server, says that the loop was closed.
+/// What an event loop calls when something is queued for the callbacks.
 #[pyclass(frozen, name = "Reader", module = "echoserver._core")]
 pub(in crate::python) struct Reader {
+    // The loop has the only reference to this, so that its end, before that of the server, says that the loop was
+    // closed.
     event_loop: Arc<EventLoop>,
 }
 
 #[pymethods]
 impl Reader {
-    /// The descriptor to watch; None if a thread has to `wait`.
+    /// The descriptor that is readable then; None where a thread has to `wait`.
     fn fileno(&self) -> Option<i32> {
         self.event_loop.doorbell.fileno()
     }
 
-    /// Waits in a thread until there is something to do; false if nothing will be any more.
+    /// Waits until something is queued; False if nothing will be any more.
     fn wait(&self, py: Python<'_>) -> bool {
         py.detach(|| self.event_loop.doorbell.wait())
     }
