@@ -54,7 +54,8 @@ def test_every_public_name_is_documented(name: str) -> None:
 @pytest.mark.parametrize("cls", [EchoServer, Client, Request, Response, Accept])
 def test_every_public_member_is_documented(cls: type) -> None:
     for name, member in vars(cls).items():
-        if not name.startswith("_"):
+        # A callback that is not there is explained with the arguments.
+        if not name.startswith("_") and member is not None:
             assert pydoc.getdoc(member), name
 
 
