@@ -23,6 +23,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// Bytes after the request that are read while the decision is awaited. A client that has sent so many is not read from
 /// until then, and its end is not seen before.
 const MAX_EARLY: usize = MAX_HEAD;
+/// First allocation for them.
+const FIRST_EARLY: usize = 256;
 
 /// What a newcomer gets.
 #[derive(Debug)]
@@ -84,6 +86,7 @@ pub(super) async fn decide<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>, rea
         }
         Read::Judged(_, Verdict::Refuse(refusal)) => refuse(&refusal),
         Read::Late => refuse(&http::late()),
+        Read::TooMuch => refuse(&http::exhausted(shared.config.memory_limit)),
         Read::Judged(_, Verdict::Incomplete) | Read::Gone => Answer::Silence,
     };
     if matches!(answer, Answer::Http(_)) {
@@ -117,6 +120,8 @@ async fn admit<W: AsyncRead + Unpin>(
         now,
         &fields,
     );
+    // From now on it counts for itself.
+    newcomer.charge = Account::new(shared.memory.clone());
     let mut charge = Account::new(shared.memory.clone());
     if charge.charge(Client::cost(head.len())).is_err() {
         let refusal = http::exhausted(shared.config.memory_limit);
@@ -163,9 +168,14 @@ async fn ask<W: AsyncRead + Unpin>(
         ends,
         tls,
         due,
+        charge,
         seated,
     } = newcomer;
     let shared = &seated.desk.shared;
+    let too_much = || http::exhausted(shared.config.memory_limit);
+    if charge.charge(size_of::<Request>() + head.len()).is_err() {
+        return Err(Answer::Http(http::refuse(&too_much(), &seated.desk)));
+    }
     let waiting = Waiting(Arc::new(Request::new(ends.peer, tls.clone(), head.into())));
     let request = &waiting.0;
     shared.handler.on_handshake(request);
@@ -175,8 +185,11 @@ async fn ask<W: AsyncRead + Unpin>(
         if let Poll::Ready(decision) = request.poll_decided(cx) {
             return Poll::Ready(Ok(decision));
         }
-        let why_not = if is_gone(wire, rest, cx) {
+        let news = listen(wire, rest, charge, cx);
+        let why_not = if news == Heard::End {
             None
+        } else if news == Heard::TooMuch {
+            Some((Unheard::Gone, too_much()))
         } else if seated.desk.is_stopping() {
             Some((Unheard::Gone, http::stopping()))
         } else if time.as_mut().poll(cx).is_ready() {
@@ -207,17 +220,39 @@ async fn ask<W: AsyncRead + Unpin>(
     })
 }
 
-/// Reads what has come; whether the client has gone. One that has sent messages and then its end is answered all the
-/// same.
-fn is_gone<W: AsyncRead + Unpin>(wire: &mut W, rest: &mut Vec<u8>, cx: &mut Context<'_>) -> bool {
+/// What came of a client that waits for the decision.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    /// Nothing, or what is kept for later.
+    Nothing,
+    /// Its end. One that has sent messages and then its end is answered all the same.
+    End,
+    /// More than there is memory for.
+    TooMuch,
+}
+
+/// Reads what has come.
+fn listen<W: AsyncRead + Unpin>(
+    wire: &mut W,
+    rest: &mut Vec<u8>,
+    charge: &mut Account,
+    cx: &mut Context<'_>,
+) -> Heard {
     while rest.len() < MAX_EARLY {
-        let room = MAX_EARLY - rest.len();
+        if rest.len() == rest.capacity() {
+            let more = rest.len().max(FIRST_EARLY).min(MAX_EARLY - rest.len());
+            if charge.charge(more).is_err() {
+                return Heard::TooMuch;
+            }
+            rest.reserve_exact(more);
+        }
+        let room = rest.capacity() - rest.len();
         match pin!(wire.read_buf(&mut (&mut *rest).limit(room))).poll(cx) {
-            Poll::Pending => break,
-            Poll::Ready(Ok(0)) => return rest.is_empty(),
+            Poll::Ready(Ok(0)) if rest.is_empty() => return Heard::End,
+            Poll::Ready(Err(_)) => return Heard::End,
+            Poll::Pending | Poll::Ready(Ok(0)) => break,
             Poll::Ready(Ok(_)) => {}
-            Poll::Ready(Err(_)) => return true,
         }
     }
-    false
+    Heard::Nothing
 }
