@@ -12,11 +12,13 @@ use super::values::payload;
 use super::waiting;
 use crate::client::{Client, SendError};
 use crate::order::{Close, Order};
-use pyo3::exceptions::{PyReferenceError, PyRuntimeError, PyTimeoutError, PyTypeError};
+use pyo3::exceptions::{
+    PyAttributeError, PyReferenceError, PyRuntimeError, PyTimeoutError, PyTypeError,
+};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyWeakrefReference;
+use pyo3::types::{PyDict, PyString, PyWeakrefReference};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,12 +28,15 @@ use std::sync::{Arc, OnceLock};
 ///
 /// The server makes them: a callback gets the same object each time, until `on_disconnect` has returned. Any other
 /// attribute that is set is kept for the application: `client.name = "Ann"`.
-#[pyclass(frozen, weakref, dict, name = "Client", module = "echoserver")]
+#[pyclass(frozen, weakref, name = "Client", module = "echoserver")]
 pub(super) struct PyClient {
     pub(super) client: Arc<Client>,
     link: Arc<Link>,
     /// The `EchoServer`, which this does not keep alive.
     owner: Py<PyWeakrefReference>,
+    /// The application's own attributes. No `dict` of PyO3's: CPython 3.11 and 3.12 make that one before what is here is
+    /// written, making it may run the collector, and the collector then looks at an inbox that is none (PyO3 0.30).
+    attributes: OnceLock<Py<PyDict>>,
     /// Where its messages wait for those who iterate over them.
     inbox: OnceLock<Py<PyAny>>,
     /// It is gone, with its last callback: no message will come.
@@ -44,6 +49,7 @@ impl PyClient {
             client,
             link,
             owner,
+            attributes: OnceLock::new(),
             inbox: OnceLock::new(),
             is_over: AtomicBool::new(false),
         }
@@ -57,6 +63,17 @@ impl PyClient {
             let _ = self.inbox.set(made.unbind());
         }
         Ok(self.inbox.get_or_init(|| py.None()).bind(py))
+    }
+
+    fn own<'py>(&self, py: Python<'py>) -> &Bound<'py, PyDict> {
+        // Made before and not under the cell's lock: it may run the collector, and so code that comes here again.
+        if self.attributes.get().is_none() {
+            // Set by another meanwhile: that one is as good.
+            let _ = self.attributes.set(PyDict::new(py).unbind());
+        }
+        self.attributes
+            .get_or_init(|| PyDict::new(py).unbind())
+            .bind(py)
     }
 
     /// Whether it is a client of that server.
@@ -365,8 +382,46 @@ impl PyClient {
         )
     }
 
+    /// The application's own attributes.
+    #[getter]
+    fn __dict__<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        self.own(py).clone()
+    }
+
+    fn __getattr__<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        let found = self
+            .attributes
+            .get()
+            .and_then(|own| own.bind(name.py()).get_item(name).transpose())
+            .transpose()?;
+        found.ok_or_else(|| {
+            PyAttributeError::new_err(format!("'Client' object has no attribute '{name}'"))
+        })
+    }
+
+    fn __setattr__(
+        slf: &Bound<'_, Self>,
+        name: &Bound<'_, PyString>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        if slf.get_type().hasattr(name)? {
+            return Err(PyAttributeError::new_err(format!(
+                "attribute '{name}' of 'Client' objects can't be set"
+            )));
+        }
+        slf.get().own(slf.py()).set_item(name, value)
+    }
+
+    fn __delattr__(&self, name: &Bound<'_, PyString>) -> PyResult<()> {
+        self.__getattr__(name)?;
+        self.own(name.py()).del_item(name)
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.inbox.get().map_or(Ok(()), |inbox| visit.call(inbox))
+        if let Some(inbox) = self.inbox.get() {
+            visit.call(inbox)?;
+        }
+        self.attributes.get().map_or(Ok(()), |own| visit.call(own))
     }
 }
 

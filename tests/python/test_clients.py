@@ -114,7 +114,7 @@ def test_a_client_has_attributes_of_the_application(watched: Watched) -> None:
         del one.name
 
 
-@pytest.mark.parametrize("name", ["id", "peer", "path", "close_code", "is_open", "server", "headers"])
+@pytest.mark.parametrize("name", ["id", "peer", "path", "close_code", "is_open", "server", "send", "headers"])
 def test_its_own_attributes_can_not_be_set(watched: Watched, name: str) -> None:
     with connect(watched.url):
         one = watched.next()
@@ -188,6 +188,20 @@ def test_a_client_goes_when_nobody_holds_it_any_more(run: Listen, seen_by: str) 
         eventually(lambda: len(references) == 1, "on_connect")
         assert references[0]() is not None
     eventually(lambda: references[0]() is None, "the end of the object")
+
+
+def test_the_collector_may_run_while_a_client_is_made(server: EchoServer) -> None:
+    """It looks at no object before that is whole."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(50):
+            stack.enter_context(RawClient(server.port).opened())
+        thresholds = gc.get_threshold()
+        gc.set_threshold(1, 1, 1)
+        try:
+            # Their echo is the native one: here is who makes their objects.
+            assert len(server.clients) == 50
+        finally:
+            gc.set_threshold(*thresholds)
 
 
 def test_a_client_in_a_reference_cycle_is_collected(watched: Watched) -> None:
