@@ -215,6 +215,7 @@ impl PyServer {
 
     /// Ends it within `timeout` seconds without its event loop, which is gone; callbacks under way are dropped.
     fn abandon(&self, py: Python<'_>, timeout: Bound<'_, PyAny>) -> PyResult<()> {
+        self.check_process()?;
         let timeout = Argument::of("timeout", timeout).seconds()?;
         if let Some(event_loop) = self.event_loop() {
             event_loop.abandon(py);
@@ -230,8 +231,10 @@ impl PyServer {
     }
 
     /// Says that nothing of this server runs any more.
-    fn end_drain(&self, py: Python<'_>) {
+    fn end_drain(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_process()?;
         waiting::detached(py, || self.shared.link.end_drain());
+        Ok(())
     }
 
     /// A future of the running loop, whichever that is, for the end of the server and its callbacks.

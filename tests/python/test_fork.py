@@ -115,6 +115,7 @@ calls = {
     "broadcast": lambda: server.broadcast("x"), "enter": server.__enter__, "send": lambda: clients[0].send("x"),
     "ping": lambda: clients[0].ping(), "close": lambda: clients[0].close(), "abort": lambda: clients[0].abort(),
     "flush": lambda: clients[0].flush(), "wait_closed of a client": lambda: clients[0].wait_closed(),
+    "end_drain": lambda: server._core.end_drain(), "abandon": lambda: server._core.abandon(0),
 }
 child = os.fork()
 if child == 0:
