@@ -614,6 +614,6 @@ mod tests {
             connection(&fs::read(seed.unwrap().path()).unwrap());
             count += 1;
         }
-        assert!(count >= 23, "{count} seeds");
+        assert!(count >= 24, "{count} seeds");
     }
 }

@@ -75,6 +75,8 @@ impl Reading {
                 End::Within
             });
         };
+        // It is judged when it is whole.
+        let (start, len) = header(bytes)?;
         let (opcode, is_last) = (first & 0x0f, first & 0x80 != 0);
         let (is_control, is_compressed) = (opcode & 8 != 0, first & 0x40 != 0);
         let is_good = match opcode {
@@ -87,7 +89,6 @@ impl Reading {
         if !is_good || first & 0x30 != 0 || second & 0x80 == 0 || is_compressed && !may_compress {
             return Err(End::Violation);
         }
-        let (start, len) = header(bytes)?;
         if !is_control {
             let before = parts.as_ref().map_or(0, |parts| parts.bytes.len());
             let is_plain =
