@@ -6,8 +6,10 @@ use crate::protocol::http::{Fields, Response};
 use crate::tls::TlsFacts;
 use std::mem;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime};
 
 /// What becomes of an upgrade request.
 #[derive(Debug)]
@@ -27,6 +29,21 @@ pub enum Decision {
     Silence,
     /// No response: the connection is reset.
     Reset,
+    /// No response, and no end: the client waits until it goes, or the server does.
+    Hang,
+    /// This decision after that time; without one whoever decides is asked then, for the second time.
+    Delay(Duration, Option<Box<Self>>),
+    /// 101, with what must not be in it.
+    Trick(Trick),
+}
+
+/// What a client has to fail a handshake for (RFC 6455 section 4.1).
+#[derive(Debug)]
+pub enum Trick {
+    /// A `Sec-WebSocket-Accept` that does not answer its key.
+    Accept,
+    /// A subprotocol that it may not have offered.
+    Subprotocol(String),
 }
 
 impl Decision {
@@ -67,8 +84,14 @@ pub struct Request {
     pub peer: SocketAddr,
     /// What its TLS handshake agreed on; `None` without TLS.
     pub tls: Option<Arc<TlsFacts>>,
+    /// When it was there.
+    pub time: SystemTime,
     head: Box<[u8]>,
     state: Mutex<State>,
+    /// Of the response; 0 before there is one.
+    status: AtomicU16,
+    /// It is asked about for the second time.
+    is_delayed: AtomicBool,
 }
 
 impl Request {
@@ -76,9 +99,27 @@ impl Request {
         Self {
             peer,
             tls,
+            time: SystemTime::now(),
             head,
             state: Mutex::new(State::Waiting(None)),
+            status: AtomicU16::new(0),
+            is_delayed: AtomicBool::new(false),
         }
+    }
+
+    /// The status of the response, once there is one.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        Some(self.status.load(Ordering::Acquire)).filter(|&status| status != 0)
+    }
+
+    pub(crate) fn set_status(&self, status: u16) {
+        self.status.store(status, Ordering::Release);
+    }
+
+    /// Bytes that it counts for itself, whoever keeps it.
+    pub(crate) const fn cost(&self) -> usize {
+        size_of::<Self>() + self.head.len()
     }
 
     /// Request line and headers.
@@ -120,6 +161,18 @@ impl Request {
             waker.wake();
         }
         Ok(())
+    }
+
+    /// Whether it was decided before to ask later.
+    #[must_use]
+    pub fn is_delayed(&self) -> bool {
+        self.is_delayed.load(Ordering::Acquire)
+    }
+
+    /// Another decision is awaited.
+    pub(crate) fn ask_again(&self) {
+        self.is_delayed.store(true, Ordering::Release);
+        *self.lock() = State::Waiting(None);
     }
 
     /// The decision, once; the task is woken for it.

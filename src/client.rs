@@ -2,7 +2,7 @@
 //! from any thread.
 
 use crate::mailbox::Mailbox;
-use crate::order::{Message, Order, Ping, Share};
+use crate::order::{Message, Order, Ping, Raw, Share};
 use crate::protocol::account::Account;
 use crate::protocol::broadcast::SharedFrame;
 use crate::protocol::close;
@@ -151,6 +151,11 @@ impl Client {
         size_of::<Self>() + head
     }
 
+    /// Bytes that this one counts for itself.
+    pub(crate) const fn own_cost(&self) -> usize {
+        Self::cost(self.head.len())
+    }
+
     /// Close code and reason, once the connection has ended: 1005 for a close frame without a code, 1006 for none.
     #[must_use]
     pub fn ended(&self) -> Option<&(u16, String)> {
@@ -219,6 +224,17 @@ impl Client {
         let room = self.reserve(len, limit)?;
         let payload = payload.into();
         Ok(Order::Ping(Ping { payload, room }))
+    }
+
+    /// An order to send bytes as they are, as [`Self::message`]: what they do to the conversation is the caller's
+    /// business.
+    ///
+    /// # Errors
+    /// As [`Self::message`].
+    pub fn raw(&self, bytes: impl Payload, limit: usize) -> Result<Order, SendError> {
+        let room = self.reserve(bytes.as_ref().len(), limit)?;
+        let bytes = bytes.into();
+        Ok(Order::Raw(Raw { bytes, room }))
     }
 
     fn reserve(&self, len: usize, limit: usize) -> Result<Room, SendError> {

@@ -45,6 +45,9 @@ pub struct Config {
     pub ping_interval: Option<Duration>,
     /// From a keepalive ping to its pong; the client gets 1011 after it. Default 20 s.
     pub ping_timeout: Duration,
+    /// Bytes that are kept of what clients do, for those who read it: requests, clients, messages. Default `None`: nothing
+    /// is. 16 MiB are enough for the longest tests; at most half of `memory_limit` is used.
+    pub record: Option<usize>,
     /// Threads that serve connections. Default `None`: one per core, at most 4, which is beyond what loopback needs.
     pub workers: Option<usize>,
     /// The `Server` header; empty leaves it out. Default `echoserver`.
@@ -70,6 +73,7 @@ impl Default for Config {
             idle_timeout: None,
             ping_interval: None,
             ping_timeout: Duration::from_secs(20),
+            record: None,
             workers: None,
             server_header: "echoserver".into(),
             tls: None,

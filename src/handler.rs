@@ -34,6 +34,8 @@ impl Wants {
     pub const SILENCE: Self = Self(1 << 5);
     /// Why TLS with a client failed.
     pub const TLS_FAILURE: Self = Self(1 << 8);
+    /// Not the handler's: every message is to be recorded.
+    pub(crate) const RECORD: Self = Self(1 << 9);
 
     /// Whether something of `other` is wanted.
     #[must_use]
@@ -63,6 +65,11 @@ impl Wants {
     #[must_use]
     pub const fn echoes(self, kind: Kind) -> bool {
         self.0 & (Self::SILENCE.0 | Self::of_kind(kind).0) == 0
+    }
+
+    /// Whether messages of this kind are echoed, and nobody wants to see them.
+    pub(crate) const fn passes(self, kind: Kind) -> bool {
+        self.0 & (Self::SILENCE.0 | Self::RECORD.0 | Self::of_kind(kind).0) == 0
     }
 
     const fn of_kind(kind: Kind) -> Self {

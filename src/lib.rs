@@ -19,6 +19,7 @@ pub mod protocol;
 #[cfg(feature = "python")]
 mod python;
 pub mod queue;
+pub mod record;
 pub mod server;
 pub mod sockets;
 pub mod tls;

@@ -20,6 +20,8 @@ pub enum Order {
     Share(Share),
     /// Send a ping.
     Ping(Ping),
+    /// Send bytes as they are, between two frames.
+    Raw(Raw),
     /// Close with this code and reason.
     Close(Close),
     /// Drop the connection without a word.
@@ -38,6 +40,13 @@ pub struct Message {
 #[derive(Debug)]
 pub struct Share {
     pub(crate) frame: Arc<SharedFrame>,
+    pub(crate) room: Room,
+}
+
+/// Bytes of the application's, whatever they are. [`Client::raw`](crate::client::Client::raw) makes it.
+#[derive(Debug)]
+pub struct Raw {
+    pub(crate) bytes: Vec<u8>,
     pub(crate) room: Room,
 }
 

@@ -24,6 +24,7 @@ __all__ = [
     "Mail",
     "NoReply",
     "Reader",
+    "Record",
     "Request",
     "Response",
     "Server",
@@ -100,6 +101,14 @@ class Request(_Asked):
     @property
     def subprotocols(self) -> tuple[str, ...]:
         """The subprotocols that the client offers, the one that it likes best first (RFC 6455 section 4.1)."""
+
+    @property
+    def time(self) -> float:
+        """When it had come, in seconds since the epoch, as `time.time()`."""
+
+    @property
+    def status(self) -> int | None:
+        """Status of the response, 101 for a client; None before there is one, and if there never was."""
 
 @final
 class Response:
@@ -315,6 +324,45 @@ class Client(_Asked):
         RuntimeError in a callback of this client, which would wait for itself.
         """
 
+    @property
+    def _record(self) -> Record: ...
+    def _take_message(self) -> tuple[str | bytes | None, bool]: ...
+    def _take_pong(self) -> tuple[bytes | None, bool]: ...
+    @property
+    def received(self) -> list[str | bytes]:
+        """The messages that it has sent since the beginning or `EchoServer.clear()`, taken or not; a new list.
+
+        RuntimeError if its server does not `record`.
+        """
+
+    def recv(self, timeout: float | None = 5.0) -> str | bytes:
+        """The next message that this client has sent, each once, also those from before and after its end.
+
+        It is there as soon as the answer to it has its place: what is sent then goes out after that. ClientClosed, with
+        `code` and `reason`, if there is none and the client is gone; TimeoutError, which says what did come, after
+        `timeout` seconds, None waits for ever. RuntimeError if its server does not `record` or has no room for more,
+        and in the thread of a running event loop, which waiting would stop: there use `recv_async()`.
+        """
+
+    def recv_async(self, timeout: float | None = 5.0) -> Coroutine[Any, Any, str | bytes]:
+        """As `recv`, to be awaited, on any event loop."""
+
+    def wait_pong(self, timeout: float | None = 5.0) -> bytes:
+        """The payload of the next pong of this client, each once, asked for or not (RFC 6455 section 5.5.3).
+
+        Errors as `recv`; on an event loop use `wait_pong_async()`.
+        """
+
+    def wait_pong_async(self, timeout: float | None = 5.0) -> Coroutine[Any, Any, bytes]:
+        """As `wait_pong`, to be awaited, on any event loop."""
+
+    def send_raw(self, data: Buffer) -> int:
+        """Sends bytes as they are, between two frames, and returns how many. Never blocks.
+
+        They need not be frames, or may be what no server sends (`echoserver.testing.violations`): what they do to the
+        conversation is the caller's business. Their order among others, and errors, are those of `send`.
+        """
+
     def send_async(self, data: str | Buffer) -> Coroutine[Any, Any, int]:
         """As `send`, to be awaited: waits while more than `max_send_queue` bytes would wait.
 
@@ -416,6 +464,42 @@ class Thread:
 
     def is_alive(self) -> bool:
         """Whether it has not ended."""
+
+@final
+class Record:
+    """What the clients of a server did. Nothing in it waits but `wait`.
+
+    What may be missing, because there was no room for it, is a RuntimeError.
+    """
+
+    @property
+    def count(self) -> int:
+        """Goes up with everything that happens."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the server has ended, so that nothing follows."""
+
+    def wait(self, since: int, timeout: float | None) -> bool:
+        """Waits until `count` is not `since` any more: False after `timeout` seconds."""
+
+    def news(self, since: int) -> Future[None]:
+        """A future of the running loop for that."""
+
+    def messages(self) -> list[str | bytes]:
+        """The messages of all clients since the beginning or `clear`, in the order in which they came."""
+
+    def message_count(self) -> int:
+        """How many these are."""
+
+    def requests(self) -> list[Request]:
+        """The requests since the beginning or `clear`."""
+
+    def entries(self) -> list[tuple[float, str, int | None, Any]]:
+        """Everything since the beginning or `clear`, as far as it was recorded: time, what, whose, and what it had."""
+
+    def clear(self) -> None:
+        """Forgets messages, pongs, requests, and clients that nobody has taken."""
 
 @final
 class Server:
@@ -541,6 +625,19 @@ class Server:
 
     def clients(self) -> tuple[Client, ...]:
         """The clients at this moment, in the order of their coming."""
+
+    @property
+    def record(self) -> Record:
+        """What clients did. RuntimeError if that is not recorded."""
+
+    def take_client(self, path: str | None = None) -> Client | None:
+        """The next client that was not taken yet; with `path` the next of those that asked for it."""
+
+    def take_handshakes(self, handshakes: object) -> None:
+        """Has upgrade requests take what they get from `handshakes`, a `testing.handshakes.Handshakes`, from now on."""
+
+    def accepted(self) -> list[Client]:
+        """All clients that there ever were, in the order of their coming."""
 
     def broadcast(self, data: str | Buffer, exclude: Iterable[Client] | None = None) -> int:
         """Queues a message to every client but those in `exclude`; returns how many have taken it."""

@@ -36,4 +36,10 @@ class SendQueueFull(EchoServerError, BufferError):  # noqa: N818  # It says what
 
 
 class ClientClosed(EchoServerError, ConnectionError):  # noqa: N818  # As above.
-    """The close frame was sent or the connection has ended; nothing was sent."""
+    """The close frame was sent or the connection has ended; nothing was sent, or nothing is left to be read.
+
+    Where it comes from reading, `code` and `reason` are those of the close, as `Client.close_code` has them.
+    """
+
+    code: int | None = None
+    reason: str | None = None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Awaitable
 
-    from echoserver._core import Thread
+    from echoserver._core import Client, Thread
     from echoserver.aio import Clients, Door
 
 __all__ = ["Run"]
@@ -52,6 +52,10 @@ class Run:
         self._thread: threading.Thread | Thread | None = None
         self._failure: BaseException | None = None
         self._door: Door | None = None
+        # Seconds for clients to answer the close in a stop without a timeout, if they are fewer, and those that were
+        # dropped then.
+        self.grace: float | None = None
+        self.dropped: tuple[Client, ...] = ()
         # Those that somebody has, and of them those that wait.
         self._iterators: WeakSet[Clients] = WeakSet()
         self._waiting: set[Clients] = set()
@@ -141,6 +145,7 @@ class Run:
         if is_thrown_away or door is None or door.loop.is_closed():
             # Nothing can be awaited.
             return
+        await self._drop_after_grace(door.loop)
         await door.wait()
         self._finish()
 
@@ -166,6 +171,8 @@ class Run:
         if self.core.in_callback():
             return
         if self.core.is_started:
+            if timeout is None:
+                await self._drop_after_grace(loop)
             limit = self._close_timeout if timeout is None else timeout
             has_ended = await ends_within(self._closed(loop), limit)
             for _ in range(_DROP_ATTEMPTS):
@@ -262,14 +269,24 @@ class Run:
             raise
         return self._door
 
+    async def _drop_after_grace(self, loop: AbstractEventLoop) -> None:
+        from echoserver.aio import ends_within
+
+        if self.grace is not None and not await ends_within(self._closed(loop), self.grace):
+            self._drop()
+
+    def _drop(self) -> None:
+        """Drops the clients that are left."""
+        self.dropped += self.core.clients()
+        for client in self.dropped:
+            client.abort()
+
     def _wait_for_stop(self, timeout: float | None) -> None:
         core = self.core
-        dropped, way_out = 0, _way_out_of_loop() if timeout is None else None
-        if way_out and not core.wait(_LOOP_WAIT):
-            clients = core.clients()
-            dropped = len(clients)
-            for client in clients:
-                client.abort()
+        way_out = _way_out_of_loop() if timeout is None else None
+        grace = _LOOP_WAIT if way_out else self.grace
+        if timeout is None and grace is not None and not core.wait(grace):
+            self._drop()
         limit = self._close_timeout if timeout is None else timeout
         has_ended = core.wait(limit)
         for _ in range(_DROP_ATTEMPTS):
@@ -278,10 +295,10 @@ class Run:
                 break
         if not has_ended:
             raise self._still_runs(limit)
-        if dropped:
+        if way_out and self.dropped:
             warnings.warn(
                 f"{self._owner()!r}: stop() held up the event loop of this thread, so that its clients could not "
-                f"answer; {dropped} dropped: {way_out}",
+                f"answer; {len(self.dropped)} dropped: {way_out}",
                 RuntimeWarning,
                 stacklevel=_caller_level(),
             )

@@ -9,6 +9,7 @@ import warnings
 from weakref import ref
 
 from echoserver._core import Server
+from echoserver.reading import Reading
 
 # Not from typing, which takes longer to import than all that is here. The same is why some imports are in functions.
 TYPE_CHECKING = False
@@ -55,7 +56,7 @@ def _names_the_nearest(init: _Init) -> _Init:
     return checked  # type: ignore[return-value]
 
 
-class EchoServer:
+class EchoServer(Reading):
     """A WebSocket server (RFC 6455) that sends back what it gets, unless a callback decides otherwise.
 
     The constructor listens: from then on clients can connect, and port 0 is known as `port`. They are served by one
@@ -135,6 +136,9 @@ class EchoServer:
 
     And:
 
+    - `record`: bytes that are kept of what clients do, for `accept()`, `received`, `Client.recv()` and so on: requests,
+      clients, messages, also those that are only echoed. Beyond it recording stops, and what reads what is missing
+      raises RuntimeError. It counts for `memory_limit`, of which it takes half at most. None: nothing is recorded.
     - `workers`: threads that serve connections. None: one per core, at most 4.
     - `server_header`: the `Server` header; "" leaves it out.
 
@@ -196,6 +200,7 @@ class EchoServer:
         idle_timeout: float | None = None,
         ping_interval: float | None = None,
         ping_timeout: float = 20.0,
+        record: int | None = None,
         workers: int | None = None,
         server_header: str = "echoserver",
         tls: TLS | Literal["self-signed"] | None = None,
@@ -231,6 +236,7 @@ class EchoServer:
             "idle_timeout": idle_timeout,
             "ping_interval": ping_interval,
             "ping_timeout": ping_timeout,
+            "record": record,
             "workers": workers,
             "server_header": server_header,
             "tls": tls,

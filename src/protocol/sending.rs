@@ -180,6 +180,12 @@ impl Sender {
         matches!(self.closing, Closing::Open) && self.slots.is_empty()
     }
 
+    /// Messages of the client that have no answer yet, or whose answer waits for those.
+    #[must_use]
+    pub const fn unanswered(&self) -> usize {
+        self.slots.messages()
+    }
+
     /// Whether messages wait to be compressed, or behind one that does.
     #[must_use]
     #[inline]

@@ -7,18 +7,20 @@ use super::errors;
 use super::head;
 use super::imported::imported;
 use super::link::Link;
+use super::recording::PyRecord;
 use super::tls::PyTlsInfo;
 use super::values::payload;
 use super::waiting;
 use crate::client::{Client, SendError};
 use crate::order::{Close, Order};
+use crate::protocol::message::Kind;
 use pyo3::exceptions::{
     PyAttributeError, PyReferenceError, PyRuntimeError, PyTimeoutError, PyTypeError,
 };
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyWeakrefReference};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyWeakrefReference};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -106,6 +108,11 @@ impl PyClient {
 /// `echoserver.aio`, which imports asyncio and is therefore not imported earlier.
 fn aio(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     py.import(intern!(py, "echoserver.aio"))
+}
+
+/// `echoserver.reading`, which every server imports.
+fn reading(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import(intern!(py, "echoserver.reading"))
 }
 
 #[pymethods]
@@ -252,6 +259,96 @@ impl PyClient {
             "{queued} bytes still wait for client {}",
             self.client.id
         )))
+    }
+
+    /// Sends bytes as they are, between two frames, and returns how many. Never blocks.
+    ///
+    /// They need not be frames, or may be what no server sends (`echoserver.testing.violations`): what they do to the
+    /// conversation is the caller's business. Their order among others, and errors, are those of `send`.
+    fn send_raw(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
+        self.check_process()?;
+        let bytes = match payload(data)? {
+            Some(payload) if payload.kind == Kind::Binary => payload,
+            _ => {
+                let actual = data.get_type().name()?;
+                let message = format!("send_raw() takes bytes-like data, not {actual}");
+                return Err(PyTypeError::new_err(message));
+            }
+        };
+        let bytes = bytes.bytes()?;
+        self.order(self.client.raw(bytes, self.link.max_send_queue))?;
+        Ok(bytes.len())
+    }
+
+    /// What clients of its server did.
+    #[getter(_record)]
+    fn record(&self) -> PyResult<PyRecord> {
+        self.check_process()?;
+        PyRecord::of(&self.link)
+    }
+
+    /// The next message that nobody has taken, and whether none will come any more.
+    #[pyo3(name = "_take_message")]
+    fn take_message<'py>(&self, py: Python<'py>) -> PyResult<(Option<Bound<'py, PyAny>>, bool)> {
+        self.record()?.take_message(py, &self.client)
+    }
+
+    /// The same of pongs.
+    #[pyo3(name = "_take_pong")]
+    fn take_pong<'py>(&self, py: Python<'py>) -> PyResult<(Option<Bound<'py, PyBytes>>, bool)> {
+        self.record()?.take_pong(py, &self.client)
+    }
+
+    /// The messages that it has sent since the beginning or `EchoServer.clear()`, taken or not; a new list.
+    ///
+    /// RuntimeError if its server does not `record`.
+    #[getter]
+    fn received<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        self.record()?.listed(py, Some(self.client.id))
+    }
+
+    /// The next message that this client has sent, each once, also those from before and after its end.
+    ///
+    /// It is there as soon as the answer to it has its place: what is sent then goes out after that. ClientClosed, with
+    /// `code` and `reason`, if there is none and the client is gone; TimeoutError, which says what did come, after
+    /// `timeout` seconds, None waits for ever. RuntimeError if its server does not `record` or has no room for more,
+    /// and in the thread of a running event loop, which waiting would stop: there use `recv_async()`.
+    #[pyo3(signature = (timeout=Some(5.0)), text_signature = "($self, timeout=5.0)")]
+    fn recv<'py>(slf: &Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        let own = slf.get();
+        match own.take_message(slf.py())? {
+            (Some(message), _) => Ok(message),
+            (None, _) => reading(slf.py())?.call_method1(intern!(slf.py(), "recv"), (slf, timeout)),
+        }
+    }
+
+    /// As `recv`, to be awaited, on any event loop.
+    #[pyo3(signature = (timeout=Some(5.0)), text_signature = "($self, timeout=5.0)")]
+    fn recv_async<'py>(
+        slf: &Bound<'py, Self>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().record()?;
+        reading(slf.py())?.call_method1(intern!(slf.py(), "recv_async"), (slf, timeout))
+    }
+
+    /// The payload of the next pong of this client, each once, asked for or not (RFC 6455 section 5.5.3).
+    ///
+    /// Errors as `recv`; on an event loop use `wait_pong_async()`.
+    #[pyo3(signature = (timeout=Some(5.0)), text_signature = "($self, timeout=5.0)")]
+    fn wait_pong<'py>(slf: &Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().record()?;
+        reading(slf.py())?.call_method1(intern!(slf.py(), "wait_pong"), (slf, timeout))
+    }
+
+    /// As `wait_pong`, to be awaited, on any event loop.
+    #[pyo3(signature = (timeout=Some(5.0)), text_signature = "($self, timeout=5.0)")]
+    fn wait_pong_async<'py>(
+        slf: &Bound<'py, Self>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().record()?;
+        reading(slf.py())?.call_method1(intern!(slf.py(), "wait_pong_async"), (slf, timeout))
     }
 
     /// As `flush`, to be awaited, on any event loop; for a time limit use `asyncio.timeout()`.

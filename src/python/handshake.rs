@@ -3,10 +3,10 @@
 use super::address;
 use super::argument::{Argument, SURROGATE};
 use super::errors;
-use super::head;
+use super::head::{self, since_epoch};
 use super::tls::PyTlsInfo;
 use super::values::payload;
-use crate::admission::{Decision, Request};
+use crate::admission::{Decision, Request, Trick};
 use crate::error::{Error, quoted};
 use crate::protocol::head::Head;
 use crate::protocol::http::{Fields, Response};
@@ -84,6 +84,18 @@ impl PyRequest {
     #[getter]
     fn peer(&self, py: Python<'_>) -> (String, u16) {
         address::pair(py, self.request.peer)
+    }
+
+    /// When it had come, in seconds since the epoch, as `time.time()`.
+    #[getter]
+    fn time(&self) -> f64 {
+        since_epoch(self.request.time)
+    }
+
+    /// Status of the response, 101 for a client; None before there is one, and if there never was.
+    #[getter]
+    fn status(&self) -> Option<u16> {
+        self.request.status()
     }
 
     /// What the TLS handshake agreed on; None without TLS.
@@ -256,6 +268,26 @@ pub(super) fn decision(
 fn surrogate(argument: &'static str, value: &Bound<'_, PyAny>) -> PyErr {
     let argument = Argument::of(argument, value.clone());
     argument.bad_value(SURROGATE)
+}
+
+/// What `Handshakes.draw` gives: `None`, or a word and its value.
+pub(super) fn drawn(next: &Bound<'_, PyAny>) -> PyResult<Option<Decision>> {
+    if next.is_none() {
+        return Ok(None);
+    }
+    let (word, value): (String, Bound<'_, PyAny>) = next.extract()?;
+    Ok(Some(match &*word {
+        "hang" => Decision::Hang,
+        "reset" => Decision::Reset,
+        "bad accept" => Decision::Trick(Trick::Accept),
+        "wrong subprotocol" => Decision::Trick(Trick::Subprotocol(value.extract()?)),
+        "delay" => {
+            let (seconds, then): (Bound<'_, PyAny>, Bound<'_, PyAny>) = value.extract()?;
+            let seconds = Argument::of("seconds", seconds).seconds()?;
+            Decision::Delay(seconds, drawn(&then)?.map(Box::new))
+        }
+        _ => decision(|| "handshakes".to_owned(), &value)?,
+    }))
 }
 
 /// Header lines from a mapping or from pairs, in their order.

@@ -3,6 +3,7 @@
 use super::imported::imported;
 use crate::protocol::head::Head;
 use pyo3::prelude::*;
+use std::time::SystemTime;
 
 /// The header lines as they came.
 pub(super) fn raw_headers(head: Option<Head<'_>>) -> Vec<(String, String)> {
@@ -19,4 +20,10 @@ pub(super) fn raw_headers(head: Option<Head<'_>>) -> Vec<(String, String)> {
 pub(super) fn headers<'py>(py: Python<'py>, head: Option<Head<'_>>) -> PyResult<Bound<'py, PyAny>> {
     let class = imported(py)?.headers.bind(py);
     class.call1((raw_headers(head),))
+}
+
+/// Seconds since the epoch, as `time.time()` has them.
+pub(super) fn since_epoch(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
 }

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::handler::{Batch, Gate, Handler, Wants};
 use crate::order::Order;
 use crate::protocol::account::Account;
+use crate::record::Record;
 use crate::wakers::Wakers;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -22,7 +23,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
@@ -113,6 +114,8 @@ pub(super) struct Link {
     pub(super) callback: Mutex<Option<&'static str>>,
     /// The workers have ended.
     over: AtomicBool,
+    /// What clients did, if that is recorded.
+    pub(super) record: OnceLock<Arc<Record>>,
 }
 
 #[derive(Debug, Default)]
@@ -144,6 +147,7 @@ impl Link {
             outgoing: Mutex::default(),
             callback: Mutex::new(None),
             over: AtomicBool::new(false),
+            record: OnceLock::new(),
         })
     }
 

@@ -31,6 +31,7 @@ mod log;
 mod on_thread;
 mod options;
 mod outgoing;
+mod recording;
 mod runner;
 mod server;
 mod shared;
@@ -84,6 +85,8 @@ mod _core {
     #[pymodule_export]
     use super::handshake::{PyAccept, PyRequest, PyResponse};
     use super::options;
+    #[pymodule_export]
+    use super::recording::PyRecord;
     #[pymodule_export]
     use super::server::PyServer;
     #[pymodule_export]

@@ -13,16 +13,18 @@ use super::link::{self, Link};
 use super::lock::lock;
 use super::on_thread;
 use super::options;
+use super::recording::{PyRecord, missing, not_recorded};
 use super::shared::Shared;
 use super::values::payload;
 use super::waiting;
 use super::wanted::Whom;
 use crate::handler::Wants;
+use crate::record::{Missing, Record};
 use crate::server::Server;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyWeakrefReference};
+use pyo3::types::{PyDict, PyList, PyTuple, PyWeakrefReference};
 use std::collections::HashSet;
 use std::future::Future;
 use std::mem;
@@ -335,6 +337,47 @@ impl PyServer {
         PyTuple::new(py, objects?)
     }
 
+    /// Has upgrade requests take what they get from `handshakes`, a `testing.handshakes.Handshakes`, from now on.
+    fn take_handshakes(&self, handshakes: Py<PyAny>) -> PyResult<()> {
+        self.check_process()?;
+        // Set before: that one stays.
+        let _ = self.shared.handshakes.set(handshakes);
+        self.shared
+            .link
+            .wanted
+            .set(Whom::Handshakes, Wants::HANDSHAKE);
+        Ok(())
+    }
+
+    /// What clients did. RuntimeError if that is not recorded.
+    #[getter]
+    fn record(&self) -> PyResult<PyRecord> {
+        self.check_process()?;
+        PyRecord::of(&self.shared.link)
+    }
+
+    /// The next client that was not taken yet; with `path` the next of those that asked for it.
+    #[pyo3(signature = (path=None))]
+    fn take_client(&self, py: Python<'_>, path: Option<&str>) -> PyResult<Option<Py<PyClient>>> {
+        let record = self.recorded()?;
+        let taken = record
+            .take_client(path)
+            .map_err(|Missing| missing(record))?;
+        let object = |client| self.shared.listed(py, &client);
+        taken.map(object).transpose()
+    }
+
+    /// All clients that there ever were, in the order of their coming.
+    fn accepted<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let record = self.recorded()?;
+        let clients = record.clients().map_err(|Missing| missing(record))?;
+        let objects: PyResult<Vec<_>> = clients
+            .iter()
+            .map(|client| self.shared.listed(py, client))
+            .collect();
+        PyList::new(py, objects?)
+    }
+
     /// Queues a message to every client but those in `exclude`; returns how many have taken it.
     #[pyo3(signature = (data, exclude=None))]
     fn broadcast(
@@ -414,6 +457,12 @@ impl PyServer {
         } else {
             Ok(())
         }
+    }
+
+    fn recorded(&self) -> PyResult<&Record> {
+        self.check_process()?;
+        let record = self.shared.core.record().map(|record| &**record);
+        record.ok_or_else(not_recorded)
     }
 
     fn event_loop(&self) -> Option<Arc<EventLoop>> {

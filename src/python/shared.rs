@@ -12,7 +12,7 @@ use pyo3::types::PyWeakrefReference;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{Ordering, fence};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 pub(super) struct Shared {
     pub(super) core: Arc<Server>,
@@ -20,17 +20,24 @@ pub(super) struct Shared {
     pub(super) callbacks: Callbacks,
     /// The `EchoServer`, which this does not keep alive.
     owner: Py<PyWeakrefReference>,
+    /// What the next upgrade requests get, before anybody is asked: an `echoserver.testing.handshakes.Handshakes`.
+    pub(super) handshakes: OnceLock<Py<PyAny>>,
     /// The `Client` objects that exist, each until its `on_disconnect` has returned.
     clients: Mutex<HashMap<u64, Py<PyClient>>>,
 }
 
 impl Shared {
     pub(super) fn new(core: Server, link: Arc<Link>, owner: Py<PyWeakrefReference>) -> Arc<Self> {
+        if let Some(record) = core.record() {
+            // Set once, here.
+            let _ = link.record.set(record.clone());
+        }
         Arc::new(Self {
             core: Arc::new(core),
             link,
             callbacks: Callbacks::new(),
             owner,
+            handshakes: OnceLock::new(),
             clients: Mutex::default(),
         })
     }
@@ -70,16 +77,27 @@ impl Shared {
 
     /// A client is gone, with its last callback.
     pub(super) fn forget(&self, id: u64) {
-        // Dropped after the lock: dropping may run Python code.
-        let forgotten = lock(&self.clients).remove(&id);
-        if let Some(client) = forgotten {
+        let mut clients = lock(&self.clients);
+        if let Some(client) = clients.get(&id) {
             client.get().end();
         }
+        // One that is recorded can be asked for later, and is the same then.
+        let record = self.core.record();
+        if record.is_some_and(|record| record.knows(id)) {
+            return;
+        }
+        let forgotten = clients.remove(&id);
+        drop(clients);
+        // After the lock: it may run Python code.
+        drop(forgotten);
     }
 
     /// For the collector; for one owner of this.
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.callbacks.traverse(visit)?;
+        if let Some(handshakes) = self.handshakes.get() {
+            visit.call(handshakes)?;
+        }
         // Locked only by whoever looks a client up at this moment: then there are references from a running thread.
         if let Ok(clients) = self.clients.try_lock() {
             for client in clients.values() {

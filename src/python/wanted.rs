@@ -13,18 +13,20 @@ pub(super) enum Whom {
     Log,
     /// Nobody: `echo` is off.
     Silence,
+    /// Answers to handshakes that were given beforehand.
+    Handshakes,
 }
 
 #[derive(Debug)]
 pub(super) struct Wanted {
-    parts: Mutex<[Wants; 4]>,
+    parts: Mutex<[Wants; 5]>,
     sum: AtomicU32,
 }
 
 impl Wanted {
     pub(super) fn new() -> Self {
         let wanted = Self {
-            parts: Mutex::new([Wants::NOTHING; 4]),
+            parts: Mutex::new([Wants::NOTHING; 5]),
             sum: AtomicU32::default(),
         };
         wanted.set(Whom::Log, Wants::TLS_FAILURE);

@@ -7,6 +7,7 @@
 mod leaving;
 mod orders;
 mod reading;
+mod recording;
 mod taking;
 mod turn;
 mod writing;
@@ -90,6 +91,9 @@ impl<W: Wire> Connection<W> {
             charge,
         } = upgraded;
         seated.desk.enlist(&client);
+        if let Some(record) = &seated.desk.shared.record {
+            record.opened(&client);
+        }
         seated.desk.counters().bytes_received.add(rest.len() as u64);
         let shared = &seated.desk.shared;
         let handler = &shared.handler;
@@ -149,6 +153,7 @@ impl<W: Wire> Connection<W> {
                     return Poll::Ready(End::Drop);
                 }
             }
+            self.record_answers();
         }
         if self.seated.desk.is_stopping() {
             let (account, effects) = (&mut self.account, &mut turn.effects);
@@ -158,6 +163,7 @@ impl<W: Wire> Connection<W> {
             if self.seated.desk.is_hurried() {
                 self.sender.hurry(account, effects);
             }
+            self.record_answers();
         }
         loop {
             if let Poll::Ready(end) = self.poll_io(cx, turn) {

@@ -30,11 +30,12 @@ pub use stats::Stats;
 use crate::client::Client;
 use crate::config::Config;
 use crate::error::Error;
-use crate::handler::Handler;
+use crate::handler::{Handler, Wants};
 use crate::protocol::account::Memory;
 use crate::protocol::broadcast::SharedFrame;
 use crate::protocol::limit::Limit;
 use crate::protocol::message::Kind;
+use crate::record::Record;
 use crate::sockets::Listed;
 use clock::Clock;
 use shared::{Command, Face, Life, Shared, lock};
@@ -81,13 +82,21 @@ impl Server {
             Some(listener) => listener.local_addr()?,
             None => return Err(io::Error::from(io::ErrorKind::AddrNotAvailable).into()),
         };
+        let memory = Memory::new(Limit::new("memory_limit", config.memory_limit));
+        // What connections need is theirs, however much is recorded.
+        let half = config.memory_limit / 2;
+        let record = config
+            .record
+            .map(|bound| Record::new(bound.min(half), memory.clone()));
         let shared = Shared {
             policy: config.policy(),
             tls,
             handler,
             clock: Clock,
             sending: Arc::new(config.sending()),
-            memory: Memory::new(Limit::new("memory_limit", config.memory_limit)),
+            memory,
+            record_wants: record.as_ref().map_or(Wants::NOTHING, |_| Wants::RECORD),
+            record,
             workers: (0..config.worker_count())
                 .map(|_| Face::default())
                 .collect(),
@@ -279,6 +288,12 @@ impl Server {
     #[must_use]
     pub fn is_serving(&self) -> bool {
         self.shared.serving.load(Ordering::Acquire)
+    }
+
+    /// What clients did, if that is recorded.
+    #[must_use]
+    pub fn record(&self) -> Option<&Arc<Record>> {
+        self.shared.record.as_ref()
     }
 
     /// The options.

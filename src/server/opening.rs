@@ -1,11 +1,14 @@
 //! A connection from its first byte to its last. Before it is a client's, its request is read, decided about, and
 //! answered.
 
+mod answer;
+mod ask;
 mod decide;
 pub(super) mod newcomer;
 pub(super) mod read;
 
-use self::decide::{Answer, decide};
+use self::answer::Answer;
+use self::decide::decide;
 use self::newcomer::Newcomer;
 use self::read::read;
 use super::connection::{Connection, End};
@@ -34,13 +37,8 @@ async fn open<W: Wire>(mut newcomer: Newcomer<W>) -> Option<Connection<W>> {
     let request = read(&mut newcomer).await;
     let answer = decide(&mut newcomer, request).await;
     let Newcomer {
-        mut wire,
-        seated,
-        charge,
-        ..
+        mut wire, seated, ..
     } = newcomer;
-    // Nothing of its request is kept any more.
-    drop(charge);
     match answer {
         Answer::Switch(client, upgraded) => {
             return Some(Connection::new(wire, client, upgraded, seated));

@@ -5,11 +5,12 @@ use super::stats::Counters;
 use super::tls::identity::Identity;
 use crate::client::{Client, Ends, Letter};
 use crate::config::Config;
-use crate::handler::Handler;
+use crate::handler::{Handler, Wants};
 use crate::mailbox::Mailbox;
 use crate::protocol::account::Memory;
 use crate::protocol::handshake::Policy;
 use crate::protocol::sending::Settings;
+use crate::record::Record;
 use crate::sockets::Listed;
 use std::collections::BTreeMap;
 use std::net::TcpStream;
@@ -35,6 +36,9 @@ pub(super) struct Shared {
     pub(super) handler: Arc<dyn Handler>,
     pub(super) clock: Clock,
     pub(super) memory: Arc<Memory>,
+    /// With the option of that name, and what workers want for it beside the handler.
+    pub(super) record: Option<Arc<Record>>,
+    pub(super) record_wants: Wants,
     /// What the sending halves of all connections have in common.
     pub(super) sending: Arc<Settings>,
     pub(super) workers: Box<[Face]>,
@@ -63,8 +67,17 @@ pub(super) struct Face {
 impl Shared {
     /// Nothing runs any more, and nothing will.
     pub(super) fn end(&self) {
+        if let Some(record) = &self.record {
+            record.end();
+        }
         *lock(&self.over.0) = true;
         self.over.1.notify_all();
+    }
+
+    /// What a worker wants to see of messages.
+    #[inline]
+    pub(super) fn wants(&self) -> Wants {
+        self.handler.wants() | self.record_wants
     }
 
     /// When a stop ends at the latest.

@@ -46,7 +46,6 @@ async fn open<W: Wire>(
         mut wire,
         ends,
         due,
-        charge,
         seated,
         ..
     } = newcomer;
@@ -106,7 +105,6 @@ async fn open<W: Wire>(
                 ends,
                 tls: Some(Arc::new(facts)),
                 due,
-                charge,
                 seated,
             });
         }

@@ -63,6 +63,11 @@ impl Slots {
         self.is_empty() || !self.is_admitted()
     }
 
+    /// Messages that have no answer yet, or whose reply is held.
+    pub(super) const fn messages(&self) -> usize {
+        self.messages
+    }
+
     /// Whether so much is owed that no more is read.
     #[inline]
     pub(super) fn is_full(&self) -> bool {

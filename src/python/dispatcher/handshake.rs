@@ -1,12 +1,13 @@
 //! `on_handshake`: asked about one request after another. Its answer comes at once, or later from a coroutine.
 
 use super::super::calls::{Args, Stage, Whose};
-use super::super::handshake::{PyRequest, decision};
+use super::super::handshake::{PyRequest, decision, drawn};
 use super::super::runner::Runner;
 use super::Dispatcher;
 use crate::admission::{Decision, Request, Unheard};
 use crate::error::{quoted, shortened};
 use pyo3::exceptions::{PyTimeoutError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -17,6 +18,11 @@ impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
         let Some(request) = request.upgrade().filter(|request| request.is_waiting()) else {
             return;
         };
+        match self.drawn(&request) {
+            Ok(None) => {}
+            Ok(Some(decision)) => return self.decide_by(&request, Ok(decision)),
+            Err(error) => return self.decide_by(&request, Err(error)),
+        }
         let answer = match Py::new(self.py, PyRequest::new(&request)) {
             Ok(object) => {
                 let whose = Whose::Request(&request);
@@ -32,28 +38,45 @@ impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
         }
     }
 
+    /// What is next of the answers that were given beforehand.
+    fn drawn(&self, request: &Request) -> PyResult<Option<Decision>> {
+        match self.shared.handshakes.get() {
+            Some(handshakes) if !request.is_delayed() => {
+                let next = handshakes
+                    .bind(self.py)
+                    .call_method0(intern!(self.py, "draw"))?;
+                drawn(&next)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Does what the callback has answered: whatever is no decision is a 500 and reported.
     pub(super) fn decide(&mut self, request: &Arc<Request>, answer: PyResult<Py<PyAny>>) {
         let decided = answer
-            .and_then(|answer| decision(|| self.named(Stage::Handshake), answer.bind(self.py)))
-            .and_then(|decision| {
-                let chosen = match &decision {
-                    Decision::Accept { subprotocol, .. } => subprotocol.clone(),
-                    _ => None,
-                };
-                request.decide(decision).or_else(|why| match why {
-                    Unheard::NotOffered => Err(PyValueError::new_err(format!(
-                        "subprotocol={}: on_handshake has chosen what the client does not offer \
-                        (RFC 6455 section 4.2.2)",
-                        shortened(&quoted(&chosen.unwrap_or_default()))
-                    ))),
-                    Unheard::Late => Err(PyTimeoutError::new_err(format!(
-                        "on_handshake returned after open_timeout of {:?}: the client has got 503",
-                        self.shared.core.config().open_timeout
-                    ))),
-                    Unheard::Gone | Unheard::Decided => Ok(()),
-                })
-            });
+            .and_then(|answer| decision(|| self.named(Stage::Handshake), answer.bind(self.py)));
+        self.decide_by(request, decided);
+    }
+
+    fn decide_by(&mut self, request: &Arc<Request>, decided: PyResult<Decision>) {
+        let decided = decided.and_then(|decision| {
+            let chosen = match &decision {
+                Decision::Accept { subprotocol, .. } => subprotocol.clone(),
+                _ => None,
+            };
+            request.decide(decision).or_else(|why| match why {
+                Unheard::NotOffered => Err(PyValueError::new_err(format!(
+                    "subprotocol={}: on_handshake has chosen what the client does not offer \
+                    (RFC 6455 section 4.2.2)",
+                    shortened(&quoted(&chosen.unwrap_or_default()))
+                ))),
+                Unheard::Late => Err(PyTimeoutError::new_err(format!(
+                    "on_handshake returned after open_timeout of {:?}: the client has got 503",
+                    self.shared.core.config().open_timeout
+                ))),
+                Unheard::Gone | Unheard::Decided => Ok(()),
+            })
+        });
         if let Err(error) = decided {
             // If it comes too late, there is nobody to hear that it failed either.
             let _ = request.decide(Decision::Fail);

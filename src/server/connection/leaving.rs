@@ -48,6 +48,9 @@ impl<W> Connection<W> {
             self.alarm = Alarm::default();
             let (code, reason) = self.sender.end();
             self.client.set_ended(code, reason);
+            if let Some(record) = &self.seated.desk.shared.record {
+                record.ended(&self.client);
+            }
             // Between the end and the look at who wants to hear of it: whoever begins to want it between the two
             // looks for the end after that (`Client::know`).
             fence(Ordering::SeqCst);

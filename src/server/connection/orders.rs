@@ -2,7 +2,7 @@
 
 use super::Connection;
 use super::turn::Turn;
-use crate::order::{Message, Order, Ping, Replies, Share};
+use crate::order::{Message, Order, Ping, Raw, Replies, Share};
 
 impl<W> Connection<W> {
     /// `false`: the connection is to be dropped.
@@ -34,6 +34,10 @@ impl<W> Connection<W> {
             Order::Ping(Ping { payload, room }) => {
                 let ticket = room.into_cost();
                 self.sender.ping(&payload, ticket, account, effects);
+            }
+            Order::Raw(Raw { bytes, room }) => {
+                let ticket = room.into_cost();
+                self.sender.raw(bytes, ticket, account, effects);
             }
             Order::Close(close) => {
                 let (code, reason) = (close.code(), close.reason());

@@ -15,6 +15,12 @@ use std::io;
 use std::ops::Range;
 use std::task::Context;
 
+/// What keeps messages from the shortest way.
+const SEEN: Wants = Wants::from_bits(UNECHOED.bits() | Wants::RECORD.bits());
+/// What keeps them from being echoed at once.
+pub(super) const UNECHOED: Wants =
+    Wants::from_bits(Wants::TEXT.bits() | Wants::BINARY.bits() | Wants::SILENCE.bits());
+
 impl<W: Wire> Connection<W> {
     /// The end of a long message, or a further part of it.
     pub(super) fn take_spare(
@@ -24,7 +30,7 @@ impl<W: Wire> Connection<W> {
         turn: &mut Turn,
     ) -> io::Result<()> {
         self.sender.heard();
-        turn.wants = self.seated.desk.shared.handler.wants();
+        turn.wants = self.seated.desk.shared.wants();
         let mut window = Window::new(&mut []);
         match self.receiver.filled(len) {
             Ok(None) => {}
@@ -43,7 +49,7 @@ impl<W: Wire> Connection<W> {
         turn: &mut Turn,
     ) -> io::Result<usize> {
         self.sender.heard();
-        turn.wants = self.seated.desk.shared.handler.wants();
+        turn.wants = self.seated.desk.shared.wants();
         let len = bytes.len();
         let mut window = Window::new(bytes);
         while self.sender.takes_input() && !self.sender.is_compressing() {
@@ -72,9 +78,19 @@ impl<W: Wire> Connection<W> {
     /// The shortest way there is, while nothing stands in it: no callback wants messages, and no answer is awaited.
     #[inline]
     fn echo_short(&mut self, window: &mut Window<'_>, turn: &mut Turn) -> Result<(), Violation> {
-        if turn.wants.has(Wants::TEXT | Wants::BINARY | Wants::SILENCE) || !self.sender.is_free() {
-            return Ok(());
+        if turn.wants.has(SEEN) || !self.sender.is_free() {
+            return self.echo_recorded(window, turn);
         }
+        self.echo_here(window, turn)
+    }
+
+    /// The same, whatever stands in it.
+    #[inline]
+    pub(super) fn echo_here(
+        &mut self,
+        window: &mut Window<'_>,
+        turn: &mut Turn,
+    ) -> Result<(), Violation> {
         let (mut texts, mut binaries) = (0, 0);
         let echoed = self.receiver.echo_short(window, |kind| match kind {
             Kind::Text => texts += 1,
@@ -105,9 +121,10 @@ impl<W: Wire> Connection<W> {
                 payload,
             } => {
                 turn.message(kind);
-                if turn.wants.echoes(kind) {
+                if turn.wants.passes(kind) || self.see(kind, &parts, &payload, window, turn) {
+                    let (account, effects) = (&mut self.account, &mut turn.effects);
                     self.sender
-                        .reply(kind, parts, payload, window, account, &mut turn.effects);
+                        .reply(kind, parts, payload, window, account, effects);
                 } else {
                     let mark = self.sender.mark();
                     self.give(kind, mark, parts, payload, window, turn);
@@ -115,7 +132,8 @@ impl<W: Wire> Connection<W> {
             }
             Event::Inflated { kind, message } => {
                 turn.message(kind);
-                if turn.wants.echoes(kind) {
+                if turn.wants.passes(kind) || self.see(kind, &message, &(0..0), window, turn) {
+                    let account = &mut self.account;
                     let (budget, effects) = (&mut turn.budget, &mut turn.effects);
                     self.sender
                         .reply_compressed(kind, message, window, budget, account, effects);
@@ -131,6 +149,9 @@ impl<W: Wire> Connection<W> {
             Event::Pong(pong) => {
                 turn.pong();
                 self.sender.pong(pong.payload());
+                if let Some(record) = &self.seated.desk.shared.record {
+                    record.ponged(&self.client, pong.payload());
+                }
             }
             Event::Close(payload) => self.sender.closed(payload.payload()),
         }
@@ -180,7 +201,7 @@ impl<W: Wire> Connection<W> {
         }
         // Whoever gets a message or an echo of this read may look at what is counted.
         turn.apply(self.counters(), &self.client);
-        if turn.batch.is_some() {
+        if turn.batch.is_some() | turn.recorded.is_some() {
             self.hand_over(turn);
         }
         if window.has_tail() || !self.sender.is_flushed() {
@@ -189,9 +210,10 @@ impl<W: Wire> Connection<W> {
         Ok(())
     }
 
-    /// Gives the handler what it wants of a read.
+    /// Gives the record and the handler what they want of a read.
     #[inline(never)]
     fn hand_over(&self, turn: &mut Turn) {
+        self.record_read(turn);
         if let Some(mut batch) = turn.batch.take() {
             batch.trim();
             let handler = &self.seated.desk.shared.handler;

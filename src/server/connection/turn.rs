@@ -4,6 +4,7 @@ use crate::client::Client;
 use crate::handler::{Batch, Wants};
 use crate::protocol::message::Kind;
 use crate::protocol::sending::Effects;
+use crate::record::{self, Record};
 use crate::server::stats::Counters;
 use std::mem;
 
@@ -15,6 +16,8 @@ pub(super) struct Turn {
     /// Of the read under way.
     pub(super) wants: Wants,
     pub(super) batch: Option<Batch>,
+    /// The messages of this read as frames, if they are recorded.
+    pub(super) recorded: Option<Vec<u8>>,
     bytes: u64,
     texts: u64,
     binaries: u64,
@@ -29,6 +32,7 @@ impl Turn {
             effects: Effects::default(),
             wants: Wants::NOTHING,
             batch: None,
+            recorded: None,
             bytes: 0,
             texts: 0,
             binaries: 0,
@@ -53,6 +57,28 @@ impl Turn {
         self.texts += texts;
         self.binaries += binaries;
         self.effects.messages_sent += texts + binaries;
+    }
+
+    /// Records a message.
+    pub(super) fn record<'a>(
+        &mut self,
+        record: &Record,
+        kind: Kind,
+        len: usize,
+        pieces: impl Iterator<Item = &'a [u8]>,
+    ) {
+        let recorded = self.recorded.get_or_insert_default();
+        if record.has_room(recorded.len() + len) {
+            record::push(recorded, kind, len, pieces);
+        }
+    }
+
+    /// Records the messages in whole frames.
+    pub(super) fn record_frames(&mut self, record: &Record, frames: &[u8]) {
+        let recorded = self.recorded.get_or_insert_default();
+        if record.has_room(recorded.len() + frames.len()) {
+            recorded.extend_from_slice(frames);
+        }
     }
 
     pub(super) const fn ping(&mut self) {

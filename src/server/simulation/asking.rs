@@ -5,7 +5,7 @@ use super::{
     CLOSE, Config, Duration, Instant, PING, PONG, Peer, REQUEST, Simulation, TEXT, Temper, close,
     closed, frame, sent, settle,
 };
-use crate::admission::{Decision, Request, Unheard};
+use crate::admission::{Decision, Request, Trick, Unheard};
 use crate::client::Client;
 use crate::handler::{Gate, Handler, Wants};
 use crate::protocol::http::{Fields, Response};
@@ -144,7 +144,7 @@ fn a_refused_client_gets_the_response_and_leaves_its_place() {
                 assert_eq!(peer.take_received(), b"body");
             }
             peer.take_received();
-            peer.expect_shut_down().await;
+            peer.expect_drop().await;
             // The place is free while TCP still ends.
             expect_room(simulation, doorkeeper).await;
             peer.send_end();
@@ -345,5 +345,64 @@ fn somebody_may_get_no_answer_at_all() {
             assert_eq!(peer.is_reset(), is_reset);
         }
         expect_room(simulation, doorkeeper).await;
+    });
+}
+
+#[test]
+fn a_delay_is_not_part_of_open_timeout_and_is_asked_about_again() {
+    run(narrow(), async |simulation, doorkeeper| {
+        let long = simulation.server.config().open_timeout * 3;
+        let begin = Instant::now();
+        let peer = ask(simulation, Temper::even());
+        let request = doorkeeper.asked().await;
+        assert!(!request.is_delayed());
+        decide(&request, Decision::Delay(long, None)).unwrap();
+        sleep(long).await;
+        let request = doorkeeper.asked().await;
+        assert!(request.is_delayed() && begin.elapsed() >= long);
+        let refused = Decision::Refuse(Response::new(404, Fields::default(), vec![]).unwrap());
+        let later = Decision::Delay(long, Some(Box::new(refused)));
+        decide(&request, later).unwrap();
+        assert!(peer.read_head().await.starts_with("HTTP/1.1 404 "));
+        assert!(begin.elapsed() >= long * 2);
+        expect_room(simulation, doorkeeper).await;
+    });
+}
+
+#[test]
+fn who_hangs_keeps_its_place_until_it_goes() {
+    run(narrow(), async |simulation, doorkeeper| {
+        let peer = ask(simulation, Temper::even());
+        let request = doorkeeper.asked().await;
+        decide(&request, Decision::Hang).unwrap();
+        sleep(simulation.server.config().open_timeout * 3).await;
+        assert!(peer.take_received().is_empty() && !peer.is_dropped());
+        peer.send_end();
+        peer.expect_drop().await;
+        expect_room(simulation, doorkeeper).await;
+    });
+}
+
+#[test]
+fn a_trick_is_a_101_that_is_wrong() {
+    run(narrow(), async |simulation, doorkeeper| {
+        for (trick, line) in [
+            (
+                Trick::Accept,
+                "Sec-WebSocket-Accept: A3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+            ),
+            (
+                Trick::Subprotocol("x".to_owned()),
+                "Sec-WebSocket-Protocol: x",
+            ),
+        ] {
+            let peer = ask(simulation, Temper::even());
+            let request = doorkeeper.asked().await;
+            decide(&request, Decision::Trick(trick)).unwrap();
+            let head = peer.read_head().await;
+            assert!(head.starts_with("HTTP/1.1 101 ") && head.contains(&format!("\r\n{line}\r\n")));
+            peer.send_end();
+            peer.expect_drop().await;
+        }
     });
 }

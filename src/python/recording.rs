@@ -1,0 +1,232 @@
+//! `_core.Record`: what clients did, as Python reads it. Waiting for more of it is Python's, in `echoserver.reading`.
+
+use super::argument::seconds;
+use super::crossing;
+use super::errors;
+use super::handshake::PyRequest;
+use super::head::since_epoch;
+use super::link::Link;
+use super::values::to_python;
+use super::waiting;
+use crate::client::Client;
+use crate::protocol::message::Kind;
+use crate::record::{Missing, Record, What, messages};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+use std::sync::Arc;
+
+/// What the clients of a server did. Nothing in it waits but `wait`.
+///
+/// What may be missing, because there was no room for it, is a RuntimeError.
+#[pyclass(frozen, name = "Record", module = "echoserver._core")]
+pub(super) struct PyRecord {
+    record: Arc<Record>,
+    link: Arc<Link>,
+}
+
+impl PyRecord {
+    /// That of this server.
+    ///
+    /// # Errors
+    /// `RuntimeError` if nothing is recorded.
+    pub(super) fn of(link: &Arc<Link>) -> PyResult<Self> {
+        match link.record.get() {
+            Some(record) => Ok(Self {
+                record: record.clone(),
+                link: link.clone(),
+            }),
+            None => Err(not_recorded()),
+        }
+    }
+
+    fn check_process(&self) -> PyResult<()> {
+        if self.link.is_forked() {
+            Err(errors::forked())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The next message of a client that was not taken yet, and whether the client is gone.
+    pub(super) fn take_message<'py>(
+        &self,
+        py: Python<'py>,
+        client: &Client,
+    ) -> PyResult<(Option<Bound<'py, PyAny>>, bool)> {
+        self.check_process()?;
+        let taken = self.record.take_message(client);
+        let (message, has_ended) = taken.map_err(|Missing| self.missing())?;
+        let message = message.map(|(kind, payload)| to_python(py, kind, &payload));
+        Ok((message.transpose()?, has_ended))
+    }
+
+    /// The payload of the next pong of a client that was not taken yet, and whether the client is gone.
+    pub(super) fn take_pong<'py>(
+        &self,
+        py: Python<'py>,
+        client: &Client,
+    ) -> PyResult<(Option<Bound<'py, PyBytes>>, bool)> {
+        self.check_process()?;
+        let taken = self.record.take_pong(client);
+        let (pong, has_ended) = taken.map_err(|Missing| self.missing())?;
+        Ok((pong.map(|payload| PyBytes::new(py, &payload)), has_ended))
+    }
+
+    /// The messages since the beginning or `clear`, in the order in which they came, of all clients or of one.
+    pub(super) fn listed<'py>(
+        &self,
+        py: Python<'py>,
+        client: Option<u64>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        self.check_process()?;
+        let found = py.detach(|| self.collect(client))?;
+        let list = PyList::empty(py);
+        for (kind, payload) in found {
+            list.append(to_python(py, kind, &payload)?)?;
+        }
+        Ok(list)
+    }
+
+    fn missing(&self) -> PyErr {
+        missing(&self.record)
+    }
+
+    fn collect(&self, client: Option<u64>) -> PyResult<Vec<(Kind, Vec<u8>)>> {
+        if self.record.is_cut() {
+            return Err(self.missing());
+        }
+        let mut found = Vec::new();
+        for entry in self.record.entries() {
+            if let What::Messages(from, frames) = &entry.what
+                && client.is_none_or(|id| id == from.id)
+            {
+                found.extend(messages(frames).map(|(kind, one)| (kind, one.to_vec())));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// What is raised where nothing is recorded.
+pub(super) fn not_recorded() -> PyErr {
+    PyRuntimeError::new_err(
+        "what clients do is not recorded: use echoserver.testing.EchoTestServer, \
+        or EchoServer(..., record=16 * 2**20) for so many bytes of it",
+    )
+}
+
+/// What is raised where something may be missing.
+pub(super) fn missing(record: &Record) -> PyErr {
+    let bound = record.bound();
+    PyRuntimeError::new_err(format!(
+        "more came than record={bound} bytes (or memory_limit) have room for, and the rest was not recorded: \
+        clear() makes room, a larger record= has more of it"
+    ))
+}
+
+#[pymethods]
+impl PyRecord {
+    /// Goes up with everything that happens.
+    #[getter]
+    fn count(&self) -> PyResult<u64> {
+        self.check_process()?;
+        Ok(self.record.count())
+    }
+
+    /// Whether the server has ended, so that nothing follows.
+    #[getter]
+    fn is_over(&self) -> bool {
+        self.record.is_over()
+    }
+
+    /// Waits until `count` is not `since` any more: False after `timeout` seconds.
+    #[pyo3(signature = (since, timeout))]
+    fn wait(
+        &self,
+        py: Python<'_>,
+        since: u64,
+        timeout: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        self.check_process()?;
+        let timeout = seconds("timeout", timeout)?;
+        waiting::wait(py, timeout, |until| self.record.wait(since, Some(until)))
+    }
+
+    /// A future of the running loop for that.
+    fn news<'py>(&self, py: Python<'py>, since: u64) -> PyResult<Bound<'py, PyAny>> {
+        self.check_process()?;
+        let mut news = self.record.news(since);
+        crossing::future(py, move |cx| news.poll(cx))
+    }
+
+    /// The messages of all clients since the beginning or `clear`, in the order in which they came.
+    fn messages<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        self.listed(py, None)
+    }
+
+    /// How many these are.
+    fn message_count(&self) -> PyResult<usize> {
+        self.check_process()?;
+        self.record
+            .message_count()
+            .map_err(|Missing| self.missing())
+    }
+
+    /// The requests since the beginning or `clear`.
+    fn requests<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        self.check_process()?;
+        if self.record.is_cut() {
+            return Err(self.missing());
+        }
+        let list = PyList::empty(py);
+        for entry in self.record.entries() {
+            if let What::Request(request) = &entry.what {
+                list.append(Py::new(py, PyRequest::new(request))?)?;
+            }
+        }
+        Ok(list)
+    }
+
+    /// Everything since the beginning or `clear`, as far as it was recorded: time, what, whose, and what it had.
+    fn entries<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        self.check_process()?;
+        let list = PyList::empty(py);
+        for entry in self.record.entries() {
+            let time = since_epoch(entry.time);
+            let add = |what: &str, id: Option<u64>, detail: Bound<'py, PyAny>| {
+                list.append((time, what, id, detail))
+            };
+            match entry.what {
+                What::Request(request) => {
+                    let request = Bound::new(py, PyRequest::new(&request))?;
+                    add("request", None, request.into_any())?;
+                }
+                What::Opened(client) => {
+                    add("opened", Some(client.id), py.None().into_bound(py))?;
+                }
+                What::Messages(client, frames) => {
+                    for (kind, payload) in messages(&frames) {
+                        add("message", Some(client.id), to_python(py, kind, payload)?)?;
+                    }
+                }
+                What::Pong(client, payload) => {
+                    let payload = PyBytes::new(py, &payload);
+                    add("pong", Some(client.id), payload.into_any())?;
+                }
+                What::Ended(client) => {
+                    let ended = client.ended().cloned().into_pyobject(py)?;
+                    add("ended", Some(client.id), ended)?;
+                }
+            }
+        }
+        Ok(list)
+    }
+
+    /// Forgets messages, pongs, requests, and clients that nobody has taken.
+    fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        self.check_process()?;
+        py.detach(|| self.record.clear());
+        Ok(())
+    }
+}
