@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 
     from echoserver._core import Client, Record, Request, Server
 
-    T = TypeVar("T")
-    T_co = TypeVar("T_co", covariant=True)
+    _T = TypeVar("_T")
+    _T_co = TypeVar("_T_co", covariant=True)
 
-    class Wanted(Protocol[T_co]):
+    class _Wanted(Protocol[_T_co]):
         """What is waited for."""
 
-        def look(self) -> T_co | None:
+        def look(self) -> _T_co | None:
             """It, if it is there."""
 
         def so_far(self) -> str:
             """What there is instead."""
+            ...
 
         def end(self) -> None:
             """Raises if it can't come any more."""
@@ -47,10 +48,9 @@ _SWITCHED = 101
 class Reading:
     """What the clients of a server did, for those who read it. Needs `record`, else all of it raises RuntimeError."""
 
-    if TYPE_CHECKING:
-
-        @property
-        def _core(self) -> Server: ...
+    @property
+    def _core(self) -> Server:
+        raise NotImplementedError
 
     def accept(self, path: str | None = None, timeout: float | None = 5.0) -> Client:
         """The next client, in the order of their 101s, each once, also those that are gone already.
@@ -99,17 +99,17 @@ class Reading:
         """As `wait_received`, to be awaited, on any event loop."""
         return await _wait_async(self._core.record, _Receiving(self._core.record, count), timeout)
 
-    def wait_until(self, predicate: Callable[[], T], timeout: float | None = 5.0) -> T:
+    def wait_until(self, predicate: Callable[[], _T], timeout: float | None = 5.0) -> _T:
         """What `predicate()` returns once that is true; it is asked at once, and after everything that happens.
 
         What happens is a request, its answer, a client, messages, a pong, a client's end. Errors as `wait_received`.
         """
-        wanted: Wanted[T] = _Until(self._core.record, predicate)
+        wanted: _Wanted[_T] = _Until(self._core.record, predicate)
         return _wait(self._core.record, "wait_until()", wanted, timeout)
 
-    async def wait_until_async(self, predicate: Callable[[], T], timeout: float | None = 5.0) -> T:
+    async def wait_until_async(self, predicate: Callable[[], _T], timeout: float | None = 5.0) -> _T:
         """As `wait_until`, to be awaited, on any event loop."""
-        wanted: Wanted[T] = _Until(self._core.record, predicate)
+        wanted: _Wanted[_T] = _Until(self._core.record, predicate)
         return await _wait_async(self._core.record, wanted, timeout)
 
     def clear(self) -> None:
@@ -122,25 +122,25 @@ class Reading:
 
 def recv(client: Client, timeout: float | None) -> str | bytes:
     """As `Client.recv`."""
-    wanted: Wanted[str | bytes] = _Next(client, "message")
+    wanted: _Wanted[str | bytes] = _Next(client, "message")
     return _wait(client._record, "recv()", wanted, timeout)
 
 
 async def recv_async(client: Client, timeout: float | None) -> str | bytes:
     """As `Client.recv_async`."""
-    wanted: Wanted[str | bytes] = _Next(client, "message")
+    wanted: _Wanted[str | bytes] = _Next(client, "message")
     return await _wait_async(client._record, wanted, timeout)
 
 
 def wait_pong(client: Client, timeout: float | None) -> bytes:
     """As `Client.wait_pong`."""
-    wanted: Wanted[bytes] = _Next(client, "pong")
+    wanted: _Wanted[bytes] = _Next(client, "pong")
     return _wait(client._record, "wait_pong()", wanted, timeout)
 
 
 async def wait_pong_async(client: Client, timeout: float | None) -> bytes:
     """As `Client.wait_pong_async`."""
-    wanted: Wanted[bytes] = _Next(client, "pong")
+    wanted: _Wanted[bytes] = _Next(client, "pong")
     return await _wait_async(client._record, wanted, timeout)
 
 
@@ -239,7 +239,7 @@ def _listed(messages: list[str | bytes]) -> str:
     return f"{len(messages)}: {dots}{', '.join(last)}"
 
 
-def _wait(record: Record, call: str, wanted: Wanted[T], timeout: float | None) -> T:
+def _wait(record: Record, call: str, wanted: _Wanted[_T], timeout: float | None) -> _T:
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         count, is_over = record.count, record.is_over
@@ -256,7 +256,7 @@ def _wait(record: Record, call: str, wanted: Wanted[T], timeout: float | None) -
             raise TimeoutError(f"after {timeout:g} s: {wanted.so_far()}")
 
 
-async def _wait_async(record: Record, wanted: Wanted[T], timeout: float | None) -> T:
+async def _wait_async(record: Record, wanted: _Wanted[_T], timeout: float | None) -> _T:
     import asyncio
 
     deadline = None if timeout is None else time.monotonic() + timeout

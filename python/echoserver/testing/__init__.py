@@ -1,0 +1,26 @@
+"""The server's end in the hands of a test: `EchoTestServer`, which records what clients do and ends at once.
+
+    with EchoTestServer() as server:
+        run(server.url)                     # the client under test
+        client = server.accept()
+        assert client.recv() == "hello"
+
+Under pytest the fixture `echo_server` is one of them. Nothing here needs pytest.
+"""
+
+from echoserver._core import Accept, Response
+from echoserver.testing.handshakes import BadAccept, Delay, Hang, Reset, WrongSubprotocol
+from echoserver.testing.server import EchoTestServer
+from echoserver.testing.violations import violations
+
+__all__ = [
+    "Accept",
+    "BadAccept",
+    "Delay",
+    "EchoTestServer",
+    "Hang",
+    "Reset",
+    "Response",
+    "WrongSubprotocol",
+    "violations",
+]

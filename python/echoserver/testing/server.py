@@ -1,0 +1,148 @@
+"""EchoTestServer: an EchoServer with the options that a test wants, which tells what went wrong in its callbacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from echoserver.server import EchoServer
+from echoserver.testing.handshakes import Handshakes
+from echoserver.testing.transcript import transcript
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from echoserver._core import Client
+
+__all__ = ["EchoTestServer"]
+
+# Seconds that clients have to answer the close at the end.
+_GRACE = 0.05
+
+# Beyond it a test is not one that anybody reads.
+_RECORD = 16 * 2**20
+
+
+class EchoTestServer(EchoServer):
+    """An `EchoServer` for tests: on 127.0.0.1, on a free port, with one worker, and what clients do is recorded.
+
+    All options of EchoServer can be given, those too. It differs in how it ends: clients that are left get 1001 and
+    50 ms to answer it, then they are dropped (`unanswered` has them). And `stop()`, `stop_async()` and leaving `with`
+    or `async with` raise what went wrong meanwhile:
+
+    - the first exception of a callback, unless `on_error` is given, which has them then, or `check_errors` is False;
+    - AssertionError for what is left in `handshakes`, unless `check_unused` is False.
+
+    Where the block itself raises, that comes out, with a note on the rest.
+    """
+
+    check_unused: bool
+    """Whether the end of the server is an error while there are `handshakes` left; may be set at any time."""
+
+    check_errors: bool
+    """Whether the end of the server raises the first of `errors`; may be set at any time."""
+
+    def __init__(  # noqa: PLR0913  # As EchoServer's.
+        self,
+        port: int = 0,
+        debug: bool = False,
+        parent: object = None,
+        *,
+        host: str | None = "127.0.0.1",
+        workers: int | None = 1,
+        record: int | None = _RECORD,
+        check_errors: bool = True,
+        check_unused: bool = True,
+        **options: Any,
+    ) -> None:
+        """As `EchoServer`, of which `options` are the others."""
+        errors: list[BaseException] = []
+        self._errors = errors
+        self.check_errors = check_errors
+        self.check_unused = check_unused
+        self._handshakes: Handshakes | None = None
+        if options.get("on_error") is None and getattr(type(self), "on_error", None) is None:
+            # It does not refer to the server, which would then have to be collected.
+            options["on_error"] = lambda _client, error: errors.append(error)
+        super().__init__(port, debug, parent, host=host, workers=workers, record=record, **options)
+        self._run.grace = _GRACE
+
+    @property
+    def errors(self) -> list[BaseException]:
+        """What callbacks have raised and nobody has been told. A test that expects it does `server.errors.clear()`."""
+        return self._errors
+
+    @property
+    def handshakes(self) -> Handshakes:
+        """A deque of what the next upgrade requests get.
+
+        `Response`, `Accept`, `Delay`, `Hang`, `Reset`, `BadAccept` and `WrongSubprotocol` can be put into it. Each good
+        upgrade request takes one, before `on_handshake` is asked; with none left, all is as usual. TypeError where
+        something else is put in.
+        """
+        if self._handshakes is None:
+            self._handshakes = Handshakes()
+            self._core.take_handshakes(self._handshakes)
+        return self._handshakes
+
+    @property
+    def unanswered(self) -> tuple[Client, ...]:
+        """The clients that did not answer the close at the end in time, and were dropped."""
+        return self._run.dropped
+
+    def transcript(self) -> str:
+        """What clients did, a line for each event, with the seconds since the first; for the report of a failure."""
+        return transcript(self._core.record, self.unanswered)
+
+    def stop(self, timeout: float | None = None, wait: bool = True) -> None:
+        """As `EchoServer.stop()`, but without a `timeout` clients have 50 ms; raises what went wrong meanwhile."""
+        super().stop(timeout, wait)
+        if wait and not self._core.in_dispatcher():
+            self._raise_first()
+
+    async def stop_async(self, timeout: float | None = None) -> None:
+        """As `stop()`, to be awaited."""
+        await super().stop_async(timeout)
+        if not self._core.in_callback():
+            self._raise_first()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """As `stop()`, but an exception of the block is what comes out."""
+        if error is None:
+            self.stop()
+            return
+        super().stop()
+        self._note(error)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """As `EchoServer.__aexit__`, and as leaving `with`."""
+        await super().__aexit__(kind, error, traceback)
+        if error is None:
+            self._raise_first()
+        else:
+            self._note(error)
+
+    def _raise_first(self) -> None:
+        __tracebackhide__ = True
+        errors = self._take_errors()
+        for other in errors[1:]:
+            errors[0].add_note(f"a callback has raised after it: {other!r}")
+        if errors:
+            raise errors[0]
+
+    def _note(self, error: BaseException) -> None:
+        for other in self._take_errors():
+            if other is not error:
+                error.add_note(f"a callback has raised, too: {other!r}")
+
+    def _take_errors(self) -> list[BaseException]:
+        errors = self._errors[:] if self.check_errors else []
+        del self._errors[: len(errors)]
+        if self._handshakes and self.check_unused:
+            left = ", ".join(map(repr, self._handshakes))
+            self._handshakes.clear()
+            errors.append(AssertionError(f"{self!r}: no client has asked for these handshakes: {left}"))
+        return errors

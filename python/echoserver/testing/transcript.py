@@ -1,0 +1,48 @@
+"""What clients did, as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from echoserver._core import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from echoserver._core import Client, Record
+
+__all__ = ["transcript"]
+
+# Lines at most; of more, the first and the last are shown.
+_LINES = 200
+
+
+def transcript(record: Record, unanswered: Iterable[Client]) -> str:
+    """A line for each event of `record`, and what became of the clients that were left."""
+    entries = record.entries()
+    start = entries[0][0] if entries else 0.0
+    lines = [f"{time - start:8.3f}  {_told(what, client, detail)}" for time, what, client, detail in entries]
+    if len(lines) > _LINES:
+        half = _LINES // 2
+        lines[half:-half] = [f"          ... {len(lines) - 2 * half} more ..."]
+    if not lines:
+        lines.append("no request came")
+    lines.extend(f"did not answer the close: {client!r}" for client in unanswered)
+    return "\n".join(lines)
+
+
+def _told(what: str, client: int | None, detail: Any) -> str:
+    match what:
+        case "request":
+            target = f"{detail.path}?{detail.query}" if detail.query else detail.path
+            host, port = detail.peer
+            return f"{detail.method} {target} from {host}:{port}: {detail.status or 'not answered'}"
+        case "opened":
+            return f"client {client} is connected"
+        case "message":
+            return f"client {client} sent {shown(detail)}"
+        case "pong":
+            return f"client {client} sent a pong with {shown(detail)}"
+        case _:
+            code, reason = detail
+            return f"client {client} is closed: {code}{f' {reason!r}' if reason else ''}"
