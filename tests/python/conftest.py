@@ -15,7 +15,7 @@ import surroundings
 from aio_support import LOOPS, Run, factory, run_on
 from certificates import Authority
 from echoserver import EchoServer
-from support import FACTOR, Watched, processes
+from support import FACTOR, Handler, Watched, processes
 
 Listen = Callable[..., EchoServer]
 
@@ -71,6 +71,21 @@ def _reported(request: pytest.FixtureRequest) -> Iterator[queue.Queue[BaseExcept
 def reported(_reported: queue.Queue[BaseException | None]) -> queue.Queue[BaseException | None]:
     """The exceptions of callbacks that are logged, by the server or by an event loop."""
     return _reported
+
+
+@pytest.fixture
+def handle() -> Iterator[Callable[[Callable[[logging.LogRecord], object]], None]]:
+    """Adds handlers to the logger `echoserver` until the end of the test."""
+    logger = logging.getLogger("echoserver")
+    handlers: list[Handler] = []
+
+    def handle(emit: Callable[[logging.LogRecord], object]) -> None:
+        handlers.append(Handler(emit))
+        logger.addHandler(handlers[-1])
+
+    yield handle
+    for handler in handlers:
+        logger.removeHandler(handler)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import queue
 import socket
@@ -253,6 +254,19 @@ def refused(server: EchoServer, *lines: str) -> tuple[int, dict[str, str], bytes
     with RawClient(server.port, *lines) as client:
         status = client.status()
         return status, client.headers, client.file.read()
+
+
+class Handler(logging.Handler):
+    """Has a function called for each record that is logged."""
+
+    def __init__(self, emit: Callable[[logging.LogRecord], object]) -> None:
+        """Of all levels."""
+        super().__init__()
+        self._emit = emit
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Calls it."""
+        self._emit(record)
 
 
 class Watched:

@@ -13,42 +13,16 @@ import pytest
 from aio_support import connect as connect_async
 from aio_support import exchange, soon, started
 from echoserver import Client, EchoServer
-from support import TIMEOUT, connect, eventually, finished, python, refused
+from support import TIMEOUT, Handler, connect, eventually, finished, python, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from aio_support import Run
     from conftest import Listen
 
 Reported = queue.Queue[BaseException | None]
 Errors = queue.Queue[tuple[Client | None, BaseException]]
-
-
-class Handler(logging.Handler):
-    """Has a function called for each record."""
-
-    def __init__(self, emit: Callable[[logging.LogRecord], object]) -> None:
-        super().__init__()
-        self._emit = emit
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._emit(record)
-
-
-@pytest.fixture
-def handle() -> Iterator[Callable[[Callable[[logging.LogRecord], object]], None]]:
-    """Adds handlers to the logger until the end of the test."""
-    logger = logging.getLogger("echoserver")
-    handlers: list[Handler] = []
-
-    def handle(emit: Callable[[logging.LogRecord], object]) -> None:
-        handlers.append(Handler(emit))
-        logger.addHandler(handlers[-1])
-
-    yield handle
-    for handler in handlers:
-        logger.removeHandler(handler)
 
 
 def fail(*_: object) -> None:
