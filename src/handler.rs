@@ -32,8 +32,8 @@ impl Wants {
     pub const HANDSHAKE: Self = Self(1 << 4);
     /// Messages of a kind that is not wanted are swallowed, and not echoed.
     pub const SILENCE: Self = Self(1 << 5);
-    /// Why TLS with a client failed.
-    pub const TLS_FAILURE: Self = Self(1 << 8);
+    /// Those who do not get in, and why: requests that are refused, and failures of TLS.
+    pub const REFUSAL: Self = Self(1 << 8);
     /// Not the handler's: every message is to be recorded.
     pub(crate) const RECORD: Self = Self(1 << 9);
 
@@ -194,8 +194,11 @@ pub trait Handler: Send + Sync + Debug {
     /// was given it or messages of it, or somebody has said so ([`Client::know`]).
     fn on_close(&self, _client: &Arc<Client>) {}
 
+    /// An upgrade request was refused; the reason begins with the status. Called only with [`Wants::REFUSAL`].
+    fn on_refusal(&self, _peer: SocketAddr, _reason: &str) {}
+
     /// TLS with somebody failed, at the handshake or later: once for a connection. Called only with
-    /// [`Wants::TLS_FAILURE`].
+    /// [`Wants::REFUSAL`].
     fn on_tls_failure(&self, _peer: SocketAddr, _reason: &str) {}
 
     /// All clients are gone and all workers at their end; the last call, once for a server that was started. No lock is

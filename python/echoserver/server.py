@@ -95,6 +95,8 @@ class EchoServer(Reading):
     `call_exception_handler` is told instead. That message gets no reply and the connection lives on. SystemExit and
     KeyboardInterrupt stop the server and come out of `serve()`, or else of `wait_closed()`, `stop()` or leaving `with`.
 
+    Who is refused is logged to "echoserver" at INFO; who comes and goes at DEBUG, if that is on when the server starts.
+
     What is not answered:
 
     - `echo`: False swallows what no callback answers, instead of echoing it. May be set while the server runs.

@@ -17,7 +17,7 @@ class Stats:
     accept_errors: int
     """Failed attempts to accept one, such as for want of descriptors."""
     handshakes_refused: int
-    """Requests that were refused: answered with something other than 101, and not counted as `http_requests`."""
+    """Requests that were refused: answered with something other than 101, and no `http_requests`; logged at INFO."""
     http_requests: int
     """Ordinary HTTP requests, which asked for no WebSocket: GET and HEAD."""
     tls_failures: int

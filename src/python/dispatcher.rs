@@ -7,20 +7,20 @@ mod handshake;
 use super::answers::{Answer, Answers};
 use super::calls::{Args, Called, Stage, Whose};
 use super::client::PyClient;
-use super::imported::{imported, printing};
-use super::link::Event;
+use super::imported::printing;
+use super::link::{Event, Refusal};
 use super::lock::lock;
+use super::log;
 use super::runner::Runner;
 use super::shared::Shared;
 use super::values::{Reply, to_python};
+use super::wanted::Whom;
 use crate::client::Client;
-use crate::handler::Batch;
+use crate::handler::{Batch, Gate, Wants};
 use crate::order::Order;
 use crate::protocol::message::Kind;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -59,10 +59,10 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
     pub(super) fn handle(&mut self, event: Event) {
         match event {
             Event::Handshake(request) => self.handshake(&request),
-            Event::Open(client, _held) => self.open(&client),
+            Event::Open(client, _held, gate) => self.open(&client, gate),
             Event::Messages(client, batch) => self.messages(&client, batch),
             Event::Close(client, _held) => self.close(&client),
-            Event::TlsFailure(peer, reason) => self.log_tls(peer, &reason),
+            Event::Refusal(refusal) => self.refusal(&refusal),
             Event::Closed => {
                 if self.runner.may_finish() {
                     self.close_server();
@@ -71,7 +71,14 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
         }
     }
 
-    fn open(&mut self, client: &Arc<Client>) {
+    fn open(&mut self, client: &Arc<Client>, gate: Gate) {
+        if self.logs_clients() {
+            let logged = log::connected(self.py, client);
+            self.check_log(logged);
+        }
+        if gate == Gate::Open {
+            return;
+        }
         if let Some(result) = self.call_with_client(Stage::Open, client) {
             self.finish(Stage::Open, Whose::Client(client), result);
         }
@@ -87,26 +94,24 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
                 .and_then(|object| Ok(object.bind(self.py).repr()?.into_any()));
             self.print("socketDisconnected", shown);
         }
+        if self.logs_clients() {
+            let logged = log::disconnected(self.py, client);
+            self.check_log(logged);
+        }
         if let Some(result) = self.call_with_client(Stage::Close, client) {
             self.finish(Stage::Close, Whose::Client(client), result);
         }
     }
 
-    /// At INFO: whoever can connect can cause it, as often as it likes.
-    fn log_tls(&mut self, peer: SocketAddr, reason: &str) {
-        let py = self.py;
+    fn refusal(&mut self, refusal: &Refusal) {
         let unlogged = self.shared.link.take_unlogged();
-        let logged = imported(py).and_then(|imported| {
-            let logger = imported.logger(py)?;
-            let info = |arguments: Bound<'py, PyTuple>| logger.call_method1("info", arguments);
-            info(("TLS with %s failed: %s", peer.to_string(), reason).into_pyobject(py)?)?;
-            if unlogged > 0 {
-                let text = "TLS with %d more clients failed, too many at once to be logged";
-                info((text, unlogged).into_pyobject(py)?)?;
-            }
-            Ok(())
-        });
-        self.check(logged);
+        let logged = log::refusal(self.py, refusal, unlogged);
+        self.check_log(logged);
+    }
+
+    /// Whether the log is to hear of clients.
+    fn logs_clients(&self) -> bool {
+        self.shared.link.wanted.of(Whom::Log).has(Wants::CLOSE)
     }
 
     /// Calls the last callback; `false` if it goes on by itself.

@@ -31,8 +31,8 @@ use std::time::{Duration, Instant};
 /// Between two wake-ups of the dispatcher by a worker that has more to do.
 const WAKE_INTERVAL: Duration = Duration::from_micros(100);
 
-/// Failures of TLS that may wait to be logged; further ones are only counted.
-const MAX_TLS_FAILURES: usize = 1024;
+/// Refusals that may wait to be logged; further ones are only counted.
+const MAX_REFUSALS: usize = 1024;
 
 /// The charge for a client, while something of it waits.
 pub(super) type Held = Option<Arc<Account>>;
@@ -42,11 +42,11 @@ pub(super) type Held = Option<Arc<Account>>;
 pub(super) enum Event {
     /// Not held here: of clients that come and go while a callback waits, nothing may pile up.
     Handshake(Weak<Request>),
-    Open(Arc<Client>, Held),
+    /// Its messages may wait until it is admitted.
+    Open(Arc<Client>, Held, Gate),
     Messages(Arc<Client>, Batch),
     Close(Arc<Client>, Held),
-    /// TLS with this peer failed.
-    TlsFailure(SocketAddr, String),
+    Refusal(Refusal),
     /// The server has ended; nothing follows.
     Closed,
 }
@@ -55,12 +55,21 @@ impl Event {
     /// Whose it is; of no client if it is of the server.
     pub(super) const fn client(&self) -> Option<&Arc<Client>> {
         match self {
-            Self::Open(client, _) | Self::Messages(client, _) | Self::Close(client, _) => {
+            Self::Open(client, ..) | Self::Messages(client, _) | Self::Close(client, _) => {
                 Some(client)
             }
-            Self::Handshake(_) | Self::TlsFailure(..) | Self::Closed => None,
+            Self::Handshake(_) | Self::Refusal(_) | Self::Closed => None,
         }
     }
+}
+
+/// Somebody who did not get in, for the log.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// What is said, with places for the other two.
+    pub(super) text: &'static str,
+    pub(super) peer: SocketAddr,
+    pub(super) reason: String,
 }
 
 /// Whether somebody runs the dispatcher.
@@ -121,8 +130,8 @@ pub(super) struct Link {
 #[derive(Debug, Default)]
 struct Queue {
     events: Vec<Event>,
-    /// Failures of TLS among them, and how many more there were.
-    tls_failures: (usize, u64),
+    /// Refusals among them, and how many more there were.
+    refusals: (usize, u64),
     waiting: bool,
     /// When the dispatcher was last woken.
     woken: Option<Instant>,
@@ -182,6 +191,21 @@ impl Link {
         self.wake(queue, can_wait);
     }
 
+    fn push_refusal(&self, text: &'static str, peer: SocketAddr, reason: &str) {
+        let mut queue = lock(&self.queue);
+        if queue.refusals.0 == MAX_REFUSALS {
+            queue.refusals.1 += 1;
+            return;
+        }
+        queue.refusals.0 += 1;
+        queue.events.push(Event::Refusal(Refusal {
+            text,
+            peer,
+            reason: reason.to_owned(),
+        }));
+        self.wake(queue, false);
+    }
+
     /// Wakes the dispatcher if it sleeps. With messages that can wait it does so at most once in `WAKE_INTERVAL`: each
     /// wake-up may take the core from the worker, which has more for it in a moment.
     fn wake(&self, mut queue: MutexGuard<'_, Queue>, can_wait: bool) {
@@ -208,9 +232,9 @@ impl Link {
         self.owed.load(Ordering::Relaxed)
     }
 
-    /// Failures of TLS that were not queued since the last call: there was no room for them.
+    /// Refusals that were not queued since the last call: there was no room for them.
     pub(super) fn take_unlogged(&self) -> u64 {
-        mem::take(&mut lock(&self.queue).tls_failures.1)
+        mem::take(&mut lock(&self.queue).refusals.1)
     }
 
     /// Swaps what is queued into `events`, which is empty before it; waits for something at most `timeout`.
@@ -235,7 +259,7 @@ impl Link {
                 };
         }
         mem::swap(&mut queue.events, events);
-        queue.tls_failures.0 = 0;
+        queue.refusals.0 = 0;
     }
 
     /// From now on the dispatcher does not wait in `take`, but is run when the doorbell rings.
@@ -276,7 +300,7 @@ impl Link {
             queue.waiting = true;
         } else {
             mem::swap(&mut queue.events, events);
-            queue.tls_failures.0 = 0;
+            queue.refusals.0 = 0;
         }
     }
 
@@ -490,8 +514,16 @@ impl Handler for Link {
     }
 
     fn on_open(&self, client: &Arc<Client>) -> Gate {
-        self.push(Event::Open(client.clone(), client.charge()));
-        Gate::Later
+        let (callbacks, iterators) = (Whom::Callbacks, Whom::Iterators);
+        let wants = self.wanted.of(callbacks) | self.wanted.of(iterators);
+        // The log holds nobody up.
+        let gate = if wants.has(Wants::OPEN) {
+            Gate::Later
+        } else {
+            Gate::Open
+        };
+        self.push(Event::Open(client.clone(), client.charge(), gate));
+        gate
     }
 
     fn on_messages(&self, client: &Arc<Client>, batch: Batch) {
@@ -512,16 +544,12 @@ impl Handler for Link {
         self.push(Event::Close(client.clone(), client.charge()));
     }
 
+    fn on_refusal(&self, peer: SocketAddr, reason: &str) {
+        self.push_refusal("request of %s refused: %s", peer, reason);
+    }
+
     fn on_tls_failure(&self, peer: SocketAddr, reason: &str) {
-        let mut queue = lock(&self.queue);
-        if queue.tls_failures.0 == MAX_TLS_FAILURES {
-            queue.tls_failures.1 += 1;
-            return;
-        }
-        queue.tls_failures.0 += 1;
-        let event = Event::TlsFailure(peer, reason.to_owned());
-        queue.events.push(event);
-        self.wake(queue, false);
+        self.push_refusal("TLS with %s failed: %s", peer, reason);
     }
 
     fn on_closed(&self) {

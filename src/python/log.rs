@@ -1,9 +1,15 @@
 //! What goes to Python's logging, to the logger `echoserver`. How that is set up is the application's affair.
 
 use super::imported::imported;
+use super::link::Refusal;
+use crate::client::Client;
+use crate::handler::Wants;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::IntoPyDict;
+
+/// `logging.DEBUG`.
+const DEBUG: u8 = 10;
 
 /// An exception of a callback, as it is told.
 pub(super) struct Failure<'py> {
@@ -22,5 +28,56 @@ pub(super) fn failure(failure: &Failure<'_>) -> PyResult<()> {
     imported(py)?
         .logger(py)?
         .call_method(intern!(py, "error"), ("%s", &failure.text), Some(&options))
+        .map(drop)
+}
+
+/// What of the clients is to be told, as the level is now. Refusals always are, so that a level that changes holds for
+/// them: they are few, or too many to be queued.
+pub(super) fn wants(py: Python<'_>) -> PyResult<Wants> {
+    let is_enabled = imported(py)?
+        .logger(py)?
+        .call_method1(intern!(py, "isEnabledFor"), (DEBUG,))?
+        .is_truthy()?;
+    Ok(if is_enabled {
+        Wants::REFUSAL | Wants::OPEN | Wants::CLOSE
+    } else {
+        Wants::REFUSAL
+    })
+}
+
+/// At INFO: whoever can connect can cause it, as often as it likes. `unlogged` are those before it that were not queued.
+pub(super) fn refusal(py: Python<'_>, refusal: &Refusal, unlogged: u64) -> PyResult<()> {
+    let (logger, info) = (imported(py)?.logger(py)?, intern!(py, "info"));
+    let peer = refusal.peer.to_string();
+    logger.call_method1(info, (refusal.text, peer, &refusal.reason))?;
+    if unlogged > 0 {
+        let text = "%d more were refused, too many at once to be logged";
+        logger.call_method1(info, (text, unlogged))?;
+    }
+    Ok(())
+}
+
+/// At DEBUG.
+pub(super) fn connected(py: Python<'_>, client: &Client) -> PyResult<()> {
+    let head = client.head();
+    let path = head.as_ref().map_or("", |head| head.path());
+    let text = "client %d from %s connected: %s";
+    debug(py, (text, client.id, client.peer.to_string(), path))
+}
+
+/// At DEBUG, with the close code.
+pub(super) fn disconnected(py: Python<'_>, client: &Client) -> PyResult<()> {
+    let code = client.ended().map(|(code, _)| *code);
+    let text = "client %d from %s disconnected: %s";
+    debug(py, (text, client.id, client.peer.to_string(), code))
+}
+
+fn debug(
+    py: Python<'_>,
+    arguments: (&str, u64, String, impl for<'py> IntoPyObject<'py>),
+) -> PyResult<()> {
+    let logger = imported(py)?.logger(py)?;
+    logger
+        .call_method1(intern!(py, "debug"), arguments)
         .map(drop)
 }

@@ -11,6 +11,7 @@ use super::errors;
 use super::imported::{imported, printing};
 use super::link::{self, Link};
 use super::lock::lock;
+use super::log;
 use super::on_thread;
 use super::options;
 use super::recording::{PyRecord, missing, not_recorded};
@@ -167,6 +168,7 @@ impl PyServer {
     /// Starts the worker threads. RuntimeError if it was started or stopped before.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         self.check_process()?;
+        self.shared.link.wanted.set(Whom::Log, log::wants(py)?);
         py.detach(|| self.shared.link.expect_drain(|| self.shared.core.start()))?;
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(super) enum Whom {
     Callbacks,
     Iterators,
+    /// Python's logging: whoever comes and goes only if it is at DEBUG when the server starts.
     Log,
     /// Nobody: `echo` is off.
     Silence,
@@ -29,7 +30,7 @@ impl Wanted {
             parts: Mutex::new([Wants::NOTHING; 5]),
             sum: AtomicU32::default(),
         };
-        wanted.set(Whom::Log, Wants::TLS_FAILURE);
+        wanted.set(Whom::Log, Wants::REFUSAL);
         wanted
     }
 

@@ -140,11 +140,20 @@ impl Desk {
         lock(&self.face().roster).remove(&client.id);
     }
 
+    /// A request of `peer` is refused.
+    pub(super) fn report_refusal(&self, peer: SocketAddr, reason: &str) {
+        self.counters().handshakes_refused.add(1);
+        let handler = &self.shared.handler;
+        if handler.wants().has(Wants::REFUSAL) {
+            handler.on_refusal(peer, reason);
+        }
+    }
+
     /// TLS with `peer` failed; it is reported once.
     pub(super) fn report_tls(&self, peer: SocketAddr, reason: &str) {
         self.counters().tls_failures.add(1);
         let handler = &self.shared.handler;
-        if handler.wants().has(Wants::TLS_FAILURE) {
+        if handler.wants().has(Wants::REFUSAL) {
             handler.on_tls_failure(peer, reason);
         }
     }

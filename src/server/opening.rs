@@ -37,8 +37,13 @@ async fn open<W: Wire>(mut newcomer: Newcomer<W>) -> Option<Connection<W>> {
     let request = read(&mut newcomer).await;
     let answer = decide(&mut newcomer, request).await;
     let Newcomer {
-        mut wire, seated, ..
+        mut wire,
+        seated,
+        charge,
+        ..
     } = newcomer;
+    // Nothing of its request is kept any more.
+    drop(charge);
     match answer {
         Answer::Switch(client, upgraded) => {
             return Some(Connection::new(wire, client, upgraded, seated));

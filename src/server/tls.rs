@@ -46,6 +46,7 @@ async fn open<W: Wire>(
         mut wire,
         ends,
         due,
+        charge,
         seated,
         ..
     } = newcomer;
@@ -105,6 +106,7 @@ async fn open<W: Wire>(
                 ends,
                 tls: Some(Arc::new(facts)),
                 due,
+                charge,
                 seated,
             });
         }

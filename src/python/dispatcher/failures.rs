@@ -88,7 +88,12 @@ impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
 
     fn tell(&mut self, failure: &Failure<'py>) {
         let told = self.runner.tell(failure);
-        if let Some(error) = self.survived(told) {
+        self.check_log(told);
+    }
+
+    /// Reports what logging has failed with.
+    pub(super) fn check_log(&mut self, logged: PyResult<()>) {
+        if let Some(error) = self.survived(logged) {
             // A handler of the application's: what it does not take is told without it.
             PyErr::from_value(error).write_unraisable(self.py, None);
         }

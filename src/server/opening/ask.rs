@@ -3,6 +3,7 @@
 use super::answer::Answer;
 use super::newcomer::Newcomer;
 use crate::admission::{Decision, Request, Trick, Unheard};
+use crate::protocol::account::Account;
 use crate::protocol::handshake::{MAX_HEAD, Upgrade};
 use crate::protocol::http::{Fields, Refusal};
 use crate::server::desk::Desk;
@@ -12,13 +13,14 @@ use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::Instant;
 
 /// Bytes after the request that are read while the decision is awaited. A client that has sent so many is not read from
 /// until then, and its end is not seen before.
 const MAX_EARLY: usize = MAX_HEAD;
+/// First allocation for them.
+const FIRST_EARLY: usize = 256;
 
 /// Nobody waits for the decision after the task: it may have been aborted.
 #[derive(Debug)]
@@ -61,10 +63,8 @@ pub(super) async fn ask<W: AsyncRead + Unpin>(
                 return Ok((fields, upgrade));
             }
             Decision::Trick(trick) => return Ok((Fields::default(), tricked(upgrade, trick))),
-            Decision::Refuse(response) => {
-                Answer::Http(response.to_bytes(&config.server_header, SystemTime::now()))
-            }
-            Decision::Fail => refuse(&http::failed(), &desk),
+            Decision::Refuse(response) => Answer::told(&response, newcomer.ends.peer, &desk),
+            Decision::Fail => Answer::refusal(&http::failed(), newcomer.ends.peer, &desk),
             Decision::Silence => Answer::Silence,
             Decision::Reset => Answer::Reset,
             Decision::Hang => wait(newcomer, None, rest).await.unwrap_or(Answer::Silence),
@@ -91,7 +91,12 @@ async fn decided<W: AsyncRead + Unpin>(
     rest: &mut Vec<u8>,
 ) -> Result<Decision, Answer> {
     let Newcomer {
-        wire, due, seated, ..
+        wire,
+        ends,
+        due,
+        charge,
+        seated,
+        ..
     } = newcomer;
     let desk = &seated.desk;
     desk.shared.handler.on_handshake(request);
@@ -101,8 +106,11 @@ async fn decided<W: AsyncRead + Unpin>(
         if let Poll::Ready(decision) = request.poll_decided(cx) {
             return Poll::Ready(Ok(decision));
         }
-        let why_not = if is_gone(wire, rest, cx) {
+        let news = listen(wire, rest, charge, cx);
+        let why_not = if news == Heard::End {
             None
+        } else if news == Heard::TooMuch {
+            Some((Unheard::Gone, too_much(desk)))
         } else if desk.is_stopping() {
             Some((Unheard::Gone, http::stopping()))
         } else if time.as_mut().poll(cx).is_ready() {
@@ -116,7 +124,15 @@ async fn decided<W: AsyncRead + Unpin>(
         })
     })
     .await;
-    decided.map_err(|why| why.map_or(Answer::Silence, |refusal| refuse(&refusal, desk)))
+    decided.map_err(|why| {
+        why.map_or(Answer::Silence, |refusal| {
+            Answer::refusal(&refusal, ends.peer, desk)
+        })
+    })
+}
+
+fn too_much(desk: &Desk) -> Refusal {
+    http::exhausted(desk.shared.config.memory_limit)
 }
 
 /// Waits until `due`, or without it for ever: an answer if the client goes before, or the server.
@@ -125,7 +141,13 @@ async fn wait<W: AsyncRead + Unpin>(
     due: Option<Instant>,
     rest: &mut Vec<u8>,
 ) -> Option<Answer> {
-    let Newcomer { wire, seated, .. } = newcomer;
+    let Newcomer {
+        wire,
+        ends,
+        charge,
+        seated,
+        ..
+    } = newcomer;
     let clock = seated.desk.shared.clock;
     let mut time = pin!(async {
         match due {
@@ -135,8 +157,15 @@ async fn wait<W: AsyncRead + Unpin>(
     });
     poll_fn(|cx| {
         seated.seat.register(cx);
-        if is_gone(wire, rest, cx) || seated.desk.is_stopping() {
-            return Poll::Ready(Some(Answer::Silence));
+        let desk = &seated.desk;
+        match listen(wire, rest, charge, cx) {
+            Heard::TooMuch => {
+                let answer = Answer::refusal(&too_much(desk), ends.peer, desk);
+                return Poll::Ready(Some(answer));
+            }
+            Heard::End => return Poll::Ready(Some(Answer::Silence)),
+            Heard::Nothing if desk.is_stopping() => return Poll::Ready(Some(Answer::Silence)),
+            Heard::Nothing => {}
         }
         time.as_mut().poll(cx).map(|()| None)
     })
@@ -163,21 +192,39 @@ fn tricked(upgrade: Upgrade, trick: Trick) -> Upgrade {
     }
 }
 
-fn refuse(refusal: &Refusal, desk: &Desk) -> Answer {
-    Answer::Http(http::refuse(refusal, desk))
+/// What came of a client that waits for the decision.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    /// Nothing, or what is kept for later.
+    Nothing,
+    /// Its end. One that has sent messages and then its end is answered all the same.
+    End,
+    /// More than there is memory for.
+    TooMuch,
 }
 
-/// Reads what has come; whether the client has gone. One that has sent messages and then its end is answered all the
-/// same.
-fn is_gone<W: AsyncRead + Unpin>(wire: &mut W, rest: &mut Vec<u8>, cx: &mut Context<'_>) -> bool {
+/// Reads what has come.
+fn listen<W: AsyncRead + Unpin>(
+    wire: &mut W,
+    rest: &mut Vec<u8>,
+    charge: &mut Account,
+    cx: &mut Context<'_>,
+) -> Heard {
     while rest.len() < MAX_EARLY {
-        let room = MAX_EARLY - rest.len();
+        if rest.len() == rest.capacity() {
+            let more = rest.len().max(FIRST_EARLY).min(MAX_EARLY - rest.len());
+            if charge.charge(more).is_err() {
+                return Heard::TooMuch;
+            }
+            rest.reserve_exact(more);
+        }
+        let room = rest.capacity() - rest.len();
         match pin!(wire.read_buf(&mut (&mut *rest).limit(room))).poll(cx) {
-            Poll::Pending => break,
-            Poll::Ready(Ok(0)) => return rest.is_empty(),
+            Poll::Ready(Ok(0)) if rest.is_empty() => return Heard::End,
+            Poll::Ready(Err(_)) => return Heard::End,
+            Poll::Pending | Poll::Ready(Ok(0)) => break,
             Poll::Ready(Ok(_)) => {}
-            Poll::Ready(Err(_)) => return true,
         }
     }
-    false
+    Heard::Nothing
 }

@@ -7,10 +7,10 @@ use super::read::Read;
 use crate::admission::Request;
 use crate::client::Client;
 use crate::handler::Wants;
-use crate::protocol::account::Account;
+use crate::protocol::account::{Account, Exhausted};
 use crate::protocol::handshake::{Upgrade, Verdict};
 use crate::protocol::head::Head;
-use crate::protocol::http::{Fields, Refusal, accept_response};
+use crate::protocol::http::{Fields, accept_response};
 use crate::server::connection::Upgraded;
 use crate::server::http;
 use crate::server::shared::Shared;
@@ -45,7 +45,10 @@ impl Drop for Place<'_> {
 /// The answer to what was read. Asks the handler, if that wants to be asked, and waits for what it says.
 pub(super) async fn decide<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>, read: Read) -> Answer {
     let shared = newcomer.seated.desk.shared.clone();
-    let request = request(newcomer, &read);
+    let Ok(request) = request(newcomer, &read) else {
+        let refusal = http::exhausted(shared.config.memory_limit);
+        return Answer::refusal(&refusal, newcomer.ends.peer, &newcomer.seated.desk);
+    };
     let answer = judge(newcomer, read, request.as_ref()).await;
     if let Some(request) = request
         && let Some(status) = answer.status()
@@ -59,10 +62,13 @@ pub(super) async fn decide<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>, rea
 }
 
 /// What was read as a request, if somebody wants to see it.
-fn request<W>(newcomer: &Newcomer<W>, read: &Read) -> Option<Arc<Request>> {
+///
+/// # Errors
+/// There is no memory for it.
+fn request<W>(newcomer: &mut Newcomer<W>, read: &Read) -> Result<Option<Arc<Request>>, Exhausted> {
     let shared = &newcomer.seated.desk.shared;
     let Read::Judged(head, verdict) = read else {
-        return None;
+        return Ok(None);
     };
     let head = match verdict {
         Verdict::Upgrade(upgrade) => {
@@ -72,15 +78,19 @@ fn request<W>(newcomer: &Newcomer<W>, read: &Read) -> Option<Arc<Request>> {
         // Only what can be read as one.
         _ => (shared.record.is_some() && Head::parse(head).is_some()).then_some(&head[..]),
     };
+    let Some(head) = head else {
+        return Ok(None);
+    };
+    newcomer.charge.charge(size_of::<Request>() + head.len())?;
     let request = Arc::new(Request::new(
         newcomer.ends.peer,
         newcomer.tls.clone(),
-        head?.into(),
+        head.into(),
     ));
     if let Some(record) = &shared.record {
         record.requested(&request);
     }
-    Some(request)
+    Ok(Some(request))
 }
 
 async fn judge<W: AsyncRead + Unpin>(
@@ -90,32 +100,27 @@ async fn judge<W: AsyncRead + Unpin>(
 ) -> Answer {
     let desk = newcomer.seated.desk.clone();
     let shared = &desk.shared;
-    let refuse = |refusal: &Refusal| Answer::Http(http::refuse(refusal, &desk));
-    let answer = match read {
+    let peer = newcomer.ends.peer;
+    match read {
         Read::Judged(head, Verdict::Upgrade(upgrade)) => {
             let limit = shared.config.max_connections.unwrap_or(usize::MAX);
             match Place::take(shared, limit) {
-                None => refuse(&http::full(limit)),
+                None => Answer::refusal(&http::full(limit), peer, &desk),
                 Some(place) => match admit(newcomer, head, upgrade, request).await {
                     Ok((client, upgraded)) => {
                         place.keep();
-                        return Answer::Switch(client, upgraded);
+                        Answer::Switch(client, upgraded)
                     }
                     Err(answer) => answer,
                 },
             }
         }
-        Read::Judged(_, Verdict::Plain(plain)) => {
-            return Answer::Http(http::respond(&plain, &desk));
-        }
-        Read::Judged(_, Verdict::Refuse(refusal)) => refuse(&refusal),
-        Read::Late => refuse(&http::late()),
+        Read::Judged(_, Verdict::Plain(plain)) => Answer::Http(http::respond(&plain, &desk)),
+        Read::Judged(_, Verdict::Refuse(refusal)) => Answer::refusal(&refusal, peer, &desk),
+        Read::Late => Answer::refusal(&http::late(), peer, &desk),
+        Read::TooMuch => Answer::refusal(&http::exhausted(shared.config.memory_limit), peer, &desk),
         Read::Judged(_, Verdict::Incomplete) | Read::Gone => Answer::Silence,
-    };
-    if matches!(answer, Answer::Http(_)) {
-        desk.counters().handshakes_refused.add(1);
     }
-    answer
 }
 
 /// Makes a client of somebody whose request is good, unless the handler does not want it.
@@ -145,7 +150,7 @@ async fn admit<W: AsyncRead + Unpin>(
     let mut charge = Account::new(shared.memory.clone());
     if charge.charge(Client::cost(head.len())).is_err() {
         let refusal = http::exhausted(shared.config.memory_limit);
-        return Err(Answer::Http(http::refuse(&refusal, &desk)));
+        return Err(Answer::refusal(&refusal, newcomer.ends.peer, &desk));
     }
     let charge = Arc::new(charge);
     let client = Client::new(

@@ -1,6 +1,7 @@
 //! Who has connected.
 
 use crate::client::Ends;
+use crate::protocol::account::Account;
 use crate::server::desk::Seated;
 use crate::tls::TlsFacts;
 use std::sync::Arc;
@@ -15,6 +16,8 @@ pub(in crate::server) struct Newcomer<W> {
     pub(in crate::server) tls: Option<Arc<TlsFacts>>,
     /// When the request has to be there, and the decision about it.
     pub(in crate::server) due: Instant,
+    /// For its request, and what it sends before that is decided about.
+    pub(in crate::server) charge: Account,
     pub(in crate::server) seated: Seated,
 }
 
@@ -27,6 +30,7 @@ impl<W> Newcomer<W> {
             ends,
             tls: None,
             due: shared.clock.now() + shared.config.open_timeout,
+            charge: Account::new(shared.memory.clone()),
             seated,
         }
     }

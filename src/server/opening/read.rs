@@ -19,6 +19,8 @@ pub(super) enum Read {
     Judged(Vec<u8>, Verdict),
     /// Not enough of them in time.
     Late,
+    /// More than there is memory for.
+    TooMuch,
     /// Nobody to answer, or nobody who would.
     Gone,
 }
@@ -34,11 +36,20 @@ pub(super) async fn read<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>) -> Re
 }
 
 async fn read_request<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>) -> io::Result<Read> {
-    let Newcomer { wire, seated, .. } = newcomer;
-    let mut head = Vec::with_capacity(FIRST_READ);
+    let Newcomer {
+        wire,
+        seated,
+        charge,
+        ..
+    } = newcomer;
+    let mut head = Vec::new();
     loop {
         if head.len() == head.capacity() {
-            head.reserve(head.len().min(MAX_HEAD));
+            let more = head.len().clamp(FIRST_READ, MAX_HEAD);
+            if charge.charge(more).is_err() {
+                return Ok(Read::TooMuch);
+            }
+            head.reserve_exact(more);
         }
         if read_more(wire, &mut head, seated).await? == 0 {
             return Ok(Read::Gone);
