@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def running(*arguments: str) -> Iterator[str]:
-    """The URL of a server of the program, which must end in order."""
+def running(*arguments: str, refused: tuple[str, ...] = ()) -> Iterator[str]:
+    """The URL of a server of the program, which must end in order and tell of these refusals."""
     process = program(SCRIPT, *LOCAL, *arguments)
     try:
         yield first_line(process)
         process.terminate()
-        assert finished(process) == (0, "", LISTENING)
+        code, out, err = finished(process)
+        assert (code, out) == (0, "")
+        assert err.startswith(LISTENING)
+        told = err.removeprefix(LISTENING).splitlines()
+        assert [line.split(" refused: ")[1].split(", ")[0] for line in told] == list(refused)
     finally:
         process.kill()
         process.wait()
@@ -124,7 +128,7 @@ def test_options_reach_the_server() -> None:
         "--server-header=mine",
         "--workers=1",
     ]
-    with running(*options) as url:
+    with running(*options, refused=("503 Service Unavailable", "403 Forbidden")) as url:
         port = port_of(url)
         with RawClient(port, "Sec-WebSocket-Protocol: superchat, chat") as client:
             client.opened()
