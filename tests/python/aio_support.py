@@ -68,6 +68,12 @@ async def exchange(client: ClientConnection, *messages: str | bytes) -> list[str
     return [await client.recv() for _ in messages]
 
 
+async def pause() -> None:
+    """Some turns of the loop."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Returns when `condition()` is true, for what nobody announces."""
     while not condition():
