@@ -21,6 +21,7 @@ use std::pin::Pin;
 use std::process;
 use std::sync::Mutex;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 static LIST: ForkLock<List> = ForkLock::new(&MUTEX, &HELD);
@@ -153,9 +154,12 @@ impl<T: Socket> Drop for Listed<T> {
         };
         with_list(|list| {
             list.open.remove(&socket.number());
-            if self.shut_down == ShutDown::Always || list.has_forked {
+            let raw = SockRef::from(&socket);
+            // What is to be reset would end in order: its last copy, which a child closes at once, resets it.
+            let is_reset = || matches!(raw.linger(), Ok(Some(Duration::ZERO)));
+            if self.shut_down == ShutDown::Always || list.has_forked && !is_reset() {
                 // It fails only if the other side has gone already.
-                let _ = SockRef::from(&socket).shutdown(Shutdown::Both);
+                let _ = raw.shutdown(Shutdown::Both);
             }
             // Closed before the lock is released.
             drop(socket);

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +23,9 @@ from echoserver.testing import (
     Response,
     WrongSubprotocol,
 )
-from support import TIMEOUT, RawClient, connect, eventually
+from support import TIMEOUT, RawClient, connect, eventually, finished, python
+
+NEEDS_FORK = pytest.mark.skipif(sys.platform == "win32", reason="no fork")
 
 
 def answered(server: EchoServer, *lines: str) -> tuple[int, dict[str, str]]:
@@ -89,12 +93,33 @@ def test_wrong_subprotocol_is_a_101_with_what_was_not_offered(lines: list[str]) 
         assert answered(server, *lines)[1]["sec-websocket-protocol"] == "b"
 
 
-def test_reset_is_a_tcp_reset() -> None:
-    with EchoTestServer() as server:
-        server.handshakes.append(Reset())
-        with RawClient(server.port) as raw, pytest.raises(ConnectionResetError):
+RESET = """
+import os, socket, sys
+from echoserver.testing import EchoTestServer, Reset
+sys.path.insert(0, TESTS)
+from support import RawClient
+with EchoTestServer() as server:
+    server.handshakes.append(Reset())
+    if FORKS:
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+    with RawClient(server.port) as raw:
+        try:
             raw.socket.recv(1)
-        assert [one.status for one in server.requests] == [None]
+        except ConnectionResetError:
+            print("reset")
+    assert [one.status for one in server.requests] == [None]
+"""
+
+
+@pytest.mark.parametrize("forks", [False, pytest.param(True, marks=NEEDS_FORK)])
+def test_reset_is_a_tcp_reset(forks: bool) -> None:
+    """Also after a fork, since when connections are shut down before they are closed."""
+    here = str(Path(__file__).parent)
+    program = RESET.replace("TESTS", repr(here)).replace("FORKS", repr(forks))
+    assert finished(python(program)) == (0, "reset\n", "")
 
 
 def test_hang_answers_nothing_until_the_client_goes_or_the_server_ends() -> None:
