@@ -230,8 +230,13 @@ impl<T: Socket + AsyncWrite + Unpin> AsyncWrite for Listed<T> {
 /// To be called before this thread forks: from now on nothing is opened or closed but by this thread. Waits for those who
 /// do so at this moment. One of the two below has to follow, in this thread.
 pub fn before_fork() {
+    // A hook of one fork may fork as well: if that is in the first one's child, it is seen here first.
+    let is_within = LIST.is_held();
     LIST.hold();
-    with_list(|list| {
+    LIST.with(|list| {
+        if is_within {
+            list.look();
+        }
         list.process = process::id();
         // Soon: what is closed between the hooks may have copies, too.
         list.has_forked = true;

@@ -370,6 +370,28 @@ os.waitpid(pid, 0)
     assert finished(process) == (0, "closed\n", "")
 
 
+REUSED = """
+import os
+from echoserver import EchoServer
+with EchoServer(0, host="127.0.0.1") as server:
+    if os.fork() == 0:
+        os._exit(0)
+    os.wait()
+# These get the numbers of what is closed by now.
+numbers = [number for _ in range(50) for number in os.pipe()]
+if os.fork() == 0:
+    for number in numbers:
+        os.fstat(number)
+    os._exit(0)
+_, status = os.wait()
+print(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_child_closes_nothing_that_has_the_number_of_a_socket_of_before() -> None:
+    assert finished(python(REUSED)) == (0, "0\n", "")
+
+
 def test_forks_while_other_threads_make_start_stop_and_drop_servers() -> None:
     process = beside_a_child("""
 # A module that is imported first in a fork stays locked in the child: these two import some.
