@@ -88,14 +88,6 @@ impl PyClient {
         self.is_over.store(true, Ordering::Release);
     }
 
-    fn check_process(&self) -> PyResult<()> {
-        if self.link.is_forked() {
-            Err(errors::forked())
-        } else {
-            Ok(())
-        }
-    }
-
     /// Gives an order that takes room in the send queue.
     fn order(&self, order: Result<Order, SendError>) -> PyResult<()> {
         let (id, limit) = (self.client.id, self.link.max_send_queue);
@@ -231,7 +223,7 @@ impl PyClient {
     /// elsewhere it goes out at once, between messages. SendQueueFull if more than `max_send_queue` bytes would wait,
     /// ClientClosed if the client is closed, UnicodeEncodeError for a lone surrogate.
     fn send(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
-        self.check_process()?;
+        self.link.check_process()?;
         let Some(payload) = payload(data)? else {
             return Err(PyTypeError::new_err(format!(
                 "send() takes str or bytes-like data, not {}",
@@ -249,7 +241,7 @@ impl PyClient {
     /// TimeoutError after `timeout` seconds; None waits for ever.
     #[pyo3(signature = (timeout=None))]
     fn flush(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        self.check_process()?;
+        self.link.check_process()?;
         let timeout = seconds("timeout", timeout)?;
         if waiting::wait(py, timeout, |until| self.client.wait_flushed(Some(until)))? {
             return Ok(());
@@ -266,7 +258,7 @@ impl PyClient {
     /// They need not be frames, or may be what no server sends (`echoserver.testing.violations`): what they do to the
     /// conversation is the caller's business. Their order among others, and errors, are those of `send`.
     fn send_raw(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
-        self.check_process()?;
+        self.link.check_process()?;
         let bytes = match payload(data)? {
             Some(payload) if payload.kind == Kind::Binary => payload,
             _ => {
@@ -283,7 +275,7 @@ impl PyClient {
     /// What clients of its server did.
     #[getter(_record)]
     fn record(&self) -> PyResult<PyRecord> {
-        self.check_process()?;
+        self.link.check_process()?;
         PyRecord::of(&self.link)
     }
 
@@ -353,7 +345,7 @@ impl PyClient {
 
     /// As `flush`, to be awaited, on any event loop; for a time limit use `asyncio.timeout()`.
     fn flush_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.check_process()?;
+        self.link.check_process()?;
         if self.client.is_flushed() {
             return crossing::done(py);
         }
@@ -367,7 +359,7 @@ impl PyClient {
     /// unless it has ended already.
     #[pyo3(signature = (timeout=None))]
     fn wait_closed(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<u16> {
-        self.check_process()?;
+        self.link.check_process()?;
         let timeout = seconds("timeout", timeout)?;
         if self.client.ended().is_none() && self.link.in_dispatcher() {
             return Err(PyRuntimeError::new_err(if self.link.is_on_loop() {
@@ -408,7 +400,7 @@ impl PyClient {
     /// The messages of this client, instead of their echoes.
     fn __aiter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let (py, own) = (slf.py(), slf.get());
-        own.check_process()?;
+        own.link.check_process()?;
         own.link.check_iterable()?;
         let inbox = own.inbox(py)?;
         if own.is_over.load(Ordering::Acquire) {
@@ -430,7 +422,7 @@ impl PyClient {
     /// ValueError for a longer payload, ClientClosed if the client is closed.
     #[pyo3(signature = (payload=None))]
     fn ping(&self, payload: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        self.check_process()?;
+        self.link.check_process()?;
         let mut bytes = Vec::new();
         if let Some(object) = payload {
             let Some(payload) = self::payload(object)? else {
@@ -450,7 +442,7 @@ impl PyClient {
     /// closed client it does nothing.
     #[pyo3(signature = (code=1000, reason=""))]
     fn close(&self, code: i64, reason: &str) -> PyResult<()> {
-        self.check_process()?;
+        self.link.check_process()?;
         let close = Close::new(code, reason)?;
         self.link.order(&self.client, Order::Close(close));
         Ok(())
@@ -458,7 +450,7 @@ impl PyClient {
 
     /// Drops the connection without a close frame and returns at once. On a closed client it does nothing.
     fn abort(&self) -> PyResult<()> {
-        self.check_process()?;
+        self.link.check_process()?;
         self.link.order(&self.client, Order::Abort);
         Ok(())
     }
@@ -529,7 +521,7 @@ pub(super) fn at_end<'py>(
     client: &Bound<'py, PyClient>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let own = client.get();
-    own.check_process()?;
+    own.link.check_process()?;
     let mut end = own.client.at_end();
     crossing::future(py, move |cx| Pin::new(&mut end).poll(cx))
 }

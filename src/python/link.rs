@@ -3,6 +3,7 @@
 
 use super::crossing;
 use super::doorbell::Doorbell;
+use super::errors;
 use super::fork::forks;
 use super::lock::lock;
 use super::outgoing::Outgoing;
@@ -163,6 +164,18 @@ impl Link {
     /// Whether this process was forked from the one that made the server.
     pub(super) fn is_forked(&self) -> bool {
         self.forks != forks()
+    }
+
+    /// For every call of the API.
+    ///
+    /// # Errors
+    /// `RuntimeError` in a forked process.
+    pub(super) fn check_process(&self) -> PyResult<()> {
+        if self.is_forked() {
+            Err(errors::forked())
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether the workers have ended, so that answers can't go anywhere.

@@ -2,7 +2,6 @@
 
 use super::argument::seconds;
 use super::crossing;
-use super::errors;
 use super::handshake::PyRequest;
 use super::head::since_epoch;
 use super::link::Link;
@@ -40,21 +39,13 @@ impl PyRecord {
         }
     }
 
-    fn check_process(&self) -> PyResult<()> {
-        if self.link.is_forked() {
-            Err(errors::forked())
-        } else {
-            Ok(())
-        }
-    }
-
     /// The next message of a client that was not taken yet, and whether the client is gone.
     pub(super) fn take_message<'py>(
         &self,
         py: Python<'py>,
         client: &Client,
     ) -> PyResult<(Option<Bound<'py, PyAny>>, bool)> {
-        self.check_process()?;
+        self.link.check_process()?;
         let taken = self.record.take_message(client);
         let (message, has_ended) = taken.map_err(|Missing| self.missing())?;
         let message = message.map(|(kind, payload)| to_python(py, kind, &payload));
@@ -67,7 +58,7 @@ impl PyRecord {
         py: Python<'py>,
         client: &Client,
     ) -> PyResult<(Option<Bound<'py, PyBytes>>, bool)> {
-        self.check_process()?;
+        self.link.check_process()?;
         let taken = self.record.take_pong(client);
         let (pong, has_ended) = taken.map_err(|Missing| self.missing())?;
         Ok((pong.map(|payload| PyBytes::new(py, &payload)), has_ended))
@@ -79,7 +70,7 @@ impl PyRecord {
         py: Python<'py>,
         client: Option<u64>,
     ) -> PyResult<Bound<'py, PyList>> {
-        self.check_process()?;
+        self.link.check_process()?;
         let found = py.detach(|| self.collect(client))?;
         let list = PyList::empty(py);
         for (kind, payload) in found {
@@ -130,7 +121,7 @@ impl PyRecord {
     /// Goes up with everything that happens.
     #[getter]
     fn count(&self) -> PyResult<u64> {
-        self.check_process()?;
+        self.link.check_process()?;
         Ok(self.record.count())
     }
 
@@ -148,14 +139,14 @@ impl PyRecord {
         since: u64,
         timeout: Option<Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
-        self.check_process()?;
+        self.link.check_process()?;
         let timeout = seconds("timeout", timeout)?;
         waiting::wait(py, timeout, |until| self.record.wait(since, Some(until)))
     }
 
     /// A future of the running loop for that.
     fn news<'py>(&self, py: Python<'py>, since: u64) -> PyResult<Bound<'py, PyAny>> {
-        self.check_process()?;
+        self.link.check_process()?;
         let mut news = self.record.news(since);
         crossing::future(py, move |cx| news.poll(cx))
     }
@@ -167,7 +158,7 @@ impl PyRecord {
 
     /// How many these are.
     fn message_count(&self) -> PyResult<usize> {
-        self.check_process()?;
+        self.link.check_process()?;
         self.record
             .message_count()
             .map_err(|Missing| self.missing())
@@ -175,7 +166,7 @@ impl PyRecord {
 
     /// The requests since the beginning or `clear`.
     fn requests<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        self.check_process()?;
+        self.link.check_process()?;
         if self.record.is_cut() {
             return Err(self.missing());
         }
@@ -190,7 +181,7 @@ impl PyRecord {
 
     /// Everything since the beginning or `clear`, as far as it was recorded: time, what, whose, and what it had.
     fn entries<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        self.check_process()?;
+        self.link.check_process()?;
         let list = PyList::empty(py);
         for entry in self.record.entries() {
             let time = since_epoch(entry.time);
@@ -225,7 +216,7 @@ impl PyRecord {
 
     /// Forgets messages, pongs, requests, and clients that nobody has taken.
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
-        self.check_process()?;
+        self.link.check_process()?;
         py.detach(|| self.record.clear());
         Ok(())
     }

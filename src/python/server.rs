@@ -7,7 +7,6 @@ use super::asyncio::turn::Reader;
 use super::calls::Stage;
 use super::client::PyClient;
 use super::crossing;
-use super::errors;
 use super::imported::{imported, printing};
 use super::link::{self, Link};
 use super::lock::lock;
@@ -78,7 +77,7 @@ impl PyServer {
     ///
     /// RuntimeError for on_text and on_binary if iterators have the messages.
     fn set_callback(&self, name: &str, callback: Bound<'_, PyAny>) -> PyResult<()> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         let stage = Stage::of(name)
             .ok_or_else(|| PyTypeError::new_err(format!("there is no callback {name}")))?;
         let Shared {
@@ -101,13 +100,13 @@ impl PyServer {
     /// Whether what no callback answers is echoed.
     #[getter]
     fn echo(&self) -> PyResult<bool> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         Ok(self.shared.link.echoes())
     }
 
     #[setter]
     fn set_echo(&self, echo: Bound<'_, PyAny>) -> PyResult<()> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         set_echo(&self.shared.link, Argument::of("echo", echo).boolean()?);
         Ok(())
     }
@@ -115,14 +114,14 @@ impl PyServer {
     /// The port that it listens on.
     #[getter]
     fn port(&self) -> PyResult<u16> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         Ok(self.shared.core.address().port())
     }
 
     /// Address and port as bound; of several the first.
     #[getter]
     fn host_address(&self, py: Python<'_>) -> PyResult<(String, u16)> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         Ok(address::pair(py, self.shared.core.address()))
     }
 
@@ -136,7 +135,7 @@ impl PyServer {
     #[getter]
     fn is_used(&self, py: Python<'_>) -> PyResult<bool> {
         // A child has a copy of the lock, which may have been locked.
-        self.check_process()?;
+        self.shared.link.check_process()?;
         // Somebody may be about to start it.
         Ok(py.detach(|| self.shared.core.is_used()))
     }
@@ -144,20 +143,20 @@ impl PyServer {
     /// From `start` to `stop`.
     #[getter]
     fn is_serving(&self) -> PyResult<bool> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         Ok(self.shared.core.is_serving())
     }
 
     /// Whether the example's lines are printed.
     #[getter]
     fn debug(&self) -> PyResult<bool> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         Ok(self.shared.link.debug())
     }
 
     #[setter]
     fn set_debug(&self, py: Python<'_>, debug: Bound<'_, PyAny>) -> PyResult<()> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         switch_debug(
             py,
             &self.shared.link,
@@ -167,7 +166,7 @@ impl PyServer {
 
     /// Starts the worker threads. RuntimeError if it was started or stopped before.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         self.shared.link.wanted.set(Whom::Log, log::wants(py)?);
         py.detach(|| self.shared.link.expect_drain(|| self.shared.core.start()))?;
         Ok(())
@@ -186,7 +185,7 @@ impl PyServer {
     ///
     /// SystemExit and KeyboardInterrupt of a callback stop the server in order, and come out then.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         on_thread::run(py, &self.shared, false)
     }
 
@@ -204,7 +203,7 @@ impl PyServer {
         is_owned: bool,
     ) -> PyResult<Reader> {
         let own = slf.get();
-        own.check_process()?;
+        own.shared.link.check_process()?;
         let surroundings = Surroundings {
             event_loop,
             context,
@@ -219,7 +218,7 @@ impl PyServer {
 
     /// Ends it within `timeout` seconds without its event loop, which is gone; callbacks under way are dropped.
     fn abandon(&self, py: Python<'_>, timeout: Bound<'_, PyAny>) -> PyResult<()> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         let timeout = Argument::of("timeout", timeout).seconds()?;
         if let Some(event_loop) = self.event_loop() {
             event_loop.abandon(py);
@@ -236,14 +235,14 @@ impl PyServer {
 
     /// Says that nothing of this server runs any more.
     fn end_drain(&self, py: Python<'_>) -> PyResult<()> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         waiting::detached(py, || self.shared.link.end_drain());
         Ok(())
     }
 
     /// A future of the running loop, whichever that is, for the end of the server and its callbacks.
     fn closed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         if self.shared.link.is_drained() {
             return crossing::done(py);
         }
@@ -253,14 +252,14 @@ impl PyServer {
 
     /// Has messages wait for iterators from now on. RuntimeError if callbacks have them.
     fn iterate(&self) -> PyResult<()> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         self.shared.link.iterate()
     }
 
     /// Asks it to stop within `timeout` seconds (None: `close_timeout`) and returns at once.
     #[pyo3(signature = (timeout=None))]
     fn stop(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         let timeout =
             seconds("timeout", timeout)?.unwrap_or(self.shared.core.config().close_timeout);
         py.detach(|| {
@@ -274,7 +273,7 @@ impl PyServer {
     /// Waits until the workers have ended and `drain` has returned, if it was called: False after `timeout`.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         let Shared { core, link, .. } = &*self.shared;
         waiting::wait(py, seconds("timeout", timeout)?, |until| {
             let left = || until.saturating_duration_since(Instant::now());
@@ -284,39 +283,39 @@ impl PyServer {
 
     /// Reads certificate and key again, for the connections from now on.
     fn reload_tls(&self, py: Python<'_>) -> PyResult<()> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         Ok(py.detach(|| self.shared.core.reload_tls())?)
     }
 
     /// The certificate of the authority that was made for this server.
     #[getter]
     fn ca_pem(&self) -> PyResult<Option<&str>> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         Ok(self.shared.core.ca_pem())
     }
 
     /// The certificates that a client has to trust, in DER; None without TLS.
     #[getter]
     fn tls_anchors(&self) -> PyResult<Option<Vec<u8>>> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         Ok(self.shared.core.tls_anchors())
     }
 
     /// Whether this thread is in `drain`, or runs the event loop that the callbacks run on.
     fn in_dispatcher(&self) -> PyResult<bool> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         Ok(self.shared.link.in_dispatcher())
     }
 
     /// Whether this is called by a callback.
     fn in_callback(&self) -> PyResult<bool> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         Ok(self.shared.link.in_dispatcher() && lock(&self.shared.link.callback).is_some())
     }
 
     /// The name of the callback that runs now, or of one that waits.
     fn running_callback(&self) -> PyResult<Option<&'static str>> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         let running = *lock(&self.shared.link.callback);
         Ok(running.or_else(|| self.event_loop()?.running_callback()))
     }
@@ -324,13 +323,13 @@ impl PyServer {
     /// How many clients there are at this moment.
     #[getter]
     fn client_count(&self) -> PyResult<usize> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         Ok(self.shared.core.client_count())
     }
 
     /// The clients at this moment, in the order of their coming.
     fn clients<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         let clients = py.detach(|| self.shared.core.clients());
         let objects: PyResult<Vec<_>> = clients
             .iter()
@@ -341,7 +340,7 @@ impl PyServer {
 
     /// Has upgrade requests take what they get from `handshakes`, a `testing.handshakes.Handshakes`, from now on.
     fn take_handshakes(&self, handshakes: Py<PyAny>) -> PyResult<()> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         // Set before: that one stays.
         let _ = self.shared.handshakes.set(handshakes);
         self.shared
@@ -354,7 +353,7 @@ impl PyServer {
     /// What clients did. RuntimeError if that is not recorded.
     #[getter]
     fn record(&self) -> PyResult<PyRecord> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         PyRecord::of(&self.shared.link)
     }
 
@@ -388,7 +387,7 @@ impl PyServer {
         data: &Bound<'_, PyAny>,
         exclude: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         let Some(payload) = payload(data)? else {
             let actual = data.get_type().name()?;
             return Err(PyTypeError::new_err(format!(
@@ -435,7 +434,7 @@ impl PyServer {
 
     /// The counters by name.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         let stats = PyDict::new(py);
         for (name, value) in self.shared.core.stats().fields() {
             stats.set_item(name, value)?;
@@ -453,16 +452,8 @@ impl PyServer {
 }
 
 impl PyServer {
-    fn check_process(&self) -> PyResult<()> {
-        if self.shared.link.is_forked() {
-            Err(errors::forked())
-        } else {
-            Ok(())
-        }
-    }
-
     fn recorded(&self) -> PyResult<&Record> {
-        self.check_process()?;
+        self.shared.link.check_process()?;
         let record = self.shared.core.record().map(|record| &**record);
         record.ok_or_else(not_recorded)
     }
