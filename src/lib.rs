@@ -9,6 +9,7 @@
 
 pub mod admission;
 pub mod client;
+mod condition;
 pub mod config;
 pub mod error;
 mod fork_lock;

@@ -1,6 +1,7 @@
 //! The send queue of one client: what an application has sent to it and what is not on the wire yet, as a number of
 //! bytes with a limit, and those who wait until it is nothing, or until nothing will go out any more.
 
+use crate::condition::wait_while;
 use crate::wakers::Wakers;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -110,24 +111,10 @@ impl SendQueue {
 
     /// Waits until that is so: `false` at the deadline. `None` waits for ever.
     pub(crate) fn wait(&self, until: Until, deadline: Option<Instant>) -> bool {
-        let condition = &self.waiters.1;
         let mut waiters = self.lock();
         waiters.threads += 1;
-        while !self.is(until) {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            waiters = match left {
-                None => condition
-                    .wait(waiters)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(left) if left.is_zero() => break,
-                Some(left) => {
-                    condition
-                        .wait_timeout(waiters, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-            };
-        }
+        let is_on = |_: &mut Waiters| !self.is(until);
+        let mut waiters = wait_while(&self.waiters.1, waiters, deadline, is_on);
         waiters.threads -= 1;
         self.is(until)
     }

@@ -10,6 +10,7 @@ use super::outgoing::Outgoing;
 use super::wanted::{Wanted, Whom};
 use crate::admission::Request;
 use crate::client::Client;
+use crate::condition::wait_while;
 use crate::error::Error;
 use crate::handler::{Batch, Gate, Handler, Wants};
 use crate::order::Order;
@@ -253,24 +254,10 @@ impl Link {
     /// Swaps what is queued into `events`, which is empty before it; waits for something at most `timeout`.
     pub(super) fn take(&self, events: &mut Vec<Event>, timeout: Option<Duration>) {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
-        let mut queue = lock(&self.queue);
-        while queue.events.is_empty() {
-            queue.waiting = true;
-            queue =
-                match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                    None => self
-                        .filled
-                        .wait(queue)
-                        .unwrap_or_else(PoisonError::into_inner),
-                    Some(Duration::ZERO) => break,
-                    Some(left) => {
-                        self.filled
-                            .wait_timeout(queue, left)
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .0
-                    }
-                };
-        }
+        let mut queue = wait_while(&self.filled, lock(&self.queue), deadline, |queue| {
+            queue.waiting |= queue.events.is_empty();
+            queue.events.is_empty()
+        });
         mem::swap(&mut queue.events, events);
         queue.refusals.0 = 0;
     }

@@ -1,7 +1,8 @@
 //! Waiting until something has happened.
 
-use super::Record;
-use std::sync::{Arc, PoisonError};
+use super::{Record, State};
+use crate::condition::wait_while;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -11,22 +12,8 @@ impl Record {
     pub fn wait(&self, since: u64, deadline: Option<Instant>) -> bool {
         let mut state = self.lock();
         state.threads += 1;
-        while state.count == since {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            state = match left {
-                None => self
-                    .news
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(left) if left.is_zero() => break,
-                Some(left) => {
-                    self.news
-                        .wait_timeout(state, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-            };
-        }
+        let is_on = |state: &mut State| state.count == since;
+        let mut state = wait_while(&self.news, state, deadline, is_on);
         state.threads -= 1;
         state.count != since
     }

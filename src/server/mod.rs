@@ -28,6 +28,7 @@ pub use simulation::fuzz;
 pub use stats::Stats;
 
 use crate::client::Client;
+use crate::condition::wait_while;
 use crate::config::Config;
 use crate::error::Error;
 use crate::handler::{Handler, Wants};
@@ -42,7 +43,7 @@ use shared::{Command, Face, Life, Shared, lock};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tls::identity::Identity;
@@ -233,21 +234,9 @@ impl Server {
         }
         let (over, condition) = &self.shared.over;
         let deadline = timeout.map(after);
-        let mut is_over = lock(over);
-        while !*is_over {
-            is_over =
-                match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                    None => condition
-                        .wait(is_over)
-                        .unwrap_or_else(PoisonError::into_inner),
-                    Some(Duration::ZERO) => return false,
-                    Some(left) => {
-                        condition
-                            .wait_timeout(is_over, left)
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .0
-                    }
-                };
+        let is_over = wait_while(condition, lock(over), deadline, |is_over| !*is_over);
+        if !*is_over {
+            return false;
         }
         drop(is_over);
         let mut state = lock(&self.state);
