@@ -6,7 +6,6 @@ that happens.
 
 from __future__ import annotations
 
-import sys
 import time
 
 from echoserver._core import shown
@@ -240,6 +239,9 @@ def _listed(messages: list[str | bytes]) -> str:
 
 
 def _wait(record: Record, call: str, wanted: _Wanted[_T], timeout: float | None) -> _T:
+    # Imported with the first server.
+    from echoserver.threads import loop_runs
+
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         count, is_over = record.count, record.is_over
@@ -248,7 +250,7 @@ def _wait(record: Record, call: str, wanted: _Wanted[_T], timeout: float | None)
             return found
         if is_over:
             wanted.end()
-        if _loop_runs():
+        if loop_runs():
             instead = call.replace("()", "_async()")
             raise RuntimeError(f"{call} would stop the event loop that runs in this thread: await {instead} instead")
         left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
@@ -275,9 +277,3 @@ async def _wait_async(record: Record, wanted: _Wanted[_T], timeout: float | None
                 raise TimeoutError(f"after {timeout:g} s: {wanted.so_far()}")
         finally:
             news.cancel()
-
-
-def _loop_runs() -> bool:
-    """Whether an asyncio loop runs in this thread; who runs one has imported it."""
-    events = sys.modules.get("asyncio.events")
-    return events is not None and events._get_running_loop() is not None

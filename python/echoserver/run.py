@@ -80,7 +80,7 @@ class Run:
 
     def serve(self) -> None:
         """Runs the callbacks in this thread until the server has ended."""
-        if _loop_runs():
+        if threads.loop_runs():
             message = "serve() would stop the event loop that runs in this thread: await serve_async() instead"
             raise RuntimeError(message)
         self._check_iterators()
@@ -330,15 +330,9 @@ class Run:
             raise failure
 
 
-def _loop_runs() -> bool:
-    """Whether an asyncio loop runs in this thread; who runs one has imported it."""
-    events = sys.modules.get("asyncio.events")
-    return events is not None and events._get_running_loop() is not None
-
-
 def _way_out_of_loop() -> str | None:
     """What to do instead of waiting in this thread, if an event loop runs here."""
-    if _loop_runs():
+    if threads.loop_runs():
         return "use `async with`, or await server.stop_async()"
     if trio := sys.modules.get("trio"):
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import sys
 import threading
 from types import BuiltinFunctionType
 
@@ -13,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["are_green", "has_signals", "make"]
+__all__ = ["are_green", "has_signals", "loop_runs", "make"]
 
 
 def are_green() -> bool:
@@ -24,6 +25,12 @@ def are_green() -> bool:
 def has_signals() -> bool:
     """Whether signal handlers run in this thread; True also where that can't be told."""
     return are_green() or threading.current_thread() is threading.main_thread()
+
+
+def loop_runs() -> bool:
+    """Whether an asyncio loop runs in this thread; who runs one has imported it."""
+    events = sys.modules.get("asyncio.events")
+    return events is not None and events._get_running_loop() is not None
 
 
 def make(target: Callable[[], object], name: str) -> threading.Thread | Thread:
