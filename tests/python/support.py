@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import logging
 import os
 import queue
+import signal
 import socket
 import ssl
 import struct
@@ -90,13 +92,22 @@ def program(*command: str, **options: Any) -> subprocess.Popen[str]:
     return process
 
 
+def children(process: int) -> list[int]:
+    """The processes that it has started and that live; none where the system does not tell."""
+    lists = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(number) for file in lists for number in file.read_text().split()]
+
+
 def finished(process: subprocess.Popen[str], seconds: float = TIMEOUT) -> tuple[int, str, str]:
     """Status, stdout and stderr of a process that must end."""
     with process:
         try:
             out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            process.kill()
+            # Each says on stderr where its threads are: a child of a fork first, which keeps the pipes open.
+            for number in (*children(process.pid), process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGABRT)
             out, err = process.communicate()
             raise AssertionError(f"still runs after {seconds:g} s\nstdout:\n{out}\nstderr:\n{err}") from None
     return process.returncode, out, err
