@@ -1,96 +1,30 @@
 //! A whole connection: a client that sends anything in any cuts, reads or does not, a handler that answers late or not
 //! at all, and time that passes, with any options. What must come of it is computed from the bytes that were sent.
 
+mod application;
+mod client;
+mod options;
+mod verdict;
+
+use self::options::Options;
 use super::answers::{Answer, Answers, Message};
 use super::hearing::Hearing;
-use super::reading::{End, Plain, read};
+use super::reading::Plain;
 use super::{MAX_STEPS, Script};
 use crate::admission::Decision;
-use crate::client::{Client, SendError};
-use crate::handler::{Gate, Wants};
+use crate::client::Client;
+use crate::handler::Gate;
 use crate::order::Order;
-use crate::protocol::close;
-use crate::protocol::extensions::Deflate;
-use crate::protocol::message::Kind;
 use crate::server::simulation::codec::Codec;
 use crate::server::simulation::stream::{Peer, Temper, Watcher};
-use crate::server::simulation::{
-    BINARY, CLOSE, Config, Duration, PING, PONG, REQUEST, Simulation, TEXT, frame, order_close,
-};
+use crate::server::simulation::{PING, PONG, REQUEST, Simulation, frame, order_close};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::yield_now;
 
 /// What the application sends begins so, and no client says it.
 const MARK: &[u8] = b"\0from the application\0";
-const LIMITS: [usize; 4] = [125, 3000, 70_000, 64 << 20];
-
-/// What a script begins with.
-struct Options {
-    flags: usize,
-    limit: usize,
-    config: Config,
-    wants: Wants,
-}
-
-impl Options {
-    fn new(script: &mut Script<'_>) -> Self {
-        let (flags, others, time) = (script.size(), script.size(), script.size());
-        let when = |bit, wants| {
-            if flags & bit == 0 {
-                Wants::NOTHING
-            } else {
-                wants
-            }
-        };
-        let wants = when(1, Wants::TEXT)
-            | when(2, Wants::BINARY)
-            | when(4, Wants::OPEN)
-            | when(8, Wants::HANDSHAKE)
-            | Wants::CLOSE;
-        let limit = LIMITS[others % 4];
-        let takes_turns = others & 64 != 0;
-        let deflate = Deflate {
-            threshold: if others & 32 == 0 { 0 } else { 20 },
-            server_no_context_takeover: takes_turns,
-            client_no_context_takeover: takes_turns,
-            ..Deflate::default()
-        };
-        let seconds = |bits: usize| match time >> bits & 3 {
-            0 => None,
-            seconds => Some(Duration::from_secs(4 * seconds as u64)),
-        };
-        let config = Config {
-            max_message_size: limit,
-            memory_limit: if others & 4 == 0 {
-                1 << 30
-            } else {
-                4000 + 2500 * script.size()
-            },
-            max_send_queue: if others & 8 == 0 { 16 << 20 } else { 1000 },
-            compression: (flags & 16 != 0).then_some(deflate),
-            idle_timeout: seconds(0),
-            ping_interval: seconds(2),
-            ping_timeout: seconds(4).unwrap_or(Duration::from_secs(20)),
-            close_timeout: seconds(6).unwrap_or_default(),
-            ..Config::default()
-        };
-        Self {
-            flags,
-            limit,
-            config,
-            wants,
-        }
-    }
-
-    fn has_little_memory(&self) -> bool {
-        self.config.memory_limit < 1 << 30
-    }
-
-    fn has_deflate(&self) -> bool {
-        self.config.compression.is_some()
-    }
-}
 
 /// Plays a script.
 ///
@@ -206,11 +140,6 @@ impl<'a> Play<'a> {
         }
     }
 
-    fn request_len(&self) -> usize {
-        let end = self.said.windows(4).position(|end| end == b"\r\n\r\n");
-        end.unwrap() + 4
-    }
-
     async fn step(&mut self, step: u8, script: &mut Script<'_>) {
         let variant = usize::from(step / 28);
         match step % 28 {
@@ -292,109 +221,6 @@ impl<'a> Play<'a> {
         }
     }
 
-    // The client
-
-    fn say(&mut self, bytes: impl AsRef<[u8]>) {
-        if !self.done.end {
-            self.said.extend(bytes.as_ref());
-        }
-    }
-
-    fn content(&mut self, size: usize) -> Vec<u8> {
-        self.number += 1;
-        let mut content = format!("m{}", self.number).into_bytes();
-        content.resize(content.len() + size * size, b'x');
-        content
-    }
-
-    fn say_message(&mut self, size: usize, variant: usize) {
-        let content = self.content(size);
-        self.say(frame([TEXT, BINARY][variant % 2], content));
-    }
-
-    fn say_compressed(&mut self, size: usize, variant: usize) {
-        // What was said after the client's end is not compressed either.
-        if self.done.end || self.codec.is_none() {
-            return;
-        }
-        let content = self.content(size);
-        let at = self.said.len() - self.request_len();
-        if let (Some(codec), Some(plain)) = (&mut self.codec, &mut self.plain) {
-            let frame = codec.frame([TEXT, BINARY][variant % 2], &content);
-            plain.insert(at, content);
-            self.said.extend(frame);
-        }
-    }
-
-    fn say_close(&mut self, variant: usize) {
-        let payload = match variant {
-            0 => Vec::new(),
-            1 => vec![3],
-            2 => close::payload(1005, ""),
-            3 => close::payload(3000, "bye"),
-            _ => close::payload(close::NORMAL, ""),
-        };
-        self.say(frame(CLOSE, payload));
-    }
-
-    /// Changes a bit of what is not sent yet.
-    fn garble(&mut self, at: usize, bit: usize) {
-        let from = self.sent.max(self.request_len());
-        if let Some(byte) = self.said[from..].get_mut(at) {
-            *byte ^= 1 << (bit % 8);
-            self.is_garbled |= self.options.has_deflate();
-        }
-    }
-
-    fn deliver(&mut self, len: usize) {
-        let end = self.sent.saturating_add(len).min(self.said.len());
-        self.peer.send(&self.said[self.sent..end]);
-        self.sent = end;
-    }
-
-    fn hear(&mut self) {
-        let bytes = self.peer.take_received();
-        self.hearing.hear(&bytes, &mut self.codec);
-    }
-
-    // The application
-
-    /// The client, once it has come in, as long as it is there.
-    fn client(&mut self) -> Option<Arc<Client>> {
-        if self.client.is_none() {
-            self.client = self.simulation.server.clients().pop();
-        }
-        self.client.clone()
-    }
-
-    fn order(&mut self, make: impl FnOnce(&Arc<Client>) -> Result<Order, SendError>) -> bool {
-        let Some(client) = self.client() else {
-            return false;
-        };
-        let Ok(order) = make(&client) else {
-            return false;
-        };
-        client.order(order);
-        true
-    }
-
-    fn send(&mut self, size: usize, variant: usize) {
-        self.number += 1;
-        let number = self.number.to_be_bytes();
-        let payload = [MARK, &number[..], &vec![b'y'; size * size / 4][..]].concat();
-        let limit = self.options.config.max_send_queue;
-        let frame = (variant % 2 == 1)
-            .then(|| self.simulation.server.frame(Kind::Binary, &payload))
-            .flatten();
-        let is_sent = self.order(|client| match &frame {
-            Some(frame) => client.share(frame, limit),
-            None => client.message(Kind::Binary, payload.clone(), limit),
-        });
-        if is_sent {
-            self.sends.push((Kind::Binary, payload));
-        }
-    }
-
     /// Lets everything happen that can happen without the clock.
     async fn quiet(&mut self) {
         loop {
@@ -411,180 +237,6 @@ impl<'a> Play<'a> {
             self.certain = self.sends.len();
         }
     }
-
-    // The end
-
-    /// Whether what was said ends between two frames, so that more can be said.
-    fn is_between(&self) -> bool {
-        !self.is_garbled && self.reading().end == End::Between
-    }
-
-    fn reading(&self) -> super::reading::Reading {
-        let said = &self.said[self.request_len()..];
-        read(said, self.options.limit, &self.plain)
-    }
-
-    /// Everybody does what is left to do, without the clock.
-    async fn settle_all(&mut self) {
-        self.peer.take_only(usize::MAX);
-        self.deliver(usize::MAX);
-        loop {
-            self.quiet().await;
-            self.answers.decide(Decision::accept());
-            self.order(|_| Ok(Order::Admit));
-            let before = self.watcher.happened();
-            while self.answers.answer(usize::MAX, Answer::Echo) {}
-            self.quiet().await;
-            if self.watcher.happened() == before && !self.answers.is_asked() {
-                break;
-            }
-        }
-    }
-
-    async fn finish(mut self) {
-        self.settle_all().await;
-        let may_go_on = !self.done.end && !self.peer.is_over();
-        if may_go_on && self.is_between() {
-            // Everything is answered, and nothing may be kept of it.
-            if self.client().is_some_and(|client| client.is_open()) && !self.done.reset {
-                self.check_charges();
-            }
-            self.say_close(4);
-            self.settle_all().await;
-        }
-        self.peer.send_end();
-        if self.done.stop {
-            // A worker at its end polls nobody.
-            self.quiet().await;
-        } else {
-            self.peer.expect_drop().await;
-            self.hear();
-            self.judge();
-        }
-    }
-
-    /// What is charged when everything was answered and sent: a message that is not complete, and zlib's contexts.
-    fn check_charges(&mut self) {
-        let queued = self.client().map(|client| client.queued());
-        assert_eq!(queued, Some(0), "room of the send queue is not given back");
-        let said = self.said.len() - self.request_len();
-        let messages = self.reading().messages;
-        let whole: usize = messages.iter().map(|(_, payload)| payload.len()).sum();
-        let contexts = if self.options.has_deflate() {
-            500_000
-        } else {
-            0
-        };
-        let most = 2 * said.saturating_sub(whole) + 2048 + contexts;
-        let used = self.simulation.used();
-        assert!(
-            used <= most as u64,
-            "{used} bytes are charged, {most} at most"
-        );
-    }
-
-    fn judge(&self) {
-        let Self {
-            hearing,
-            done,
-            options,
-            ..
-        } = self;
-        if !hearing.is_upgraded() {
-            let is_alone = done.end || done.reset || done.refusal || done.time;
-            assert!(is_alone || options.has_little_memory(), "no upgrade");
-            return;
-        }
-        let is_refused = hearing.close == Some(close::TRY_AGAIN);
-        assert!(!is_refused || options.has_little_memory(), "1013 with room");
-        let is_late = matches!(
-            hearing.close,
-            Some(close::GOING_AWAY | close::INTERNAL_ERROR)
-        );
-        assert!(!is_late || done.time, "a timeout in no time");
-        let is_failed = done.reset || done.abort;
-        let reading = self.reading();
-        let has_ended =
-            self.is_garbled || matches!(reading.end, End::Between | End::Within | End::Unknown);
-        if hearing.close.is_none() {
-            let is_blocked = done.time && done.blocking;
-            assert!(
-                is_failed || is_blocked || done.end && has_ended || self.is_unanswered(),
-                "a close without its frame"
-            );
-        } else {
-            assert!(hearing.is_whole());
-        }
-        if let Some(client) = &self.client {
-            assert!(client.ended().is_some());
-            assert_eq!(client.queued(), 0, "room of the send queue is lost");
-            assert_eq!(self.answers.ends(), 1);
-        }
-        let is_cut = is_failed
-            || is_refused
-            || is_late
-            || done.close
-            || hearing.close.is_none() && done.time;
-        let (sends, replies): (Vec<_>, Vec<_>) = hearing
-            .messages
-            .iter()
-            .cloned()
-            .partition(|(_, payload)| payload.starts_with(MARK));
-        assert!(self.sends.starts_with(&sends), "sends in another order");
-        assert!(
-            is_failed || is_refused || hearing.close.is_none() || sends.len() >= self.certain,
-            "a send is lost"
-        );
-        if self.is_garbled || reading.end == End::Unknown {
-            return;
-        }
-        compare(
-            "replies",
-            &replies,
-            &self.answers.expected(&reading.messages),
-            is_cut,
-        );
-        let (wanted, given) = self.answers.given(&reading.messages);
-        compare("messages given", &given, &wanted, is_cut);
-        compare("pongs", &hearing.pongs, &reading.pings, is_cut);
-        if !is_cut {
-            let stats = self.simulation.server.stats();
-            assert_eq!(stats.messages_sent, hearing.messages.len() as u64);
-            let received = stats.text_messages_received + stats.binary_messages_received;
-            assert_eq!(received, reading.messages.len() as u64);
-        }
-    }
-
-    /// Whether nobody has closed, so that the client's end was the connection's.
-    fn is_unanswered(&self) -> bool {
-        !self.done.close
-            && !self.is_between()
-            && matches!(
-                self.reading().end,
-                End::Within | End::Unknown | End::Between
-            )
-            || self.is_garbled
-    }
-}
-
-/// What has come is what has to come, or the beginning of it.
-fn compare<T: PartialEq + std::fmt::Debug>(what: &str, came: &[T], due: &[T], is_cut: bool) {
-    let is_right = if is_cut {
-        due.starts_with(came)
-    } else {
-        due == came
-    };
-    let same = came
-        .iter()
-        .zip(due)
-        .take_while(|(came, due)| came == due)
-        .count();
-    assert!(
-        is_right,
-        "{what}: {} of {} came, {same} of them right",
-        came.len(),
-        due.len()
-    );
 }
 
 #[cfg(test)]
