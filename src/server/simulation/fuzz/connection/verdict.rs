@@ -85,7 +85,8 @@ impl Play<'_> {
             ..
         } = self;
         if !hearing.is_upgraded() {
-            let is_alone = done.end || done.reset || done.refusal || done.time;
+            let is_dropped = done.end || done.reset || done.abort;
+            let is_alone = is_dropped || done.refusal || done.time;
             assert!(is_alone || options.has_little_memory(), "no upgrade");
             return;
         }
