@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
-import subprocess
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +11,7 @@ import aiohttp
 import pytest
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
+import client_packages
 from echoserver import Client, Deflate, EchoServer
 from support import TIMEOUT, connect, finished, program
 
@@ -110,43 +107,25 @@ def test_aiohttp(run: Listen, takeover: bool, on_text: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def node_ws(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder where Node.js finds `ws`; kept in the user's cache."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("NO TEST WITH ws: Node.js and npm are not installed")
-    manifest = (NODE / "package.json").read_text()
-    version = json.loads(manifest)["dependencies"]["ws"]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / f"echoserver-node-ws-{version}"
-    if not (folder / "node_modules" / "ws" / "package.json").exists():
-        # Made elsewhere and moved, so that nobody sees half of it.
-        new = tmp_path_factory.mktemp("node")
-        (new / "package.json").write_text(manifest)
-        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"]
-        status = subprocess.run(command, cwd=new, timeout=4 * TIMEOUT, check=False).returncode
-        if status:
-            pytest.skip(f"NO TEST WITH ws: npm could not install it (status {status})")
-        cache.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.move(new, folder)
-        except OSError as error:
-            warnings.warn(f"{folder} can't be kept: {error}", stacklevel=1)
-            folder = new
-    return folder
+def node_path() -> str:
+    """A folder where Node.js finds `ws`."""
+    try:
+        return str(client_packages.node_modules())
+    except client_packages.Missing as missing:
+        pytest.skip(f"NO TEST WITH ws: {missing}")
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("takeover", TAKEOVER, ids=IDS)
 @pytest.mark.parametrize("bits", [9, 15])
-def test_ws_on_node(server: EchoServer, node_ws: Path, takeover: bool, bits: int) -> None:
+def test_ws_on_node(server: EchoServer, node_path: str, takeover: bool, bits: int) -> None:
     offer = {
         "serverNoContextTakeover": not takeover,
         "clientNoContextTakeover": not takeover,
         "serverMaxWindowBits": bits,
         "clientMaxWindowBits": bits,
     }
-    modules = {"NODE_PATH": str(node_ws / "node_modules")}
-    process = program("node", str(NODE / "deflate.js"), server.url, json.dumps(offer), env=modules)
+    process = program("node", str(NODE / "deflate.js"), server.url, json.dumps(offer), env={"NODE_PATH": node_path})
     status, out, err = finished(process)
     assert (status, err) == (0, "")
     report = json.loads(out)
@@ -155,7 +134,7 @@ def test_ws_on_node(server: EchoServer, node_ws: Path, takeover: bool, bits: int
     is_small(server, report["bytes"])
 
 
-def test_settings_of_the_server_hold_for_all_of_them(run: Listen, node_ws: Path) -> None:
+def test_settings_of_the_server_hold_for_all_of_them(run: Listen, node_path: str) -> None:
     settings = Deflate(server_no_context_takeover=True, client_no_context_takeover=True, server_max_window_bits=10)
     agreed: list[str] = []
     server = run(compression=settings, on_connect=lambda client: agreed.append(client.extensions))
@@ -173,8 +152,7 @@ def test_settings_of_the_server_hold_for_all_of_them(run: Listen, node_ws: Path)
             assert (await client.receive(TIMEOUT)).data == TEXT
 
     asyncio.run(talk())
-    modules = {"NODE_PATH": str(node_ws / "node_modules")}
-    process = program("node", str(NODE / "deflate.js"), server.url, "{}", env=modules)
+    process = program("node", str(NODE / "deflate.js"), server.url, "{}", env={"NODE_PATH": node_path})
     _, out, _ = finished(process)
     assert json.loads(out)["wrong"] == 0
     assert len(agreed) == 3
