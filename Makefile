@@ -13,7 +13,7 @@ CONFORMANCE = @run() { tests/conformance/run --python $(BIN)/python "$$@" || [ $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run develop test check bench conformance conformance-full fuzz soak conversations stall clean
+.PHONY: help run develop test check bench conformance conformance-full fuzz soak conversations stall clients clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,8 +62,11 @@ conversations: $(VENV)/.tools ## an hour of random conversations, each reply com
 stall: $(VENV)/.tools ## how fast others are served while Python is busy
 	$(BIN)/python tests/python/stall.py
 
+clients: $(VENV)/.tools ## what clients of others do, run again and written to docs/clients.md
+	$(BIN)/python tests/python/client_table.py
+
 clean: ## remove what was built here
-	rm -rf .venv* target dist python/echoserver/_core*.so
+	rm -rf .venv* .clients target dist python/echoserver/_core*.so
 
 $(VENV)/bin/maturin:
 	@test -n "$(PYTHON)" || { echo 'needs CPython 3.11 or later with venv and pip (Debian: apt install python3-venv)' >&2; exit 1; }

@@ -1,0 +1,129 @@
+"""What a client does in a case, in few words: it is driven in a process of its own, the server is here."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+import client_packages
+from client_rows import Row
+from echoserver import NO_REPLY, Client, ClientClosed, NoReply
+from echoserver.testing import EchoTestServer
+from support import FACTOR, TIMEOUT, in_thread
+
+__all__ = ["CLIENTS", "Driver", "outcome"]
+
+_HERE = Path(__file__).parent
+
+# By name, as the table has them: the program that drives it.
+CLIENTS = {
+    "websockets": _HERE / "drivers" / "of_websockets.py",
+    "aiohttp": _HERE / "drivers" / "of_aiohttp.py",
+    "websocket-client": _HERE / "drivers" / "of_websocket_client.py",
+    "ws": _HERE / "node" / "driver.js",
+}
+
+# What the server sends to all of them, as a frame.
+_NEXT = b"\x81\x04next"
+
+# A client that has not been told anything for so long waits for ever.
+_PATIENCE = 4 * FACTOR
+
+
+class Driver:
+    """A process that does what cases ask for, one after the other."""
+
+    def __init__(self, name: str) -> None:
+        """`client_packages.Missing` if this client can't be had."""
+        path = CLIENTS[name]
+        if path.suffix == ".js":
+            command, environment = "node", {"NODE_PATH": str(client_packages.node_modules())}
+        else:
+            command, environment = sys.executable, {"PYTHONPATH": str(client_packages.python_packages())}
+        self._answers: queue.Queue[str] = queue.Queue()
+        # Warnings of theirs are not what is asked.
+        environment = {**os.environ, "PYTHONWARNINGS": "", **environment}
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen([command, path], stdin=pipe, stdout=pipe, env=environment, encoding="utf-8")
+        self._reader = in_thread(self._read)
+        assert self._answers.get(timeout=TIMEOUT) == "ready\n"
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self._answers.put(line)
+
+    def ask(self, **case: Any) -> None:
+        """Has it begin."""
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(case) + "\n")
+        self._process.stdin.flush()
+
+    def told(self, seconds: float) -> dict[str, Any] | None:
+        """What the client has told the program, if it has within that time."""
+        try:
+            told: dict[str, Any] = json.loads(self._answers.get(timeout=seconds))
+        except queue.Empty:
+            return None
+        return told
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        with self._process:
+            self._reader.join(TIMEOUT)
+
+
+def outcome(driver: Driver, row: Row) -> str:
+    """What the client does; always the same, and nothing of when."""
+
+    def on_connect(client: Client) -> None:
+        # In one, since the client may go in between; it may have gone before.
+        with contextlib.suppress(ClientClosed):
+            client.send_raw(row.data + _NEXT)
+
+    def on_text(client: Client, message: str) -> NoReply:
+        # It goes on as if nothing had been.
+        assert message == "next"
+        client.close(1000)
+        return NO_REPLY
+
+    with EchoTestServer(on_connect=on_connect, on_text=on_text, echo=False, check_unused=False) as server:
+        if row.handshake is not None:
+            server.handshakes.append(row.handshake)
+        driver.ask(url=server.url, subprotocols=row.subprotocols, limit=row.limit)
+        told = driver.told(_PATIENCE if row.limit is None else TIMEOUT)
+        if told is None:
+            server.stop(0)
+            told = driver.told(TIMEOUT)
+            assert told, f"{row.name}: it does not even see the end of the connection"
+            return "hangs"
+        return _words(row, told, server)
+
+
+def _words(row: Row, told: dict[str, Any], server: EchoTestServer) -> str:
+    error = told["error"]
+    if error and " " in error:
+        error = f"'{error}'"
+    if not told["opened"]:
+        return f"raises {error}"
+    code = server.accepted[-1].wait_closed(TIMEOUT)
+    if server.stats().violations:
+        return "answers against the rules"
+    messages = told["messages"]
+    if "next" in messages:
+        if row.handshake is None:
+            return "accepts it" if len(messages) > 1 else "ignores it"
+        chosen = f" with {told['subprotocol']!r}" if told["subprotocol"] else ""
+        return f"connects{chosen}" + " at the second request" * (len(server.requests) > 1)
+    if code == 1006:
+        return f"raises {error}" if error else "ends without a close frame"
+    return "reads it, then " * bool(messages) + f"closes with {code}"
