@@ -361,7 +361,7 @@ impl PyClient {
     fn wait_closed(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<u16> {
         self.link.check_process()?;
         let timeout = seconds("timeout", timeout)?;
-        if self.client.ended().is_none() && self.link.in_dispatcher() {
+        if self.client.ended().is_none() && self.link.drain.is_here() {
             return Err(PyRuntimeError::new_err(if self.link.is_on_loop() {
                 "wait_closed() would stop the event loop that serves the client: \
                 await client.wait_closed_async() instead"

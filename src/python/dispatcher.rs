@@ -7,8 +7,8 @@ mod handshake;
 use super::answers::{Answer, Answers};
 use super::calls::{Args, Called, Stage, Whose};
 use super::client::PyClient;
+use super::events::{Event, Refusal};
 use super::imported::printing;
-use super::link::{Event, Refusal};
 use super::lock::lock;
 use super::log;
 use super::runner::Runner;
@@ -104,7 +104,7 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
     }
 
     fn refusal(&mut self, refusal: &Refusal) {
-        let unlogged = self.shared.link.take_unlogged();
+        let unlogged = self.shared.link.events.take_unlogged();
         let logged = log::refusal(self.py, refusal, unlogged);
         self.check_log(logged);
     }

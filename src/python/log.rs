@@ -1,7 +1,7 @@
 //! What goes to Python's logging, to the logger `echoserver`. How that is set up is the application's affair.
 
+use super::events::Refusal;
 use super::imported::imported;
-use super::link::Refusal;
 use crate::client::Client;
 use crate::handler::Wants;
 use pyo3::intern;

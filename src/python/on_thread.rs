@@ -4,7 +4,8 @@ use super::calls::{Args, Called, Stage, Whose};
 use super::coroutine;
 use super::dispatcher::Dispatcher;
 use super::errors;
-use super::link::{Event, Link};
+use super::events::Event;
+use super::link::Link;
 use super::runner::Runner;
 use super::shared::Shared;
 use super::waiting::SIGNAL_CHECK;
@@ -35,7 +36,7 @@ impl<'py> Runner<'py> for OnThread<'py> {
 /// Runs the dispatcher in this thread. `has_signals`: signal handlers may have to be run here.
 pub(super) fn run(py: Python<'_>, shared: &Shared, has_signals: bool) -> PyResult<()> {
     let link = &*shared.link;
-    if !link.begin_drain() {
+    if !link.drain.begin() {
         return Err(PyRuntimeError::new_err(
             "the server is not started, or run already",
         ));
@@ -50,7 +51,7 @@ pub(super) fn run(py: Python<'_>, shared: &Shared, has_signals: bool) -> PyResul
     py.detach(|| {
         // With no limit it is true: the workers have said that they have ended.
         let _ = shared.core.wait(None);
-        link.end_drain();
+        link.drain.end();
     });
     dispatcher.into_fatal().map_or(Ok(()), Err)
 }
@@ -62,7 +63,9 @@ fn drain<'py>(dispatcher: &mut Dispatcher<'_, 'py, OnThread<'py>>, has_signals: 
     let mut events = Vec::new();
     loop {
         let timeout = has_signals.then_some(SIGNAL_CHECK);
-        dispatcher.py.detach(|| link.take(&mut events, timeout));
+        dispatcher
+            .py
+            .detach(|| link.events.take(&mut events, timeout));
         if let Err(error) = dispatcher.py.check_signals() {
             dispatcher.end_by(error);
         }
@@ -85,7 +88,7 @@ struct Unwinding<'a>(&'a Link);
 impl Drop for Unwinding<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.end_drain();
+            self.0.drain.end();
             return;
         }
         loop {

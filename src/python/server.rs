@@ -128,7 +128,7 @@ impl PyServer {
     /// Whether it was started; stays true.
     #[getter]
     fn is_started(&self) -> bool {
-        self.shared.link.is_started()
+        self.shared.link.drain.is_started()
     }
 
     /// Whether it was started or stopped; stays true.
@@ -168,7 +168,7 @@ impl PyServer {
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         self.shared.link.check_process()?;
         self.shared.link.wanted.set(Whom::Log, log::wants(py)?);
-        py.detach(|| self.shared.link.expect_drain(|| self.shared.core.start()))?;
+        py.detach(|| self.shared.link.drain.expect(|| self.shared.core.start()))?;
         Ok(())
     }
 
@@ -227,8 +227,8 @@ impl PyServer {
             self.shared.core.stop(timeout);
             // With no limit it is true: workers at their deadline wait for nobody.
             let _ = self.shared.core.wait(None);
-            self.shared.link.remove_doorbell();
-            self.shared.link.end_drain();
+            self.shared.link.events.remove_doorbell();
+            self.shared.link.drain.end();
         });
         Ok(())
     }
@@ -236,17 +236,17 @@ impl PyServer {
     /// Says that nothing of this server runs any more.
     fn end_drain(&self, py: Python<'_>) -> PyResult<()> {
         self.shared.link.check_process()?;
-        waiting::detached(py, || self.shared.link.end_drain());
+        waiting::detached(py, || self.shared.link.drain.end());
         Ok(())
     }
 
     /// A future of the running loop, whichever that is, for the end of the server and its callbacks.
     fn closed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.shared.link.check_process()?;
-        if self.shared.link.is_drained() {
+        if self.shared.link.drain.has_ended() {
             return crossing::done(py);
         }
-        let mut drained = self.shared.link.drained();
+        let mut drained = self.shared.link.drain.ended();
         crossing::future(py, move |cx| Pin::new(&mut drained).poll(cx))
     }
 
@@ -265,7 +265,7 @@ impl PyServer {
         py.detach(|| {
             self.shared.core.stop(timeout);
             // The deadline may be earlier than an event loop knows.
-            self.shared.link.nudge();
+            self.shared.link.events.nudge();
         });
         Ok(())
     }
@@ -277,7 +277,7 @@ impl PyServer {
         let Shared { core, link, .. } = &*self.shared;
         waiting::wait(py, seconds("timeout", timeout)?, |until| {
             let left = || until.saturating_duration_since(Instant::now());
-            core.wait(Some(left())) && link.wait_drained(left())
+            core.wait(Some(left())) && link.drain.wait_ended(left())
         })
     }
 
@@ -304,13 +304,13 @@ impl PyServer {
     /// Whether this thread is in `drain`, or runs the event loop that the callbacks run on.
     fn in_dispatcher(&self) -> PyResult<bool> {
         self.shared.link.check_process()?;
-        Ok(self.shared.link.in_dispatcher())
+        Ok(self.shared.link.drain.is_here())
     }
 
     /// Whether this is called by a callback.
     fn in_callback(&self) -> PyResult<bool> {
         self.shared.link.check_process()?;
-        Ok(self.shared.link.in_dispatcher() && lock(&self.shared.link.callback).is_some())
+        Ok(self.shared.link.drain.is_here() && lock(&self.shared.link.callback).is_some())
     }
 
     /// The name of the callback that runs now, or of one that waits.

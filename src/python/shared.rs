@@ -49,7 +49,7 @@ impl Shared {
 
     /// The one object for a client that somebody asks for.
     pub(super) fn listed(&self, py: Python<'_>, client: &Arc<Client>) -> PyResult<Py<PyClient>> {
-        let is_awaited = client.is_known() && self.link.in_dispatcher();
+        let is_awaited = client.is_known() && self.link.drain.is_here();
         client.know();
         // See `Connection::leave`.
         fence(Ordering::SeqCst);

@@ -56,7 +56,7 @@ where
     }
     if dispatcher.runner.is_step() {
         // This is nothing of the client's.
-        return event_loop.shared.link.nudge();
+        return event_loop.shared.link.events.nudge();
     }
     let mut busy = event_loop.lines();
     busy.retain(|line| line.is_busy());
@@ -148,9 +148,9 @@ pub(super) fn end(py: Python<'_>, event_loop: &EventLoop) {
     let closed = around
         .hooks
         .call_method1(py, intern!(py, "ended"), (failure,));
-    shared.link.remove_doorbell();
+    shared.link.events.remove_doorbell();
     if !around.is_owned {
-        py.detach(|| shared.link.end_drain());
+        py.detach(|| shared.link.drain.end());
     }
     if let Err(error) = closed {
         error.write_unraisable(py, Some(around.hooks.bind(py)));

@@ -2,7 +2,7 @@
 
 use super::super::calls::{Stage, Whose};
 use super::super::doorbell::Doorbell;
-use super::super::link::Event;
+use super::super::events::Event;
 use super::super::lock::lock;
 use super::super::shared::Shared;
 use super::super::values::NoReply;
@@ -105,12 +105,12 @@ impl EventLoop {
         let asyncio = py.import("asyncio")?;
         let tasks = py.import("asyncio.tasks")?;
         let no_reply = Py::new(py, NoReply::new())?.into_any();
-        if !shared.link.begin_drain() {
+        if !shared.link.drain.begin() {
             return Err(PyRuntimeError::new_err(
                 "the server is not started, or run already",
             ));
         }
-        let doorbell = shared.link.hang_doorbell(is_watched)?;
+        let doorbell = shared.link.events.hang_doorbell(is_watched)?;
         Ok(Arc::new(Self {
             around,
             shared,

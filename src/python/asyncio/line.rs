@@ -3,7 +3,7 @@
 use super::super::answers::Answers;
 use super::super::calls::{Stage, Whose};
 use super::super::coroutine::{Step, step};
-use super::super::link::Event;
+use super::super::events::Event;
 use super::super::lock::lock;
 use crate::admission::Request;
 use crate::client::Client;

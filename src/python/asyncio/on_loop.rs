@@ -120,7 +120,7 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
                 work.push_front(Work::Line(line));
             }
         }
-        shared.link.nudge();
+        shared.link.events.nudge();
     }
 
     fn suspend(&mut self, client: &Arc<Client>, answers: Option<Answers>) {
@@ -329,7 +329,7 @@ pub(super) fn go_on(dispatcher: &mut OnLoop<'_, '_>, line: &Arc<Line>) {
                 lock(&event_loop.state)
                     .work
                     .push_back(Work::Line(line.clone()));
-                event_loop.shared.link.nudge();
+                event_loop.shared.link.events.nudge();
             }
             break;
         }

@@ -25,7 +25,7 @@ fn turn(py: Python<'_>, event_loop: &Arc<EventLoop>) {
     if event_loop.is_over() {
         return;
     }
-    event_loop.shared.link.move_drain();
+    event_loop.shared.link.drain.move_here();
     let mut dispatcher = dispatcher(py, event_loop, None);
     run(&mut dispatcher);
     end_turn(dispatcher);
@@ -38,7 +38,7 @@ fn run(dispatcher: &mut OnLoop<'_, '_>) {
         let mut state = lock(&event_loop.state);
         let Some(work) = state.work.pop_front() else {
             drop(state);
-            dispatcher.shared.link.take_now(&mut events);
+            dispatcher.shared.link.events.take_now(&mut events);
             if events.is_empty() {
                 break;
             }

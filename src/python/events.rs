@@ -1,0 +1,195 @@
+//! What the workers tell the dispatcher, and what wakes it for that.
+
+use super::doorbell::Doorbell;
+use super::lock::lock;
+use crate::admission::Request;
+use crate::client::Client;
+use crate::condition::wait_while;
+use crate::handler::{Batch, Gate};
+use crate::protocol::account::Account;
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::time::{Duration, Instant};
+
+/// Between two wake-ups of the dispatcher by a worker that has more to do.
+const WAKE_INTERVAL: Duration = Duration::from_micros(100);
+
+/// Refusals that may wait to be logged; further ones are only counted.
+const MAX_REFUSALS: usize = 1024;
+
+/// The charge for a client, while something of it waits.
+pub(super) type Held = Option<Arc<Account>>;
+
+#[derive(Debug)]
+pub(super) enum Event {
+    /// Not held here: of clients that come and go while a callback waits, nothing may pile up.
+    Handshake(Weak<Request>),
+    /// Its messages may wait until it is admitted.
+    Open(Arc<Client>, Held, Gate),
+    Messages(Arc<Client>, Batch),
+    Close(Arc<Client>, Held),
+    Refusal(Refusal),
+    /// The server has ended; nothing follows.
+    Closed,
+}
+
+impl Event {
+    /// Whose it is; of no client if it is of the server.
+    pub(super) const fn client(&self) -> Option<&Arc<Client>> {
+        match self {
+            Self::Open(client, ..) | Self::Messages(client, _) | Self::Close(client, _) => {
+                Some(client)
+            }
+            Self::Handshake(_) | Self::Refusal(_) | Self::Closed => None,
+        }
+    }
+}
+
+/// Somebody who did not get in, for the log.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// What is said, with places for the other two.
+    pub(super) text: &'static str,
+    pub(super) peer: SocketAddr,
+    pub(super) reason: String,
+}
+
+/// Those that the dispatcher has not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    queue: Mutex<Queue>,
+    /// Messages are queued, and the dispatcher sleeps: it is woken when the worker has nothing else to do, or soon.
+    owed: AtomicBool,
+    filled: Condvar,
+    /// What wakes an event loop that runs the dispatcher; `None` wherever a thread waits in `take`.
+    doorbell: Mutex<Option<Arc<Doorbell>>>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    events: Vec<Event>,
+    /// Refusals among them, and how many more there were.
+    refusals: (usize, u64),
+    waiting: bool,
+    /// When the dispatcher was last woken.
+    woken: Option<Instant>,
+}
+
+impl Events {
+    pub(super) fn push(&self, event: Event) {
+        let can_wait = matches!(event, Event::Messages(..));
+        let mut queue = lock(&self.queue);
+        queue.events.push(event);
+        self.wake(queue, can_wait);
+    }
+
+    pub(super) fn push_refusal(&self, text: &'static str, peer: SocketAddr, reason: &str) {
+        let mut queue = lock(&self.queue);
+        if queue.refusals.0 == MAX_REFUSALS {
+            queue.refusals.1 += 1;
+            return;
+        }
+        queue.refusals.0 += 1;
+        queue.events.push(Event::Refusal(Refusal {
+            text,
+            peer,
+            reason: reason.to_owned(),
+        }));
+        self.wake(queue, false);
+    }
+
+    /// Wakes the dispatcher if it sleeps. With messages that can wait it does so at most once in `WAKE_INTERVAL`: each
+    /// wake-up may take the core from the worker, which has more for it in a moment.
+    fn wake(&self, mut queue: MutexGuard<'_, Queue>, can_wait: bool) {
+        if !queue.waiting {
+            return;
+        }
+        let now = Instant::now();
+        if can_wait && queue.woken.is_some_and(|woken| now - woken < WAKE_INTERVAL) {
+            self.owed.store(true, Ordering::Relaxed);
+            return;
+        }
+        self.owed.store(false, Ordering::Relaxed);
+        queue.waiting = false;
+        queue.woken = Some(now);
+        drop(queue);
+        let doorbell = lock(&self.doorbell).clone();
+        match doorbell {
+            Some(doorbell) => doorbell.ring(),
+            None => self.filled.notify_one(),
+        }
+    }
+
+    /// Wakes the dispatcher if messages wait for that; if they `can_wait`, at most once in `WAKE_INTERVAL`.
+    pub(super) fn wake_if_owed(&self, can_wait: bool) {
+        if self.owed.load(Ordering::Relaxed) {
+            self.wake(lock(&self.queue), can_wait);
+        }
+    }
+
+    /// Has the dispatcher run once more, if it waits.
+    pub(super) fn nudge(&self) {
+        self.wake(lock(&self.queue), false);
+    }
+
+    /// Refusals that were not queued since the last call: there was no room for them.
+    pub(super) fn take_unlogged(&self) -> u64 {
+        mem::take(&mut lock(&self.queue).refusals.1)
+    }
+
+    /// Swaps what is queued into `events`, which is empty before it; waits for something at most `timeout`.
+    pub(super) fn take(&self, events: &mut Vec<Event>, timeout: Option<Duration>) {
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let mut queue = wait_while(&self.filled, lock(&self.queue), deadline, |queue| {
+            queue.waiting |= queue.events.is_empty();
+            queue.events.is_empty()
+        });
+        mem::swap(&mut queue.events, events);
+        queue.refusals.0 = 0;
+    }
+
+    /// Swaps what is queued into `events`, which is empty before it. If there is nothing, the doorbell rings for what
+    /// comes then.
+    pub(super) fn take_now(&self, events: &mut Vec<Event>) {
+        let mut queue = lock(&self.queue);
+        if queue.events.is_empty() {
+            queue.waiting = true;
+        } else {
+            mem::swap(&mut queue.events, events);
+            queue.refusals.0 = 0;
+        }
+    }
+
+    /// From now on the dispatcher does not wait in `take`, but is run when the doorbell rings.
+    /// `is_watched` says whether the loop can watch a descriptor.
+    pub(super) fn hang_doorbell(&self, is_watched: bool) -> io::Result<Arc<Doorbell>> {
+        let doorbell = Arc::new(if is_watched {
+            Doorbell::pair()?
+        } else {
+            Doorbell::thread()
+        });
+        *lock(&self.doorbell) = Some(doorbell.clone());
+        let mut queue = lock(&self.queue);
+        queue.waiting = true;
+        if !queue.events.is_empty() {
+            self.wake(queue, false);
+        }
+        Ok(doorbell)
+    }
+
+    /// Whether an event loop runs the dispatcher.
+    pub(super) fn has_doorbell(&self) -> bool {
+        lock(&self.doorbell).is_some()
+    }
+
+    /// Nothing rings any more.
+    pub(super) fn remove_doorbell(&self) {
+        let doorbell = lock(&self.doorbell).take();
+        if let Some(doorbell) = doorbell {
+            doorbell.end();
+        }
+    }
+}
