@@ -8,5 +8,6 @@ mod closing;
 pub(super) mod event_loop;
 pub(super) mod inbox;
 mod line;
-pub(super) mod on_loop;
+mod on_loop;
+pub(super) mod task;
 pub(super) mod turn;

@@ -75,7 +75,7 @@ mod _core {
     #[pymodule_export]
     use super::asyncio::inbox::{Held, Mail};
     #[pymodule_export]
-    use super::asyncio::on_loop::Pump;
+    use super::asyncio::task::Pump;
     #[pymodule_export]
     use super::asyncio::turn::Reader;
     #[pymodule_export]

@@ -34,9 +34,15 @@ pub(in crate::python) struct Surroundings {
     pub(in crate::python) is_owned: bool,
 }
 
+/// Gives the task in which coroutines of a line run.
+pub(super) type TaskOf =
+    for<'py> fn(Python<'py>, &Arc<EventLoop>, &Arc<Line>) -> PyResult<Bound<'py, PyAny>>;
+
 pub(in crate::python) struct EventLoop {
     pub(super) around: Surroundings,
     pub(super) shared: Arc<Shared>,
+    /// Handed in: a task knows what runs callbacks, which asks for tasks.
+    pub(super) task_of: TaskOf,
     pub(super) task_class: Py<PyAny>,
     pub(super) enter_task: Py<PyAny>,
     pub(super) leave_task: Py<PyAny>,
@@ -101,6 +107,7 @@ impl EventLoop {
         shared: Arc<Shared>,
         around: Surroundings,
         is_watched: bool,
+        task_of: TaskOf,
     ) -> PyResult<Arc<Self>> {
         let asyncio = py.import("asyncio")?;
         let tasks = py.import("asyncio.tasks")?;
@@ -114,6 +121,7 @@ impl EventLoop {
         Ok(Arc::new(Self {
             around,
             shared,
+            task_of,
             task_class: asyncio.getattr("Task")?.unbind(),
             enter_task: tasks.getattr("_enter_task")?.unbind(),
             leave_task: tasks.getattr("_leave_task")?.unbind(),

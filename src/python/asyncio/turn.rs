@@ -7,6 +7,7 @@ use super::super::shared::Shared;
 use super::closing::try_to_close;
 use super::event_loop::{Busy, EventLoop, SERVER, Surroundings, Work};
 use super::on_loop::{OnLoop, dispatcher, end_turn, unpark};
+use super::task::task;
 use pyo3::intern;
 use pyo3::prelude::*;
 use std::sync::{Arc, Weak};
@@ -135,7 +136,7 @@ impl Reader {
         around: Surroundings,
         is_watched: bool,
     ) -> PyResult<Self> {
-        let event_loop = EventLoop::new(py, shared, around, is_watched)?;
+        let event_loop = EventLoop::new(py, shared, around, is_watched, task)?;
         let again = Py::new(py, Again(Arc::downgrade(&event_loop)))?.into_any();
         // The first time.
         let _ = event_loop.again.set(again);
