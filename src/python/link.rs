@@ -87,6 +87,12 @@ impl Link {
         !self.wanted.sum().has(Wants::SILENCE)
     }
 
+    /// From the next read on.
+    pub(super) fn set_echo(&self, echo: bool) {
+        let wants = if echo { Wants::NOTHING } else { Wants::SILENCE };
+        self.wanted.set(Whom::Silence, wants);
+    }
+
     pub(super) fn debug(&self) -> bool {
         self.debug.load(Ordering::Relaxed)
     }

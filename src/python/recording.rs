@@ -35,8 +35,22 @@ impl PyRecord {
                 record: record.clone(),
                 link: link.clone(),
             }),
-            None => Err(not_recorded()),
+            None => Err(PyRuntimeError::new_err(
+                "what clients do is not recorded: use echoserver.testing.EchoTestServer, \
+                or EchoServer(..., record=16 * 2**20) for so many bytes of it",
+            )),
         }
+    }
+
+    /// The next client that was not taken yet; with `path` the next of those that asked for it.
+    pub(super) fn take_client(&self, path: Option<&str>) -> PyResult<Option<Arc<Client>>> {
+        let taken = self.record.take_client(path);
+        taken.map_err(|Missing| self.missing())
+    }
+
+    /// All clients that there ever were.
+    pub(super) fn clients(&self) -> PyResult<Vec<Arc<Client>>> {
+        self.record.clients().map_err(|Missing| self.missing())
     }
 
     /// The next message of a client that was not taken yet, and whether the client is gone.
@@ -79,8 +93,13 @@ impl PyRecord {
         Ok(list)
     }
 
+    /// What is raised where something may be missing.
     fn missing(&self) -> PyErr {
-        missing(&self.record)
+        let bound = self.record.bound();
+        PyRuntimeError::new_err(format!(
+            "more came than record={bound} bytes (or memory_limit) have room for, and the rest was not recorded: \
+            clear() makes room, a larger record= has more of it"
+        ))
     }
 
     fn collect(&self, client: Option<u64>) -> PyResult<Vec<(Kind, Vec<u8>)>> {
@@ -97,23 +116,6 @@ impl PyRecord {
         }
         Ok(found)
     }
-}
-
-/// What is raised where nothing is recorded.
-pub(super) fn not_recorded() -> PyErr {
-    PyRuntimeError::new_err(
-        "what clients do is not recorded: use echoserver.testing.EchoTestServer, \
-        or EchoServer(..., record=16 * 2**20) for so many bytes of it",
-    )
-}
-
-/// What is raised where something may be missing.
-pub(super) fn missing(record: &Record) -> PyErr {
-    let bound = record.bound();
-    PyRuntimeError::new_err(format!(
-        "more came than record={bound} bytes (or memory_limit) have room for, and the rest was not recorded: \
-        clear() makes room, a larger record= has more of it"
-    ))
 }
 
 #[pymethods]

@@ -4,6 +4,7 @@ use super::address;
 use super::argument::{Argument, seconds};
 use super::asyncio::event_loop::{EventLoop, Surroundings};
 use super::asyncio::turn::Reader;
+use super::broadcast::broadcast;
 use super::calls::Stage;
 use super::client::PyClient;
 use super::crossing;
@@ -13,19 +14,16 @@ use super::lock::lock;
 use super::log;
 use super::on_thread;
 use super::options;
-use super::recording::{PyRecord, missing, not_recorded};
+use super::recording::PyRecord;
 use super::shared::Shared;
-use super::values::payload;
 use super::waiting;
 use super::wanted::Whom;
 use crate::handler::Wants;
-use crate::record::{Missing, Record};
 use crate::server::Server;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyWeakrefReference};
-use std::collections::HashSet;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
@@ -38,7 +36,8 @@ use std::time::{Duration, Instant};
 /// In a process that was forked after it was made, every call raises RuntimeError.
 #[pyclass(frozen, name = "Server", module = "echoserver._core")]
 pub(super) struct PyServer {
-    shared: Arc<Shared>,
+    /// For what may be done in a forked process, too.
+    unchecked: Arc<Shared>,
     /// The event loop that it is served on, while it is.
     event_loop: Mutex<Weak<EventLoop>>,
 }
@@ -59,12 +58,12 @@ impl PyServer {
         let debug = Argument::of("debug", debug).boolean()?;
         let config = options::config(options)?;
         let link = Link::new(config.max_send_queue);
-        set_echo(&link, echo);
+        link.set_echo(echo);
         switch_debug(py, &link, debug)?;
         let handler = link.clone();
         let core = py.detach(|| Server::bind(config, handler))?;
         let server = Self {
-            shared: Shared::new(core, link, owner.unbind()),
+            unchecked: Shared::new(core, link, owner.unbind()),
             event_loop: Mutex::default(),
         };
         for (name, callback) in callbacks {
@@ -77,12 +76,11 @@ impl PyServer {
     ///
     /// RuntimeError for on_text and on_binary if iterators have the messages.
     fn set_callback(&self, name: &str, callback: Bound<'_, PyAny>) -> PyResult<()> {
-        self.shared.link.check_process()?;
-        let stage = Stage::of(name)
-            .ok_or_else(|| PyTypeError::new_err(format!("there is no callback {name}")))?;
         let Shared {
             callbacks, link, ..
-        } = &*self.shared;
+        } = &**self.shared()?;
+        let stage = Stage::of(name)
+            .ok_or_else(|| PyTypeError::new_err(format!("there is no callback {name}")))?;
         if callback.is_none() {
             callbacks.set(stage, None, &link.wanted);
             return Ok(());
@@ -100,75 +98,66 @@ impl PyServer {
     /// Whether what no callback answers is echoed.
     #[getter]
     fn echo(&self) -> PyResult<bool> {
-        self.shared.link.check_process()?;
-        Ok(self.shared.link.echoes())
+        Ok(self.shared()?.link.echoes())
     }
 
     #[setter]
     fn set_echo(&self, echo: Bound<'_, PyAny>) -> PyResult<()> {
-        self.shared.link.check_process()?;
-        set_echo(&self.shared.link, Argument::of("echo", echo).boolean()?);
+        let link = &self.shared()?.link;
+        link.set_echo(Argument::of("echo", echo).boolean()?);
         Ok(())
     }
 
     /// The port that it listens on.
     #[getter]
     fn port(&self) -> PyResult<u16> {
-        self.shared.link.check_process()?;
-        Ok(self.shared.core.address().port())
+        Ok(self.shared()?.core.address().port())
     }
 
     /// Address and port as bound; of several the first.
     #[getter]
     fn host_address(&self, py: Python<'_>) -> PyResult<(String, u16)> {
-        self.shared.link.check_process()?;
-        Ok(address::pair(py, self.shared.core.address()))
+        Ok(address::pair(py, self.shared()?.core.address()))
     }
 
     /// Whether it was started; stays true.
     #[getter]
     fn is_started(&self) -> bool {
-        self.shared.link.drain.is_started()
+        self.unchecked.link.drain.is_started()
     }
 
     /// Whether it was started or stopped; stays true.
     #[getter]
     fn is_used(&self, py: Python<'_>) -> PyResult<bool> {
         // A child has a copy of the lock, which may have been locked.
-        self.shared.link.check_process()?;
+        let shared = self.shared()?;
         // Somebody may be about to start it.
-        Ok(py.detach(|| self.shared.core.is_used()))
+        Ok(py.detach(|| shared.core.is_used()))
     }
 
     /// From `start` to `stop`.
     #[getter]
     fn is_serving(&self) -> PyResult<bool> {
-        self.shared.link.check_process()?;
-        Ok(self.shared.core.is_serving())
+        Ok(self.shared()?.core.is_serving())
     }
 
     /// Whether the example's lines are printed.
     #[getter]
     fn debug(&self) -> PyResult<bool> {
-        self.shared.link.check_process()?;
-        Ok(self.shared.link.debug())
+        Ok(self.shared()?.link.debug())
     }
 
     #[setter]
     fn set_debug(&self, py: Python<'_>, debug: Bound<'_, PyAny>) -> PyResult<()> {
-        self.shared.link.check_process()?;
-        switch_debug(
-            py,
-            &self.shared.link,
-            Argument::of("debug", debug).boolean()?,
-        )
+        let link = &self.shared()?.link;
+        switch_debug(py, link, Argument::of("debug", debug).boolean()?)
     }
 
     /// Starts the worker threads. RuntimeError if it was started or stopped before.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
-        self.shared.link.check_process()?;
-        self.shared.link.wanted.set(Whom::Log, log::wants(py)?);
-        py.detach(|| self.shared.link.drain.expect(|| self.shared.core.start()))?;
+        let shared = self.shared()?;
+        shared.link.wanted.set(Whom::Log, log::wants(py)?);
+        py.detach(|| shared.link.drain.expect(|| shared.core.start()))?;
         Ok(())
     }
 
@@ -178,15 +167,14 @@ impl PyServer {
     /// raises KeyboardInterrupt.
     fn serve(&self, py: Python<'_>, has_signals: bool) -> PyResult<()> {
         self.start(py)?;
-        on_thread::run(py, &self.shared, has_signals)
+        on_thread::run(py, self.shared()?, has_signals)
     }
 
     /// Runs the callbacks until the server has closed: once, on the thread that is to call them.
     ///
     /// SystemExit and KeyboardInterrupt of a callback stop the server in order, and come out then.
     fn drain(&self, py: Python<'_>) -> PyResult<()> {
-        self.shared.link.check_process()?;
-        on_thread::run(py, &self.shared, false)
+        on_thread::run(py, self.shared()?, false)
     }
 
     /// Has the callbacks run on `event_loop`, which is this thread's, each in a copy of `context`.
@@ -203,7 +191,6 @@ impl PyServer {
         is_owned: bool,
     ) -> PyResult<Reader> {
         let own = slf.get();
-        own.shared.link.check_process()?;
         let surroundings = Surroundings {
             event_loop,
             context,
@@ -211,61 +198,59 @@ impl PyServer {
             server: slf.clone().into_any().unbind(),
             is_owned,
         };
-        let reader = Reader::open(slf.py(), own.shared.clone(), surroundings, is_watched)?;
+        let reader = Reader::open(slf.py(), own.shared()?.clone(), surroundings, is_watched)?;
         *lock(&own.event_loop) = reader.event_loop();
         Ok(reader)
     }
 
     /// Ends it within `timeout` seconds without its event loop, which is gone; callbacks under way are dropped.
     fn abandon(&self, py: Python<'_>, timeout: Bound<'_, PyAny>) -> PyResult<()> {
-        self.shared.link.check_process()?;
+        let shared = self.shared()?;
         let timeout = Argument::of("timeout", timeout).seconds()?;
         if let Some(event_loop) = self.event_loop() {
             event_loop.abandon(py);
         }
         waiting::detached(py, || {
-            self.shared.core.stop(timeout);
+            shared.core.stop(timeout);
             // With no limit it is true: workers at their deadline wait for nobody.
-            let _ = self.shared.core.wait(None);
-            self.shared.link.events.remove_doorbell();
-            self.shared.link.drain.end();
+            let _ = shared.core.wait(None);
+            shared.link.events.remove_doorbell();
+            shared.link.drain.end();
         });
         Ok(())
     }
 
     /// Says that nothing of this server runs any more.
     fn end_drain(&self, py: Python<'_>) -> PyResult<()> {
-        self.shared.link.check_process()?;
-        waiting::detached(py, || self.shared.link.drain.end());
+        let drain = &self.shared()?.link.drain;
+        waiting::detached(py, || drain.end());
         Ok(())
     }
 
     /// A future of the running loop, whichever that is, for the end of the server and its callbacks.
     fn closed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.shared.link.check_process()?;
-        if self.shared.link.drain.has_ended() {
+        let drain = &self.shared()?.link.drain;
+        if drain.has_ended() {
             return crossing::done(py);
         }
-        let mut drained = self.shared.link.drain.ended();
-        crossing::future(py, move |cx| Pin::new(&mut drained).poll(cx))
+        let mut ended = drain.ended();
+        crossing::future(py, move |cx| Pin::new(&mut ended).poll(cx))
     }
 
     /// Has messages wait for iterators from now on. RuntimeError if callbacks have them.
     fn iterate(&self) -> PyResult<()> {
-        self.shared.link.check_process()?;
-        self.shared.link.iterate()
+        self.shared()?.link.iterate()
     }
 
     /// Asks it to stop within `timeout` seconds (None: `close_timeout`) and returns at once.
     #[pyo3(signature = (timeout=None))]
     fn stop(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        self.shared.link.check_process()?;
-        let timeout =
-            seconds("timeout", timeout)?.unwrap_or(self.shared.core.config().close_timeout);
+        let shared = self.shared()?;
+        let timeout = seconds("timeout", timeout)?.unwrap_or(shared.core.config().close_timeout);
         py.detach(|| {
-            self.shared.core.stop(timeout);
+            shared.core.stop(timeout);
             // The deadline may be earlier than an event loop knows.
-            self.shared.link.events.nudge();
+            shared.link.events.nudge();
         });
         Ok(())
     }
@@ -273,8 +258,7 @@ impl PyServer {
     /// Waits until the workers have ended and `drain` has returned, if it was called: False after `timeout`.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<bool> {
-        self.shared.link.check_process()?;
-        let Shared { core, link, .. } = &*self.shared;
+        let Shared { core, link, .. } = &**self.shared()?;
         waiting::wait(py, seconds("timeout", timeout)?, |until| {
             let left = || until.saturating_duration_since(Instant::now());
             core.wait(Some(left())) && link.drain.wait_ended(left())
@@ -283,100 +267,80 @@ impl PyServer {
 
     /// Reads certificate and key again, for the connections from now on.
     fn reload_tls(&self, py: Python<'_>) -> PyResult<()> {
-        self.shared.link.check_process()?;
-        Ok(py.detach(|| self.shared.core.reload_tls())?)
+        let core = &self.shared()?.core;
+        Ok(py.detach(|| core.reload_tls())?)
     }
 
     /// The certificate of the authority that was made for this server.
     #[getter]
     fn ca_pem(&self) -> PyResult<Option<&str>> {
-        self.shared.link.check_process()?;
-        Ok(self.shared.core.ca_pem())
+        Ok(self.shared()?.core.ca_pem())
     }
 
     /// The certificates that a client has to trust, in DER; None without TLS.
     #[getter]
     fn tls_anchors(&self) -> PyResult<Option<Vec<u8>>> {
-        self.shared.link.check_process()?;
-        Ok(self.shared.core.tls_anchors())
+        Ok(self.shared()?.core.tls_anchors())
     }
 
     /// Whether this thread is in `drain`, or runs the event loop that the callbacks run on.
     fn in_dispatcher(&self) -> PyResult<bool> {
-        self.shared.link.check_process()?;
-        Ok(self.shared.link.drain.is_here())
+        Ok(self.shared()?.link.drain.is_here())
     }
 
     /// Whether this is called by a callback.
     fn in_callback(&self) -> PyResult<bool> {
-        self.shared.link.check_process()?;
-        Ok(self.shared.link.drain.is_here() && lock(&self.shared.link.callback).is_some())
+        let link = &self.shared()?.link;
+        Ok(link.drain.is_here() && lock(&link.callback).is_some())
     }
 
     /// The name of the callback that runs now, or of one that waits.
     fn running_callback(&self) -> PyResult<Option<&'static str>> {
-        self.shared.link.check_process()?;
-        let running = *lock(&self.shared.link.callback);
+        let running = *lock(&self.shared()?.link.callback);
         Ok(running.or_else(|| self.event_loop()?.running_callback()))
     }
 
     /// How many clients there are at this moment.
     #[getter]
     fn client_count(&self) -> PyResult<usize> {
-        self.shared.link.check_process()?;
-        Ok(self.shared.core.client_count())
+        Ok(self.shared()?.core.client_count())
     }
 
     /// The clients at this moment, in the order of their coming.
     fn clients<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        self.shared.link.check_process()?;
-        let clients = py.detach(|| self.shared.core.clients());
-        let objects: PyResult<Vec<_>> = clients
-            .iter()
-            .map(|client| self.shared.listed(py, client))
-            .collect();
-        PyTuple::new(py, objects?)
+        let shared = self.shared()?;
+        let clients = py.detach(|| shared.core.clients());
+        PyTuple::new(py, shared.all_listed(py, &clients)?)
     }
 
     /// Has upgrade requests take what they get from `handshakes`, a `testing.handshakes.Handshakes`, from now on.
     fn take_handshakes(&self, handshakes: Py<PyAny>) -> PyResult<()> {
-        self.shared.link.check_process()?;
+        let shared = self.shared()?;
         // Set before: that one stays.
-        let _ = self.shared.handshakes.set(handshakes);
-        self.shared
-            .link
-            .wanted
-            .set(Whom::Handshakes, Wants::HANDSHAKE);
+        let _ = shared.handshakes.set(handshakes);
+        let wanted = &shared.link.wanted;
+        wanted.set(Whom::Handshakes, Wants::HANDSHAKE);
         Ok(())
     }
 
     /// What clients did. RuntimeError if that is not recorded.
     #[getter]
     fn record(&self) -> PyResult<PyRecord> {
-        self.shared.link.check_process()?;
-        PyRecord::of(&self.shared.link)
+        PyRecord::of(&self.shared()?.link)
     }
 
     /// The next client that was not taken yet; with `path` the next of those that asked for it.
     #[pyo3(signature = (path=None))]
     fn take_client(&self, py: Python<'_>, path: Option<&str>) -> PyResult<Option<Py<PyClient>>> {
-        let record = self.recorded()?;
-        let taken = record
-            .take_client(path)
-            .map_err(|Missing| missing(record))?;
-        let object = |client| self.shared.listed(py, &client);
+        let taken = self.record()?.take_client(path)?;
+        let object = |client| self.shared()?.listed(py, &client);
         taken.map(object).transpose()
     }
 
     /// All clients that there ever were, in the order of their coming.
     fn accepted<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let record = self.recorded()?;
-        let clients = record.clients().map_err(|Missing| missing(record))?;
-        let objects: PyResult<Vec<_>> = clients
-            .iter()
-            .map(|client| self.shared.listed(py, client))
-            .collect();
-        PyList::new(py, objects?)
+        let clients = self.record()?.clients()?;
+        PyList::new(py, self.shared()?.all_listed(py, &clients)?)
     }
 
     /// Queues a message to every client but those in `exclude`; returns how many have taken it.
@@ -387,75 +351,32 @@ impl PyServer {
         data: &Bound<'_, PyAny>,
         exclude: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
-        self.shared.link.check_process()?;
-        let Some(payload) = payload(data)? else {
-            let actual = data.get_type().name()?;
-            return Err(PyTypeError::new_err(format!(
-                "broadcast() takes str or bytes-like data, not {actual}"
-            )));
-        };
-        let (kind, bytes) = (payload.kind, payload.bytes()?);
-        let mut excluded = HashSet::new();
-        if let Some(exclude) = exclude {
-            let wrong = |shown| {
-                let excluded = Argument::of("exclude", shown);
-                excluded.wrong_type("clients to leave out")
-            };
-            let clients = exclude.try_iter();
-            for client in clients.map_err(|_error| wrong(exclude.clone()))? {
-                let client = client?;
-                let client = client
-                    .cast::<PyClient>()
-                    .map_err(|_error| wrong(client.clone()))?
-                    .get();
-                // Another server's has a number that may be one of ours.
-                if client.is_of(&self.shared.link) {
-                    excluded.insert(client.client.id);
-                }
-            }
-        }
-        let Shared { core, link, .. } = &*self.shared;
-        Ok(py.detach(|| {
-            let Some(frame) = core.frame(kind, bytes) else {
-                return 0;
-            };
-            let mut taken = 0;
-            for client in core.clients() {
-                if !excluded.contains(&client.id)
-                    && let Ok(order) = client.share(&frame, link.max_send_queue)
-                {
-                    link.order(&client, order);
-                    taken += 1;
-                }
-            }
-            taken
-        }))
+        broadcast(py, self.shared()?, data, exclude)
     }
 
     /// The counters by name.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.shared.link.check_process()?;
+        let shared = self.shared()?;
         let stats = PyDict::new(py);
-        for (name, value) in self.shared.core.stats().fields() {
+        for (name, value) in shared.core.stats().fields() {
             stats.set_item(name, value)?;
         }
-        stats.set_item(
-            "callback_errors",
-            self.shared.link.callback_errors.load(Ordering::Relaxed),
-        )?;
+        let errors = shared.link.callback_errors.load(Ordering::Relaxed);
+        stats.set_item("callback_errors", errors)?;
         Ok(stats)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.shared.traverse(&visit)
+        self.unchecked.traverse(&visit)
     }
 }
 
 impl PyServer {
-    fn recorded(&self) -> PyResult<&Record> {
-        self.shared.link.check_process()?;
-        let record = self.shared.core.record().map(|record| &**record);
-        record.ok_or_else(not_recorded)
+    /// # Errors
+    /// `RuntimeError` in a forked process.
+    fn shared(&self) -> PyResult<&Arc<Shared>> {
+        self.unchecked.link.check_process()?;
+        Ok(&self.unchecked)
     }
 
     fn event_loop(&self) -> Option<Arc<EventLoop>> {
@@ -465,8 +386,8 @@ impl PyServer {
 
 impl Drop for PyServer {
     fn drop(&mut self) {
-        let core = self.shared.core.clone();
-        if self.shared.link.is_forked() {
+        let core = self.unchecked.core.clone();
+        if self.unchecked.link.is_forked() {
             // Its threads are not in this process: nothing could be told to stop, and nothing would ever end.
             mem::forget(core);
             return;
@@ -489,10 +410,4 @@ fn switch_debug(py: Python<'_>, link: &Link, debug: bool) -> PyResult<()> {
     }
     link.set_debug(debug);
     Ok(())
-}
-
-/// From the next read on.
-fn set_echo(link: &Link, echo: bool) {
-    let wants = if echo { Wants::NOTHING } else { Wants::SILENCE };
-    link.wanted.set(Whom::Silence, wants);
 }

@@ -62,6 +62,16 @@ impl Shared {
         Ok(object)
     }
 
+    /// The same of many.
+    pub(super) fn all_listed(
+        &self,
+        py: Python<'_>,
+        clients: &[Arc<Client>],
+    ) -> PyResult<Vec<Py<PyClient>>> {
+        let objects = clients.iter().map(|client| self.listed(py, client));
+        objects.collect()
+    }
+
     /// The one object for a client, and whether it was made now.
     fn object(&self, py: Python<'_>, client: &Arc<Client>) -> PyResult<(Py<PyClient>, bool)> {
         if let Some(object) = lock(&self.clients).get(&client.id) {

@@ -1,6 +1,7 @@
 //! Messages and replies as Python objects.
 
 use super::answers::Answer;
+use super::errors::type_name;
 use crate::protocol::message::Kind;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -125,4 +126,17 @@ pub(super) fn payload<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Payloa
         kind: Kind::Binary,
         object,
     }))
+}
+
+/// What is sent by this method of the API.
+///
+/// # Errors
+/// `TypeError`, which names the method.
+pub(super) fn sendable<'py>(method: &str, object: &Bound<'py, PyAny>) -> PyResult<Payload<'py>> {
+    payload(object)?.ok_or_else(|| {
+        let actual = type_name(object);
+        PyTypeError::new_err(format!(
+            "{method}() takes str or bytes-like data, not {actual}"
+        ))
+    })
 }
