@@ -2,21 +2,20 @@
 
 use super::address;
 use super::argument::seconds;
+use super::attributes::Attributes;
 use super::crossing;
-use super::errors;
+use super::errors::{self, type_name};
 use super::head;
 use super::imported::imported;
 use super::link::Link;
 use super::recording::PyRecord;
 use super::tls::PyTlsInfo;
-use super::values::payload;
+use super::values::{payload, sendable};
 use super::waiting;
 use crate::client::{Client, SendError};
 use crate::order::{Close, Order};
 use crate::protocol::message::Kind;
-use pyo3::exceptions::{
-    PyAttributeError, PyReferenceError, PyRuntimeError, PyTimeoutError, PyTypeError,
-};
+use pyo3::exceptions::{PyReferenceError, PyRuntimeError, PyTimeoutError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -36,9 +35,7 @@ pub(super) struct PyClient {
     link: Arc<Link>,
     /// The `EchoServer`, which this does not keep alive.
     owner: Py<PyWeakrefReference>,
-    /// The application's own attributes. No `dict` of PyO3's: CPython 3.11 and 3.12 make that one before what is here is
-    /// written, making it may run the collector, and the collector then looks at an inbox that is none (PyO3 0.30).
-    attributes: OnceLock<Py<PyDict>>,
+    attributes: Attributes,
     /// Where its messages wait for those who iterate over them.
     inbox: OnceLock<Py<PyAny>>,
     /// It is gone, with its last callback: no message will come.
@@ -51,7 +48,7 @@ impl PyClient {
             client,
             link,
             owner,
-            attributes: OnceLock::new(),
+            attributes: Attributes::default(),
             inbox: OnceLock::new(),
             is_over: AtomicBool::new(false),
         }
@@ -67,20 +64,18 @@ impl PyClient {
         Ok(self.inbox.get_or_init(|| py.None()).bind(py))
     }
 
-    fn own<'py>(&self, py: Python<'py>) -> &Bound<'py, PyDict> {
-        // Made before and not under the cell's lock: it may run the collector, and so code that comes here again.
-        if self.attributes.get().is_none() {
-            // Set by another meanwhile: that one is as good.
-            let _ = self.attributes.set(PyDict::new(py).unbind());
-        }
-        self.attributes
-            .get_or_init(|| PyDict::new(py).unbind())
-            .bind(py)
-    }
-
     /// Whether it is a client of that server.
     pub(super) fn is_of(&self, link: &Arc<Link>) -> bool {
         Arc::ptr_eq(&self.link, link)
+    }
+
+    /// What its server shares.
+    ///
+    /// # Errors
+    /// `RuntimeError` in a forked process.
+    fn link(&self) -> PyResult<&Arc<Link>> {
+        self.link.check_process()?;
+        Ok(&self.link)
     }
 
     /// No message will come any more.
@@ -102,9 +97,17 @@ fn aio(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
     py.import(intern!(py, "echoserver.aio"))
 }
 
-/// `echoserver.reading`, which every server imports.
-fn reading(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
-    py.import(intern!(py, "echoserver.reading"))
+/// Reads what is recorded as the function of that name in `echoserver.reading` does, which every server imports.
+fn read<'py>(
+    client: &Bound<'py, PyClient>,
+    how: &str,
+    timeout: Option<f64>,
+) -> PyResult<Bound<'py, PyAny>> {
+    client.get().record()?;
+    let reading = client
+        .py()
+        .import(intern!(client.py(), "echoserver.reading"))?;
+    reading.call_method1(how, (client, timeout))
 }
 
 #[pymethods]
@@ -223,15 +226,9 @@ impl PyClient {
     /// elsewhere it goes out at once, between messages. SendQueueFull if more than `max_send_queue` bytes would wait,
     /// ClientClosed if the client is closed, UnicodeEncodeError for a lone surrogate.
     fn send(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
-        self.link.check_process()?;
-        let Some(payload) = payload(data)? else {
-            return Err(PyTypeError::new_err(format!(
-                "send() takes str or bytes-like data, not {}",
-                data.get_type().name()?
-            )));
-        };
+        let limit = self.link()?.max_send_queue;
+        let payload = sendable("send", data)?;
         let bytes = payload.bytes()?;
-        let limit = self.link.max_send_queue;
         self.order(self.client.message(payload.kind, bytes, limit))?;
         Ok(bytes.len())
     }
@@ -241,7 +238,7 @@ impl PyClient {
     /// TimeoutError after `timeout` seconds; None waits for ever.
     #[pyo3(signature = (timeout=None))]
     fn flush(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        self.link.check_process()?;
+        self.link()?;
         let timeout = seconds("timeout", timeout)?;
         if waiting::wait(py, timeout, |until| self.client.wait_flushed(Some(until)))? {
             return Ok(());
@@ -258,25 +255,21 @@ impl PyClient {
     /// They need not be frames, or may be what no server sends (`echoserver.testing.violations`): what they do to the
     /// conversation is the caller's business. Their order among others, and errors, are those of `send`.
     fn send_raw(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
-        self.link.check_process()?;
-        let bytes = match payload(data)? {
-            Some(payload) if payload.kind == Kind::Binary => payload,
-            _ => {
-                let actual = data.get_type().name()?;
-                let message = format!("send_raw() takes bytes-like data, not {actual}");
-                return Err(PyTypeError::new_err(message));
-            }
-        };
-        let bytes = bytes.bytes()?;
-        self.order(self.client.raw(bytes, self.link.max_send_queue))?;
+        let limit = self.link()?.max_send_queue;
+        let payload = payload(data)?.filter(|payload| payload.kind == Kind::Binary);
+        let payload = payload.ok_or_else(|| {
+            let actual = type_name(data);
+            PyTypeError::new_err(format!("send_raw() takes bytes-like data, not {actual}"))
+        })?;
+        let bytes = payload.bytes()?;
+        self.order(self.client.raw(bytes, limit))?;
         Ok(bytes.len())
     }
 
     /// What clients of its server did.
     #[getter(_record)]
     fn record(&self) -> PyResult<PyRecord> {
-        self.link.check_process()?;
-        PyRecord::of(&self.link)
+        PyRecord::of(self.link()?)
     }
 
     /// The next message that nobody has taken, and whether none will come any more.
@@ -310,7 +303,7 @@ impl PyClient {
         let own = slf.get();
         match own.take_message(slf.py())? {
             (Some(message), _) => Ok(message),
-            (None, _) => reading(slf.py())?.call_method1(intern!(slf.py(), "recv"), (slf, timeout)),
+            (None, _) => read(slf, "recv", timeout),
         }
     }
 
@@ -320,8 +313,7 @@ impl PyClient {
         slf: &Bound<'py, Self>,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().record()?;
-        reading(slf.py())?.call_method1(intern!(slf.py(), "recv_async"), (slf, timeout))
+        read(slf, "recv_async", timeout)
     }
 
     /// The payload of the next pong of this client, each once, asked for or not (RFC 6455 section 5.5.3).
@@ -329,8 +321,7 @@ impl PyClient {
     /// Errors as `recv`; on an event loop use `wait_pong_async()`.
     #[pyo3(signature = (timeout=Some(5.0)), text_signature = "($self, timeout=5.0)")]
     fn wait_pong<'py>(slf: &Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().record()?;
-        reading(slf.py())?.call_method1(intern!(slf.py(), "wait_pong"), (slf, timeout))
+        read(slf, "wait_pong", timeout)
     }
 
     /// As `wait_pong`, to be awaited, on any event loop.
@@ -339,13 +330,12 @@ impl PyClient {
         slf: &Bound<'py, Self>,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        slf.get().record()?;
-        reading(slf.py())?.call_method1(intern!(slf.py(), "wait_pong_async"), (slf, timeout))
+        read(slf, "wait_pong_async", timeout)
     }
 
     /// As `flush`, to be awaited, on any event loop; for a time limit use `asyncio.timeout()`.
     fn flush_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.link.check_process()?;
+        self.link()?;
         if self.client.is_flushed() {
             return crossing::done(py);
         }
@@ -359,10 +349,10 @@ impl PyClient {
     /// unless it has ended already.
     #[pyo3(signature = (timeout=None))]
     fn wait_closed(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<u16> {
-        self.link.check_process()?;
+        let link = self.link()?;
         let timeout = seconds("timeout", timeout)?;
-        if self.client.ended().is_none() && self.link.drain.is_here() {
-            return Err(PyRuntimeError::new_err(if self.link.is_on_loop() {
+        if self.client.ended().is_none() && link.drain.is_here() {
+            return Err(PyRuntimeError::new_err(if link.is_on_loop() {
                 "wait_closed() would stop the event loop that serves the client: \
                 await client.wait_closed_async() instead"
             } else {
@@ -400,14 +390,14 @@ impl PyClient {
     /// The messages of this client, instead of their echoes.
     fn __aiter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let (py, own) = (slf.py(), slf.get());
-        own.link.check_process()?;
-        own.link.check_iterable()?;
+        let link = own.link()?;
+        link.check_iterable()?;
         let inbox = own.inbox(py)?;
         if own.is_over.load(Ordering::Acquire) {
             // There may be messages left.
             inbox.call_method0(intern!(py, "end"))?;
-        } else if own.link.is_on_loop() {
-            own.link.iterate()?;
+        } else if link.is_on_loop() {
+            link.iterate()?;
         } else {
             return Err(PyRuntimeError::new_err(
                 "`async for` takes a client's messages on the event loop that serves it: \
@@ -422,18 +412,12 @@ impl PyClient {
     /// ValueError for a longer payload, ClientClosed if the client is closed.
     #[pyo3(signature = (payload=None))]
     fn ping(&self, payload: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        self.link.check_process()?;
-        let mut bytes = Vec::new();
-        if let Some(object) = payload {
-            let Some(payload) = self::payload(object)? else {
-                let actual = object.get_type().name()?;
-                return Err(PyTypeError::new_err(format!(
-                    "ping() takes str or bytes-like data, not {actual}"
-                )));
-            };
-            bytes.extend_from_slice(payload.bytes()?);
-        }
-        self.order(self.client.ping(bytes, self.link.max_send_queue))
+        let limit = self.link()?.max_send_queue;
+        let bytes = match payload {
+            Some(payload) => sendable("ping", payload)?.bytes()?.to_vec(),
+            None => Vec::new(),
+        };
+        self.order(self.client.ping(bytes, limit))
     }
 
     /// Begins the closing handshake (RFC 6455 section 7.1.2) and returns at once; replies before it are sent.
@@ -442,16 +426,14 @@ impl PyClient {
     /// closed client it does nothing.
     #[pyo3(signature = (code=1000, reason=""))]
     fn close(&self, code: i64, reason: &str) -> PyResult<()> {
-        self.link.check_process()?;
-        let close = Close::new(code, reason)?;
-        self.link.order(&self.client, Order::Close(close));
+        let link = self.link()?;
+        link.order(&self.client, Order::Close(Close::new(code, reason)?));
         Ok(())
     }
 
     /// Drops the connection without a close frame and returns at once. On a closed client it does nothing.
     fn abort(&self) -> PyResult<()> {
-        self.link.check_process()?;
-        self.link.order(&self.client, Order::Abort);
+        self.link()?.order(&self.client, Order::Abort);
         Ok(())
     }
 
@@ -474,18 +456,11 @@ impl PyClient {
     /// The application's own attributes.
     #[getter]
     fn __dict__<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
-        self.own(py).clone()
+        self.attributes.dict(py).clone()
     }
 
     fn __getattr__<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
-        let found = self
-            .attributes
-            .get()
-            .and_then(|own| own.bind(name.py()).get_item(name).transpose())
-            .transpose()?;
-        found.ok_or_else(|| {
-            PyAttributeError::new_err(format!("'Client' object has no attribute '{name}'"))
-        })
+        self.attributes.get("Client", name)
     }
 
     fn __setattr__(
@@ -493,24 +468,19 @@ impl PyClient {
         name: &Bound<'_, PyString>,
         value: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        if slf.get_type().hasattr(name)? {
-            return Err(PyAttributeError::new_err(format!(
-                "attribute '{name}' of 'Client' objects can't be set"
-            )));
-        }
-        slf.get().own(slf.py()).set_item(name, value)
+        slf.get().attributes.set(&slf.get_type(), name, value)
     }
 
     fn __delattr__(&self, name: &Bound<'_, PyString>) -> PyResult<()> {
         self.__getattr__(name)?;
-        self.own(name.py()).del_item(name)
+        self.attributes.dict(name.py()).del_item(name)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         if let Some(inbox) = self.inbox.get() {
             visit.call(inbox)?;
         }
-        self.attributes.get().map_or(Ok(()), |own| visit.call(own))
+        self.attributes.traverse(&visit)
     }
 }
 
@@ -521,7 +491,7 @@ pub(super) fn at_end<'py>(
     client: &Bound<'py, PyClient>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let own = client.get();
-    own.link.check_process()?;
+    own.link()?;
     let mut end = own.client.at_end();
     crossing::future(py, move |cx| Pin::new(&mut end).poll(cx))
 }

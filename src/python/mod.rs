@@ -13,6 +13,7 @@ mod answers;
 mod argument;
 mod asyncio;
 mod at_fork;
+mod attributes;
 mod broadcast;
 mod calls;
 mod client;
