@@ -9,31 +9,28 @@ import warnings
 from weakref import ref
 
 from echoserver._core import Server
+from echoserver.attributes import Callbacks
 from echoserver.reading import Reading
 
 # Not from typing, which takes longer to import than all that is here. The same is why some imports are in functions.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
     import ssl
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from types import TracebackType
-    from typing import Any, Literal, NoReturn, Self, SupportsIndex, TypeVar
+    from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar
 
     from typing_extensions import Buffer
 
-    from echoserver._core import TLS, Client, Request
+    from echoserver._core import TLS, Client
     from echoserver.compression import Deflate
     from echoserver.run import Run
     from echoserver.stats import Stats
-    from echoserver.types import Decision, OnBinary, OnClient, OnClosed, OnError, OnHandshake, OnText, Reply
+    from echoserver.types import OnBinary, OnClient, OnClosed, OnError, OnHandshake, OnText
 
     _Init = TypeVar("_Init", bound=Callable[..., None])
 
 __all__ = ["EchoServer"]
-
-# mypy takes it for true.
-MYPY = False
 
 
 def _names_the_nearest(init: _Init) -> _Init:
@@ -56,7 +53,7 @@ def _names_the_nearest(init: _Init) -> _Init:
     return checked  # type: ignore[return-value]
 
 
-class EchoServer(Reading):
+class EchoServer(Callbacks, Reading):
     """A WebSocket server (RFC 6455) that sends back what it gets, unless a callback decides otherwise.
 
     The constructor listens: from then on clients can connect, and port 0 is known as `port`. They are served by one
@@ -151,29 +148,6 @@ class EchoServer(Reading):
 
     parent: object
 
-    if TYPE_CHECKING:
-        # Each may be set, and overridden by a method. mypy allows both of an attribute, and pyright of a method; which
-        # of the two conditions is never true is known only to the other one.
-        if os.name == "":
-            on_handshake: OnHandshake | None
-            on_connect: OnClient | None
-            on_text: OnText | None
-            on_binary: OnBinary | None
-            on_disconnect: OnClient | None
-            on_closed: OnClosed | None
-            on_error: OnError | None
-        if not MYPY:
-
-            def on_handshake(self, request: Request, /) -> Decision | Coroutine[Any, Any, Decision]: ...  # noqa: D102
-            def on_connect(self, client: Client, /) -> object: ...  # noqa: D102
-            def on_text(self, client: Client, message: str, /) -> Reply | Coroutine[Any, Any, Reply]: ...  # noqa: D102
-            def on_binary(self, client: Client, message: bytes, /) -> Reply | Coroutine[Any, Any, Reply]: ...  # noqa: D102
-            def on_disconnect(self, client: Client, /) -> object: ...  # noqa: D102
-            def on_closed(self) -> object: ...  # noqa: D102
-            def on_error(self, client: Client | None, error: BaseException, /) -> object: ...  # noqa: D102
-    else:
-        on_handshake = on_connect = on_text = on_binary = on_disconnect = on_closed = on_error = None
-
     @_names_the_nearest
     def __init__(  # noqa: PLR0913  # One option, one keyword: nothing to look up elsewhere.
         self,
@@ -258,31 +232,6 @@ class EchoServer(Reading):
             from echoserver import printing
 
             printing.line(f"Echoserver listening on port {self.port}")
-
-    def __init_subclass__(cls, **options: object) -> None:
-        """TypeError for a method that is named as a callback, and is none."""
-        super().__init_subclass__(**options)
-        from echoserver.callbacks import check_name
-
-        for name in vars(cls):
-            check_name(cls.__name__, name)
-
-    # A type checker that knew of it would take any name.
-    if not TYPE_CHECKING:
-
-        def __setattr__(self, name: str, value: object) -> None:
-            if name.startswith("on_"):
-                self._set_callback(name, value)
-            object.__setattr__(self, name, value)
-
-    def _set_callback(self, name: str, callback: Any) -> None:
-        from echoserver.callbacks import check, check_name, is_async
-
-        check_name(type(self).__name__, name)
-        check(name, callback)
-        if is_async(callback):
-            self._run.allow_async(name)
-        self._core.set_callback(name, callback)
 
     @property
     def _run(self) -> Run:
