@@ -7,6 +7,7 @@ import contextlib
 import random
 import ssl
 import threading
+import time
 from collections.abc import AsyncIterator
 
 from websockets.client import ClientProtocol
@@ -29,6 +30,8 @@ class Clients:
         self.outcomes = outcomes
         self.wrong = wrong
         self.got = 0
+        # When the server was stopped.
+        self.stopped: float | None = None
 
     async def all_talk(self) -> None:
         """All clients at the same time."""
@@ -67,6 +70,8 @@ class Clients:
                     data = bytes(event.data)
                     outcome.received.append(data.decode() if is_text else data)
                     self.note_message()
+                elif event.opcode is Opcode.CLOSE:
+                    outcome.is_late = self.is_late()
                 if writing and not person.is_hasty and len(outcome.received) == len(expected.received) > 0:
                     await self.say_good_bye(writing, protocol, writer, expected.code)
         except OSError:
@@ -125,7 +130,17 @@ class Clients:
         """Stops the server at its time."""
         self.got += 1
         if self.got == self.plan.stops_after:
-            threading.Thread(target=self.server.stop, daemon=True).start()
+            self.stopped = time.monotonic()
+            threading.Thread(target=self.stop, daemon=True).start()
+
+    def stop(self) -> None:
+        """Does so, whatever callbacks do."""
+        with contextlib.suppress(TimeoutError):
+            self.server.stop(self.plan.stop_timeout)
+
+    def is_late(self) -> bool:
+        """Whether half of the stop's time is over, after which nobody waits for answers."""
+        return self.stopped is not None and time.monotonic() - self.stopped >= self.plan.stop_timeout / 2
 
 
 def send(protocol: ClientProtocol, message: Message, rng: random.Random) -> None:

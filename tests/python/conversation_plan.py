@@ -9,8 +9,12 @@ from typing import Any
 
 from echoserver import NO_REPLY
 
-# Seconds in which any conversation ends.
+# Seconds in which any conversation ends, and in which a stop does, mostly or now and then.
 PATIENCE = 20.0
+STOP, HURRIED_STOP = 10.0, 0.04
+# Bytes; with compression each client needs some 300 kB more.
+LITTLE_MEMORY = [20_000, 60_000]
+LITTLE_MEMORY_DEFLATE = [20_000, 250_000, 500_000, 1_000_000]
 RUNNERS = ["serve", "start", "asyncio", "uvloop"]
 WAITS = ["sleep0", "sleep1", "sleep5", "timeout", "group", "shielded"]
 SENDS = ["send", "send_binary", "send_async", "send_elsewhere"]
@@ -74,6 +78,8 @@ class Outcome:
     calls: list[int] = field(default_factory=list)
     errors: int = 0
     code: int = 1000
+    # Its end came when half of a stop's time was over: no answer is waited for any more.
+    is_late: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,8 +111,10 @@ class Plan:
         self.greets = rng.random() < 0.5
         self.has_tls = rng.random() < 0.15
         self.has_deflate = rng.random() < 0.3
-        self.memory_limit = rng.choice([20_000, 60_000]) if rng.random() < 0.1 and not self.has_deflate else None
+        has_little, little = (0.25, LITTLE_MEMORY_DEFLATE) if self.has_deflate else (0.1, LITTLE_MEMORY)
+        self.memory_limit = rng.choice(little) if rng.random() < has_little else None
         self.stops_after = rng.randrange(30) if rng.random() < 0.08 else None
+        self.stop_timeout = rng.choice([STOP, HURRIED_STOP])
         self.is_interrupted = rng.random() < 0.3
         self.workers = rng.choice([1, 1, 2])
         self.people = [self._person(rng, index) for index in range(rng.randint(1, 4))]
@@ -114,7 +122,7 @@ class Plan:
     def _person(self, rng: random.Random, index: int) -> Person:
         is_hasty = rng.random() < 0.25
         waits, sends = rng.choice([0.2, 0.6]), rng.choice([0.0, 0.3])
-        ends = 0.0 if is_hasty else rng.choice([0.0, 0.0, 0.04])
+        ends = rng.choice([0.0, 0.0, 0.04])
         messages = []
         for number in range(rng.choice([3, 10, 30])):
             steps = []
@@ -151,13 +159,31 @@ class Plan:
         """Whether a client may lose the rest, through no fault of its own."""
         return self.memory_limit is not None or self.stops_after is not None
 
+    def kind(self, message: Message) -> str | None:
+        """Of the callback for it, if there is one."""
+        return self.kinds["on_text" if message.is_text else "on_binary"]
+
+    def codes(self, person: Person) -> set[int]:
+        """How the connection may end in order; if both sides close, the first close counts."""
+        code = self.expected(person).code
+        return {code, 1000} if person.is_hasty and code == CLOSE_CODE else {code}
+
+    def cuts(self, person: Person) -> set[int]:
+        """How it may end before all has come."""
+        cuts = {1006} & self.codes(person)
+        if self.memory_limit is not None:
+            cuts |= {1006, 1013}
+        if self.stops_after is not None:
+            cuts |= {1001, 1006}
+        return cuts
+
     def expected(self, person: Person) -> Outcome:
         """What must become of this client if nothing cuts it short."""
         outcome = Outcome()
         if self.kinds["on_connect"] and self.greets:
             outcome.received.append("welcome")
         for message in person.messages:
-            kind = self.kinds["on_text" if message.is_text else "on_binary"]
+            kind = self.kind(message)
             if kind is None:
                 outcome.received.append(message.content)
                 continue

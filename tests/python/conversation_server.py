@@ -7,9 +7,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from conversation_plan import CLOSE_CODE, ENDS, PATIENCE, SENDS, Content, Message, Outcome, Plan, parse
+from conversation_plan import CLOSE_CODE, ENDS, PATIENCE, SENDS, STOP, Content, Message, Outcome, Plan, parse
 from echoserver import NO_REPLY, Client, EchoServer
 
 
@@ -17,20 +18,24 @@ class Server:
     """A server that takes part, and notes what it is given."""
 
     def __init__(self, plan: Plan, outcomes: list[Outcome], wrong: list[str]) -> None:
-        """Listens, and does not serve yet; what it finds wrong goes to `wrong`."""
+        """Nothing runs yet; what it finds wrong goes to `wrong`."""
         self.plan = plan
         self.outcomes = outcomes
         self.wrong = wrong
         self.errors: list[BaseException] = []
         self.running: set[int] = set()
+        # Clients that a callback has closed or aborted.
+        self.dismissed: set[int] = set()
         self.ended = threading.Event()
-        self.server = self.make()
+        self.server: EchoServer
 
     def begin(self, client: Client, content: Content) -> Message:
         """Notes a call."""
         message, index = parse(content), int(client.path.strip("/"))
         if index in self.running:
             self.wrong.append(f"client {index}: two callbacks at a time, of {message}")
+        if index in self.dismissed:
+            self.wrong.append(f"client {index}: called after its close, with {message}")
         self.running.add(index)
         self.outcomes[index].calls.append(message.number)
         return message
@@ -38,6 +43,11 @@ class Server:
     def end(self, client: Client) -> None:
         """Notes its end."""
         self.running.discard(int(client.path.strip("/")))
+
+    def dismiss(self, client: Client) -> Any:
+        """Notes that no callback follows."""
+        self.dismissed.add(int(client.path.strip("/")))
+        return NO_REPLY
 
     def plain(self, client: Client, content: Content) -> Any:
         """A callback that waits for nothing."""
@@ -60,7 +70,7 @@ class Server:
                 elif step == "abort":
                     client.abort()
                 if step in ENDS:
-                    return NO_REPLY
+                    return self.dismiss(client)
             if message.result == "cancel":
                 raise ZeroDivisionError
             return message.reply()
@@ -74,7 +84,7 @@ class Server:
             for index, step in enumerate(message.steps):
                 await self.step(client, step, f"{message.number}/{index}")
                 if step in ENDS:
-                    return NO_REPLY
+                    return self.dismiss(client)
             if message.result == "cancel":
                 task = asyncio.current_task()
                 assert task
@@ -147,7 +157,7 @@ class Server:
             0,
             host="127.0.0.1",
             workers=plan.workers,
-            close_timeout=PATIENCE / 2,
+            close_timeout=STOP,
             tls="self-signed" if plan.has_tls else None,
             compression="deflate" if plan.has_deflate else None,
             on_error=lambda _, error: self.errors.append(error),
@@ -157,6 +167,7 @@ class Server:
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
         """Serves in the way that the plan says."""
+        self.server = self.make()
         if self.plan.runner == "start":
             self.server.start()
             try:
@@ -203,7 +214,6 @@ def work() -> None:
 
 
 def elsewhere(call: Callable[..., object], *arguments: object) -> None:
-    """Calls in another thread, and waits for it."""
-    thread = threading.Thread(target=call, args=arguments)
-    thread.start()
-    thread.join()
+    """Calls in another thread, and waits for it; what that raises comes out here."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(call, *arguments).result()

@@ -7,7 +7,22 @@ from importlib.util import find_spec
 import pytest
 
 import conversations
-from conversation_plan import ENDS, RESULTS, RUNNERS, SENDS, WAITS, Content, Message, Outcome, Person, Plan, parse
+from conversation_plan import (
+    CLOSE_CODE,
+    ENDS,
+    HURRIED_STOP,
+    RESULTS,
+    RUNNERS,
+    SENDS,
+    STOP,
+    WAITS,
+    Content,
+    Message,
+    Outcome,
+    Person,
+    Plan,
+    parse,
+)
 
 SEEDS = range(1, 201)
 
@@ -22,6 +37,10 @@ def test_all_kinds_of_servers_and_clients_are_among_them() -> None:
     assert {plan.runner for plan in plans} == set(RUNNERS if find_spec("uvloop") else RUNNERS[:-1])
     for what in ("has_tls", "has_deflate", "memory_limit", "stops_after", "is_interrupted"):
         assert 0 < sum(bool(getattr(plan, what)) for plan in plans) < len(SEEDS) / 2, what
+    assert any(plan.has_deflate and plan.memory_limit for plan in plans)
+    assert {plan.stop_timeout for plan in plans if plan.stops_after is not None} == {STOP, HURRIED_STOP}
+    codes = [plan.expected(person).code for plan in plans for person in plan.people if person.is_hasty]
+    assert set(codes) == {1000, 1006, CLOSE_CODE}
     messages = [message for plan in plans for person in plan.people for message in person.messages]
     assert {step for message in messages for step in message.steps} == {
         "work",
@@ -48,6 +67,37 @@ def test_the_oracle_says_what_a_reader_would() -> None:
     person = Person(0, messages, ((7, 0),), has_deflate=False, is_hasty=False, seed=1)
     received: list[Content] = ["welcome", "0  echo ", "1/0", "1", b"2  short ", b"5/0"]
     assert plan.expected(person) == Outcome(received, [0, 1, 3, 4, 5], errors=1, code=4001)
+
+
+def test_answers_may_be_missing_only_when_half_of_a_stops_time_is_over() -> None:
+    plan = Plan(1)
+    plan.kinds.update(dict.fromkeys(plan.kinds, "plain"))
+    plan.memory_limit, plan.stops_after, plan.greets = None, 1, False
+    messages = (Message(0, True, (), "short", 0), Message(1, True, (), "short", 0))
+    plan.people = [Person(0, messages, ((2, 0),), has_deflate=False, is_hasty=True, seed=1)]
+
+    def verdict(code: int, received: list[Content], *, is_late: bool) -> list[str]:
+        conversation = conversations.Conversation(plan)
+        conversation.outcomes[0] = Outcome(received, [0, 1], code=code, is_late=is_late)
+        conversation.judge(plan.people[0])
+        return conversation.wrong
+
+    assert verdict(1000, ["0", "1"], is_late=False) == []
+    assert verdict(1000, ["0"], is_late=True) == []
+    assert verdict(1001, ["0"], is_late=False) == []
+    assert verdict(1000, ["0"], is_late=False)
+    assert verdict(1000, ["1"], is_late=True)
+    assert verdict(1013, ["0"], is_late=True)
+
+
+def test_if_both_sides_close_the_first_close_counts() -> None:
+    plan = Plan(1)
+    plan.kinds.update(dict.fromkeys(plan.kinds, "plain"))
+    for end, codes in (("close", {1000, CLOSE_CODE}), ("abort", {1006})):
+        messages = (Message(0, True, ("send", end), "short", 0), Message(1, True, (), "short", 0))
+        person = Person(0, messages, ((2, 0),), has_deflate=False, is_hasty=True, seed=1)
+        assert plan.codes(person) == codes
+        assert plan.expected(person).calls == [0]
 
 
 def test_a_message_of_a_conversation_is_read_as_it_was_written() -> None:
