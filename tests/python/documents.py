@@ -5,6 +5,7 @@
 - A `console` block has commands after `$ ` and what they print. All of a section are one session: a server that one
   of them starts runs until the section ends, and then gets Ctrl-C.
 - A `text` block is what the `python` block before it prints.
+- In a cookbook the `python` blocks of a section are one recipe (`Recipe`), which test_cookbook.py runs.
 - In what is printed, `...` stands for anything.
 - `<!-- not run: why -->` before a block keeps it from being run.
 """
@@ -32,6 +33,8 @@ DOCUMENTS = [
     for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
     if path.exists()
 ]
+# Those whose Python blocks are recipes.
+COOKBOOK = [path for path in DOCUMENTS if path.stem.startswith("cookbook")]
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$|^(#+ [^\n]*)$|^<!-- not run: ([^\n]*?) -->$", re.MULTILINE | re.DOTALL)
 _URL = re.compile(r"(wss?://[^/\s:]+:)(\d+)")
@@ -86,6 +89,22 @@ class Session:
         return str(self.blocks[0])
 
 
+@dataclass
+class Recipe:
+    """A test, a client that passes it, and clients that fail it, each with the failures that pytest lists then.
+
+    The first `python` block is the test, the second the client. Each further one is put after the client, where it
+    replaces what it defines anew, and is followed by a `text` block.
+    """
+
+    test: Block
+    client: Block
+    broken: list[tuple[Block, Block]]
+
+    def __str__(self) -> str:
+        return self.test.section.lstrip("# ")
+
+
 def blocks(document: Path) -> Iterator[Block]:
     """All of them."""
     text = document.read_text(encoding="utf-8")
@@ -103,7 +122,7 @@ def blocks(document: Path) -> Iterator[Block]:
 
 def programs(document: Path) -> Iterator[tuple[Block, str | None]]:
     """The Python blocks to run, with what they print, if it says so."""
-    every = list(blocks(document))
+    every = [] if document in COOKBOOK else list(blocks(document))
     for block, after in zip(every, [*every[1:], None], strict=False):
         if block.language == "python" and block.not_run is None:
             is_output = after is not None and after.language == "text" and after.not_run is None
@@ -117,6 +136,20 @@ def sessions(document: Path) -> list[Session]:
         if block.language == "console" and block.not_run is None:
             found.setdefault(block.section, Session()).blocks.append(block)
     return list(found.values())
+
+
+def recipes(document: Path) -> list[Recipe]:
+    """Those of a cookbook. All blocks of their sections belong to them."""
+    sections: dict[str, list[Block]] = {}
+    for block in blocks(document):
+        sections.setdefault(block.section, []).append(block)
+    found = []
+    for section, (test, client, *others) in sections.items():
+        languages = [block.language for block in (test, client, *others)]
+        assert languages == ["python"] * 2 + ["python", "text"] * (len(others) // 2), f"{document.name}: {section}"
+        assert others, f"{document.name}: {section} has no client that fails"
+        found.append(Recipe(test, client, list(zip(others[::2], others[1::2], strict=True))))
+    return found
 
 
 def commands(text: str) -> list[tuple[str, str]]:
