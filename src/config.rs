@@ -85,6 +85,10 @@ impl Default for Config {
 const MAX_WORKERS: usize = 1024;
 /// tokio's timers reach about two years; a longer timeout is meant as "never".
 const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
+/// The resolution of tokio's timers.
+pub(crate) const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+/// Why a timeout below that is none.
+pub(crate) const TOO_SHORT: &str = "must be at least 0.001, in seconds";
 
 impl Config {
     /// Checks every option; after this nothing checks again.
@@ -123,8 +127,8 @@ impl Config {
             ("ping_timeout", Some(self.ping_timeout)),
         ];
         for (option, timeout) in timeouts {
-            if timeout.is_some_and(|timeout| timeout.is_zero()) {
-                return Err(invalid(option, &0, "must be positive"));
+            if let Some(timeout) = timeout.filter(|timeout| *timeout < MIN_TIMEOUT) {
+                return Err(invalid(option, &timeout.as_secs_f64(), TOO_SHORT));
             }
         }
         for (option, timeout) in timeouts

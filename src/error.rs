@@ -4,8 +4,9 @@
 
 use crate::protocol::http;
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a server could not be made or run.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +22,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// A file that an option names can't be read. Correct the name or the permissions.
-    #[error("{option}='{path}': {source}", path = shortened(&path.to_string_lossy()))]
+    #[error("{option}={path}: {source}", path = shortened(&quoted_path(path)))]
     File {
         /// The option's name.
         option: &'static str,
@@ -31,7 +32,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file that an option names does not hold what it should. Replace it.
-    #[error("{option}='{path}': {reason}", path = shortened(&path.to_string_lossy()))]
+    #[error("{option}={path}: {reason}", path = shortened(&quoted_path(path)))]
     Content {
         /// The option's name.
         option: &'static str,
@@ -99,9 +100,22 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.escape_debug())
 }
 
+/// The same of a path, with bytes that are no UTF-8 as Python's `repr()` shows them (PEP 383).
+pub(crate) fn quoted_path(path: &Path) -> String {
+    let mut quoted = String::from("'");
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        quoted.extend(chunk.valid().escape_debug());
+        for byte in chunk.invalid() {
+            // A string takes all that is written to it.
+            let _ = write!(quoted, "\\udc{byte:02x}");
+        }
+    }
+    quoted + "'"
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Error, shortened};
+    use super::{Error, quoted_path, shortened};
     use crate::protocol::http::Invalid;
 
     #[test]
@@ -121,6 +135,17 @@ mod tests {
         for (invalid, text) in cases {
             assert_eq!(Error::from(invalid).to_string(), text);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_is_shown_whatever_is_in_it() {
+        use std::os::unix::ffi::OsStrExt;
+        let path = std::ffi::OsStr::from_bytes(b"/a\xff\xe2\x82b\xc3\xa9\n");
+        assert_eq!(
+            quoted_path(path.as_ref()),
+            r"'/a\udcff\udce2\udc82b\u{e9}\n'".replace(r"\u{e9}", "\u{e9}")
+        );
     }
 
     #[test]

@@ -64,6 +64,10 @@ pub struct Close {
     reason: String,
 }
 
+/// Why a close code may not be sent.
+pub const NOT_SENDABLE: &str =
+    "may not be sent; 1000 to 1003, 1007 to 1014 and 3000 to 4999 may (RFC 6455 section 7.4)";
+
 impl Close {
     /// A code that may be sent, and a reason that has room in the frame.
     ///
@@ -78,11 +82,7 @@ impl Close {
         let code = u16::try_from(code)
             .ok()
             .filter(|code| close::is_valid(*code))
-            .ok_or_else(|| {
-                let reason = "may not be sent; 1000 to 1003, 1007 to 1014 and 3000 to 4999 may \
-                    (RFC 6455 section 7.4)";
-                invalid("code", code.to_string(), reason)
-            })?;
+            .ok_or_else(|| invalid("code", code.to_string(), NOT_SENDABLE))?;
         if reason.len() > close::MAX_REASON {
             let value = format!("{} bytes in UTF-8", reason.len());
             let reason = "a close frame has room for 123 (RFC 6455 section 5.5)";

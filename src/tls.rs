@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
+/// Asked from time to time while a file is waited for, which may be a pipe: `false` gives up.
+pub type Patience<'a> = &'a dyn Fn() -> bool;
+
 /// Where a server's certificate comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tls {

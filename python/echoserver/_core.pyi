@@ -32,7 +32,9 @@ __all__ = [
     "Thread",
     "__version__",
     "at_end",
+    "checked_timeout",
     "finish",
+    "password_file",
     "shown",
 ]
 
@@ -44,6 +46,12 @@ DEFLATE_DEFAULTS: Final[dict[str, object]]
 
 def shown(value: object) -> str:
     """What an error shows of a value: its `repr()`, shortened; something also if that raises."""
+
+def password_file(path: str) -> bytes:
+    """What a program finds in the file of a key's password."""
+
+def checked_timeout(timeout: float | None) -> float | None:
+    """A timeout of the package's own calls, checked."""
 
 @final
 class NoReply:
@@ -183,7 +191,7 @@ class TLS:
       signed (mutual TLS), which `Client.tls` then tells.
     - `min_version`: the oldest version of TLS that is spoken.
 
-    TypeError for what is no path or password, ValueError for another version.
+    TypeError for what is no path or password, ValueError for a NUL in a path and for another version.
     """
 
     def __new__(

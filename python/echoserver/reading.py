@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from echoserver._core import shown
+from echoserver._core import checked_timeout, shown
 from echoserver.exceptions import ClientClosed
 
 TYPE_CHECKING = False
@@ -199,6 +199,10 @@ class _Accepting:
 
 class _Receiving:
     def __init__(self, record: Record, count: int) -> None:
+        if isinstance(count, bool) or not isinstance(count, int):
+            raise TypeError(f"count={shown(count)}: must be an int, not {type(count).__name__}")
+        if count < 0:
+            raise ValueError(f"count={shown(count)}: must not be negative")
         self._record, self._count = record, count
 
     def look(self) -> list[str | bytes] | None:
@@ -208,7 +212,7 @@ class _Receiving:
 
     def so_far(self) -> str:
         messages = self._record.messages()
-        return f"{len(messages)} of {self._count} messages: {_listed(messages)}"
+        return f"{len(messages)} of {shown(self._count)} messages: {_listed(messages)}"
 
     def end(self) -> None:
         raise RuntimeError(f"{self.so_far()}, and none will come, since the server has ended")
@@ -242,6 +246,7 @@ def _wait(record: Record, call: str, wanted: _Wanted[_T], timeout: float | None)
     # Imported with the first server.
     from echoserver.threads import loop_runs
 
+    timeout = checked_timeout(timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         count, is_over = record.count, record.is_over
@@ -261,6 +266,7 @@ def _wait(record: Record, call: str, wanted: _Wanted[_T], timeout: float | None)
 async def _wait_async(record: Record, wanted: _Wanted[_T], timeout: float | None) -> _T:
     import asyncio
 
+    timeout = checked_timeout(timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         count, is_over = record.count, record.is_over

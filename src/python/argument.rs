@@ -1,11 +1,15 @@
 //! One argument of a call: its type is checked here, and an error names it and its value.
 
 use super::errors::{shown, type_name};
+use crate::config::{MIN_TIMEOUT, TOO_SHORT};
 use crate::error::Error;
+use crate::order::NOT_SENDABLE;
 use crate::protocol::extensions::Deflate;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString};
+use std::convert::Infallible;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Why text can't be sent.
@@ -17,6 +21,34 @@ pub(super) struct Argument<'py> {
     /// Which parameter of the `Deflate` that was given.
     parameter: Option<&'static str>,
     value: Bound<'py, PyAny>,
+}
+
+/// An argument that need not be given; of any type, so that an error can name it.
+pub(super) enum Given<'py> {
+    Default,
+    Value(Bound<'py, PyAny>),
+}
+
+impl<'py> FromPyObject<'_, 'py> for Given<'py> {
+    type Error = Infallible;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> Result<Self, Infallible> {
+        Ok(Self::Value(value.to_owned()))
+    }
+}
+
+impl<'py> Given<'py> {
+    /// Its value, if it has one.
+    pub(super) fn read<T>(
+        self,
+        name: &'static str,
+        read: impl FnOnce(Argument<'py>) -> PyResult<T>,
+    ) -> PyResult<Option<T>> {
+        match self {
+            Self::Default => Ok(None),
+            Self::Value(value) => read(Argument::of(name, value)).map(Some),
+        }
+    }
 }
 
 impl<'py> Argument<'py> {
@@ -139,8 +171,44 @@ impl<'py> Argument<'py> {
         })
     }
 
+    /// A code for a close frame; which may be sent is not decided here.
+    pub(super) fn close_code(self) -> PyResult<i64> {
+        self.int("an int")?
+            .extract()
+            .map_err(|_error| self.bad_value(NOT_SENDABLE))
+    }
+
+    /// A `str` or `os.PathLike`.
+    pub(super) fn path(self) -> PyResult<PathBuf> {
+        let path: PathBuf = self.value.extract().map_err(|error: PyErr| {
+            // What its `__fspath__` raises is its own.
+            if error.is_instance_of::<PyTypeError>(self.value.py()) {
+                self.wrong_type("a path")
+            } else {
+                error
+            }
+        })?;
+        if path.as_os_str().as_encoded_bytes().contains(&0) {
+            return Err(self.bad_value("has a NUL, which no path can have"));
+        }
+        Ok(path)
+    }
+
+    /// Seconds of a timeout that can't be nothing.
+    pub(super) fn timeout(self) -> PyResult<Duration> {
+        let timeout = self.duration()?;
+        if timeout < MIN_TIMEOUT {
+            return Err(self.bad_value(TOO_SHORT));
+        }
+        Ok(timeout)
+    }
+
     /// Seconds; not negative, finite.
     pub(super) fn seconds(self) -> PyResult<Duration> {
+        self.duration()
+    }
+
+    fn duration(&self) -> PyResult<Duration> {
         let value = &self.value;
         let is_number = value.is_instance_of::<PyFloat>() || value.is_instance_of::<PyInt>();
         if !is_number || value.is_instance_of::<PyBool>() {
@@ -197,6 +265,12 @@ impl<'py> Argument<'py> {
             None => value,
         }
     }
+}
+
+/// A timeout of the package's own calls, checked.
+#[pyfunction]
+pub(super) fn checked_timeout(timeout: Option<Bound<'_, PyAny>>) -> PyResult<Option<f64>> {
+    Ok(seconds("timeout", timeout)?.map(|timeout| timeout.as_secs_f64()))
 }
 
 /// A timeout of a method: seconds, or `None`.

@@ -1,7 +1,7 @@
 //! `Client`: one client of a server, as callbacks get it.
 
 use super::address;
-use super::argument::seconds;
+use super::argument::{Argument, Given, seconds};
 use super::attributes::Attributes;
 use super::crossing;
 use super::errors::{self, type_name};
@@ -19,7 +19,7 @@ use pyo3::exceptions::{PyReferenceError, PyRuntimeError, PyTimeoutError, PyTypeE
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyWeakrefReference};
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyList, PyString, PyWeakrefReference};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,12 +101,16 @@ fn aio(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
 fn read<'py>(
     client: &Bound<'py, PyClient>,
     how: &str,
-    timeout: Option<f64>,
+    timeout: Given<'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     client.get().record()?;
     let reading = client
         .py()
         .import(intern!(client.py(), "echoserver.reading"))?;
+    let timeout = match timeout {
+        Given::Default => PyFloat::new(client.py(), 5.0).into_any(),
+        Given::Value(value) => value,
+    };
     reading.call_method1(how, (client, timeout))
 }
 
@@ -298,8 +302,8 @@ impl PyClient {
     /// `code` and `reason`, if there is none and the client is gone; TimeoutError, which says what did come, after
     /// `timeout` seconds, None waits for ever. RuntimeError if its server does not `record` or has no room for more,
     /// and in the thread of a running event loop, which waiting would stop: there use `recv_async()`.
-    #[pyo3(signature = (timeout=Some(5.0)), text_signature = "($self, timeout=5.0)")]
-    fn recv<'py>(slf: &Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(signature = (timeout=Given::Default), text_signature = "($self, timeout=5.0)")]
+    fn recv<'py>(slf: &Bound<'py, Self>, timeout: Given<'py>) -> PyResult<Bound<'py, PyAny>> {
         let own = slf.get();
         match own.take_message(slf.py())? {
             (Some(message), _) => Ok(message),
@@ -308,27 +312,24 @@ impl PyClient {
     }
 
     /// As `recv`, to be awaited, on any event loop.
-    #[pyo3(signature = (timeout=Some(5.0)), text_signature = "($self, timeout=5.0)")]
-    fn recv_async<'py>(
-        slf: &Bound<'py, Self>,
-        timeout: Option<f64>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(signature = (timeout=Given::Default), text_signature = "($self, timeout=5.0)")]
+    fn recv_async<'py>(slf: &Bound<'py, Self>, timeout: Given<'py>) -> PyResult<Bound<'py, PyAny>> {
         read(slf, "recv_async", timeout)
     }
 
     /// The payload of the next pong of this client, each once, asked for or not (RFC 6455 section 5.5.3).
     ///
     /// Errors as `recv`; on an event loop use `wait_pong_async()`.
-    #[pyo3(signature = (timeout=Some(5.0)), text_signature = "($self, timeout=5.0)")]
-    fn wait_pong<'py>(slf: &Bound<'py, Self>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+    #[pyo3(signature = (timeout=Given::Default), text_signature = "($self, timeout=5.0)")]
+    fn wait_pong<'py>(slf: &Bound<'py, Self>, timeout: Given<'py>) -> PyResult<Bound<'py, PyAny>> {
         read(slf, "wait_pong", timeout)
     }
 
     /// As `wait_pong`, to be awaited, on any event loop.
-    #[pyo3(signature = (timeout=Some(5.0)), text_signature = "($self, timeout=5.0)")]
+    #[pyo3(signature = (timeout=Given::Default), text_signature = "($self, timeout=5.0)")]
     fn wait_pong_async<'py>(
         slf: &Bound<'py, Self>,
-        timeout: Option<f64>,
+        timeout: Given<'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         read(slf, "wait_pong_async", timeout)
     }
@@ -350,6 +351,7 @@ impl PyClient {
     #[pyo3(signature = (timeout=None))]
     fn wait_closed(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<u16> {
         let link = self.link()?;
+        let given = timeout.as_ref().map(errors::shown);
         let timeout = seconds("timeout", timeout)?;
         if self.client.ended().is_none() && link.drain.is_here() {
             return Err(PyRuntimeError::new_err(if link.is_on_loop() {
@@ -362,10 +364,10 @@ impl PyClient {
         waiting::wait(py, timeout, |until| self.client.wait_ended(Some(until)))?;
         self.close_code().ok_or_else(|| {
             // Without a limit it waits until there is one.
-            let seconds = timeout.unwrap_or_default().as_secs_f64();
             PyTimeoutError::new_err(format!(
-                "client {} is still connected after {seconds} s",
-                self.client.id
+                "client {} is still connected after {} s",
+                self.client.id,
+                given.unwrap_or_default()
             ))
         })
     }
@@ -424,10 +426,15 @@ impl PyClient {
     ///
     /// ValueError for a code that may not be sent, such as 1005, and for a reason beyond 123 bytes of UTF-8. On a
     /// closed client it does nothing.
-    #[pyo3(signature = (code=1000, reason=""))]
-    fn close(&self, code: i64, reason: &str) -> PyResult<()> {
+    #[pyo3(
+        signature = (code=Given::Default, reason=Given::Default),
+        text_signature = "($self, code=1000, reason='')"
+    )]
+    fn close(&self, code: Given<'_>, reason: Given<'_>) -> PyResult<()> {
         let link = self.link()?;
-        link.order(&self.client, Order::Close(Close::new(code, reason)?));
+        let code = code.read("code", Argument::close_code)?.unwrap_or(1000);
+        let reason = reason.read("reason", Argument::text)?.unwrap_or_default();
+        link.order(&self.client, Order::Close(Close::new(code, &reason)?));
         Ok(())
     }
 

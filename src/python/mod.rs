@@ -75,6 +75,8 @@ fn finish(py: Python<'_>) {
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
+    use super::argument::checked_timeout;
+    #[pymodule_export]
     use super::asyncio::inbox::{Held, Mail};
     #[pymodule_export]
     use super::asyncio::task::Pump;
@@ -96,7 +98,7 @@ mod _core {
     #[pymodule_export]
     use super::thread::NativeThread;
     #[pymodule_export]
-    use super::tls::{PyTls, PyTlsInfo};
+    use super::tls::{PyTls, PyTlsInfo, password_file};
     #[pymodule_export]
     use super::values::NoReply;
     use pyo3::prelude::*;

@@ -61,7 +61,9 @@ impl PyServer {
         link.set_echo(echo);
         switch_debug(py, &link, debug)?;
         let handler = link.clone();
-        let core = py.detach(|| Server::bind(config, handler))?;
+        let core = waiting::patiently(py, |patience| {
+            Server::bind_patiently(config, handler, patience)
+        })?;
         let server = Self {
             unchecked: Shared::new(core, link, owner.unbind()),
             event_loop: Mutex::default(),
@@ -268,7 +270,7 @@ impl PyServer {
     /// Reads certificate and key again, for the connections from now on.
     fn reload_tls(&self, py: Python<'_>) -> PyResult<()> {
         let core = &self.shared()?.core;
-        Ok(py.detach(|| core.reload_tls())?)
+        waiting::patiently(py, |patience| core.reload_tls(patience))
     }
 
     /// The certificate of the authority that was made for this server.
@@ -331,8 +333,15 @@ impl PyServer {
 
     /// The next client that was not taken yet; with `path` the next of those that asked for it.
     #[pyo3(signature = (path=None))]
-    fn take_client(&self, py: Python<'_>, path: Option<&str>) -> PyResult<Option<Py<PyClient>>> {
-        let taken = self.record()?.take_client(path)?;
+    fn take_client(
+        &self,
+        py: Python<'_>,
+        path: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Py<PyClient>>> {
+        let path = path
+            .map(|path| Argument::of("path", path).text())
+            .transpose()?;
+        let taken = self.record()?.take_client(path.as_deref())?;
         let object = |client| self.shared()?.listed(py, &client);
         taken.map(object).transpose()
     }

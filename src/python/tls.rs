@@ -1,16 +1,18 @@
 //! `TLS`, which says where certificate and key are, and `TLSInfo`, what a client's handshake agreed on.
 
-use super::argument::{Argument, SURROGATE};
-use super::errors::type_name;
-use crate::error::quoted;
+use super::argument::{Argument, Given, SURROGATE};
+use super::waiting;
+use crate::server::read_file;
 use crate::tls::{MinVersion, Password, Tls, TlsFacts, TlsFiles};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
-use std::path::PathBuf;
+use std::ffi::OsStr;
 
 /// The value of `tls` that asks for an authority of the server's own.
 const SELF_SIGNED: &str = "self-signed";
+/// Bytes that are read of a password's file; a device may have a line without an end.
+const MAX_PASSWORD: u64 = 1 << 17;
 
 /// Certificate and key of a server, in PEM files: `EchoServer(tls=TLS("cert.pem", "key.pem"))`.
 ///
@@ -26,7 +28,7 @@ const SELF_SIGNED: &str = "self-signed";
 ///   signed (mutual TLS), which `Client.tls` then tells.
 /// - `min_version`: the oldest version of TLS that is spoken.
 ///
-/// TypeError for what is no path or password, ValueError for another version.
+/// TypeError for what is no path or password, ValueError for a NUL in a path and for another version.
 #[pyclass(frozen, eq, hash, name = "TLS", module = "echoserver")]
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct PyTls(TlsFiles);
@@ -34,13 +36,16 @@ pub(super) struct PyTls(TlsFiles);
 #[pymethods]
 impl PyTls {
     #[new]
-    #[pyo3(signature = (certfile, keyfile, password=None, client_ca=None, min_version="1.2"))]
+    #[pyo3(
+        signature = (certfile, keyfile, password=None, client_ca=None, min_version=Given::Default),
+        text_signature = "(certfile, keyfile, password=None, client_ca=None, min_version='1.2')"
+    )]
     fn new(
-        certfile: &Bound<'_, PyAny>,
-        keyfile: &Bound<'_, PyAny>,
+        certfile: Bound<'_, PyAny>,
+        keyfile: Bound<'_, PyAny>,
         password: Option<&Bound<'_, PyAny>>,
-        client_ca: Option<&Bound<'_, PyAny>>,
-        min_version: &str,
+        client_ca: Option<Bound<'_, PyAny>>,
+        min_version: Given<'_>,
     ) -> PyResult<Self> {
         let password = password.map(|password| {
             if let Ok(text) = password.cast::<PyString>() {
@@ -59,39 +64,34 @@ impl PyTls {
             }
         });
         Ok(Self(TlsFiles {
-            certfile: path("certfile", certfile)?,
-            keyfile: path("keyfile", keyfile)?,
+            certfile: Argument::of("certfile", certfile).path()?,
+            keyfile: Argument::of("keyfile", keyfile).path()?,
             password: password.transpose()?,
-            client_ca: client_ca.map(|file| path("client_ca", file)).transpose()?,
-            min_version: match min_version {
-                "1.2" => MinVersion::Tls12,
-                "1.3" => MinVersion::Tls13,
-                other => {
-                    return Err(PyValueError::new_err(format!(
-                        "min_version={other:?}: must be \"1.2\" or \"1.3\"; older ones are broken (RFC 8996)"
-                    )));
-                }
-            },
+            client_ca: client_ca
+                .map(|file| Argument::of("client_ca", file).path())
+                .transpose()?,
+            min_version: min_version
+                .read("min_version", min_version_of)?
+                .unwrap_or_default(),
         }))
     }
 
     /// As given.
     #[getter]
-    fn certfile(&self) -> String {
-        self.0.certfile.display().to_string()
+    fn certfile(&self) -> &OsStr {
+        self.0.certfile.as_os_str()
     }
 
     /// As given.
     #[getter]
-    fn keyfile(&self) -> String {
-        self.0.keyfile.display().to_string()
+    fn keyfile(&self) -> &OsStr {
+        self.0.keyfile.as_os_str()
     }
 
     /// As given.
     #[getter]
-    fn client_ca(&self) -> Option<String> {
-        let path = self.0.client_ca.as_ref();
-        path.map(|path| path.display().to_string())
+    fn client_ca(&self) -> Option<&OsStr> {
+        self.0.client_ca.as_deref().map(AsRef::as_ref)
     }
 
     /// As given.
@@ -103,25 +103,46 @@ impl PyTls {
         }
     }
 
-    fn __repr__(&self) -> String {
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let shown = |path: Option<&OsStr>| path.into_pyobject(py)?.repr();
         let password = self.0.password.as_ref().map_or("None", |_| "'***'");
-        format!(
+        Ok(format!(
             "TLS(certfile={}, keyfile={}, password={password}, client_ca={}, min_version='{}')",
-            quoted(&self.certfile()),
-            quoted(&self.keyfile()),
-            self.client_ca()
-                .map_or_else(|| "None".to_owned(), |path| quoted(&path)),
+            shown(Some(self.certfile()))?,
+            shown(Some(self.keyfile()))?,
+            shown(self.client_ca())?,
             self.min_version(),
-        )
+        ))
     }
 }
 
-/// A `str` or `os.PathLike`.
-fn path(name: &str, value: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
-    value.extract().map_err(|_error| {
-        let actual = type_name(value);
-        PyTypeError::new_err(format!("{name}: must be a path, not {actual}"))
-    })
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "as the other readers of an argument"
+)]
+fn min_version_of(value: Argument<'_>) -> PyResult<MinVersion> {
+    let Ok(text) = value.value().cast::<PyString>() else {
+        return Err(value.wrong_type("\"1.2\" or \"1.3\""));
+    };
+    match value.utf8(text)? {
+        "1.2" => Ok(MinVersion::Tls12),
+        "1.3" => Ok(MinVersion::Tls13),
+        _ => Err(value.bad_value("must be \"1.2\" or \"1.3\"; older ones are broken (RFC 8996)")),
+    }
+}
+
+/// What a program finds in the file of a key's password.
+#[pyfunction]
+pub(super) fn password_file<'py>(
+    py: Python<'py>,
+    path: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    const NAME: &str = "password_file";
+    let path = Argument::of(NAME, path).path()?;
+    let bytes = waiting::patiently(py, |patience| {
+        read_file(NAME, &path, MAX_PASSWORD, patience)
+    })?;
+    Ok(PyBytes::new(py, &bytes))
 }
 
 /// The option `tls`: a `TLS`, or the word.

@@ -68,7 +68,10 @@ impl<'py> Reply<'py> {
                 reply.get_type().name()?
             )));
         };
-        payload.bytes()?;
+        if let Err(error) = payload.bytes() {
+            let what = format!("{} returned a lone surrogate", name());
+            return Err(explained(reply.py(), error, &what));
+        }
         Ok(Self::Send(payload))
     }
 
@@ -99,6 +102,13 @@ impl Payload<'_> {
             Err(_) => Ok(self.object.cast::<PyBytes>()?.as_bytes()),
         }
     }
+}
+
+/// A `UnicodeEncodeError`, which says where the surrogate is, with what it is about.
+fn explained(py: Python<'_>, error: PyErr, what: &str) -> PyErr {
+    // It has the attribute, and any other error says enough.
+    let _ = error.value(py).setattr(intern!(py, "reason"), what);
+    error
 }
 
 /// Text for a `str`, binary for anything bytes-like, `None` for the rest.
@@ -133,10 +143,15 @@ pub(super) fn payload<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Payloa
 /// # Errors
 /// `TypeError`, which names the method.
 pub(super) fn sendable<'py>(method: &str, object: &Bound<'py, PyAny>) -> PyResult<Payload<'py>> {
-    payload(object)?.ok_or_else(|| {
+    let payload = payload(object)?.ok_or_else(|| {
         let actual = type_name(object);
         PyTypeError::new_err(format!(
             "{method}() takes str or bytes-like data, not {actual}"
         ))
-    })
+    })?;
+    if let Err(error) = payload.bytes() {
+        let what = format!("{method}() takes no lone surrogates");
+        return Err(explained(object.py(), error, &what));
+    }
+    Ok(payload)
 }

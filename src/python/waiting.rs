@@ -1,9 +1,13 @@
 //! Waits of Python on Rust: without the interpreter, and so that Ctrl-C is answered.
 
 use super::crossing;
+use super::lock::lock;
+use crate::error::Error;
 use crate::server::after;
 use crate::sockets;
+use crate::tls::Patience;
 use pyo3::prelude::*;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Waits of the main thread are cut into pieces of this length, between which Ctrl-C is looked for.
@@ -30,6 +34,30 @@ pub(super) fn wait(
             return Ok(false);
         }
     }
+}
+
+/// Does what may wait for a file, without the interpreter.
+///
+/// # Errors
+/// What a signal handler raises meanwhile, or what `work` does.
+pub(super) fn patiently<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce(Patience<'_>) -> Result<T, Error> + Send,
+) -> PyResult<T> {
+    let raised = Mutex::new(None);
+    let done = py.detach(|| {
+        work(&|| {
+            Python::attach(|py| match py.check_signals() {
+                Ok(()) => true,
+                Err(error) => {
+                    *lock(&raised) = Some(error);
+                    false
+                }
+            })
+        })
+    });
+    let raised = lock(&raised).take();
+    raised.map_or_else(|| Ok(done?), Err)
 }
 
 /// Waits for other threads, without the interpreter; in a hook of a fork also without the locks that it holds.

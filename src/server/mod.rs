@@ -26,6 +26,7 @@ mod worker;
 #[cfg(fuzzing)]
 pub use simulation::fuzz;
 pub use stats::Stats;
+pub use tls::reading::read_file;
 
 use crate::client::Client;
 use crate::condition::wait_while;
@@ -38,6 +39,7 @@ use crate::protocol::limit::Limit;
 use crate::protocol::message::Kind;
 use crate::record::Record;
 use crate::sockets::Listed;
+use crate::tls::Patience;
 use clock::Clock;
 use shared::{Command, Face, Life, Shared, lock};
 use std::io;
@@ -72,11 +74,23 @@ impl Server {
     /// # Errors
     /// [`Error::Invalid`], [`Error::File`], [`Error::Content`] or [`Error::Listen`].
     pub fn bind(config: Config, handler: Arc<dyn Handler>) -> Result<Self, Error> {
+        Self::bind_patiently(config, handler, &|| true)
+    }
+
+    /// The same; `patience` is asked while a file is waited for.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub fn bind_patiently(
+        config: Config,
+        handler: Arc<dyn Handler>,
+        patience: Patience<'_>,
+    ) -> Result<Self, Error> {
         config.check()?;
         let tls = config
             .tls
             .as_ref()
-            .map(|tls| Identity::new(tls, config.host.as_deref()))
+            .map(|tls| Identity::new(tls, config.host.as_deref(), patience))
             .transpose()?;
         let listeners = listener::bind(config.host.as_deref(), config.port)?;
         let address = match listeners.first() {
@@ -292,13 +306,13 @@ impl Server {
     }
 
     /// Reads the files of `tls` again, or makes a new certificate from the same authority, for the connections from now
-    /// on; those that are stay as they are.
+    /// on; those that are stay as they are. `patience` is asked while a file is waited for.
     ///
     /// # Errors
     /// As [`Self::bind`], and then nothing is changed; [`Error::State`] without TLS.
-    pub fn reload_tls(&self) -> Result<(), Error> {
+    pub fn reload_tls(&self, patience: Patience<'_>) -> Result<(), Error> {
         match &self.shared.tls {
-            Some(identity) => identity.reload(),
+            Some(identity) => identity.reload(patience),
             None => Err(Error::State("the server has no TLS to reload")),
         }
     }

@@ -3,6 +3,7 @@
 
 mod files;
 pub(super) mod identity;
+pub(super) mod reading;
 mod reason;
 pub(super) mod scratch;
 mod self_signed;

@@ -122,7 +122,8 @@ def test_a_port_that_is_not_for_everybody_gives_a_way_out_too() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
-def test_with_too_few_descriptors_it_says_so_or_serves() -> None:
+@pytest.mark.parametrize("options", [(), ("-d",)], ids=["plain", "debug"])
+def test_with_too_few_descriptors_it_says_so_or_serves(options: tuple[str, ...]) -> None:
     import resource
 
     def limit(most: int) -> None:
@@ -130,20 +131,22 @@ def test_with_too_few_descriptors_it_says_so_or_serves() -> None:
 
     served = []
     for most in range(7, 20):
-        process = program(SCRIPT, *LOCAL, "--workers=2", preexec_fn=partial(limit, most))
+        process = program(SCRIPT, *LOCAL, "--workers=2", *options, preexec_fn=partial(limit, most))
         assert process.stdout
-        url = process.stdout.readline().strip()
-        served.append(bool(url))
-        if url:
-            # Without a URL it is not said to serve, with one it does.
-            with connect(url) as client:
+        line = process.stdout.readline()
+        served.append(bool(line))
+        if line:
+            # What says nothing does not serve, and what says something does.
+            url = process.stdout.readline() if options else line
+            with connect(url.strip()) as client:
                 client.send("hello")
                 assert client.recv() == "hello"
             process.terminate()
-            assert finished(process) == (0, "", LISTENING)
-        else:
             status, _, err = finished(process)
-            assert status == 1
+            assert (status, err) == (0, LISTENING)
+        else:
+            status, out, err = finished(process)
+            assert (status, out) == (1, "")
             assert re.fullmatch(r"echoserver: cannot .*: Too many open files; `ulimit -n` allows more\n", err)
     assert sorted(served) == served
     assert {*served} == {False, True}

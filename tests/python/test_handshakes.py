@@ -231,5 +231,5 @@ def test_arguments_are_checked_where_they_are_given() -> None:
     for seconds in (-1, 3601, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="must be 0 to 3600"):
             Delay(seconds)
-    with pytest.raises(ValueError, match="subprotocol='a b'"):
+    with pytest.raises(ValueError, match="name='a b'"):
         WrongSubprotocol("a b")

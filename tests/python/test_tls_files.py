@@ -190,11 +190,11 @@ def test_another_value_of_tls_is_named(value: object, kind: type[Exception], tex
 @pytest.mark.parametrize(
     ("arguments", "kind", "text"),
     [
-        ({"certfile": 5}, TypeError, "certfile: must be a path, not int"),
-        ({"keyfile": None}, TypeError, "keyfile: must be a path, not NoneType"),
-        ({"client_ca": b"x"}, TypeError, "client_ca: must be a path, not bytes"),
+        ({"certfile": 5}, TypeError, "certfile=5: must be a path, not int"),
+        ({"keyfile": None}, TypeError, "keyfile=None: must be a path, not NoneType"),
+        ({"client_ca": b"x"}, TypeError, "client_ca=b'x': must be a path, not bytes"),
         ({"password": 5}, TypeError, "password: must be str, bytes or None, not int"),
-        ({"min_version": "1.1"}, ValueError, 'min_version="1.1": must be "1.2" or "1.3"'),
+        ({"min_version": "1.1"}, ValueError, 'min_version=\'1.1\': must be "1.2" or "1.3"'),
     ],
 )
 def test_wrong_arguments_of_tls_are_named(arguments: dict[str, Any], kind: type[Exception], text: str) -> None:

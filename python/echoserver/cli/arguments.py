@@ -129,7 +129,7 @@ def in_terms_of_the_command_line(message: str) -> str:
 
 def _port(text: str) -> int:
     try:
-        port = int(text)
+        port = _int(text)
     except ValueError:
         port = -1
     if not 0 <= port <= 0xFFFF:  # noqa: PLR2004  # What a port is.
@@ -144,7 +144,17 @@ def _size(text: str) -> int:
         raise argparse.ArgumentTypeError(
             f"{shown(text)} is no size: a number of bytes, or one with kB, MB, GB, KiB, MiB, GiB"
         )
-    return int(match[1]) * unit
+    return _int(match[1]) * unit
+
+
+def _int(text: str) -> int:
+    """As `int`, which reads 4,300 digits at most, and says of more only that there is no number."""
+    try:
+        return int(text)
+    except ValueError:
+        if text.strip().lstrip("+-").isdecimal():
+            raise argparse.ArgumentTypeError(f"{shown(text)} has too many digits") from None
+        raise
 
 
 def _seconds(text: str) -> float:
@@ -156,7 +166,7 @@ def _seconds(text: str) -> float:
 
 def _count(text: str) -> int:
     try:
-        return int(text)
+        return _int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{shown(text)} is no whole number") from None
 

@@ -52,11 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # So that lines reach a pipe when they happen.
         sys.stdout.reconfigure(line_buffering=True)
+    debug = options.pop("debug", False)
     events: _Events = queue.SimpleQueue()
-    with _logged(), _signals(events), _stdout_let_go():
+    made = threading.Event()
+    with _logged(), _signals(events, made), _stdout_let_go():
         try:
             tls.take_options(options)
             server = EchoServer(**options, on_closed=lambda: events.put(None))
+            made.set()
+        except KeyboardInterrupt:
+            return 0
         except BindError as error:
             port, host = options.get("port", DEFAULTS["port"]), options.get("host", "all interfaces")
             return _failed(f"listen on port {port} of {host}", error)
@@ -69,9 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command_line.error(in_terms_of_the_command_line(str(error)))
         try:
             with tls.served(server) as ca_file:
+                server.debug = debug
                 server.start()
                 # Each client needs a descriptor.
                 os.close(os.open(os.devnull, os.O_RDONLY))
+                if debug:
+                    printing.line(f"Echoserver listening on port {server.port}")
                 _log.info("listening on %s; Ctrl-C stops it", options.get("host", "all interfaces, IPv4 and IPv6"))
                 printing.line(server.url)
                 if ca_file:
@@ -133,8 +141,11 @@ def _logged() -> Iterator[None]:
 
 
 @contextmanager
-def _signals(events: _Events) -> Iterator[None]:
-    """Meanwhile, the first two signals that end a program are events; from the third on they end it as ever."""
+def _signals(events: _Events, made: threading.Event) -> Iterator[None]:
+    """Meanwhile, the first two signals that end a program are events; from the third on they end it as ever.
+
+    Until the server is made they raise KeyboardInterrupt: a file of its options may be a pipe, which is waited for.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -142,6 +153,8 @@ def _signals(events: _Events) -> Iterator[None]:
 
     def handle(number: int, _frame: FrameType | None) -> None:
         nonlocal count
+        if not made.is_set():
+            raise KeyboardInterrupt
         count += 1
         if count == 2:  # noqa: PLR2004
             for one in numbers:

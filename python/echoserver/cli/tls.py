@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from echoserver._core import TLS, shown
+from echoserver._core import TLS, password_file, shown
 
 if TYPE_CHECKING:
     import argparse
@@ -25,7 +25,7 @@ __all__ = ["FILES", "add_arguments", "served", "take_options"]
 FILES: Final = frozenset({"certfile", "keyfile", "client_ca", "password_file"})
 """Names of options that are files, as errors have them."""
 
-# Bytes; a device may have a line without an end.
+# Bytes.
 _MAX_PASSWORD: Final = 1 << 16
 
 _log: Final = logging.getLogger("echoserver")
@@ -59,11 +59,7 @@ def take_options(options: dict[str, Any]) -> None:
         raise ValueError(f"{min(files)}={shown(files[min(files)])}: needs --certfile")
     password = None
     if "password_file" in files:
-        try:
-            with Path(files["password_file"]).open("rb") as file:
-                lines = file.readline(_MAX_PASSWORD + 1).splitlines()
-        except OSError as error:
-            raise OSError(error.errno, f"password_file: {error.strerror}", error.filename) from None
+        lines = password_file(files["password_file"]).splitlines()
         password = lines[0] if lines else b""
         if len(password) > _MAX_PASSWORD:
             name = shown(files["password_file"])

@@ -35,7 +35,12 @@ class WrongSubprotocol:
     """What the response says, a token."""
 
     def __post_init__(self) -> None:
-        Accept(subprotocol=self.name)
+        if not isinstance(self.name, str):
+            raise TypeError(f"name={shown(self.name)}: must be a str, not {type(self.name).__name__}")
+        try:
+            Accept(subprotocol=self.name)
+        except ValueError as error:
+            raise ValueError(str(error).replace("subprotocol", "name", 1)) from None
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,15 @@
 //! Certificates and keys from PEM files. Every error names the option, the file, and what is wrong with it.
 
+use super::reading::read_file;
 use super::reason;
 use crate::error::Error;
-use crate::tls::Password;
+use crate::tls::{Password, Patience};
 use pkcs8::der::{Decode, Encode, SecretDocument};
 use pkcs8::{EncryptedPrivateKeyInfoRef, der};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::danger::ClientCertVerifier;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use x509_cert::Certificate;
@@ -23,10 +22,11 @@ const BEGIN_ENCRYPTED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 const END_ENCRYPTED: &str = "-----END ENCRYPTED PRIVATE KEY-----";
 
 /// A file that an option names.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) option: &'static str,
     pub(super) path: &'a Path,
+    pub(super) patience: Patience<'a>,
 }
 
 impl Source<'_> {
@@ -40,14 +40,7 @@ impl Source<'_> {
     }
 
     fn read(self) -> Result<Vec<u8>, Error> {
-        let mut bytes = Vec::new();
-        File::open(self.path)
-            .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
-            .map_err(|source| Error::File {
-                option: self.option,
-                path: self.path.to_owned(),
-                source,
-            })?;
+        let bytes = read_file(self.option, self.path, MAX_FILE + 1, self.patience)?;
         if bytes.len() as u64 > MAX_FILE {
             return Err(self.wrong("is longer than 16 MiB, so it is not what is meant"));
         }

@@ -3,8 +3,8 @@
 
 use super::files::{self, Source};
 use super::self_signed::Authority;
-use crate::error::Error;
-use crate::tls::{MinVersion, Tls, TlsFiles};
+use crate::error::{Error, quoted_path};
+use crate::tls::{MinVersion, Patience, Tls, TlsFiles};
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -41,7 +41,11 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error::File`] and [`Error::Content`]; [`Error::Start`] if the system has no randomness.
-    pub(in crate::server) fn new(tls: &Tls, host: Option<&str>) -> Result<Self, Error> {
+    pub(in crate::server) fn new(
+        tls: &Tls,
+        host: Option<&str>,
+        patience: Patience<'_>,
+    ) -> Result<Self, Error> {
         let mut names = ["localhost", "127.0.0.1", "::1"].map(String::from).to_vec();
         let mut authority = None;
         if let Tls::SelfSigned { names: more } = tls {
@@ -49,7 +53,7 @@ impl Identity {
             names.extend_from_slice(more);
             authority = Some(Authority::new().map_err(io::Error::other)?);
         }
-        let current = RwLock::new(load(tls, authority.as_ref(), &names)?);
+        let current = RwLock::new(load(tls, authority.as_ref(), &names, patience)?);
         Ok(Self {
             tls: tls.clone(),
             names,
@@ -60,8 +64,8 @@ impl Identity {
 
     /// Reads the files again; of an authority, makes a new certificate. Connections from now on use it; those that
     /// are, and after an error all, stay with what they have.
-    pub(in crate::server) fn reload(&self) -> Result<(), Error> {
-        let new = load(&self.tls, self.authority.as_ref(), &self.names)?;
+    pub(in crate::server) fn reload(&self, patience: Patience<'_>) -> Result<(), Error> {
+        let new = load(&self.tls, self.authority.as_ref(), &self.names, patience)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
@@ -90,10 +94,15 @@ impl Identity {
     }
 }
 
-fn load(tls: &Tls, authority: Option<&Authority>, names: &[String]) -> Result<Current, Error> {
+fn load(
+    tls: &Tls,
+    authority: Option<&Authority>,
+    names: &[String],
+    patience: Patience<'_>,
+) -> Result<Current, Error> {
     let provider = Arc::new(ring::default_provider());
     match (tls, authority) {
-        (Tls::Files(files), _) => from_files(files, provider),
+        (Tls::Files(files), _) => from_files(files, provider, patience),
         (Tls::SelfSigned { .. }, Some(authority)) => {
             let (certificate, key) = authority.issue(names).map_err(io::Error::other)?;
             let key = certified(&provider, vec![certificate], key).map_err(io::Error::other)?;
@@ -106,14 +115,20 @@ fn load(tls: &Tls, authority: Option<&Authority>, names: &[String]) -> Result<Cu
     }
 }
 
-fn from_files(files: &TlsFiles, provider: Arc<CryptoProvider>) -> Result<Current, Error> {
+fn from_files(
+    files: &TlsFiles,
+    provider: Arc<CryptoProvider>,
+    patience: Patience<'_>,
+) -> Result<Current, Error> {
     let certfile = Source {
         option: "certfile",
         path: &files.certfile,
+        patience,
     };
     let keyfile = Source {
         option: "keyfile",
         path: &files.keyfile,
+        patience,
     };
     let chain = certfile.certificates()?;
     for (index, certificate) in chain.iter().enumerate() {
@@ -134,8 +149,8 @@ fn from_files(files: &TlsFiles, provider: Arc<CryptoProvider>) -> Result<Current
         && !files::is_for(&chain[0], &public)
     {
         return Err(keyfile.wrong(format!(
-            "is not the key of the first certificate in certfile='{}'",
-            files.certfile.display()
+            "is not the key of the first certificate in certfile={}",
+            quoted_path(&files.certfile)
         )));
     }
     let verifier = match &files.client_ca {
@@ -143,6 +158,7 @@ fn from_files(files: &TlsFiles, provider: Arc<CryptoProvider>) -> Result<Current
         Some(path) => Source {
             option: "client_ca",
             path,
+            patience,
         }
         .verifier(provider.clone())?,
     };
