@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from weakref import ref
 
-from echoserver._core import Server
+from echoserver._core import Server, shown
 from echoserver.attributes import Callbacks
 from echoserver.reading import Reading
 
@@ -368,7 +368,12 @@ class EchoServer(Callbacks, Reading):
         return self.url_for("/")
 
     def url_for(self, path: str) -> str:
-        """The URL of a path, such as "/room?name=Ann", which is taken as it is; the first slash may be left out."""
+        """The URL of a path, such as "/room?name=Ann", which is taken as it is; the first slash may be left out.
+
+        TypeError for what is no `str`.
+        """
+        if not isinstance(path, str):
+            raise TypeError(f"path={shown(path)}: must be a str, not {type(path).__name__}")
         host, port = self.address
         if self._is_everywhere or host == "0.0.0.0":
             host = "127.0.0.1"

@@ -136,6 +136,9 @@ def test_reading_names_a_path_or_a_count_that_is_none(server: EchoTestServer) ->
     count: Any = server.wait_received
     says(TypeError, "path=5: must be a str, not int", lambda: accept(5))
     says(TypeError, "path=b'/': must be a str, not bytes", lambda: accept(b"/"))
+    for wrong_path in (5, b"/", None):
+        wrong = f"path={wrong_path!r}: must be a str, not {type(wrong_path).__name__}"
+        says(TypeError, wrong, lambda value=wrong_path: server.url_for(value))
     says(ValueError, f"path='a\\udcff': {SURROGATE}", lambda: accept(HALF))
     for value in (True, 1.0, "1"):
         says(TypeError, f"count={value!r}: must be an int", count, value)
