@@ -104,9 +104,7 @@ pub(crate) fn push<'a>(
 /// The record of one server.
 #[derive(Debug)]
 pub struct Record {
-    /// Bytes that may be kept.
-    bound: usize,
-    /// Those of them that are left; none once something is missing. A look before anything is copied.
+    /// Bytes that may still be kept; none once something is missing. A look before anything is copied.
     room: AtomicUsize,
     state: Mutex<State>,
     news: Condvar,
@@ -127,6 +125,7 @@ struct State {
     /// Bytes kept, altogether and in the log alone.
     cost: usize,
     log_cost: usize,
+    /// Bytes that may be.
     bound: usize,
     is_cut: bool,
     is_over: bool,
@@ -156,7 +155,6 @@ impl Record {
     #[must_use]
     pub fn new(bound: usize, memory: Arc<Memory>) -> Arc<Self> {
         Arc::new(Self {
-            bound,
             room: AtomicUsize::new(bound),
             state: Mutex::new(State {
                 count: 0,

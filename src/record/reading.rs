@@ -28,8 +28,8 @@ impl Record {
 
     /// Bytes that may be kept.
     #[must_use]
-    pub const fn bound(&self) -> usize {
-        self.bound
+    pub fn bound(&self) -> usize {
+        self.lock().bound
     }
 
     /// Whether it keeps something of this client.
