@@ -140,6 +140,16 @@ impl Account {
         }
     }
 
+    /// Gives a full buffer room for `bytes` more.
+    ///
+    /// # Errors
+    /// As [`Self::charge`].
+    pub fn grow(&mut self, buffer: &mut Vec<u8>, bytes: usize) -> Result<(), Exhausted> {
+        self.charge(bytes)?;
+        buffer.reserve_exact(bytes);
+        Ok(())
+    }
+
     /// An empty buffer with room for `bytes`, or somewhat more; its capacity is charged.
     ///
     /// # Errors

@@ -213,10 +213,9 @@ fn listen<W: AsyncRead + Unpin>(
     while rest.len() < MAX_EARLY {
         if rest.len() == rest.capacity() {
             let more = rest.len().max(FIRST_EARLY).min(MAX_EARLY - rest.len());
-            if charge.charge(more).is_err() {
+            if charge.grow(rest, more).is_err() {
                 return Heard::TooMuch;
             }
-            rest.reserve_exact(more);
         }
         let room = rest.capacity() - rest.len();
         match pin!(wire.read_buf(&mut (&mut *rest).limit(room))).poll(cx) {

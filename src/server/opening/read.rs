@@ -46,10 +46,9 @@ async fn read_request<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>) -> io::R
     loop {
         if head.len() == head.capacity() {
             let more = head.len().clamp(FIRST_READ, MAX_HEAD);
-            if charge.charge(more).is_err() {
+            if charge.grow(&mut head, more).is_err() {
                 return Ok(Read::TooMuch);
             }
-            head.reserve_exact(more);
         }
         if read_more(wire, &mut head, seated).await? == 0 {
             return Ok(Read::Gone);
