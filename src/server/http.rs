@@ -6,19 +6,17 @@ use crate::protocol::http::{Refusal, refuse_response};
 use crate::tungstenite::http::StatusCode;
 use std::time::SystemTime;
 
-/// The response to a GET or HEAD: what this server is.
-pub(super) fn respond(request: &Plain, desk: &Desk) -> Vec<u8> {
-    desk.counters().http_requests.add(1);
+/// 426, for a GET or HEAD: what this server is.
+pub(super) fn not_websocket(request: &Plain) -> Refusal {
     let reason = "this is a WebSocket echo server: connect with a WebSocket client (ws://...)";
-    let refusal = Refusal {
+    Refusal {
         head: request.method_is_head,
         ..Refusal::upgrade_required(reason)
-    };
-    refuse(&refusal, desk)
+    }
 }
 
-/// The response to a request that is refused.
-pub(super) fn refuse(refusal: &Refusal, desk: &Desk) -> Vec<u8> {
+/// The response as it is sent.
+pub(super) fn write(refusal: &Refusal, desk: &Desk) -> Vec<u8> {
     let server_header = &desk.shared.config.server_header;
     refuse_response(refusal, server_header, SystemTime::now())
 }

@@ -48,7 +48,7 @@ async fn open<W: Wire>(mut newcomer: Newcomer<W>) -> Option<Connection<W>> {
         Answer::Switch(client, upgraded) => {
             return Some(Connection::new(wire, client, upgraded, seated));
         }
-        Answer::Http(response) => linger::answer(&mut wire, &response, &seated).await,
+        Answer::Http(_, response) => linger::answer(&mut wire, &response, &seated).await,
         // A TLS alert may be on its way.
         Answer::Silence => linger::answer(&mut wire, &[], &seated).await,
         Answer::Reset => wire.reset_on_drop(),

@@ -14,8 +14,8 @@ use std::time::SystemTime;
 pub(super) enum Answer {
     /// 101, and then this client is served.
     Switch(Arc<Client>, Upgraded),
-    /// This response, and then the end of the connection.
-    Http(Vec<u8>),
+    /// This response, of that status, and then the end of the connection.
+    Http(u16, Vec<u8>),
     /// The end, without a word.
     Silence,
     /// The same, and not in order.
@@ -23,11 +23,16 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// A refusal of the server's own, which is counted and reported.
+    /// A response of the server's own.
+    pub(super) fn http(refusal: &Refusal, desk: &Desk) -> Self {
+        Self::Http(refusal.status.as_u16(), http::write(refusal, desk))
+    }
+
+    /// The same, counted and reported as a refusal.
     pub(super) fn refusal(refusal: &Refusal, peer: SocketAddr, desk: &Desk) -> Self {
         let reason = format!("{}, {}", refusal.status, refusal.reason);
         desk.report_refusal(peer, &reason);
-        Self::Http(http::refuse(refusal, desk))
+        Self::http(refusal, desk)
     }
 
     /// A refusal of the handler's.
@@ -35,15 +40,15 @@ impl Answer {
         let reason = format!("{} of on_handshake", response.status());
         desk.report_refusal(peer, &reason);
         let server_header = &desk.shared.config.server_header;
-        Self::Http(response.to_bytes(server_header, SystemTime::now()))
+        let written = response.to_bytes(server_header, SystemTime::now());
+        Self::Http(response.status(), written)
     }
 
     /// The status of the response, if there is one.
-    pub(super) fn status(&self) -> Option<u16> {
+    pub(super) const fn status(&self) -> Option<u16> {
         match self {
             Self::Switch(..) => Some(101),
-            // "HTTP/1.1 503 ..."
-            Self::Http(response) => str::from_utf8(response.get(9..12)?).ok()?.parse().ok(),
+            Self::Http(status, _) => Some(*status),
             Self::Silence | Self::Reset => None,
         }
     }

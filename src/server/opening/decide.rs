@@ -115,7 +115,10 @@ async fn judge<W: AsyncRead + Unpin>(
                 },
             }
         }
-        Read::Judged(_, Verdict::Plain(plain)) => Answer::Http(http::respond(&plain, &desk)),
+        Read::Judged(_, Verdict::Plain(plain)) => {
+            desk.counters().http_requests.add(1);
+            Answer::http(&http::not_websocket(&plain), &desk)
+        }
         Read::Judged(_, Verdict::Refuse(refusal)) => Answer::refusal(&refusal, peer, &desk),
         Read::Late => Answer::refusal(&http::late(), peer, &desk),
         Read::TooMuch => Answer::refusal(&http::exhausted(shared.config.memory_limit), peer, &desk),
