@@ -26,9 +26,13 @@ mod endings;
 #[cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "it is for the fuzzer"))]
 pub mod fuzz;
 #[cfg(test)]
+mod gate;
+#[cfg(test)]
 mod lingering;
 #[cfg(test)]
 mod order;
+#[cfg(test)]
+mod orders;
 #[cfg(test)]
 mod recording;
 mod records;

@@ -1,11 +1,13 @@
 //! Upgrade requests that wait for a decision: what comes first, the decision or the end of the time, the client or the
 //! server, and what the client sends meanwhile.
 
+mod tricks;
+
 use super::{
     CLOSE, Config, Duration, Instant, PING, PONG, Peer, REQUEST, Simulation, TEXT, Temper, close,
     closed, frame, sent, settle,
 };
-use crate::admission::{Decision, Request, Trick, Unheard};
+use crate::admission::{Decision, Request, Unheard};
 use crate::client::Client;
 use crate::handler::{Gate, Handler, Wants};
 use crate::protocol::http::{Fields, Response};
@@ -324,85 +326,6 @@ fn a_subprotocol_is_one_that_was_offered() {
             assert!(head.contains(&line), "{head}");
             let client = simulation.server.clients().pop().unwrap();
             assert_eq!(client.subprotocol.as_deref(), Some(expected));
-        }
-    });
-}
-
-#[test]
-fn somebody_may_get_no_answer_at_all() {
-    run(narrow(), async |simulation, doorkeeper| {
-        for is_reset in [false, true] {
-            let peer = ask(simulation, Temper::even());
-            let request = doorkeeper.asked().await;
-            let decision = if is_reset {
-                Decision::Reset
-            } else {
-                Decision::Silence
-            };
-            decide(&request, decision).unwrap();
-            peer.expect_drop().await;
-            assert!(peer.take_received().is_empty());
-            assert_eq!(peer.is_reset(), is_reset);
-        }
-        expect_room(simulation, doorkeeper).await;
-    });
-}
-
-#[test]
-fn a_delay_is_not_part_of_open_timeout_and_is_asked_about_again() {
-    run(narrow(), async |simulation, doorkeeper| {
-        let long = simulation.server.config().open_timeout * 3;
-        let begin = Instant::now();
-        let peer = ask(simulation, Temper::even());
-        let request = doorkeeper.asked().await;
-        assert!(!request.is_delayed());
-        decide(&request, Decision::Delay(long, None)).unwrap();
-        sleep(long).await;
-        let request = doorkeeper.asked().await;
-        assert!(request.is_delayed() && begin.elapsed() >= long);
-        let refused = Decision::Refuse(Response::new(404, Fields::default(), vec![]).unwrap());
-        let later = Decision::Delay(long, Some(Box::new(refused)));
-        decide(&request, later).unwrap();
-        assert!(peer.read_head().await.starts_with("HTTP/1.1 404 "));
-        assert!(begin.elapsed() >= long * 2);
-        expect_room(simulation, doorkeeper).await;
-    });
-}
-
-#[test]
-fn who_hangs_keeps_its_place_until_it_goes() {
-    run(narrow(), async |simulation, doorkeeper| {
-        let peer = ask(simulation, Temper::even());
-        let request = doorkeeper.asked().await;
-        decide(&request, Decision::Hang).unwrap();
-        sleep(simulation.server.config().open_timeout * 3).await;
-        assert!(peer.take_received().is_empty() && !peer.is_dropped());
-        peer.send_end();
-        peer.expect_drop().await;
-        expect_room(simulation, doorkeeper).await;
-    });
-}
-
-#[test]
-fn a_trick_is_a_101_that_is_wrong() {
-    run(narrow(), async |simulation, doorkeeper| {
-        for (trick, line) in [
-            (
-                Trick::Accept,
-                "Sec-WebSocket-Accept: A3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
-            ),
-            (
-                Trick::Subprotocol("x".to_owned()),
-                "Sec-WebSocket-Protocol: x",
-            ),
-        ] {
-            let peer = ask(simulation, Temper::even());
-            let request = doorkeeper.asked().await;
-            decide(&request, Decision::Trick(trick)).unwrap();
-            let head = peer.read_head().await;
-            assert!(head.starts_with("HTTP/1.1 101 ") && head.contains(&format!("\r\n{line}\r\n")));
-            peer.send_end();
-            peer.expect_drop().await;
         }
     });
 }

@@ -2,107 +2,14 @@
 
 use super::order_close;
 use super::{
-    BINARY, CLOSE, Config, Duration, Gate, NEVER, PING, PONG, Peer, Recorder, Replies, Simulation,
-    TEXT, Temper, Wants, close, closed, frame, sent, settle,
+    BINARY, CLOSE, Config, Duration, PING, PONG, Peer, Recorder, Replies, Simulation, TEXT, Temper,
+    Wants, close, closed, frame, sent, settle,
 };
 use crate::order::Order;
 use crate::protocol::frame::{Opcode, server_frame};
-use crate::protocol::handshake::MAX_HEAD;
 use crate::protocol::message::Kind;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::time::{sleep, timeout};
-
-#[test]
-fn nothing_is_answered_before_the_client_is_admitted() {
-    let recorder = Recorder::gated(Wants::OPEN | Wants::TEXT, Gate::Later);
-    Simulation::run(Config::default(), recorder.clone(), async |simulation| {
-        let (peer, client) = simulation.open().await;
-        let bytes = [frame(BINARY, "native"), frame(TEXT, "wanted")].concat();
-        peer.send(&bytes);
-        assert!(timeout(NEVER / 2, peer.read()).await.is_err());
-        // Kept, and charged.
-        assert_eq!((peer.unread(), recorder.waiting()), (0, 0));
-        assert!(simulation.used() >= bytes.len() as u64);
-        // What is sent meanwhile goes out.
-        client.send(Kind::Text, b"welcome".to_vec(), 100).unwrap();
-        assert_eq!(peer.read().await, sent(TEXT, "welcome"));
-        client.order(Order::Admit);
-        assert_eq!(peer.read().await, sent(BINARY, "native"));
-        assert_eq!(recorder.waiting(), 1);
-        recorder.echo_batch(1);
-        assert_eq!(peer.read().await, sent(TEXT, "wanted"));
-    });
-}
-
-#[test]
-fn little_is_kept_before_the_client_is_admitted() {
-    let recorder = Recorder::gated(Wants::OPEN, Gate::Later);
-    Simulation::run(Config::default(), recorder, async |simulation| {
-        let (peer, client) = simulation.open().await;
-        let count = 10_000;
-        peer.send(frame(BINARY, "four").repeat(count));
-        settle().await;
-        assert_eq!(peer.unread(), count * 10 - MAX_HEAD);
-        let used = simulation.used();
-        assert!(
-            (MAX_HEAD as u64..=2 * MAX_HEAD as u64 + 1024).contains(&used),
-            "{used}"
-        );
-        client.order(Order::Admit);
-        for _ in 0..count {
-            assert_eq!(peer.read().await, sent(BINARY, "four"));
-        }
-    });
-}
-
-#[test]
-fn who_leaves_before_it_is_admitted_keeps_no_place() {
-    let leave: [fn(&Peer); 5] = [
-        Peer::send_end,
-        Peer::reset,
-        // In order, with an answer at once.
-        |peer| peer.send(frame(CLOSE, "")),
-        |peer| {
-            peer.send(frame(TEXT, "wanted"));
-            peer.send_end();
-        },
-        |peer| {
-            peer.send([frame(PING, "wanted"), frame(CLOSE, "")].concat());
-            peer.send_end();
-        },
-    ];
-    for (number, leave) in leave.into_iter().enumerate() {
-        let recorder = Recorder::gated(Wants::OPEN | Wants::TEXT, Gate::Later);
-        Simulation::run(Config::default(), recorder.clone(), async |simulation| {
-            let (peer, client) = simulation.open().await;
-            let open = || simulation.server.shared.open.load(Ordering::Relaxed);
-            assert_eq!(open(), 1);
-            leave(&peer);
-            settle().await;
-            assert_eq!(open(), 0);
-            // Two have asked for an answer that waits.
-            assert_eq!(client.ended().is_some(), number < 3);
-            client.order(Order::Admit);
-            match number {
-                2 => assert_eq!(peer.read().await, closed(1000, "")),
-                3 => {
-                    settle().await;
-                    recorder.echo_batch(1);
-                    assert_eq!(peer.read().await, sent(TEXT, "wanted"));
-                }
-                4 => {
-                    assert_eq!(peer.read().await, sent(PONG, "wanted"));
-                    assert_eq!(peer.read().await, closed(1000, ""));
-                }
-                _ => {}
-            }
-            settle().await;
-            assert!(client.ended().is_some());
-            assert_eq!(open(), 0);
-        });
-    }
-}
 
 #[test]
 fn native_echoes_wait_for_the_answers_before_them_and_pongs_do_not() {
@@ -373,86 +280,5 @@ fn answers_for_a_client_that_is_gone_go_nowhere() {
         recorder.echo_batch(1);
         settle().await;
         assert!(other.is_silent());
-    });
-}
-
-#[test]
-fn a_send_queue_is_given_back_when_all_is_sent() {
-    Simulation::echo(Config::default(), async |simulation| {
-        let (peer, client) = simulation.open().await;
-        peer.take_only(0);
-        // Each message counts for 64 bytes more than its payload.
-        client.send(Kind::Binary, vec![1; 600], 1128).unwrap();
-        assert!(client.send(Kind::Binary, vec![1; 600], 1128).is_err());
-        client.send(Kind::Binary, vec![2; 400], 1128).unwrap();
-        settle().await;
-        assert_eq!(client.queued(), 1128);
-        peer.take_only(700);
-        settle().await;
-        assert_eq!(client.queued(), 464);
-        peer.take_only(usize::MAX);
-        assert_eq!(peer.read().await, sent(BINARY, [1; 600]));
-        assert_eq!(peer.read().await, sent(BINARY, [2; 400]));
-        settle().await;
-        assert_eq!(client.queued(), 0);
-        // A client that goes gives it back too.
-        peer.take_only(0);
-        client.send(Kind::Text, vec![b'x'; 10], 1000).unwrap();
-        peer.reset();
-        peer.expect_drop().await;
-        assert!(client.wait_flushed(None));
-    });
-}
-
-#[test]
-fn many_orders_keep_nobody_waiting() {
-    Simulation::echo(Config::default(), async |simulation| {
-        let (_flooded, client) = simulation.open().await;
-        let (other, _) = simulation.open().await;
-        let mut letters: Vec<_> = (0..100_000)
-            .map(|_| (client.clone(), Order::Admit))
-            .collect();
-        client.mailbox().post(&mut letters);
-        other.send(frame(TEXT, "hello"));
-        assert_eq!(other.read().await, sent(TEXT, "hello"));
-        // Each order that is not delivered holds its client.
-        assert!(Arc::strong_count(&client) > 10_000);
-        // What was given before a stop comes first all the same.
-        let (peer, last) = simulation.open().await;
-        last.send(Kind::Text, "last", usize::MAX).unwrap();
-        simulation.server.stop(NEVER);
-        assert_eq!(peer.read().await, sent(TEXT, "last"));
-        assert_eq!(peer.read().await, closed(1001, "the server is stopping"));
-        assert!(Arc::strong_count(&client) < 10);
-    });
-}
-
-#[test]
-fn an_order_that_is_thrown_away_gives_its_room_back() {
-    Simulation::echo(Config::default(), async |simulation| {
-        let (peer, client) = simulation.open().await;
-        let message = |len| client.message(Kind::Text, vec![b'x'; len], 1000).unwrap();
-        let frame = simulation.server.frame(Kind::Text, b"to all").unwrap();
-        let orders = [
-            message(300),
-            client.ping("?", 1000).unwrap(),
-            client.share(&frame, 1000).unwrap(),
-        ];
-        assert!(client.queued() > 300 && !client.is_flushed());
-        drop(orders);
-        assert!(client.queued() == 0 && client.wait_flushed(None));
-        // One for a client that is gone when it comes.
-        let late = message(300);
-        peer.reset();
-        peer.expect_drop().await;
-        client.order(late);
-        settle().await;
-        assert_eq!(client.queued(), 0);
-        // And one that nobody takes any more.
-        let (_peer, client) = simulation.open().await;
-        let last = client.message(Kind::Text, "last", 1000).unwrap();
-        client.mailbox().close();
-        client.order(last);
-        assert_eq!(client.queued(), 0);
     });
 }
