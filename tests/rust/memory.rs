@@ -240,20 +240,25 @@ fn heads() {
     case.end(clients);
 }
 
-/// Before a client is admitted, what it sends is kept.
-fn early_bytes() {
-    let mut case = Case::new("early bytes", Wants::OPEN);
-    let wire = frame(TEXT, "x".repeat(12_000));
-    let clients: Vec<Raw> = (0..50).map(|_| Raw::open(&case.server)).collect();
+/// What `count` clients have sent is kept, each of them the same.
+fn sent(name: &'static str, wants: Wants, count: usize, wire: &[u8], least: usize) {
+    let mut case = Case::new(name, wants);
+    let clients: Vec<Raw> = (0..count).map(|_| Raw::open(&case.server)).collect();
     let received = case.server.stats().bytes_received;
     case.begin();
     for client in &clients {
-        client.send(&wire);
+        client.send(wire);
     }
-    let expected = received + (clients.len() * wire.len()) as u64;
+    let expected = received + (count * wire.len()) as u64;
     case.wait_for(|stats| stats.bytes_received == expected);
-    case.check(500_000);
+    case.check(least);
     case.end(clients);
+}
+
+/// Before a client is admitted, what it sends is kept.
+fn early_bytes() {
+    let wire = frame(TEXT, "x".repeat(12_000));
+    sent("early bytes", Wants::OPEN, 50, &wire, 500_000);
 }
 
 /// Parts of a message of one byte each.
@@ -279,18 +284,8 @@ fn fragments() {
 
 /// A long message of which half has come.
 fn half_a_message() {
-    let mut case = Case::new("half a message", Wants::NOTHING);
     let wire = [header(BINARY, 200_000, KEY), vec![0; 100_000]].concat();
-    let clients: Vec<Raw> = (0..10).map(|_| Raw::open(&case.server)).collect();
-    let received = case.server.stats().bytes_received;
-    case.begin();
-    for client in &clients {
-        client.send(&wire);
-    }
-    let expected = received + (clients.len() * wire.len()) as u64;
-    case.wait_for(|stats| stats.bytes_received == expected);
-    case.check(1_000_000);
-    case.end(clients);
+    sent("half a message", Wants::NOTHING, 10, &wire, 1_000_000);
 }
 
 /// What the application sends to somebody who does not read.
