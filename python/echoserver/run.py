@@ -52,8 +52,8 @@ class Run:
         self._thread: threading.Thread | Thread | None = None
         self._failure: BaseException | None = None
         self._door: Door | None = None
-        # Seconds for clients to answer the close in a stop without a timeout, if they are fewer, and those that were
-        # dropped then.
+        # Where the names of those are wanted who do not answer the close: seconds for that in a stop without a timeout,
+        # if they are fewer, and those that were dropped then, or at the timeout.
         self.grace: float | None = None
         self.dropped: tuple[Client, ...] = ()
         # Those that somebody has, and of them those that wait.
@@ -112,8 +112,9 @@ class Run:
 
     def stop(self, timeout: float | None, *, wait: bool) -> None:
         """Asks the server to stop within `timeout` seconds, and waits for its end where that is possible."""
-        self._ask(timeout)
-        if wait and not self.core.in_dispatcher():
+        waits = wait and not self.core.in_dispatcher()
+        self._ask(timeout, waits=waits)
+        if waits:
             self._wait_for_stop(timeout)
             self._finish()
 
@@ -167,14 +168,17 @@ class Run:
         from echoserver.aio import ends_within, running_loop
 
         loop = running_loop("stop_async()")
-        self._ask(timeout)
-        if self.core.in_callback():
+        waits = not self.core.in_callback()
+        self._ask(timeout, waits=waits)
+        if not waits:
             return
         if self.core.is_started:
+            limit = self._close_timeout if timeout is None else timeout
             if timeout is None:
                 await self._drop_after_grace(loop)
-            limit = self._close_timeout if timeout is None else timeout
             has_ended = await ends_within(self._closed(loop), limit)
+            if not has_ended and timeout is not None and self.grace is not None:
+                self._drop()
             for _ in range(_DROP_ATTEMPTS):
                 has_ended = has_ended or await ends_within(self._closed(loop), _DROP_WAIT)
                 if has_ended or self._gives_up():
@@ -217,7 +221,10 @@ class Run:
 
     # What it is made of
 
-    def _ask(self, timeout: float | None) -> None:
+    def _ask(self, timeout: float | None, *, waits: bool) -> None:
+        if waits and self.grace is not None and isinstance(timeout, int | float) and timeout >= 0:
+            # It is dropped here what is left then, to know who it is.
+            timeout += _DROP_WAIT
         self.core.stop(timeout)
         if not self.core.is_started:
             # Nobody else will tell them.
@@ -289,6 +296,8 @@ class Run:
             self._drop()
         limit = self._close_timeout if timeout is None else timeout
         has_ended = core.wait(limit)
+        if not has_ended and timeout is not None and grace is not None:
+            self._drop()
         for _ in range(_DROP_ATTEMPTS):
             has_ended = has_ended or core.wait(_DROP_WAIT)
             if has_ended or self._gives_up():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -53,7 +54,39 @@ def test_clients_that_do_not_answer_the_close_are_dropped_and_named() -> None:
     assert server.transcript().splitlines()[-1] == f"did not answer the close: {silent!r}"
 
 
-@pytest.mark.parametrize("way", ["async with", "stop_async"])
+def test_with_a_timeout_they_have_so_long_and_are_named_as_well() -> None:
+    server = EchoTestServer().start()
+    with RawClient(server.port).opened() as raw, connect(server.url):
+        silent = server.accept()
+        server.accept()
+        server.stop(timeout=0.1)
+        assert raw.close_code() == 1001
+        assert raw.is_dropped()
+    assert server.unanswered == (silent,)
+
+
+def test_who_answers_within_the_timeout_is_not_named() -> None:
+    server = EchoTestServer().start()
+    with RawClient(server.port).opened() as raw, ThreadPoolExecutor() as pool:
+        stopping = pool.submit(server.stop, TIMEOUT)
+        assert raw.close_code() == 1001
+        raw.send(8, (1001).to_bytes(2))
+        stopping.result(TIMEOUT)
+    assert server.unanswered == ()
+
+
+@pytest.mark.parametrize("timeout", ["1", -1, float("nan")])
+def test_a_wrong_timeout_is_refused_as_by_every_server(timeout: Any) -> None:
+    with EchoServer(0, host="127.0.0.1") as server, EchoTestServer() as test_server:
+        with pytest.raises((TypeError, ValueError)) as expected:
+            server.stop(timeout)
+        with pytest.raises(expected.type) as caught:
+            test_server.stop(timeout)
+        assert str(caught.value) == str(expected.value)
+        assert test_server.is_serving
+
+
+@pytest.mark.parametrize("way", ["async with", "stop_async", "stop_async(0.1)"])
 def test_on_a_loop_they_are_dropped_as_well(way: str) -> None:
     async def main() -> None:
         if way == "async with":
@@ -62,7 +95,7 @@ def test_on_a_loop_they_are_dropped_as_well(way: str) -> None:
         else:
             server = EchoTestServer().start()
             raw = await asyncio.to_thread(lambda: RawClient(server.port).opened())
-            await server.stop_async()
+            await server.stop_async(0.1 if "0.1" in way else None)
         with raw:
             assert raw.close_code() == 1001
             assert raw.is_dropped()
