@@ -364,8 +364,13 @@ impl PyClient {
         waiting::wait(py, timeout, |until| self.client.wait_ended(Some(until)))?;
         self.close_code().ok_or_else(|| {
             // Without a limit it waits until there is one.
+            let state = if self.client.is_open() {
+                "is still connected"
+            } else {
+                "has not ended the closing handshake"
+            };
             PyTimeoutError::new_err(format!(
-                "client {} is still connected after {} s",
+                "client {} {state} after {} s",
                 self.client.id,
                 given.unwrap_or_default()
             ))

@@ -83,6 +83,17 @@ def test_wait_closed_gives_the_code(watched: Watched, how: str) -> None:
     assert client.wait_closed() == client.wait_closed(0) == client.close_code == code
 
 
+def test_who_does_not_answer_a_close_is_told_from_who_was_not_asked_to_go(watched: Watched) -> None:
+    with RawClient(watched.port).opened() as raw:
+        client = watched.next()
+        client.close(1001)
+        assert raw.close_code() == 1001
+        with pytest.raises(TimeoutError, match=f"client {client.id} has not ended the closing handshake after 0.01 s"):
+            client.wait_closed(0.01)
+        raw.send(8, b"\x03\xe9")
+        assert client.wait_closed(TIMEOUT) == 1001
+
+
 def test_what_is_flushed_has_not_ended(watched: Watched) -> None:
     with RawClient(watched.port).opened() as raw, ThreadPoolExecutor() as pool:
         client = watched.next()
