@@ -119,7 +119,7 @@ impl Client {
         !self.closing.load(Ordering::Acquire)
     }
 
-    /// Whether [`Order::Close`] or [`Order::Abort`] was given: what it has sent and nobody has seen is of no interest then.
+    /// Whether [`Order::Close`], [`Order::Abort`] or [`Order::Reset`] was given: what it has sent and nobody has seen is of no interest then.
     #[must_use]
     pub fn is_dismissed(&self) -> bool {
         self.dismissed.load(Ordering::Acquire)
@@ -268,7 +268,7 @@ impl Client {
 
     /// What has to be true as soon as an order is given, and not when the worker gets to it.
     pub fn note(&self, order: &Order) {
-        if matches!(order, Order::Close(..) | Order::Abort) {
+        if matches!(order, Order::Close(..) | Order::Abort | Order::Reset) {
             self.dismissed.store(true, Ordering::Release);
             self.set_closing();
         }

@@ -26,6 +26,8 @@ pub enum Order {
     Close(Close),
     /// Drop the connection without a word.
     Abort,
+    /// The same with a reset of TCP, whatever is on its way.
+    Reset,
 }
 
 /// A message of the application's. [`Client::message`](crate::client::Client::message) makes it.

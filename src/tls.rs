@@ -14,9 +14,21 @@ pub enum Tls {
     SelfSigned {
         /// Names or addresses; such as can't be in a certificate are left out.
         names: Vec<String>,
+        /// What is wrong with the certificate. Default `None`: nothing.
+        flaw: Option<Flaw>,
     },
     /// Files, which are read at the start and at each reload.
     Files(TlsFiles),
+}
+
+/// Why a client must refuse a self-signed certificate although it trusts the authority (RFC 5280 section 6.1.3, RFC 9525
+/// section 6). For tests of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// It was valid until yesterday.
+    Expired,
+    /// It is for `wrong-host.invalid` (RFC 2606 section 2), and for no other name and no address.
+    WrongHost,
 }
 
 /// Certificate and key in PEM.

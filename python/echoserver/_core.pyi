@@ -610,6 +610,15 @@ class Server:
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until the workers have ended and `drain` has returned, if it was called: False after `timeout`."""
 
+    def change(self, change: Literal["pause", "resume", "down", "up"]) -> None:
+        """Changes how it listens. BindError if an address is not to be had; then nothing is changed.
+
+        RuntimeError if it makes no sense now; after the end of the server "up" does nothing.
+        """
+
+    def reset(self) -> None:
+        """Resets all connections, and returns when they are closed."""
+
     def reload_tls(self) -> None:
         """Reads certificate and key again, for the connections from now on."""
 

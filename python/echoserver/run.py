@@ -16,11 +16,13 @@ from weakref import WeakSet, WeakValueDictionary, ref
 
 from echoserver import threads
 from echoserver._core import Server, finish
+from echoserver.down import Down
 
 if TYPE_CHECKING:
     import threading
     from asyncio import AbstractEventLoop
     from collections.abc import Awaitable
+    from typing import Literal
 
     from echoserver._core import Client, Thread
     from echoserver.aio import Clients, Door
@@ -127,6 +129,10 @@ class Run:
         if self.core.is_started and not self.core.wait(timeout):
             raise TimeoutError(f"the server still runs after {timeout:g} s")
         self._finish()
+
+    def down(self, clients: Literal["reset", "close", "keep"]) -> Down:
+        """A time for which the server is down."""
+        return Down(self.core, clients)
 
     # On an event loop
 

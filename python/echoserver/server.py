@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from echoserver._core import TLS, Client
     from echoserver.compression import Deflate
+    from echoserver.down import Down
     from echoserver.run import Run
     from echoserver.stats import Stats
     from echoserver.types import OnBinary, OnClient, OnClosed, OnError, OnHandshake, OnText
@@ -130,8 +131,10 @@ class EchoServer(Callbacks, Reading):
 
     - `tls`: a `TLS` with the files of certificate and key; or "self-signed": an authority and a certificate of the
       server's own, made now, valid for a year and for localhost, 127.0.0.1, ::1, `host` and this machine's name, which
-      clients trust through `ca_pem` or `ssl_context()`. None: no TLS. `open_timeout` is for the TLS handshake and the
-      upgrade request together. What fails is logged, once per connection, at INFO to the logger "echoserver".
+      clients trust through `ca_pem` or `ssl_context()`. "expired" and "wrong-host", for tests of clients, are the same
+      with a certificate that was valid until yesterday, or is for wrong-host.invalid. None: no TLS. `open_timeout` is
+      for the TLS handshake and the upgrade request together. What fails is logged, once per connection, at INFO to the
+      logger "echoserver".
 
     And:
 
@@ -179,7 +182,7 @@ class EchoServer(Callbacks, Reading):
         record: int | None = None,
         workers: int | None = None,
         server_header: str = "echoserver",
-        tls: TLS | Literal["self-signed"] | None = None,
+        tls: TLS | Literal["self-signed", "expired", "wrong-host"] | None = None,
     ) -> None:
         """Checks the arguments and listens."""
         # Needed with the first server, and not for the import: see there.
@@ -280,6 +283,31 @@ class EchoServer(Callbacks, Reading):
         or `stop_async()`.
         """
         self._run.stop(timeout, wait=wait)
+
+    def pause(self) -> None:
+        """Accepts nobody until `resume()`: who connects waits in the system's backlog. Clients are served as before.
+
+        From any thread, also an event loop's, and in callbacks. RuntimeError if it does not serve, or is down.
+        """
+        self._core.change("pause")
+
+    def resume(self) -> None:
+        """Accepts clients again after `pause()`, those first that have waited. Errors as `pause()`."""
+        self._core.change("resume")
+
+    def down(self, clients: Literal["reset", "close", "keep"] = "reset") -> Down:
+        """A context manager: while its block runs connects are refused, then the same port is listened on again.
+
+        Those who are connected when it begins, also in the system's backlog, get a TCP reset, clients or not yet;
+        with "close" clients get 1012 (Service Restart, section 11.7 of RFC 6455), and with "keep" nothing happens to
+        them. The reset is there when the block begins, the answers to a close may not be. Nobody else can take the
+        port meanwhile; only on Windows somebody may as the block begins: BindError.
+
+        It waits for no client and no callback, so it may be used in any thread, also an event loop's (without `async`)
+        or a callback. RuntimeError, where the block begins, if the server does not serve, is paused or down already.
+        If it is stopped meanwhile, it stays so.
+        """
+        return self._run.down(clients)
 
     def wait_closed(self, timeout: float | None = None) -> None:
         """Waits until the server has stopped and its callbacks have ended; any number of threads may.

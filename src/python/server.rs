@@ -18,8 +18,9 @@ use super::recording::PyRecord;
 use super::shared::Shared;
 use super::waiting;
 use super::wanted::Whom;
+use crate::error::Error;
 use crate::handler::Wants;
-use crate::server::Server;
+use crate::server::{Change, Server};
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -28,7 +29,7 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 /// What `EchoServer` stands on; its methods say what these do.
@@ -265,6 +266,42 @@ impl PyServer {
             let left = || until.saturating_duration_since(Instant::now());
             core.wait(Some(left())) && link.drain.wait_ended(left())
         })
+    }
+
+    /// Changes how it listens. BindError if an address is not to be had; then nothing is changed.
+    ///
+    /// RuntimeError if it makes no sense now; after the end of the server "up" does nothing.
+    fn change(&self, py: Python<'_>, change: &str) -> PyResult<()> {
+        let core = &self.shared()?.core;
+        let change = match change {
+            "pause" => Change::Pause,
+            "resume" => Change::Resume,
+            "down" => Change::Down,
+            _ => Change::Up,
+        };
+        let answer = OnceLock::new();
+        match py.detach(|| core.change(change)) {
+            Err(error) if core.is_used() && change == Change::Up => drop(error),
+            pending => {
+                let pending = pending?;
+                waiting::wait(py, None, |until| {
+                    let answered = pending.wait(until).map(|done| answer.set(done));
+                    answered.is_some()
+                })?;
+            }
+        }
+        match answer.into_inner().flatten() {
+            Some(done) => Ok(done?),
+            None if change == Change::Up => Ok(()),
+            None => Err(Error::State("the server has stopped").into()),
+        }
+    }
+
+    /// Resets all connections, and returns when they are closed.
+    fn reset(&self, py: Python<'_>) -> PyResult<()> {
+        let pending = self.shared()?.core.reset();
+        waiting::wait(py, None, |until| pending.wait(until).is_some())?;
+        Ok(())
     }
 
     /// Reads certificate and key again, for the connections from now on.

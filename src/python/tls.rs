@@ -3,14 +3,18 @@
 use super::argument::{Argument, Given, SURROGATE};
 use super::waiting;
 use crate::server::read_file;
-use crate::tls::{MinVersion, Password, Tls, TlsFacts, TlsFiles};
+use crate::tls::{Flaw, MinVersion, Password, Tls, TlsFacts, TlsFiles};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use std::ffi::OsStr;
 
-/// The value of `tls` that asks for an authority of the server's own.
-const SELF_SIGNED: &str = "self-signed";
+/// The values of `tls` that ask for an authority of the server's own, and what is wrong with its certificate.
+const SELF_SIGNED: [(&str, Option<Flaw>); 3] = [
+    ("self-signed", None),
+    ("expired", Some(Flaw::Expired)),
+    ("wrong-host", Some(Flaw::WrongHost)),
+];
 /// Bytes that are read of a password's file; a device may have a line without an end.
 const MAX_PASSWORD: u64 = 1 << 17;
 
@@ -154,17 +158,18 @@ pub(super) fn option(value: Argument<'_>) -> PyResult<Tls> {
     if let Ok(tls) = value.value().cast::<PyTls>() {
         return Ok(Tls::Files(tls.get().0.clone()));
     }
-    match value.value().cast::<PyString>() {
-        Ok(word) if word == SELF_SIGNED => {
-            let socket = value.value().py().import("socket")?;
-            let name: Option<String> = socket.call_method0("gethostname")?.extract().ok();
-            Ok(Tls::SelfSigned {
-                names: name.into_iter().collect(),
-            })
-        }
-        Ok(_) => Err(value.bad_value("must be \"self-signed\", a TLS, or None")),
-        Err(_) => Err(value.wrong_type("\"self-signed\", a TLS, or None")),
-    }
+    let Ok(word) = value.value().cast::<PyString>() else {
+        return Err(value.wrong_type("\"self-signed\", a TLS, or None"));
+    };
+    let Some((_, flaw)) = SELF_SIGNED.iter().find(|(known, _)| word == known) else {
+        return Err(value.bad_value("must be \"self-signed\", a TLS, or None"));
+    };
+    let socket = word.py().import("socket")?;
+    let name: Option<String> = socket.call_method0("gethostname")?.extract().ok();
+    Ok(Tls::SelfSigned {
+        names: name.into_iter().collect(),
+        flaw: *flaw,
+    })
 }
 
 /// What the TLS handshake with a client agreed on: `Client.tls`. Immutable.

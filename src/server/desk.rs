@@ -14,11 +14,13 @@ use crate::protocol::account;
 use crate::protocol::deflate;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
 use std::task::{Context, Poll, Waker};
 
 /// Bytes of the read buffer that all connections of a worker share; short reads touch only its beginning. With 512 KiB a
@@ -112,6 +114,13 @@ impl Desk {
         self.phase.set(phase);
         for (_, seat) in self.seats.borrow().iter() {
             seat.wake();
+        }
+    }
+
+    /// Resets all connections. Each drops `done` when it is closed.
+    pub(super) fn reset(&self, done: &Sender<Infallible>) {
+        for (_, seat) in self.seats.borrow().iter() {
+            seat.reset(done.clone());
         }
     }
 

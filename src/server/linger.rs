@@ -25,6 +25,10 @@ pub(super) async fn answer<W: Wire>(wire: &mut W, mut bytes: &[u8], seated: &Sea
     let mut time = pin!(clock.sleep_until(due));
     let said = poll_fn(|cx| {
         seated.seat.register(cx);
+        if seated.seat.is_reset() {
+            wire.reset_on_drop();
+            return Poll::Ready(false);
+        }
         while !bytes.is_empty() {
             match Pin::new(&mut *wire).poll_write(cx, bytes) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(false),
@@ -52,6 +56,10 @@ pub(super) async fn linger<W: Wire>(wire: &mut W, seated: &Seated, due: Instant)
     let mut left = MAX_LINGER;
     poll_fn(|cx| {
         seated.seat.register(cx);
+        if seated.seat.is_reset() {
+            wire.reset_on_drop();
+            return Poll::Ready(());
+        }
         let mut buffer = desk.buffer.borrow_mut();
         let before = left;
         let now = clock.now();

@@ -1,13 +1,17 @@
-//! Listening sockets: which addresses, and which options.
+//! Listening sockets: which addresses, and which options; and those that only hold an address.
+//!
+//! Strategy for a port on which connects are to be refused, and that is to be had again: a second socket is bound beside the
+//! one that listens, which is closed then. There is no moment at which somebody else could take the port, and if it
+//! fails nothing has changed. That needs `SO_REUSEPORT`; without it the first is closed before.
 
 use crate::error::Error;
 use crate::sockets::Listed;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 
 /// Connects that may wait to be accepted. Beyond what a load test opens at once; the system cuts it to its maximum.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 /// Attempts to find one free port for several addresses.
 const PORT_ATTEMPTS: usize = 16;
 
@@ -94,6 +98,13 @@ fn one(address: SocketAddr, only_v6: bool) -> io::Result<Listed<StdListener>> {
 const UNSENT: u32 = 16 << 10;
 
 fn open(address: SocketAddr, only_v6: bool) -> io::Result<StdListener> {
+    let socket = unbound(address, only_v6)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn unbound(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -108,8 +119,61 @@ fn open(address: SocketAddr, only_v6: bool) -> io::Result<StdListener> {
     // Inherited by the connections.
     #[cfg(any(target_os = "android", target_os = "linux"))]
     socket.set_tcp_notsent_lowat(UNSENT)?;
-    socket.bind(&SockAddr::from(address))?;
-    socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    Ok(socket.into())
+    Ok(socket)
+}
+
+/// Closes all `listeners`, and keeps their addresses: connects are refused.
+///
+/// # Errors
+/// Somebody else has one. The listeners are left as they are, where that is possible.
+pub(super) fn hold(listeners: &mut Vec<Listed<StdListener>>) -> io::Result<Vec<Listed<Socket>>> {
+    let places: io::Result<Vec<_>> = listeners.iter().map(|one| place(one)).collect();
+    let places = places?;
+    if cfg!(not(unix)) {
+        listeners.clear();
+    }
+    let held = places
+        .into_iter()
+        .map(|(address, only_v6)| Listed::listener(|| hold_one(address, only_v6)));
+    let held: io::Result<Vec<_>> = held.collect();
+    let held = held?;
+    listeners.clear();
+    Ok(held)
+}
+
+/// Where a socket is bound; it may be shared from now on.
+fn place(listener: &StdListener) -> io::Result<(SocketAddr, bool)> {
+    let socket = SockRef::from(listener);
+    let address = listener.local_addr()?;
+    #[cfg(unix)]
+    socket.set_reuse_port(true)?;
+    Ok((address, address.is_ipv6() && socket.only_v6()?))
+}
+
+fn hold_one(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
+    let socket = unbound(address, only_v6)?;
+    #[cfg(unix)]
+    socket.set_reuse_port(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    // From now on nobody else can be.
+    #[cfg(unix)]
+    {
+        socket.set_reuse_port(false)?;
+        socket.set_reuse_address(false)?;
+    }
+    Ok(socket)
+}
+
+/// Listens at addresses that were held. All of them do, or an error says why one does not.
+///
+/// # Errors
+/// The operating system's.
+pub(super) fn listen(held: &[Listed<Socket>]) -> io::Result<()> {
+    held.iter().try_for_each(|socket| {
+        // Connections of before have the address as well.
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.listen(BACKLOG)
+    })
 }

@@ -1,12 +1,17 @@
 //! Listening: the sockets that clients come in by, and the tasks that accept from them. The first worker has it, and it
-//! is nothing of its connections' or its threads': it can end before them.
+//! is nothing of its connections' or its threads': it can end before them, stop for a while, and begin again.
 
 use super::desk::Desk;
-use super::stats::Counters;
+use super::listener;
+use super::shared::{Asked, Change};
 use crate::client::Ends;
+use crate::error::Error;
 use crate::sockets::Listed;
+use socket2::Socket;
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::mem;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -21,64 +26,176 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::fro
 /// Who serves a connection that was accepted at this desk.
 pub(super) type Place = fn(&Rc<Desk>, Listed<TcpStream>, Ends);
 
-/// A task for each socket, which owns it.
 #[derive(Debug)]
-pub(super) struct Listening(Vec<JoinHandle<()>>);
+pub(super) struct Listening {
+    state: State,
+    asked: VecDeque<Asked>,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum State {
+    /// A task for each socket.
+    Accepting(Vec<(Rc<Listed<TcpListener>>, JoinHandle<()>)>),
+    Paused(Vec<Listed<StdListener>>),
+    /// Sockets that are bound and do not listen.
+    Down(Vec<Listed<Socket>>),
+}
 
 impl Listening {
     /// Accepts from now on, and gives each connection to `place`.
     pub(super) fn begin(sockets: Vec<Listed<StdListener>>, desk: &Rc<Desk>, place: Place) -> Self {
+        Self {
+            state: State::accepting(sockets, desk, place),
+            asked: VecDeque::new(),
+            place,
+        }
+    }
+
+    /// A change that is to be made.
+    pub(super) fn ask(&mut self, asked: Asked) {
+        self.asked.push_back(asked);
+    }
+
+    /// Makes the changes that were asked for, one after the other.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, desk: &Rc<Desk>) {
+        while let Some((change, _)) = self.asked.front() {
+            let Poll::Ready(done) = self.poll_change(*change, cx, desk) else {
+                return;
+            };
+            if let Some((_, waiting)) = self.asked.pop_front() {
+                // It may have given up.
+                let _ = waiting.send(done);
+            }
+        }
+    }
+
+    fn poll_change(
+        &mut self,
+        change: Change,
+        cx: &mut Context<'_>,
+        desk: &Rc<Desk>,
+    ) -> Poll<Result<(), Error>> {
+        Poll::Ready(match (change, &mut self.state) {
+            (Change::Pause, State::Accepting(_)) => {
+                let sockets = ready!(self.state.poll_quiet(cx));
+                self.state = State::Paused(sockets);
+                Ok(())
+            }
+            (Change::Resume, State::Paused(sockets)) => {
+                self.state = State::accepting(mem::take(sockets), desk, self.place);
+                Ok(())
+            }
+            (Change::Down, State::Accepting(_)) => {
+                let mut sockets = ready!(self.state.poll_quiet(cx));
+                for socket in &sockets {
+                    take_backlog(socket, desk, self.place);
+                }
+                match listener::hold(&mut sockets) {
+                    Ok(held) => {
+                        self.state = State::Down(held);
+                        Ok(())
+                    }
+                    Err(error) => {
+                        self.state = State::accepting(sockets, desk, self.place);
+                        Err(unheard(desk, error))
+                    }
+                }
+            }
+            (Change::Up, State::Down(held)) => match listener::listen(held) {
+                Ok(()) => {
+                    let sockets = mem::take(held).into_iter();
+                    // Only its type is another.
+                    let sockets = sockets.filter_map(|one| one.try_map(|one| Ok(one.into())).ok());
+                    self.state = State::accepting(sockets.collect(), desk, self.place);
+                    Ok(())
+                }
+                Err(error) => Err(unheard(desk, error)),
+            },
+            (Change::Pause, State::Paused(_))
+            | (Change::Resume, State::Accepting(_))
+            | (Change::Up, State::Accepting(_) | State::Paused(_)) => Ok(()),
+            (Change::Down, State::Paused(_)) => Err(Error::State(
+                "the server is paused: call resume() before down()",
+            )),
+            (Change::Down, State::Down(_)) => Err(Error::State(
+                "the server is down already: let that `with` end before another down()",
+            )),
+            (Change::Pause | Change::Resume, State::Down(_)) => Err(Error::State(
+                "the server is down: let the `with` of down() end before pause() and resume()",
+            )),
+        })
+    }
+
+    /// Accepts no more: the sockets are closed. Ready when they are.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Whoever waits for a change sees that nobody answers.
+        self.asked.clear();
+        drop(ready!(self.state.poll_quiet(cx)));
+        self.state = State::Paused(Vec::new());
+        Poll::Ready(())
+    }
+}
+
+impl State {
+    fn accepting(sockets: Vec<Listed<StdListener>>, desk: &Rc<Desk>, place: Place) -> Self {
         // The sockets are non-blocking and the runtime's own: registering them fails only for want of memory, and then
         // there is nobody to tell but the clients that get no answer.
         let listeners = sockets
             .into_iter()
             .filter_map(|socket| socket.try_map(TcpListener::from_std).ok());
         let accepting = listeners.map(|listener| {
-            let desk = desk.clone();
-            spawn_local(async move {
-                let place = |stream, ends| place(&desk, stream, ends);
-                accept(listener, desk.counters(), place).await;
-            })
+            let listener = Rc::new(listener);
+            let (own, desk) = (listener.clone(), desk.clone());
+            let task = spawn_local(async move { accept(&own, &desk, place).await });
+            (listener, task)
         });
-        Self(accepting.collect())
+        Self::Accepting(accepting.collect())
     }
 
-    /// Accepts no more: the sockets are closed. Ready when they are.
-    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.iter().for_each(JoinHandle::abort);
-        while let Some(task) = self.0.last_mut() {
-            // Aborted or broken, it has dropped its socket.
-            let _ = ready!(Pin::new(task).poll(cx));
-            self.0.pop();
+    /// Nobody accepts any more: the sockets, when that is so; none if nobody did.
+    fn poll_quiet(&mut self, cx: &mut Context<'_>) -> Poll<Vec<Listed<StdListener>>> {
+        let Self::Accepting(accepting) = self else {
+            return Poll::Ready(Vec::new());
+        };
+        for (_, task) in accepting.iter() {
+            task.abort();
         }
-        Poll::Ready(())
+        for (_, task) in accepting.iter_mut() {
+            if !task.is_finished() {
+                // Aborted or broken, it has dropped its share of the socket.
+                let _ = ready!(Pin::new(task).poll(cx));
+            }
+        }
+        let sockets = mem::take(accepting).into_iter();
+        let sockets = sockets.filter_map(|(socket, _)| Rc::into_inner(socket));
+        let sockets = sockets.filter_map(|socket| socket.try_map(TcpListener::into_std).ok());
+        Poll::Ready(sockets.collect())
+    }
+}
+
+/// Why the server does not listen.
+fn unheard(desk: &Desk, source: io::Error) -> Error {
+    let config = &desk.shared.config;
+    Error::Listen {
+        host: config.host.clone().unwrap_or_else(|| "*".to_owned()),
+        port: desk.shared.address.port(),
+        source,
     }
 }
 
 /// Accepts until the task is aborted, and gives each connection to `place`. A failure never ends it.
-async fn accept(
-    listener: Listed<TcpListener>,
-    counters: &Counters,
-    place: impl Fn(Listed<TcpStream>, Ends),
-) {
-    let bound = listener.local_addr();
+async fn accept(listener: &Listed<TcpListener>, desk: &Rc<Desk>, place: Place) {
+    let bound = listener.local_addr().ok();
     let mut pause = BACK_OFF.0;
     loop {
         match poll_fn(|cx| Listed::poll_accepted(|| listener.poll_accept(cx))).await {
             Ok((stream, peer)) => {
                 pause = BACK_OFF.0;
-                counters.connections_accepted.add(1);
-                // One interface's connections all have its address: no need to ask for each.
-                let local = match &bound {
-                    Ok(bound) if !bound.ip().is_unspecified() => *bound,
-                    // It fails only if the client is gone already.
-                    _ => stream.local_addr().unwrap_or(peer),
-                };
-                let (peer, local) = (plain(peer), plain(local));
-                place(stream, Ends { peer, local });
+                welcome(stream, peer, bound, desk, place);
             }
             Err(error) => {
-                counters.accept_errors.add(1);
+                desk.counters().accept_errors.add(1);
                 // Of one connection, which is gone: the next one may be fine.
                 if !matches!(
                     error.kind(),
@@ -93,6 +210,47 @@ async fn accept(
             }
         }
     }
+}
+
+/// Accepts those who have connected already. Who can't be, for want of descriptors, is reset when the socket is closed.
+fn take_backlog(listener: &StdListener, desk: &Rc<Desk>, place: Place) {
+    let bound = listener.local_addr().ok();
+    // No more than that were there before.
+    for _ in 0..listener::BACKLOG {
+        let Poll::Ready(Ok((stream, peer))) =
+            Listed::poll_accepted(|| Poll::Ready(listener.accept()))
+        else {
+            return;
+        };
+        let stream = stream.try_map(|stream| {
+            stream.set_nonblocking(true)?;
+            TcpStream::from_std(stream)
+        });
+        if let Ok(stream) = stream {
+            welcome(stream, peer, bound, desk, place);
+        }
+    }
+}
+
+fn welcome(
+    stream: Listed<TcpStream>,
+    peer: SocketAddr,
+    bound: Option<SocketAddr>,
+    desk: &Rc<Desk>,
+    place: Place,
+) {
+    desk.counters().connections_accepted.add(1);
+    let local = match bound {
+        // One interface's connections all have its address: no need to ask for each.
+        Some(bound) if !bound.ip().is_unspecified() => bound,
+        // It fails only if the client is gone already.
+        _ => stream.local_addr().unwrap_or(peer),
+    };
+    let ends = Ends {
+        peer: plain(peer),
+        local: plain(local),
+    };
+    place(desk, stream, ends);
 }
 
 /// IPv4 on a dual-stack socket, as IPv4.

@@ -14,6 +14,7 @@ mod listening;
 mod look;
 mod opening;
 mod pace;
+mod pending;
 mod seat;
 mod shared;
 #[cfg(any(test, fuzzing))]
@@ -23,6 +24,8 @@ mod tls;
 mod wire;
 mod worker;
 
+pub use pending::Pending;
+pub use shared::Change;
 #[cfg(fuzzing)]
 pub use simulation::fuzz;
 pub use stats::Stats;
@@ -42,6 +45,7 @@ use crate::sockets::Listed;
 use crate::tls::Patience;
 use clock::Clock;
 use shared::{Command, Face, Life, Shared, lock};
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -54,7 +58,6 @@ use tls::identity::Identity;
 #[derive(Debug)]
 pub struct Server {
     shared: Arc<Shared>,
-    address: SocketAddr,
     state: Mutex<State>,
 }
 
@@ -120,11 +123,11 @@ impl Server {
             deadline: Mutex::new(None),
             over: (Mutex::new(false), Condvar::new()),
             serving: AtomicBool::new(false),
+            address,
             config,
         };
         Ok(Self {
             shared: Arc::new(shared),
-            address,
             state: Mutex::new(State::Bound(listeners)),
         })
     }
@@ -239,6 +242,37 @@ impl Server {
         }
     }
 
+    /// Asks for a change of how it listens. There is no answer if the server ends before.
+    ///
+    /// # Errors
+    /// [`Error::State`] if it does not run. The answer is one of these, too, if the change makes no sense now, or
+    /// [`Error::Listen`] if an address is not to be had; then nothing is changed.
+    pub fn change(&self, change: Change) -> Result<Pending<Result<(), Error>>, Error> {
+        match *lock(&self.state) {
+            State::Started(_) => {}
+            State::Bound(_) => {
+                let why = "the server is not started: call start(), or use `with server:`";
+                return Err(Error::State(why));
+            }
+            State::Finished => return Err(Error::State("the server has stopped")),
+        }
+        let (answer, answers) = mpsc::channel();
+        if let Some(first) = self.shared.workers.first() {
+            first.commands.post_one(Command::Change((change, answer)));
+        }
+        Ok(Pending::new(answers, &self.shared))
+    }
+
+    /// Resets all connections: done, without an answer, when they are closed.
+    #[must_use]
+    pub fn reset(&self) -> Pending<Infallible> {
+        let (done, is_done) = mpsc::channel();
+        for worker in &self.shared.workers {
+            worker.commands.post_one(Command::Reset(done.clone()));
+        }
+        Pending::new(is_done, &self.shared)
+    }
+
     /// Waits until the server has stopped and its threads have ended: `false` after `timeout`, and at once before `start`.
     /// `None` waits for ever.
     #[must_use]
@@ -283,8 +317,8 @@ impl Server {
 
     /// Where the server listens; of several addresses the first.
     #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
     }
 
     /// From `start` to `stop`.

@@ -1,8 +1,10 @@
 //! A connection as others on its worker know it: the way to its task, and the orders for it.
 
 use crate::order::Order;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::convert::Infallible;
 use std::fmt;
+use std::sync::mpsc::Sender;
 use std::task::{Context, Waker};
 
 /// Where a connection is found by those who have an order for it.
@@ -13,6 +15,8 @@ pub(super) struct Seat {
     waker: Cell<Option<Waker>>,
     orders: RefCell<Vec<Order>>,
     pub(super) queueing: Cell<Queueing>,
+    /// It is to be reset; somebody waits until this is dropped.
+    reset: OnceCell<Sender<Infallible>>,
 }
 
 impl fmt::Debug for Seat {
@@ -45,6 +49,19 @@ impl Seat {
     pub(super) fn is_aborted(&self) -> bool {
         let orders = self.take_orders();
         orders.iter().any(|order| matches!(order, Order::Abort))
+    }
+
+    /// Has the connection end with a reset, as a client's or before it is one. `done` is dropped after that.
+    pub(super) fn reset(&self, done: Sender<Infallible>) {
+        // Asked for before: whoever waits for that waits for the same.
+        if self.reset.set(done).is_ok() {
+            self.give(Order::Reset);
+        }
+    }
+
+    /// Whether it is to be reset.
+    pub(super) fn is_reset(&self) -> bool {
+        self.reset.get().is_some()
     }
 
     pub(super) fn give(&self, order: Order) {

@@ -5,6 +5,7 @@ use super::stats::Counters;
 use super::tls::identity::Identity;
 use crate::client::{Client, Ends, Letter};
 use crate::config::Config;
+use crate::error::Error;
 use crate::handler::{Handler, Wants};
 use crate::mailbox::Mailbox;
 use crate::protocol::account::Memory;
@@ -13,10 +14,28 @@ use crate::protocol::sending::Settings;
 use crate::record::Record;
 use crate::sockets::Listed;
 use std::collections::BTreeMap;
-use std::net::TcpStream;
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+/// What is to become of those who connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// They wait in the system's backlog.
+    Pause,
+    /// They come in again, after that.
+    Resume,
+    /// They are refused; those in the backlog come in.
+    Down,
+    /// They come in again, after that.
+    Up,
+}
+
+/// A change, and who waits for it.
+pub(super) type Asked = (Change, Sender<Result<(), Error>>);
 
 /// What a worker is asked to do.
 #[derive(Debug)]
@@ -25,12 +44,18 @@ pub(super) enum Command {
     Serve(Listed<TcpStream>, Ends),
     /// Accept no more, tell every client 1001, and end when they are gone.
     Stop,
+    /// Listen, or don't.
+    Change(Asked),
+    /// Reset every connection. Each drops the sender when it is closed.
+    Reset(Sender<Infallible>),
 }
 
 /// What all threads of a server share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) config: Config,
+    /// Where the server listens; of several addresses the first.
+    pub(super) address: SocketAddr,
     pub(super) policy: Policy,
     pub(super) tls: Option<Identity>,
     pub(super) handler: Arc<dyn Handler>,

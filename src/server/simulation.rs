@@ -36,6 +36,8 @@ mod orders;
 #[cfg(test)]
 mod recording;
 mod records;
+#[cfg(test)]
+mod resetting;
 mod stream;
 #[cfg(test)]
 mod time;

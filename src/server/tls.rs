@@ -60,7 +60,12 @@ async fn open<W: Wire>(
     {
         Some(Ok(1..)) => {}
         // Gone without a word, as those who only look whether the port is open.
-        Some(_) => return None,
+        Some(_) => {
+            if seated.seat.is_reset() {
+                wire.reset_on_drop();
+            }
+            return None;
+        }
         None => {
             desk.report_tls(ends.peer, "no TLS handshake within open_timeout");
             return None;
@@ -88,7 +93,7 @@ async fn open<W: Wire>(
     let mut server_name = None;
     let handshake = poll_fn(|cx| {
         seated.seat.register(cx);
-        if desk.is_stopping() {
+        if desk.is_stopping() || seated.seat.is_reset() {
             return Poll::Ready(Err(ErrorKind::Interrupted.into()));
         }
         let polled = stream.poll_open(cx);
@@ -112,6 +117,7 @@ async fn open<W: Wire>(
             });
         }
         Some(Err(error)) => match error.kind() {
+            ErrorKind::Interrupted if seated.seat.is_reset() => stream.io().reset_on_drop(),
             ErrorKind::Interrupted => {}
             // The client gets to read the alert only if TCP ends in order.
             ErrorKind::InvalidData => {

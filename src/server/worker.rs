@@ -58,11 +58,12 @@ pub(super) async fn main(desk: Rc<Desk>, listeners: Vec<Listed<StdListener>>) {
     let mut post = Post::default();
     let mut deadline: Option<(Instant, [Pin<Box<Sleep>>; 2])> = None;
     poll_fn(|cx| {
-        if post.poll(cx, &desk).is_ready() {
+        if post.poll(cx, &desk, &mut listening).is_ready() {
             // The others and the event queue have their turn before.
             cx.waker().wake_by_ref();
         }
         if !desk.is_stopping() {
+            listening.poll(cx, &desk);
             return Poll::Pending;
         }
         if listening.poll_end(cx).is_ready() && desk.poll_empty(cx).is_ready() {
@@ -95,7 +96,7 @@ struct Post {
 
 impl Post {
     /// Does what has come; pending when that was all, and ready if there is more than one turn has room for.
-    fn poll(&mut self, cx: &Context<'_>, desk: &Rc<Desk>) -> Poll<()> {
+    fn poll(&mut self, cx: &Context<'_>, desk: &Rc<Desk>, listening: &mut Listening) -> Poll<()> {
         let mut left = TURN;
         while left > 0 {
             if self.letters.is_empty() {
@@ -108,7 +109,7 @@ impl Post {
             if self.letters.is_empty() {
                 left = left.saturating_sub(self.commands.len());
                 let commands = self.commands.drain(..);
-                commands.for_each(|command| obey(desk, command));
+                commands.for_each(|command| obey(desk, command, listening));
             }
         }
         Poll::Ready(())
@@ -165,12 +166,14 @@ fn serve(desk: &Rc<Desk>, stream: Listed<TcpStream>, ends: Ends) {
     };
 }
 
-fn obey(desk: &Rc<Desk>, command: Command) {
+fn obey(desk: &Rc<Desk>, command: Command, listening: &mut Listening) {
     match command {
         Command::Serve(socket, ends) => match socket.try_map(TcpStream::from_std) {
             Ok(stream) => serve(desk, stream, ends),
             Err(_) => drop(desk.sit()),
         },
         Command::Stop => desk.enter(Phase::Closing),
+        Command::Change(asked) => listening.ask(asked),
+        Command::Reset(done) => desk.reset(&done),
     }
 }

@@ -7,6 +7,7 @@ mod echo;
 mod endings;
 mod handshake;
 mod limits;
+mod listening;
 mod properties;
 mod resources;
 mod support;

@@ -3,8 +3,9 @@
 use super::Connection;
 use super::turn::Turn;
 use crate::order::{Message, Order, Ping, Raw, Replies, Share};
+use crate::server::wire::Wire;
 
-impl<W> Connection<W> {
+impl<W: Wire> Connection<W> {
     /// `false`: the connection is to be dropped.
     pub(super) fn obey(&mut self, order: Order, turn: &mut Turn) -> bool {
         let (account, effects) = (&mut self.account, &mut turn.effects);
@@ -44,6 +45,10 @@ impl<W> Connection<W> {
                 self.sender.close(code, reason, account, effects);
             }
             Order::Abort => return false,
+            Order::Reset => {
+                self.wire.reset_on_drop();
+                return false;
+            }
         }
         true
     }

@@ -107,7 +107,7 @@ async fn decided<W: AsyncRead + Unpin>(
             return Poll::Ready(Ok(decision));
         }
         let news = listen(wire, rest, charge, cx);
-        let why_not = if news == Heard::End {
+        let why_not = if news == Heard::End || seated.seat.is_reset() {
             None
         } else if news == Heard::TooMuch {
             Some((Unheard::Gone, too_much(desk)))
@@ -164,7 +164,9 @@ async fn wait<W: AsyncRead + Unpin>(
                 return Poll::Ready(Some(answer));
             }
             Heard::End => return Poll::Ready(Some(Answer::Silence)),
-            Heard::Nothing if desk.is_stopping() => return Poll::Ready(Some(Answer::Silence)),
+            Heard::Nothing if desk.is_stopping() || seated.seat.is_reset() => {
+                return Poll::Ready(Some(Answer::Silence));
+            }
             Heard::Nothing => {}
         }
         time.as_mut().poll(cx).map(|()| None)

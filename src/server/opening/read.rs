@@ -60,7 +60,8 @@ async fn read_request<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>) -> io::R
     }
 }
 
-/// Reads into the buffer's spare room; nothing at the end of the stream and when the server is to stop.
+/// Reads into the buffer's spare room; nothing at the end of the stream, and when the server is to stop or the
+/// connection to be reset.
 pub(in crate::server) async fn read_more<W: AsyncRead + Unpin>(
     wire: &mut W,
     buffer: &mut Vec<u8>,
@@ -68,7 +69,7 @@ pub(in crate::server) async fn read_more<W: AsyncRead + Unpin>(
 ) -> io::Result<usize> {
     poll_fn(|cx| {
         seated.seat.register(cx);
-        if seated.desk.is_stopping() {
+        if seated.desk.is_stopping() || seated.seat.is_reset() {
             return Poll::Ready(Ok(0));
         }
         pin!(wire.read_buf(buffer)).poll(cx)

@@ -10,7 +10,10 @@ use std::io::Read;
 
 pub(super) fn config() -> Config {
     Config {
-        tls: Some(Tls::SelfSigned { names: Vec::new() }),
+        tls: Some(Tls::SelfSigned {
+            names: Vec::new(),
+            flaw: None,
+        }),
         ..Config::default()
     }
 }

@@ -4,7 +4,7 @@
 use super::files::{self, Source};
 use super::self_signed::Authority;
 use crate::error::{Error, quoted_path};
-use crate::tls::{MinVersion, Patience, Tls, TlsFiles};
+use crate::tls::{Flaw, MinVersion, Patience, Tls, TlsFiles};
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -18,6 +18,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// The only protocol that WebSocket runs over here (RFC 6455 section 4.1).
 const ALPN: &[u8] = b"http/1.1";
+/// A name that nobody has (RFC 2606 section 2).
+const WRONG_HOST: &str = "wrong-host.invalid";
 
 /// A server's identity; its parts belong together and are replaced together.
 #[derive(Debug)]
@@ -48,9 +50,12 @@ impl Identity {
     ) -> Result<Self, Error> {
         let mut names = ["localhost", "127.0.0.1", "::1"].map(String::from).to_vec();
         let mut authority = None;
-        if let Tls::SelfSigned { names: more } = tls {
+        if let Tls::SelfSigned { names: more, flaw } = tls {
             names.extend(host.map(String::from));
             names.extend_from_slice(more);
+            if *flaw == Some(Flaw::WrongHost) {
+                names = vec![WRONG_HOST.to_owned()];
+            }
             authority = Some(Authority::new().map_err(io::Error::other)?);
         }
         let current = RwLock::new(load(tls, authority.as_ref(), &names, patience)?);
@@ -103,8 +108,10 @@ fn load(
     let provider = Arc::new(ring::default_provider());
     match (tls, authority) {
         (Tls::Files(files), _) => from_files(files, provider, patience),
-        (Tls::SelfSigned { .. }, Some(authority)) => {
-            let (certificate, key) = authority.issue(names).map_err(io::Error::other)?;
+        (Tls::SelfSigned { flaw, .. }, Some(authority)) => {
+            let is_expired = *flaw == Some(Flaw::Expired);
+            let issued = authority.issue(names, is_expired);
+            let (certificate, key) = issued.map_err(io::Error::other)?;
             let key = certified(&provider, vec![certificate], key).map_err(io::Error::other)?;
             Ok(Current {
                 config: config(provider, key, MinVersion::Tls12, Arc::new(NoClientAuth))?,

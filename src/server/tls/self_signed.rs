@@ -57,16 +57,21 @@ impl Authority {
         &self.certificate
     }
 
-    /// A new key, and a certificate for it that is valid for these names and addresses.
+    /// A new key, and a certificate for it that is valid for these names and addresses, or was until yesterday.
     ///
     /// # Errors
     /// As [`Self::new`].
     pub(super) fn issue(
         &self,
         names: &[String],
+        is_expired: bool,
     ) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), Error> {
         let key = KeyPair::generate()?;
         let mut params = params();
+        if is_expired {
+            params.not_after = params.not_before;
+            params.not_before = params.not_after - CLOCK_SKEW;
+        }
         params
             .distinguished_name
             .push(DnType::CommonName, "echoserver");

@@ -1,0 +1,52 @@
+"""A server that is down for a while: `EchoServer.down()`."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Literal
+
+    from echoserver._core import Server
+
+__all__ = ["Down"]
+
+_CLIENTS = ("reset", "close", "keep")
+
+# Service Restart, in the registry of RFC 6455 section 11.7.
+_RESTART = 1012
+
+
+class Down:
+    """The time for which a server is down, as the block of a `with`."""
+
+    def __init__(self, core: Server, clients: Literal["reset", "close", "keep"]) -> None:
+        """`clients`: what becomes of those who are connected."""
+        if clients not in _CLIENTS:
+            from echoserver._core import shown
+
+            raise ValueError(f'clients={shown(clients)}: must be "reset", "close" or "keep"')
+        self._core, self._clients = core, clients
+
+    def __enter__(self) -> None:
+        """Goes down. The address stays the server's."""
+        try:
+            self._core.change("down")
+            if self._clients == "reset":
+                self._core.reset()
+            elif self._clients == "close":
+                for client in self._core.clients():
+                    client.close(_RESTART, "the server goes down")
+        except (RuntimeError, OSError):
+            # It is not, or is so for somebody else.
+            raise
+        except BaseException:
+            # Ctrl-C, and the block will not run.
+            self._core.change("up")
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Listens again."""
+        self._core.change("up")
