@@ -150,18 +150,14 @@ impl PyClient {
 
     /// Path of the requested URL, without the query, as the client wrote it (not percent-decoded).
     #[getter]
-    fn path(&self) -> String {
-        self.client
-            .head()
-            .map_or_else(String::new, |head| head.path().to_owned())
+    fn path(&self) -> &str {
+        self.client.head().map_or("", |head| head.path())
     }
 
     /// Query of the requested URL, without the question mark; "" if there is none.
     #[getter]
-    fn query(&self) -> String {
-        self.client
-            .head()
-            .map_or_else(String::new, |head| head.query().to_owned())
+    fn query(&self) -> &str {
+        self.client.head().map_or("", |head| head.query())
     }
 
     /// The request's headers: a mapping with case-insensitive names, repeated fields joined by a comma.
