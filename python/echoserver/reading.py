@@ -246,40 +246,50 @@ def _wait(record: Record, call: str, wanted: _Wanted[_T], timeout: float | None)
     # Imported with the first server.
     from echoserver.threads import loop_runs
 
-    timeout = checked_timeout(timeout)
-    deadline = None if timeout is None else time.monotonic() + timeout
+    left = _countdown(timeout)
     while True:
-        count, is_over = record.count, record.is_over
-        found = wanted.look()
+        count, found = _look(record, wanted)
         if found is not None:
             return found
-        if is_over:
-            wanted.end()
         if loop_runs():
             instead = call.replace("()", "_async()")
             raise RuntimeError(f"{call} would stop the event loop that runs in this thread: await {instead} instead")
-        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-        if not record.wait(count, left):
-            raise TimeoutError(f"after {timeout:g} s: {wanted.so_far()}")
+        if not record.wait(count, left()):
+            raise _too_late(wanted, timeout)
 
 
 async def _wait_async(record: Record, wanted: _Wanted[_T], timeout: float | None) -> _T:
     import asyncio
 
-    timeout = checked_timeout(timeout)
-    deadline = None if timeout is None else time.monotonic() + timeout
+    left = _countdown(timeout)
     while True:
-        count, is_over = record.count, record.is_over
-        found = wanted.look()
+        count, found = _look(record, wanted)
         if found is not None:
             return found
-        if is_over:
-            wanted.end()
-        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
         news = asyncio.ensure_future(record.news(count))
         try:
-            await asyncio.wait({news}, timeout=left)
+            await asyncio.wait({news}, timeout=left())
             if not news.done():
-                raise TimeoutError(f"after {timeout:g} s: {wanted.so_far()}")
+                raise _too_late(wanted, timeout)
         finally:
             news.cancel()
+
+
+def _look(record: Record, wanted: _Wanted[_T]) -> tuple[int, _T | None]:
+    """How much has happened, and what is waited for, if that is there. What happens later is worth another look."""
+    count, is_over = record.count, record.is_over
+    found = wanted.look()
+    if found is None and is_over:
+        wanted.end()
+    return count, found
+
+
+def _countdown(timeout: float | None) -> Callable[[], float | None]:
+    """Says how many of these seconds, which begin now, are left."""
+    timeout = checked_timeout(timeout)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    return lambda: None if deadline is None else max(deadline - time.monotonic(), 0.0)
+
+
+def _too_late(wanted: _Wanted[_T], timeout: float | None) -> TimeoutError:
+    return TimeoutError(f"after {timeout:g} s: {wanted.so_far()}")
