@@ -15,7 +15,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websockets_connect
 
-from echoserver import EchoServer
+from echoserver import Client, EchoServer
 from support import TIMEOUT, eventually
 
 T = TypeVar("T")
@@ -103,3 +103,9 @@ def thread_names() -> list[str]:
         return [thread.name for thread in threading.enumerate()]
     tasks = Path("/proc/self/task")
     return sorted((task / "comm").read_text().strip() for task in tasks.iterdir())
+
+
+async def upper(client: Client) -> None:
+    """Answers each message."""
+    async for message in client:
+        await client.send_async(message.upper())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aio_support import connect, exchange, soon, until
+from aio_support import connect, exchange, soon, until, upper
 from echoserver import Client, ClientClosed, EchoServer
 from support import TIMEOUT, RawClient, frame
 from support import connect as connect_sync
@@ -17,12 +17,6 @@ from support import connect as connect_sync
 if TYPE_CHECKING:
     from aio_support import Run
     from conftest import Listen
-
-
-async def upper(client: Client) -> None:
-    """Answers each message."""
-    async for message in client:
-        await client.send_async(message.upper())
 
 
 def test_clients_and_their_messages(on_loop: Run) -> None:
@@ -162,32 +156,6 @@ def test_a_client_whose_messages_nobody_asks_for_is_not_read(on_loop: Run) -> No
     on_loop(main)
 
 
-def test_send_async_waits_for_room(on_loop: Run) -> None:
-    async def main() -> None:
-        came: asyncio.Queue[Client] = asyncio.Queue()
-        server = EchoServer(0, host="127.0.0.1", on_connect=came.put_nowait, max_send_queue=2**20)
-        async with server:
-            with RawClient(server.port, receive_buffer=4096) as raw:
-                client = await soon(came.get())
-                sent = 0
-
-                async def send() -> None:
-                    nonlocal sent
-                    for _ in range(64):
-                        assert await client.send_async(bytes(2**19)) == 2**19
-                        sent += 1
-
-                sending = asyncio.create_task(send())
-                await asyncio.sleep(0.05)
-                assert 0 < sent < 64
-                await asyncio.to_thread(raw.opened)
-                for _ in range(64):
-                    assert len((await asyncio.to_thread(raw.receive))[1]) == 2**19
-                await soon(sending)
-
-    on_loop(main)
-
-
 def test_an_iteration_may_end_early_and_begin_again(on_loop: Run) -> None:
     async def main() -> None:
         server = EchoServer(0, host="127.0.0.1")
@@ -306,24 +274,6 @@ def test_the_end_of_the_server_ends_a_waiting_iterator(on_loop: Run) -> None:
             assert await soon(asyncio.gather(*waiting)) == ["end", "end"]
             await soon(socket.wait_closed())
             assert socket.close_code == 1001
-
-    on_loop(main)
-
-
-@pytest.mark.parametrize(("last", "code"), [(frame(8, b"\x03\xe8"), 1000), (b"\xff", 1002)])
-def test_what_is_sent_in_the_loop_beside_a_close_goes_out_before_it(on_loop: Run, last: bytes, code: int) -> None:
-    async def main() -> None:
-        server = EchoServer(0, host="127.0.0.1")
-        clients = aiter(server)
-        async with server, asyncio.TaskGroup() as group:
-            with RawClient(server.port) as raw:
-                client = await soon(anext(clients))
-                raw.opened()
-                raw.socket.sendall(frame(1, b"a") + frame(1, b"b") + last)
-                group.create_task(upper(client))
-                for answer in (b"A", b"B"):
-                    assert await asyncio.to_thread(raw.receive) == (1, answer)
-                assert await asyncio.to_thread(raw.close_code) == code
 
     on_loop(main)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aio_support import connect, exchange, soon
+from aio_support import connect, exchange, soon, upper
 from echoserver import Client, EchoServer
-from support import RawClient, in_thread, join
+from support import RawClient, frame, in_thread, join
 
 if TYPE_CHECKING:
     from aio_support import Run
@@ -95,5 +95,49 @@ def test_a_large_reply_and_many_messages_come_through(on_loop: Run) -> None:
             sizes = [*range(400), 70_000, 2**20, 2**20 + 1]
             sending = asyncio.create_task(exchange(client, *(bytes(size) for size in sizes)))
             assert [len(message) for message in await sending] == [2 * size for size in sizes]
+
+    on_loop(main)
+
+
+def test_send_async_waits_for_room(on_loop: Run) -> None:
+    async def main() -> None:
+        came: asyncio.Queue[Client] = asyncio.Queue()
+        server = EchoServer(0, host="127.0.0.1", on_connect=came.put_nowait, max_send_queue=2**20)
+        async with server:
+            with RawClient(server.port, receive_buffer=4096) as raw:
+                client = await soon(came.get())
+                sent = 0
+
+                async def send() -> None:
+                    nonlocal sent
+                    for _ in range(64):
+                        assert await client.send_async(bytes(2**19)) == 2**19
+                        sent += 1
+
+                sending = asyncio.create_task(send())
+                await asyncio.sleep(0.05)
+                assert 0 < sent < 64
+                await asyncio.to_thread(raw.opened)
+                for _ in range(64):
+                    assert len((await asyncio.to_thread(raw.receive))[1]) == 2**19
+                await soon(sending)
+
+    on_loop(main)
+
+
+@pytest.mark.parametrize(("last", "code"), [(frame(8, b"\x03\xe8"), 1000), (b"\xff", 1002)])
+def test_what_is_sent_in_the_loop_beside_a_close_goes_out_before_it(on_loop: Run, last: bytes, code: int) -> None:
+    async def main() -> None:
+        server = EchoServer(0, host="127.0.0.1")
+        clients = aiter(server)
+        async with server, asyncio.TaskGroup() as group:
+            with RawClient(server.port) as raw:
+                client = await soon(anext(clients))
+                raw.opened()
+                raw.socket.sendall(frame(1, b"a") + frame(1, b"b") + last)
+                group.create_task(upper(client))
+                for answer in (b"A", b"B"):
+                    assert await asyncio.to_thread(raw.receive) == (1, answer)
+                assert await asyncio.to_thread(raw.close_code) == code
 
     on_loop(main)

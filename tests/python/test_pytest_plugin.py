@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from documents import ROOT, blocks
+from sessions import session
 from support import TIMEOUT
 
 if TYPE_CHECKING:
@@ -17,34 +18,6 @@ if TYPE_CHECKING:
 
 
 TESTING = ROOT / "docs" / "testing.md"
-
-HEAD = """
-import asyncio, threading, unittest
-import pytest
-from websockets.sync.client import connect
-from echoserver.testing import EchoTestServer, Response
-
-def fails(client, message):
-    raise ValueError(f"no {message}")
-"""
-
-
-def session(folder: Path, source: str, *options: str, plugins: str = "") -> tuple[str, dict[str, int]]:
-    """What a session with one file of tests prints, and how many passed, failed and so on."""
-    (folder / "test_it.py").write_text(HEAD + source)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rA", "test_it.py", *options]
-    for plugin in ("xdist", "asyncio", "anyio", "timeout", "aiohttp"):
-        if plugin not in plugins:
-            command += ["-p", f"no:{plugin}"]
-    if "asyncio" in plugins:
-        command += ["-o", "asyncio_default_fixture_loop_scope=function"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    out = done.stdout + done.stderr
-    counts = {}
-    for word, count in zip((words := done.stdout.splitlines()[-1].split())[2::2], words[1::2], strict=False):
-        if count.isdigit():
-            counts[word.strip(",").removesuffix("s")] = int(count)
-    return out, counts
 
 
 def test_a_test_has_a_server_of_its_own(tmp_path: Path) -> None:
@@ -295,138 +268,6 @@ class Failing(unittest.TestCase):
     assert "Ran 2 tests" in done.stderr
     assert "ValueError: no such thing" in done.stderr
     assert "FAILED (errors=1)" in done.stderr
-
-
-def test_anyio(tmp_path: Path) -> None:
-    source = """
-import websockets
-
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request):
-    return request.param
-
-@pytest.mark.anyio
-async def test_it(echo_server, anyio_backend):
-    import anyio
-
-    def come_and_go():
-        with connect(echo_server.url):
-            pass
-
-    if anyio_backend == "trio":
-        async with anyio.create_task_group() as group:
-            group.start_soon(anyio.to_thread.run_sync, come_and_go)
-            client = await anyio.to_thread.run_sync(echo_server.accept)
-        assert client.id == 1
-        return
-    async with websockets.connect(echo_server.url, proxy=None) as ws:
-        client = await echo_server.accept_async()
-        await ws.send("x")
-        assert await client.recv_async() == "x"
-
-@pytest.mark.anyio
-@pytest.mark.echo_server(on_text=fails)
-async def test_fails(echo_server, anyio_backend):
-    if anyio_backend == "asyncio":
-        async with websockets.connect(echo_server.url, proxy=None) as ws:
-            await ws.send("such thing")
-            await echo_server.wait_received_async(1)
-"""
-    out, counts = session(tmp_path, source, plugins="anyio")
-    assert counts == {"passed": 3, "failed": 1}, out
-    assert "ValueError: no such thing" in out
-
-
-def test_pytest_asyncio(tmp_path: Path) -> None:
-    pytest.importorskip("pytest_asyncio")
-    source = """
-import websockets
-
-@pytest.mark.asyncio
-async def test_it(echo_server):
-    async with websockets.connect(echo_server.url, proxy=None) as ws:
-        client = await echo_server.accept_async()
-        await ws.send("x")
-        assert await client.recv_async() == "x"
-
-@pytest.mark.asyncio
-async def test_own():
-    async with EchoTestServer() as server, websockets.connect(server.url, proxy=None) as ws:
-        await ws.send("x")
-        assert await ws.recv() == "x"
-
-@pytest.mark.asyncio
-@pytest.mark.echo_server(on_text=fails)
-async def test_fails(echo_server):
-    async with websockets.connect(echo_server.url, proxy=None) as ws:
-        await ws.send("such thing")
-        await echo_server.wait_received_async(1)
-
-@pytest.mark.asyncio
-async def test_left_open(echo_server):
-    ws = await websockets.connect(echo_server.url, proxy=None)
-    await echo_server.accept_async()
-"""
-    out, counts = session(tmp_path, source, "-W", "error", plugins="asyncio")
-    assert counts == {"passed": 3, "failed": 1}, out
-
-
-def test_pytest_timeout(tmp_path: Path) -> None:
-    source = """
-@pytest.mark.timeout(1)
-def test_it(echo_server):
-    echo_server.accept(timeout=None)
-
-def test_next(echo_server):
-    with connect(echo_server.url) as ws:
-        ws.send("x")
-        assert ws.recv() == "x"
-"""
-    out, counts = session(tmp_path, source, "-o", "timeout_method=signal", plugins="timeout")
-    assert counts == {"passed": 1, "failed": 1}, out
-    assert "Timeout" in out
-
-
-def test_xdist(tmp_path: Path) -> None:
-    pytest.importorskip("xdist")
-    source = """
-@pytest.mark.parametrize("again", range(40))
-def test_it(echo_server, again):
-    with connect(echo_server.url) as ws:
-        ws.send(str(again))
-        assert ws.recv() == echo_server.accept().recv() == str(again)
-
-@pytest.mark.echo_server(on_text=fails)
-def test_fails(echo_server):
-    with connect(echo_server.url) as ws:
-        ws.send("such thing")
-        echo_server.wait_received(1)
-"""
-    out, counts = session(tmp_path, source, "-n", "2", plugins="xdist")
-    assert counts == {"passed": 40, "failed": 1}, out
-    assert "ValueError: no such thing" in out
-    assert "clients of ws://" in out
-
-
-def test_beside_the_fixtures_of_aiohttp(tmp_path: Path) -> None:
-    pytest.importorskip("pytest_aiohttp")
-    source = """
-from aiohttp import web
-
-async def test_it(aiohttp_client, echo_server):
-    app = web.Application()
-    async def page(request):
-        return web.Response(text="page")
-    app.router.add_get("/", page)
-    client = await aiohttp_client(app)
-    assert await (await client.get("/")).text() == "page"
-    async with client.session.ws_connect(echo_server.url) as ws:
-        await ws.send_str("x")
-        assert (await ws.receive()).data == "x"
-        assert (await echo_server.accept_async()).received == ["x"]
-"""
-    out, counts = session(tmp_path, source, "-o", "asyncio_mode=auto", plugins="aiohttp asyncio")
-    assert counts == {"passed": 1}, out
 
 
 def test_the_plugin_imports_nothing_of_the_package_that_is_not_needed(tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+"""Sessions of pytest, each with a file of tests of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from support import TIMEOUT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+HEAD = """
+import asyncio, threading, unittest
+import pytest
+from websockets.sync.client import connect
+from echoserver.testing import EchoTestServer, Response
+
+def fails(client, message):
+    raise ValueError(f"no {message}")
+"""
+
+
+def session(folder: Path, source: str, *options: str, plugins: str = "") -> tuple[str, dict[str, int]]:
+    """What a session with one file of tests prints, and how many passed, failed and so on."""
+    (folder / "test_it.py").write_text(HEAD + source)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rA", "test_it.py", *options]
+    for plugin in ("xdist", "asyncio", "anyio", "timeout", "aiohttp"):
+        if plugin not in plugins:
+            command += ["-p", f"no:{plugin}"]
+    if "asyncio" in plugins:
+        command += ["-o", "asyncio_default_fixture_loop_scope=function"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    out = done.stdout + done.stderr
+    counts = {}
+    for word, count in zip((words := done.stdout.splitlines()[-1].split())[2::2], words[1::2], strict=False):
+        if count.isdigit():
+            counts[word.strip(",").removesuffix("s")] = int(count)
+    return out, counts
