@@ -7,7 +7,7 @@ import queue
 import re
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -184,45 +184,48 @@ def test_nothing_of_that_at_higher_levels(run: Listen, caplog: pytest.LogCapture
     assert len(all_texts(server, caplog)) == (level == logging.INFO)
 
 
-@pytest.mark.usefixtures("debug")
-def test_a_native_echo_does_not_wait_for_the_log(run: Listen, handle: Callable[[Emit], None]) -> None:
-    go_on, records = threading.Event(), queue.SimpleQueue[logging.LogRecord]()
+class HeldLog:
+    """A handler that does not return before `go_on` is set."""
 
-    def emit(record: logging.LogRecord) -> None:
-        records.put(record)
-        assert go_on.wait(TIMEOUT)
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self._records = queue.SimpleQueue[logging.LogRecord]()
 
-    handle(emit)
+    def emit(self, record: logging.LogRecord) -> None:
+        self._records.put(record)
+        assert self.go_on.wait(TIMEOUT)
+
+    def wait_for_a_record(self) -> None:
+        self._records.get(timeout=TIMEOUT)
+
+
+@pytest.fixture
+def held(debug: None, run: Listen, handle: Callable[[Emit], None]) -> Iterator[HeldLog]:  # noqa: ARG001
+    # After `run`, which stops its servers when the log has gone on.
+    log = HeldLog()
+    handle(log.emit)
+    yield log
+    log.go_on.set()
+
+
+def test_a_native_echo_does_not_wait_for_the_log(held: HeldLog, run: Listen) -> None:
     server = run()
-    try:
-        with connect(server.url) as first:
-            records.get(timeout=TIMEOUT)
-            with connect(server.url) as second:
-                for client in (first, second):
-                    client.send("hello")
-                    assert client.recv(TIMEOUT) == "hello"
-    finally:
-        go_on.set()
+    with connect(server.url) as first:
+        held.wait_for_a_record()
+        with connect(server.url) as second:
+            for client in (first, second):
+                client.send("hello")
+                assert client.recv(TIMEOUT) == "hello"
 
 
-@pytest.mark.usefixtures("debug")
-def test_a_callback_set_between_the_connect_and_its_record_is_not_called_for_it(
-    run: Listen, handle: Callable[[Emit], None]
-) -> None:
+def test_a_callback_set_between_the_connect_and_its_record_is_not_called_for_it(held: HeldLog, run: Listen) -> None:
     came: queue.SimpleQueue[int] = queue.SimpleQueue()
-    go_on, records = threading.Event(), queue.SimpleQueue[logging.LogRecord]()
-
-    def emit(record: logging.LogRecord) -> None:
-        records.put(record)
-        assert go_on.wait(TIMEOUT)
-
-    handle(emit)
     server = run()
     with RawClient(server.port) as client:
         client.opened()
-        records.get(timeout=TIMEOUT)
+        held.wait_for_a_record()
         server.on_connect = lambda client: came.put(client.id)
-        go_on.set()
+        held.go_on.set()
         with RawClient(server.port) as other:
             other.opened()
             assert came.get(timeout=TIMEOUT) == 2
