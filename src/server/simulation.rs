@@ -145,6 +145,8 @@ impl Simulation {
         });
         // Aborts what is left, as the end of a worker does.
         drop(runtime);
+        // As the wait for threads does: an order that nobody takes keeps its client, whose way to the worker keeps it.
+        simulation.desk.face().orders.close();
         let stats = simulation.server.stats();
         if simulation.server.record().is_none() {
             assert_eq!(stats.memory_used, 0, "{stats:?}");
