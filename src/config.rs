@@ -30,8 +30,8 @@ pub struct Config {
     pub max_message_size: usize,
     /// Clients at the same time; one more gets 503. Default `None`: as many as the system has descriptors.
     pub max_connections: Option<usize>,
-    /// Bytes that all connections together may keep: partial messages, held messages, unsent output. Default 1 GiB:
-    /// sixteen of the longest messages; a connection that needs more gets 1013.
+    /// Bytes that all connections together may keep: requests, partial messages, held messages, unsent output. Default
+    /// 1 GiB: sixteen of the longest messages; a connection that needs more gets 1013, or 503 before the upgrade.
     pub memory_limit: usize,
     /// Bytes that may wait to be sent to one client by the application. Default 16 MiB.
     pub max_send_queue: usize,

@@ -116,7 +116,8 @@ class EchoServer(Callbacks, Reading):
 
     - `max_message_size`: of one message, inflated; a longer one is refused with 1009, from its header or, compressed,
       as soon as it has inflated to more.
-    - `memory_limit`: of what all connections together keep; one that needs more gets 1013.
+    - `memory_limit`: of what all connections together keep, their requests included; one that needs more gets 1013, or
+      503 before the upgrade.
     - `max_send_queue`: of what may wait for one client in `Client.send`; beyond it SendQueueFull.
 
     Timeouts, in seconds:

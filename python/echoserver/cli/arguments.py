@@ -98,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
 
     group = made.add_argument_group("limits")
     add(group, "max_message_size", "longest message; longer ones get 1009", _size, "SIZE")
-    add(group, "memory_limit", "what all connections together may keep; beyond it 1013", _size, "SIZE")
+    add(group, "memory_limit", "what all connections together may keep; beyond it 1013 or 503", _size, "SIZE")
     add(group, "max_send_queue", "what may wait to be sent to one client", _size, "SIZE")
 
     group = made.add_argument_group("timeouts")
