@@ -139,7 +139,8 @@ async fn admit<W: AsyncRead + Unpin>(
     let (fields, upgrade) = if shared.handler.wants().has(Wants::HANDSHAKE)
         && let Some(request) = request
     {
-        ask(newcomer, request, upgrade, &mut rest).await?
+        // Boxed: it is large, and most are not asked about.
+        Box::pin(ask(newcomer, request, upgrade, &mut rest)).await?
     } else {
         (Fields::default(), upgrade)
     };
