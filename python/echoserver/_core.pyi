@@ -34,6 +34,7 @@ __all__ = [
     "at_end",
     "checked_timeout",
     "finish",
+    "keep_for_ever",
     "password_file",
     "shown",
 ]
@@ -49,6 +50,9 @@ def shown(value: object) -> str:
 
 def password_file(path: str) -> bytes:
     """What a program finds in the file of a key's password."""
+
+def keep_for_ever(object: object) -> None:
+    """Keeps an object for ever."""
 
 def checked_timeout(timeout: float | None) -> float | None:
     """A timeout of the package's own calls, checked."""

@@ -12,11 +12,11 @@ import sys
 import threading
 import warnings
 from collections import deque
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Self
 from weakref import WeakSet
 
-from echoserver._core import Callbacks, at_end
+from echoserver._core import Callbacks, at_end, keep_for_ever
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -58,6 +58,7 @@ class Door:
         self._failure: BaseException | None = None
         self._closed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self.is_forked = False
         # A Proactor loop, Windows' usual one, can't watch a descriptor.
         watch = getattr(type(self.loop), "add_reader", None)
         is_watched = os.name == "posix" and watch is not asyncio.AbstractEventLoop.add_reader
@@ -68,6 +69,7 @@ class Door:
         else:
             # The loop has the only reference: see `lost`.
             self.loop.add_reader(self._fileno, reader)
+        _doors.add(self)
 
     @property
     def is_closed(self) -> bool:
@@ -92,6 +94,25 @@ class Door:
         """What has ended the server and has to come out; once."""
         failure, self._failure = self._failure, None
         return failure
+
+    def end_in_child(self) -> None:
+        """In a forked child the server is the parent's: whoever waits for its end gets an error.
+
+        The selector stays as it is: the child's is the parent's as well, which would hear nothing any more.
+        """
+        self.is_forked = True
+        with suppress(RuntimeError):
+            # It runs in the thread that has forked, or nowhere.
+            self.loop.call_soon(self._end_in_child)
+
+    def _end_in_child(self) -> None:
+        try:
+            self._core.stop(0)
+        except RuntimeError as error:
+            self._failure = error
+        self._closed.set()
+        for clients in tuple(self._iterators):
+            clients.end()
 
     async def _keep(self) -> None:
         await self._wait()
@@ -146,6 +167,18 @@ class Door:
         )
 
 
+_doors: WeakSet[Door] = WeakSet()
+
+
+def _end_all_in_child() -> None:
+    for door in tuple(_doors):
+        door.end_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_end_all_in_child)
+
+
 async def ends_within(awaitable: Awaitable[None], seconds: float) -> bool:
     """Whether it ends in that time; it is cancelled if not."""
     waiting = asyncio.ensure_future(awaitable)
@@ -185,21 +218,30 @@ def serve(core: Server, context: Context, owner: object, *, starts: bool) -> Bas
         door = Door(core, context, owner, WeakSet(), is_owned=True)
         await door.wait()
 
+    runner = asyncio.Runner()
     try:
-        with asyncio.Runner() as runner:
-            try:
-                runner.run(main())
-            finally:
-                # A second Ctrl-C may have struck the very task that waits.
-                if door is not None and not door.is_closed:
-                    core.stop(0)
-                    runner.run(door.closed())
+        runner.run(main())
     finally:
+        if door is not None and door.is_forked:
+            keep_for_ever(runner)
+        else:
+            _end(runner, core, door)
         if door is not None:
+            # In a forked child it is the error that comes out.
             core.end_drain()
         elif is_ours:
             core.abandon(0)
     return None if door is None else door.take_failure()
+
+
+def _end(runner: asyncio.Runner, core: Server, door: Door | None) -> None:
+    try:
+        # A second Ctrl-C may have struck the very task that waits.
+        if door is not None and not door.is_closed:
+            core.stop(0)
+            runner.run(door.closed())
+    finally:
+        runner.close()
 
 
 class Inbox:

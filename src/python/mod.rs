@@ -101,6 +101,8 @@ mod _core {
     use super::tls::{PyTls, PyTlsInfo, password_file};
     #[pymodule_export]
     use super::values::NoReply;
+    #[pymodule_export]
+    use super::waiting::keep_for_ever;
     use pyo3::prelude::*;
 
     #[pymodule_init]

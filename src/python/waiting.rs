@@ -7,6 +7,7 @@ use crate::server::after;
 use crate::sockets;
 use crate::tls::Patience;
 use pyo3::prelude::*;
+use std::mem;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,12 @@ pub(super) fn patiently<T: Send>(
     });
     let raised = lock(&raised).take();
     raised.map_or_else(|| Ok(done?), Err)
+}
+
+/// Keeps an object for ever: in a forked child the end of an event loop would change the selector of the parent's.
+#[pyfunction]
+pub(super) fn keep_for_ever(object: Py<PyAny>) {
+    mem::forget(object);
 }
 
 /// Waits for other threads, without the interpreter; in a hook of a fork also without the locks that it holds.

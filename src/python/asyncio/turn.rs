@@ -1,6 +1,5 @@
 //! Turns on an event loop: what starts them, and what is done in one.
 
-use super::super::errors;
 use super::super::lock::lock;
 use super::super::runner::Runner;
 use super::super::shared::Shared;
@@ -95,21 +94,12 @@ impl Reader {
     }
 
     /// Does what is queued.
-    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+    fn __call__(&self, py: Python<'_>) {
         let event_loop = &self.event_loop;
+        // In a forked child what is queued is the parent's, and so is the selector: see `Door.end_in_child`.
         if !event_loop.shared.link.is_forked() {
             turn(py, event_loop);
-            return Ok(());
         }
-        if let Some(fileno) = self.event_loop.doorbell.fileno() {
-            // The sockets are the parent's, too.
-            event_loop.around.event_loop.call_method1(
-                py,
-                intern!(py, "remove_reader"),
-                (fileno,),
-            )?;
-        }
-        Err(errors::forked())
     }
 }
 
