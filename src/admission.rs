@@ -44,6 +44,8 @@ pub enum Trick {
     Accept,
     /// A subprotocol that it may not have offered.
     Subprotocol(String),
+    /// The line for extensions, which it may not have offered; none is spoken.
+    Extension(Fields),
 }
 
 impl Decision {

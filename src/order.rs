@@ -22,6 +22,10 @@ pub enum Order {
     Ping(Ping),
     /// Send bytes as they are, between two frames.
     Raw(Raw),
+    /// Read no more until [`Order::Resume`], or until the connection is to close.
+    Pause,
+    /// Read again.
+    Resume,
     /// Close with this code and reason.
     Close(Close),
     /// Drop the connection without a word.

@@ -35,6 +35,13 @@ pub enum Invalid {
     Body(usize),
 }
 
+fn invalid(text: &str, reason: &'static str) -> Result<(), Invalid> {
+    Err(Invalid::Field {
+        text: text.to_owned(),
+        reason,
+    })
+}
+
 /// Header lines for a response, in their order. A `Server` or `Date` among them replaces the server's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fields(Vec<(String, String)>);
@@ -47,18 +54,26 @@ impl Fields {
     /// [`Invalid::Field`] for a name that is no token or that the server sets itself, and for a value that has space
     /// around it, or characters that no line can have (RFC 9110 section 5.5).
     pub fn push(&mut self, name: &str, value: &str) -> Result<(), Invalid> {
-        let invalid = |text: &str, reason| {
-            Err(Invalid::Field {
-                text: text.to_owned(),
-                reason,
-            })
-        };
         if !is_token(name.as_bytes()) {
             return invalid(name, "a header name is a token (RFC 9110 section 5.6.2)");
         }
         if OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name)) {
             return invalid(name, "the server sets this header itself");
         }
+        self.push_any(name, value)
+    }
+
+    /// `Sec-WebSocket-Extensions`, whatever was offered.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn extensions(value: &str) -> Result<Self, Invalid> {
+        let mut fields = Self::default();
+        fields.push_any("Sec-WebSocket-Extensions", value)?;
+        Ok(fields)
+    }
+
+    fn push_any(&mut self, name: &str, value: &str) -> Result<(), Invalid> {
         if value.starts_with([' ', '\t']) || value.ends_with([' ', '\t']) {
             return invalid(value, "a header value has no space at its ends");
         }

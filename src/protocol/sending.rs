@@ -44,6 +44,8 @@ pub struct Sender {
     output: Output,
     slots: Slots,
     closing: Closing,
+    /// Nothing is to be read while it is open.
+    is_paused: bool,
     /// With `permessage-deflate`.
     compressing: Option<Box<Compressing>>,
     times: Option<Box<Times>>,
@@ -65,6 +67,7 @@ impl Sender {
             output: Output::begin(response, account),
             slots: Slots::new(is_admitted, account),
             closing: Closing::Open,
+            is_paused: false,
             compressing: None,
             times: is_timed.then(|| Box::new(Times::NEW)),
             settings,
@@ -170,7 +173,16 @@ impl Sender {
     #[must_use]
     #[inline]
     pub fn may_read(&self) -> bool {
-        self.closing.may_read() && !self.slots.is_full()
+        self.closing.may_read() && !self.slots.is_full() && !self.holds_back()
+    }
+
+    /// Has nothing more read, or again. In a closing handshake all is read.
+    pub const fn pause(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
+    }
+
+    const fn holds_back(&self) -> bool {
+        self.is_paused && matches!(self.closing, Closing::Open)
     }
 
     /// Whether an echo would wait for nothing.

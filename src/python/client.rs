@@ -423,6 +423,21 @@ impl PyClient {
         self.order(self.client.ping(bytes, limit))
     }
 
+    /// Reads no more of this client until `resume()`, and returns at once.
+    ///
+    /// What was read already is still delivered and echoed; then TCP holds the client up. Timers for its silence stand
+    /// still, and its end is not seen. In a closing handshake all is read. On a closed client it does nothing.
+    fn pause(&self) -> PyResult<()> {
+        self.link()?.order(&self.client, Order::Pause);
+        Ok(())
+    }
+
+    /// Reads this client again after `pause()`.
+    fn resume(&self) -> PyResult<()> {
+        self.link()?.order(&self.client, Order::Resume);
+        Ok(())
+    }
+
     /// Begins the closing handshake (RFC 6455 section 7.1.2) and returns at once; replies before it are sent.
     ///
     /// ValueError for a code that may not be sent, such as 1005, and for a reason beyond 123 bytes of UTF-8. On a

@@ -281,6 +281,9 @@ pub(super) fn drawn(next: &Bound<'_, PyAny>) -> PyResult<Option<Decision>> {
         "reset" => Decision::Reset,
         "bad accept" => Decision::Trick(Trick::Accept),
         "wrong subprotocol" => Decision::Trick(Trick::Subprotocol(value.extract()?)),
+        "wrong extension" => {
+            Decision::Trick(Trick::Extension(Fields::extensions(value.extract()?)?))
+        }
         "delay" => {
             let (seconds, then): (Bound<'_, PyAny>, Bound<'_, PyAny>) = value.extract()?;
             let seconds = Argument::of("seconds", seconds).seconds()?;

@@ -34,6 +34,8 @@ mod order;
 #[cfg(test)]
 mod orders;
 #[cfg(test)]
+mod pausing;
+#[cfg(test)]
 mod recording;
 mod records;
 #[cfg(test)]

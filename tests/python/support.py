@@ -196,10 +196,11 @@ class RawClient:
     def fill(self, data: bytes, most: int) -> int:
         """Sends `data` again and again until nothing more is taken; how many bytes that were, `most` at the most."""
         self.socket.settimeout(0.3)
+        view = memoryview(data)
         sent = 0
         try:
             while sent < most:
-                sent += self.socket.send(data[sent % len(data) :])
+                sent += self.socket.send(view[sent % len(data) :])
         except TimeoutError:
             self.socket.settimeout(TIMEOUT)
         return sent

@@ -21,6 +21,7 @@ from echoserver.testing import (
     Hang,
     Reset,
     Response,
+    WrongExtension,
     WrongSubprotocol,
 )
 from support import TIMEOUT, RawClient, connect, eventually, finished, python
@@ -91,6 +92,25 @@ def test_wrong_subprotocol_is_a_101_with_what_was_not_offered(lines: list[str]) 
         server.handshakes.extend([WrongSubprotocol(), WrongSubprotocol("b")])
         assert answered(server, *lines)[1]["sec-websocket-protocol"] == "not-offered"
         assert answered(server, *lines)[1]["sec-websocket-protocol"] == "b"
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_wrong_extension_is_a_101_with_what_was_not_offered(compression: Any) -> None:
+    offer = "Sec-WebSocket-Extensions: permessage-deflate"
+    with EchoTestServer(compression=compression) as server:
+        server.handshakes.extend([WrongExtension(), WrongExtension("permessage-deflate; a=1")])
+        assert answered(server)[1]["sec-websocket-extensions"] == "x-not-offered"
+        with RawClient(server.port, offer) as raw:
+            raw.opened()
+            assert raw.headers["sec-websocket-extensions"] == "permessage-deflate; a=1"
+            # It is not spoken, whatever is offered.
+            raw.send(1, b"long " * 100)
+            assert raw.receive() == (1, b"long " * 100)
+        server.handshakes.append(WrongExtension())
+        with pytest.raises(websockets.NegotiationError, match="extension"), connect(server.url):
+            pass
+    with pytest.raises(ValueError, match="control characters"):
+        WrongExtension("a\r\nb")
 
 
 RESET = """

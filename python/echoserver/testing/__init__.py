@@ -9,7 +9,7 @@ Under pytest the fixture `echo_server` is one of them. Nothing here needs pytest
 """
 
 from echoserver._core import Accept, Response
-from echoserver.testing.handshakes import BadAccept, Delay, Hang, Reset, WrongSubprotocol
+from echoserver.testing.handshakes import BadAccept, Delay, Hang, Reset, WrongExtension, WrongSubprotocol
 from echoserver.testing.server import EchoTestServer
 from echoserver.testing.violations import violations
 
@@ -21,6 +21,7 @@ __all__ = [
     "Hang",
     "Reset",
     "Response",
+    "WrongExtension",
     "WrongSubprotocol",
     "violations",
 ]

@@ -9,7 +9,7 @@ from typing import SupportsIndex, TypeAlias
 
 from echoserver._core import Accept, Response, shown
 
-__all__ = ["BadAccept", "Delay", "Handshake", "Handshakes", "Hang", "Reset", "WrongSubprotocol"]
+__all__ = ["BadAccept", "Delay", "Handshake", "Handshakes", "Hang", "Reset", "WrongExtension", "WrongSubprotocol"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,20 @@ class WrongSubprotocol:
 
 
 @dataclass(frozen=True)
+class WrongExtension:
+    """101, with an extension that the client has not offered (RFC 6455 sections 4.1, point 5, and 9.1). None is spoken.
+
+    A client that offers permessage-deflate takes that one, and messages are not compressed, which it allows.
+    """
+
+    value: str = "x-not-offered"
+    """What the response says: names, each with its parameters."""
+
+    def __post_init__(self) -> None:
+        Accept({"X-Extensions": self.value})
+
+
+@dataclass(frozen=True)
 class Delay:
     """What `then` is, `seconds` later; without it what the server does anyway. `open_timeout` counts from there."""
 
@@ -59,10 +73,10 @@ class Delay:
             _check(self.then)
 
 
-Handshake: TypeAlias = Accept | BadAccept | Delay | Hang | Reset | Response | WrongSubprotocol
+Handshake: TypeAlias = Accept | BadAccept | Delay | Hang | Reset | Response | WrongExtension | WrongSubprotocol
 """An answer to an upgrade request."""
 
-_KINDS = (Accept, BadAccept, Delay, Hang, Reset, Response, WrongSubprotocol)
+_KINDS = (Accept, BadAccept, Delay, Hang, Reset, Response, WrongExtension, WrongSubprotocol)
 
 # An hour: longer is not a test.
 _MAX_DELAY = 3600
@@ -128,6 +142,8 @@ def _for_core(entry: Handshake | None) -> tuple[str, object] | None:
             return None
         case WrongSubprotocol(name):
             return "wrong subprotocol", name
+        case WrongExtension(value):
+            return "wrong extension", value
         case Delay(seconds, then):
             return "delay", (seconds, _for_core(then))
         case _:

@@ -75,9 +75,9 @@ class EchoTestServer(EchoServer):
     def handshakes(self) -> Handshakes:
         """A deque of what the next upgrade requests get.
 
-        `Response`, `Accept`, `Delay`, `Hang`, `Reset`, `BadAccept` and `WrongSubprotocol` can be put into it. Each good
-        upgrade request takes one, before `on_handshake` is asked; with none left, all is as usual. TypeError where
-        something else is put in.
+        `Response`, `Accept`, `Delay`, `Hang`, `Reset`, `BadAccept`, `WrongSubprotocol` and `WrongExtension` can be put
+        into it. Each good upgrade request takes one, before `on_handshake` is asked; with none left, all is as usual.
+        TypeError where something else is put in.
         """
         if self._handshakes is None:
             self._handshakes = Handshakes()

@@ -40,6 +40,8 @@ impl<W: Wire> Connection<W> {
                 let ticket = room.into_cost();
                 self.sender.raw(bytes, ticket, account, effects);
             }
+            Order::Pause => self.sender.pause(true),
+            Order::Resume => self.sender.pause(false),
             Order::Close(close) => {
                 let (code, reason) = (close.code(), close.reason());
                 self.sender.close(code, reason, account, effects);

@@ -62,7 +62,7 @@ pub(super) async fn ask<W: AsyncRead + Unpin>(
                 };
                 return Ok((fields, upgrade));
             }
-            Decision::Trick(trick) => return Ok((Fields::default(), tricked(upgrade, trick))),
+            Decision::Trick(trick) => return Ok(tricked(upgrade, trick)),
             Decision::Refuse(response) => Answer::told(&response, newcomer.ends.peer, &desk),
             Decision::Fail => Answer::refusal(&http::failed(), newcomer.ends.peer, &desk),
             Decision::Silence => Answer::Silence,
@@ -175,8 +175,8 @@ async fn wait<W: AsyncRead + Unpin>(
 }
 
 /// An upgrade that is answered as it must not be.
-fn tricked(upgrade: Upgrade, trick: Trick) -> Upgrade {
-    match trick {
+fn tricked(upgrade: Upgrade, trick: Trick) -> (Fields, Upgrade) {
+    let upgrade = match trick {
         Trick::Accept => {
             let first = if upgrade.accept.starts_with('A') {
                 "B"
@@ -191,7 +191,12 @@ fn tricked(upgrade: Upgrade, trick: Trick) -> Upgrade {
             subprotocol: Some(name),
             ..upgrade
         },
-    }
+        Trick::Extension(fields) => {
+            let deflate = None;
+            return (fields, Upgrade { deflate, ..upgrade });
+        }
+    };
+    (Fields::default(), upgrade)
 }
 
 /// What came of a client that waits for the decision.
