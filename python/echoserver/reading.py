@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Reading", "recv", "recv_async", "wait_pong", "wait_pong_async"]
 
+# Where a wait was in vain pytest shows the test's line, and none of these.
+__tracebackhide__ = True
+
 # How many messages an error shows.
 _SHOWN = 10
 

@@ -186,6 +186,26 @@ def test_good(echo_server):
     assert out.count("clients of ws://") == 1
 
 
+def test_a_wait_in_vain_is_shown_at_the_line_of_the_test(tmp_path: Path) -> None:
+    out, counts = session(
+        tmp_path,
+        """
+def test_accept(echo_server):
+    echo_server.accept(timeout=0.01)
+
+def test_recv(echo_server):
+    with connect(echo_server.url):
+        echo_server.accept().recv(timeout=0.01)
+
+def test_async(echo_server):
+    asyncio.run(echo_server.wait_received_async(1, timeout=0.01))
+""",
+    )
+    assert counts == {"failed": 3}, out
+    assert "TimeoutError: after 0.01 s: no message from client 1 that was not taken; it has sent none" in out
+    assert not re.search(r"^\S*reading\.py:\d+: ", out, re.MULTILINE)
+
+
 def test_what_is_left_of_handshakes_fails_the_test(tmp_path: Path) -> None:
     out, counts = session(
         tmp_path,
