@@ -460,11 +460,16 @@ impl PyClient {
         Ok(())
     }
 
-    fn __repr__(&self) -> String {
+    fn __repr__(&self, py: Python<'_>) -> String {
         let client = &self.client;
         let state = match client.ended() {
             Some((code, reason)) if reason.is_empty() => format!("closed {code}"),
-            Some((code, reason)) => format!("closed {code} {reason:?}"),
+            Some((code, reason)) => {
+                format!(
+                    "closed {code} {}",
+                    errors::shown(&PyString::new(py, reason))
+                )
+            }
             None if client.is_open() => "open".to_owned(),
             None => "closing".to_owned(),
         };

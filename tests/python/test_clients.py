@@ -222,4 +222,4 @@ def test_the_repr_of_a_client_says_who_it_is_and_how_it_is(watched: Watched) -> 
         assert repr(client) == f"<Client 1 {peer} /path open>"
         raw.close(4000, "done")
     watched.gone()
-    assert repr(client) == f'<Client 1 {peer} /path closed 4000 "done">'
+    assert repr(client) == f"<Client 1 {peer} /path closed 4000 'done'>"
