@@ -10,13 +10,12 @@
 `help(EchoServer)` has the options; `echoserver --help` is the same as a program.
 """
 
-from echoserver._core import NO_REPLY, TLS, Accept, Client, NoReply, Request, Response, TLSInfo, __version__
-from echoserver.exceptions import BindError, ClientClosed, EchoServerError, SendQueueFull
-from echoserver.server import EchoServer
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from echoserver._core import NO_REPLY, TLS, Accept, Client, NoReply, Request, Response, TLSInfo, __version__
     from echoserver.compression import Deflate
+    from echoserver.exceptions import BindError, ClientClosed, EchoServerError, SendQueueFull
+    from echoserver.server import EchoServer
     from echoserver.stats import Stats
     from echoserver.types import Decision, OnBinary, OnClient, OnClosed, OnError, OnHandshake, OnText, Reply
 
@@ -47,10 +46,15 @@ __all__ = [
     "__version__",
 ]
 
-# Imported at their first use: dataclasses and typing take longer to import than all the rest.
+# All are imported at their first use: every run of pytest imports the plugin, and with it this, mostly for nothing.
 _LATER = {
+    "EchoServer": "server",
     "Deflate": "compression",
     "Stats": "stats",
+    **dict.fromkeys(
+        ["NO_REPLY", "TLS", "Accept", "Client", "NoReply", "Request", "Response", "TLSInfo", "__version__"], "_core"
+    ),
+    **dict.fromkeys(["BindError", "ClientClosed", "EchoServerError", "SendQueueFull"], "exceptions"),
     **dict.fromkeys(
         ["Decision", "OnBinary", "OnClient", "OnClosed", "OnError", "OnHandshake", "OnText", "Reply"], "types"
     ),
@@ -64,7 +68,9 @@ if not TYPE_CHECKING:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         import importlib
 
-        return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+        found = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+        globals()[name] = found
+        return found
 
 
 def __dir__() -> list[str]:

@@ -13,7 +13,11 @@ HEAVY = {
 
 def test_import_takes_no_module_that_takes_long() -> None:
     status, out, err = finished(
-        python("import sys; before = set(sys.modules); import echoserver; print(*set(sys.modules) - before)")
+        python(
+            "import sys; before = set(sys.modules); import echoserver; first = set(sys.modules) - before; "
+            "assert first == {'echoserver'}, first; "
+            "from echoserver import EchoServer; print(*set(sys.modules) - before)"
+        )
     )
     assert status == 0, err
     new = set(out.split())

@@ -260,11 +260,11 @@ try:
     import _interpreters as interpreters
 except ImportError:
     import _xxsubinterpreters as interpreters
-import echoserver
+from echoserver import EchoServer
 one = interpreters.create()
 script = '''
 try:
-    import echoserver
+    from echoserver import EchoServer
 except ImportError as error:
     print("ImportError", error, flush=True)
 else:
@@ -273,7 +273,7 @@ else:
 result = interpreters.run_string(one, script)
 assert result is None, result
 interpreters.destroy(one)
-with echoserver.EchoServer(0, host="127.0.0.1") as server:
+with EchoServer(0, host="127.0.0.1") as server:
     print(server.is_serving)
 """
     status, out, err = finished(python(code))
