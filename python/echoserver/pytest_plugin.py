@@ -5,21 +5,27 @@ pytest imports this with every run, so the rest of the package is imported by th
 
 from __future__ import annotations
 
+import sys
 import warnings
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
+    from echoserver.run import Run
     from echoserver.testing import EchoTestServer
 
 _MARKER = "echo_server"
 _FIXTURES = ("echo_server", "echo_server_tls")
 
-# The servers of a test.
+# The servers of a test, all of them, and those that it has yet to end.
 _servers = pytest.StashKey[list["EchoTestServer"]]()
+_serving = pytest.StashKey[list["EchoTestServer"]]()
+# Servers that others have started while the test was called.
+_others = pytest.StashKey["list[Run]"]()
 # The fixtures of a project's own for which there was a warning.
 _warned = pytest.StashKey[set[str]]()
 
@@ -35,31 +41,43 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def make_echo_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., EchoTestServer]]:
     """Makes servers that serve until the test ends: `make_echo_server(**options)`, options as of EchoTestServer."""
-    servers = request.node.stash.setdefault(_servers, [])
 
     def make(**options: Any) -> EchoTestServer:
-        from echoserver.testing import EchoTestServer
-
         _check_options(options, "make_echo_server()")
-        server = EchoTestServer(**options)
-        servers.append(server)
-        return server.start()
+        return _start(request.node, options)
 
     yield make
-    for server in servers:
-        server.stop()
+    _forget(request.node)
 
 
 @pytest.fixture
-def echo_server(request: pytest.FixtureRequest, make_echo_server: Callable[..., EchoTestServer]) -> EchoTestServer:
+def echo_server(request: pytest.FixtureRequest) -> Iterator[EchoTestServer]:
     """A server of this test alone, an EchoTestServer; `@pytest.mark.echo_server(...)` gives it options."""
-    return make_echo_server(**_marked(request.node))
+    yield _start(request.node, _marked(request.node))
+    _forget(request.node)
 
 
 @pytest.fixture
-def echo_server_tls(request: pytest.FixtureRequest, make_echo_server: Callable[..., EchoTestServer]) -> EchoTestServer:
+def echo_server_tls(request: pytest.FixtureRequest) -> Iterator[EchoTestServer]:
     """The same with TLS: clients trust it with `ssl_context()` or `ca_pem`."""
-    return make_echo_server(**{"tls": "self-signed", **_marked(request.node)})
+    yield _start(request.node, {"tls": "self-signed", **_marked(request.node)})
+    _forget(request.node)
+
+
+def _start(item: pytest.Item, options: Mapping[str, Any]) -> EchoTestServer:
+    from echoserver.testing import EchoTestServer
+
+    server = EchoTestServer(**options)
+    item.stash.setdefault(_servers, []).append(server)
+    item.stash.setdefault(_serving, []).append(server)
+    return server.start()
+
+
+def _forget(item: pytest.Item) -> None:
+    """Once the reports are made; what the servers have recorded goes with them."""
+    item.stash[_servers] = []
+    # None, unless the test itself was not called, or another fixture has made some after it.
+    _raise_first(_end(item.stash.get(_serving, [])))
 
 
 def _marked(node: pytest.Item) -> dict[str, Any]:
@@ -74,17 +92,23 @@ def _marked(node: pytest.Item) -> dict[str, Any]:
 
 
 def _check_options(options: Mapping[str, Any], whose: str) -> None:
+    for name in options:
+        if name not in _options():
+            from echoserver.callbacks import nearest
+
+            raise TypeError(f"{whose} has no option {name!r}; did you mean {nearest(name, _options())!r}?")
+
+
+@cache
+def _options() -> list[str]:
+    """The names of all that there are."""
     from inspect import signature
 
-    from echoserver.callbacks import nearest
     from echoserver.server import EchoServer
     from echoserver.testing import EchoTestServer
 
-    known = {name: None for kind in (EchoTestServer, EchoServer) for name in signature(kind).parameters}
-    del known["options"]
-    for name in options:
-        if name not in known:
-            raise TypeError(f"{whose} has no option {name!r}; did you mean {nearest(name, known)!r}?")
+    names = [name for kind in (EchoTestServer, EchoServer) for name in signature(kind).parameters]
+    return [name for name in names if name != "options"]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -115,18 +139,55 @@ def _warn_of_other_fixtures(item: pytest.Item) -> None:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Ends the servers of a test with it, so that what their callbacks have raised fails the test itself."""
     __tracebackhide__ = True
+    before = set(_running())
     try:
         result = yield
-    except BaseException as error:
-        for server in item.stash.get(_servers, ()):
-            try:
-                server.stop()
-            except Exception as other:  # The test's own failure comes first.
-                error.add_note(f"{server!r}: {other!r}")
+    except BaseException as error:  # The test's own failure comes first.
+        for other in _end(item.stash.get(_serving, [])):
+            error.add_note(repr(other))
         raise
-    for server in item.stash.get(_servers, ()):
-        server.stop()
+    finally:
+        before.update(server._run for server in item.stash.get(_servers, ()))
+        item.stash[_others] = [run for run in _running() if run not in before]
+    _raise_first(_end(item.stash.get(_serving, [])))
     return result
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Looks for servers that the test has started by itself, and that run on: fixtures may end some of them."""
+    __tracebackhide__ = True
+    result = yield
+    others = item.stash.get(_others, [])
+    errors = [error for run in others if (error := run.left_over())]
+    others.clear()
+    if all(marker.kwargs.get("check_threads", True) for marker in item.iter_markers(_MARKER)):
+        _raise_first(errors)
+    return result
+
+
+def _end(servers: list[EchoTestServer]) -> list[Exception]:
+    errors: list[Exception] = []
+    while servers:
+        try:
+            servers.pop(0).stop()
+        except Exception as error:
+            errors.append(error)
+    return errors
+
+
+def _raise_first(errors: Sequence[Exception]) -> None:
+    __tracebackhide__ = True
+    for other in errors[1:]:
+        errors[0].add_note(repr(other))
+    if errors:
+        raise errors[0]
+
+
+def _running() -> Iterable[Run]:
+    """The servers of this process that run; none where nobody has imported them."""
+    module = sys.modules.get("echoserver.run")
+    return module.running() if module else ()
 
 
 @pytest.hookimpl(wrapper=True)

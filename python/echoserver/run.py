@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from echoserver._core import Client, Thread
     from echoserver.aio import Clients, Door
 
-__all__ = ["Run"]
+__all__ = ["Run", "running"]
 
 # Beyond its deadline a stop waits this often and long (seconds) for the workers, which then drop what is left.
 _DROP_ATTEMPTS, _DROP_WAIT = 20, 0.25
@@ -205,7 +205,18 @@ class Run:
 
         return Clients(self.core, self._door, self._iterators, self._waiting)
 
-    # At the end of the interpreter
+    # At the end of the interpreter, or of a test
+
+    def runs(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self.core.is_started and not self.core.wait(0)
+
+    def left_over(self) -> AssertionError | None:
+        """What to raise if it does not end; one that was asked to has `close_timeout` for it."""
+        if self.core.wait(0 if self.core.is_serving else self._close_timeout):
+            return None
+        why = ": it was started, and not stopped" if self.core.is_serving else ", though it was asked to stop"
+        return AssertionError(f"{self._owner()!r} still runs{why}")
 
     def ask(self) -> bool:
         """Asks the server to stop; False in a forked child, whose parent has it."""
@@ -366,12 +377,27 @@ def _caller_level() -> int:
     return level
 
 
+def running() -> list[Run]:
+    """Those of this process that run."""
+    found = []
+    for run in _known():
+        if run.runs():
+            found.append(run)
+        elif run.core.is_started:
+            # So that the next who asks does not look at all that there ever were.
+            _started.pop(id(run), None)
+    return found
+
+
+def _known() -> list[Run]:
+    return [run for reference in _started.valuerefs() if (run := reference()) is not None]
+
+
 @atexit.register
 def _stop_all() -> None:
-    runs = [run for reference in _started.valuerefs() if (run := reference()) is not None]
     try:
         # All are asked before one is waited for.
-        for run in [run for run in runs if run.ask()]:
+        for run in [run for run in _known() if run.ask()]:
             run.end()
     finally:
         finish()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 HEAD = """
-import asyncio, threading, unittest
+import asyncio, gc, threading, unittest, weakref
 import pytest
 from websockets.sync.client import connect
 from echoserver.testing import EchoTestServer, Response

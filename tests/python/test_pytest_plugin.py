@@ -39,9 +39,17 @@ def test_threads():
 def test_left_open(echo_server):
     ws = connect(echo_server.url)
     echo_server.accept()
+
+def test_last(echo_server):
+    global last
+    last = weakref.ref(echo_server)
+
+def test_nothing_is_kept():
+    gc.collect()
+    assert last() is None
 """,
     )
-    assert counts == {"passed": 5}, out
+    assert counts == {"passed": 7}, out
 
 
 @pytest.mark.skipif(not TESTING.exists(), reason="THERE ARE NO DOCUMENTS")
@@ -220,6 +228,97 @@ def test_unchecked(echo_server):
     )
     assert counts == {"passed": 1, "failed": 1}, out
     assert "no client has asked for these handshakes: Response(503" in out
+
+
+def test_a_server_that_is_left_running_is_told(tmp_path: Path) -> None:
+    out, counts = session(
+        tmp_path,
+        """
+from echoserver import EchoServer
+
+@pytest.fixture(scope="module")
+def other():
+    with EchoServer(0, host="127.0.0.1") as server:
+        yield server
+
+@pytest.fixture
+def make():
+    made = []
+    yield lambda: made.append(EchoServer(0, host="127.0.0.1").start())
+    for server in made:
+        server.stop()
+
+servers = []
+
+def leave():
+    servers.append(EchoServer(0, host="127.0.0.1").start())
+
+def test_left():
+    leave()
+
+@pytest.mark.echo_server(check_threads=False)
+def test_unchecked():
+    leave()
+
+def test_ended():
+    leave()
+    servers.pop().stop(wait=False)
+
+def test_of_fixtures(other, make, echo_server):
+    make()
+    with EchoTestServer():
+        pass
+
+def test_own():
+    leave()
+    assert False, "the test's own"
+
+def test_end():
+    for server in servers:
+        server.stop()
+""",
+    )
+    # A fixture might have ended them.
+    assert counts == {"passed": 5, "failed": 1, "error": 2}, out
+    assert re.search(r"AssertionError: <EchoServer .*> still runs: it was started, and not stopped", out)
+    assert "AssertionError: the test's own" in out
+    assert out.count("ERROR at teardown of test_left") == out.count("ERROR at teardown of test_own") == 1
+
+
+def test_a_callback_that_does_not_end_fails_the_test_itself(tmp_path: Path) -> None:
+    source = """
+gate = threading.Event()
+
+def wait(client, message):
+    client.server.began.set()
+    gate.wait()
+
+def stuck(server):
+    server.began = threading.Event()
+    with connect(server.url, close_timeout=0.1) as ws:
+        ws.send("x")
+        assert server.began.wait(10)
+
+@pytest.mark.echo_server(on_text=wait, close_timeout=0.1)
+def test_stuck(echo_server, make_echo_server):
+    with connect(make_echo_server(on_text=fails).url) as ws:
+        ws.send("such thing")
+        ws.ping().wait()
+    stuck(echo_server)
+
+@pytest.mark.echo_server(on_text=wait, close_timeout=0.1, check_threads=False)
+def test_unchecked(echo_server):
+    stuck(echo_server)
+
+def test_end():
+    gate.set()
+"""
+    out, counts = session(tmp_path, source)
+    assert counts == {"passed": 2, "failed": 1}, out
+    assert "TimeoutError: on_text still runs after 0.1 s" in out
+    # The other one was ended all the same.
+    assert "ValueError('no such thing')" in out
+    assert "ERROR" not in out
 
 
 def test_a_fixture_of_the_project_wins_and_the_marker_warns_once(tmp_path: Path) -> None:

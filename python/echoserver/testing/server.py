@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from echoserver.server import EchoServer
@@ -9,6 +10,7 @@ from echoserver.testing.handshakes import Handshakes
 from echoserver.testing.transcript import transcript
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from echoserver._core import Client
@@ -30,13 +32,17 @@ class EchoTestServer(EchoServer):
     or `async with` raise what went wrong meanwhile:
 
     - the first exception of a callback, unless `on_error` is given, which has them then, or `check_errors` is False;
-    - AssertionError for what is left in `handshakes`, unless `check_unused` is False.
+    - AssertionError for what is left in `handshakes`, unless `check_unused` is False;
+    - TimeoutError for a thread that still runs, such as that of a callback, unless `check_threads` is False.
 
     Where the block itself raises, that comes out, with a note on the rest.
     """
 
     check_unused: bool
     """Whether the end of the server is an error while there are `handshakes` left; may be set at any time."""
+
+    check_threads: bool
+    """Whether the end of the server raises TimeoutError while a thread of its own runs on; may be set at any time."""
 
     check_errors: bool
     """Whether the end of the server raises the first of `errors`; may be set at any time."""
@@ -52,6 +58,7 @@ class EchoTestServer(EchoServer):
         record: int | None = _RECORD,
         check_errors: bool = True,
         check_unused: bool = True,
+        check_threads: bool = True,
         **options: Any,
     ) -> None:
         """As `EchoServer`, of which `options` are the others."""
@@ -59,6 +66,7 @@ class EchoTestServer(EchoServer):
         self._errors = errors
         self.check_errors = check_errors
         self.check_unused = check_unused
+        self.check_threads = check_threads
         self._handshakes: Handshakes | None = None
         if options.get("on_error") is None and getattr(type(self), "on_error", None) is None:
             # It does not refer to the server, which would then have to be collected.
@@ -95,13 +103,15 @@ class EchoTestServer(EchoServer):
 
     def stop(self, timeout: float | None = None, wait: bool = True) -> None:
         """As `EchoServer.stop()`, but without a `timeout` clients have 50 ms; raises what went wrong meanwhile."""
-        super().stop(timeout, wait)
+        with self._checked_threads():
+            super().stop(timeout, wait)
         if wait and not self._core.in_dispatcher():
             self._raise_first()
 
     async def stop_async(self, timeout: float | None = None) -> None:
         """As `stop()`, to be awaited."""
-        await super().stop_async(timeout)
+        with self._checked_threads():
+            await super().stop_async(timeout)
         if not self._core.in_callback():
             self._raise_first()
 
@@ -112,7 +122,11 @@ class EchoTestServer(EchoServer):
         if error is None:
             self.stop()
             return
-        super().stop()
+        try:
+            super().stop()
+        except TimeoutError as other:
+            if self.check_threads:
+                error.add_note(repr(other))
         self._note(error)
 
     async def __aexit__(
@@ -124,6 +138,15 @@ class EchoTestServer(EchoServer):
             self._raise_first()
         else:
             self._note(error)
+
+    @contextmanager
+    def _checked_threads(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError as error:
+            if self.check_threads:
+                self._note(error)
+                raise
 
     def _raise_first(self) -> None:
         __tracebackhide__ = True
