@@ -177,7 +177,11 @@ class _Accepting:
     def look(self) -> Client | None:
         client = self._core.take_client(self._path)
         if client is None and not self._core.is_serving:
-            state = "has stopped" if self._core.is_used else "is not started: start it, or use `with server:`"
+            state = (
+                "has stopped; `accepted` has all that there were"
+                if self._core.is_used
+                else "is not started: start it, or use `with server:`"
+            )
             raise RuntimeError(f"{self.so_far()}, and none will come, since the server {state}")
         return client
 
