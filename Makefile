@@ -6,6 +6,8 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 VENV := .venv
 BIN := $(VENV)/bin
 FUZZ_SECONDS ?= 300
+LIFECYCLES ?= 5000
+SESSIONS ?= 2
 LINTED := python tests
 SOURCES := pyproject.toml Cargo.toml Cargo.lock $(shell find src -name '*.rs') python/echoserver/_core.pyi
 # Where its packages can't be had it says so, loudly, and ends with 77.
@@ -13,7 +15,7 @@ CONFORMANCE = @run() { tests/conformance/run --python $(BIN)/python "$$@" || [ $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run develop test check bench conformance conformance-full fuzz soak conversations stall clients clean
+.PHONY: help run develop test check bench conformance conformance-full fuzz soak conversations stall clients costs fixture-soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +66,12 @@ stall: $(VENV)/.tools ## how fast others are served while Python is busy
 
 clients: $(VENV)/.tools ## what clients of others do, run again and written to docs/clients.md
 	$(BIN)/python tests/python/client_table.py
+
+costs: $(VENV)/.tools ## what the pytest plugin costs at pytest's start and in a test
+	$(BIN)/python tests/python/costs.py
+
+fixture-soak: $(VENV)/.tools ## the pytest fixture LIFECYCLES (5000) times, then in SESSIONS (2) under pytest-xdist
+	$(BIN)/python tests/python/fixture_soak.py $(LIFECYCLES) $(SESSIONS)
 
 clean: ## remove what was built here
 	rm -rf .venv* .clients target dist python/echoserver/_core*.so
