@@ -61,9 +61,10 @@ pub(super) fn patiently<T: Send>(
     raised.map_or_else(|| Ok(done?), Err)
 }
 
-/// Keeps an object for ever: in a forked child the end of an event loop would change the selector of the parent's.
+/// Keeps an object for ever.
 #[pyfunction]
 pub(super) fn keep_for_ever(object: Py<PyAny>) {
+    // An event loop that ends in a forked child would change the selector of its parent.
     mem::forget(object);
 }
 
