@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from echoserver._core import shown
 
 TYPE_CHECKING = False
@@ -68,7 +70,14 @@ def is_async(callback: Callable[..., Any] | None) -> bool:
         return False
     import inspect
 
-    return _is(callback, inspect.iscoroutinefunction)
+    return _is(callback, inspect.iscoroutinefunction) or _is_marked(callback)
+
+
+def _is_marked(callback: Callable[..., Any]) -> bool:
+    """Whether it says so in asyncio's way, as a mock of an `async def` does; who marks it has imported asyncio."""
+    coroutines = sys.modules.get("asyncio.coroutines")
+    mark = getattr(coroutines, "_is_coroutine", None)
+    return mark is not None and getattr(callback, "_is_coroutine", None) is mark
 
 
 def _is(callback: Callable[..., Any], what: Callable[[object], bool]) -> bool:

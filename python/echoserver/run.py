@@ -101,6 +101,8 @@ class Run:
         try:
             self._note_start()
             self.core.start()
+            # Before its start, after which another thread may stop the server, and then joins it.
+            self._thread = thread
             try:
                 thread.start()
             except RuntimeError:
@@ -110,7 +112,6 @@ class Run:
         except KeyboardInterrupt:
             self._abandon()
             raise
-        self._thread = thread
 
     def stop(self, timeout: float | None, *, wait: bool) -> None:
         """Asks the server to stop within `timeout` seconds, and waits for its end where that is possible."""
@@ -263,13 +264,15 @@ class Run:
 
     def _abandon(self) -> None:
         """Ends a server that was started, where nobody may run its dispatcher."""
-        if self.core.is_serving:
+        if self.core.is_started:
             self.core.stop(0)
+            # Not to be joined if it has not begun.
+            thread, self._thread = self._thread, None
             try:
                 self.core.drain()
             except RuntimeError:
                 # Somebody runs it, or has run it.
-                return
+                self._thread = thread
 
     def _run(self, context: Context, owner: object) -> None:
         try:

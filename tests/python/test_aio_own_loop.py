@@ -7,6 +7,7 @@ import functools
 import queue
 import threading
 from typing import TYPE_CHECKING, Any
+from unittest.mock import AsyncMock, create_autospec
 
 import pytest
 
@@ -22,6 +23,20 @@ if TYPE_CHECKING:
     from conftest import Listen
 
 Reported = queue.Queue[BaseException | None]
+
+
+@pytest.mark.parametrize("kind", ["AsyncMock", "autospec"])
+def test_a_mock_of_an_async_callback_counts(run: Listen, kind: str) -> None:
+    async def on_text(_client: Client, text: str) -> str:
+        return text
+
+    mock = AsyncMock(return_value="mocked") if kind == "AsyncMock" else create_autospec(on_text, return_value="mocked")
+    server = run(on_text=mock)
+    with connect_sync(server.url) as client:
+        client.send("x")
+        assert client.recv(TIMEOUT) == "mocked"
+    ((client, text),) = (call.args for call in mock.await_args_list)
+    assert (client.id, text) == (1, "x")
 
 
 def test_what_counts_as_async(on_loop: Run) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from echoserver import EchoServer
-from support import TIMEOUT, connect, in_thread, join
+from support import TIMEOUT, connect, eventually, in_thread, join
 
 if TYPE_CHECKING:
     from aio_support import Run
@@ -144,3 +144,42 @@ def test_stop_has_its_limit_when_the_loop_of_the_callbacks_does_not_end(listen: 
     finally:
         go_on.set()
     server.stop()
+
+
+def test_a_stop_joins_a_thread_that_was_started_a_moment_ago(listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+    joined = []
+
+    class Slow(threading.Thread):
+        def start(self) -> None:
+            super().start()
+            if self.name == f"echoserver-{server.port}":
+                # Whoever has started it has not gone on yet.
+                join(in_thread(server.stop))
+
+        def join(self, timeout: float | None = None) -> None:
+            joined.append(self.name)
+            super().join(timeout)
+
+    server = listen()
+    monkeypatch.setattr("echoserver.threads.threading.Thread", Slow)
+    server.start()
+    assert joined.count(f"echoserver-{server.port}") == 1
+
+
+def test_without_a_thread_to_be_had_whoever_stops_the_server_meanwhile_is_told(
+    listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopping: list[threading.Thread] = []
+
+    class NoThread(threading.Thread):
+        def start(self) -> None:
+            stopping.append(in_thread(server.stop))
+            eventually(lambda: not server.is_serving)
+            raise RuntimeError("can't start new thread")
+
+    server = listen()
+    monkeypatch.setattr("echoserver.threads.make", lambda target, name: NoThread(target=target, name=name))
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        server.start()
+    join(stopping[0])
+    assert "stopped" in repr(server)
