@@ -88,7 +88,7 @@ def outcome(driver: Driver, row: Row) -> str:
     def on_connect(client: Client) -> None:
         # In one, since the client may go in between; it may have gone before.
         with contextlib.suppress(ClientClosed):
-            client.send_raw(row.data + _NEXT)
+            client.send_raw(_NEXT if row.compression and not client.extensions else row.data + _NEXT)
 
     def on_text(client: Client, message: str) -> NoReply:
         # It goes on as if nothing had been.
@@ -96,16 +96,22 @@ def outcome(driver: Driver, row: Row) -> str:
         client.close(1000)
         return NO_REPLY
 
-    with EchoTestServer(on_connect=on_connect, on_text=on_text, echo=False, check_unused=False) as server:
+    compression: Any = "deflate" if row.compression else None
+    callbacks: dict[str, Any] = {"on_connect": on_connect, "on_text": on_text}
+    with EchoTestServer(**callbacks, echo=False, check_unused=False, compression=compression) as server:
         if row.handshake is not None:
             server.handshakes.append(row.handshake)
         driver.ask(url=server.url, subprotocols=row.subprotocols, limit=row.limit)
-        told = driver.told(_PATIENCE if row.limit is None else TIMEOUT)
+        # To inflate takes a while, and none of those hangs.
+        is_slow = row.compression or row.limit is not None
+        told = driver.told(TIMEOUT if is_slow else _PATIENCE)
         if told is None:
             server.stop(0)
             told = driver.told(TIMEOUT)
             assert told, f"{row.name}: it does not even see the end of the connection"
             return "hangs"
+        if row.compression and not server.accepted[-1].extensions:
+            return "does not offer it"
         return _words(row, told, server)
 
 

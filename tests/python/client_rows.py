@@ -28,6 +28,8 @@ class Row:
     """What a client does that is strict."""
     subprotocols: tuple[str, ...] = ()
     """That the client offers."""
+    compression: bool = False
+    """Whether it is for clients that have agreed to permessage-deflate."""
     limit: float | None = None
     """Seconds that the client is given for the handshake; None leaves it as it is by default."""
 
@@ -74,6 +76,7 @@ VIOLATIONS = [
         data=violation.data,
         section=violation.section,
         strict=f"closes with {violation.code}",
+        compression=violation.compression,
     )
     for name, violation in violations.items()
 ]

@@ -27,6 +27,7 @@ After what the row says the server sends a message "next"; when that has come ba
 - *closes with*: the client does, with that close code.
 - *raises*: the program has that error, and the client sends no close frame.
 - *hangs*: nothing, until the server ends the connection.
+- *does not offer it*: permessage-deflate (RFC 7692), which the row needs.
 """
 _UNSEEN = " (none of them sees it)"
 

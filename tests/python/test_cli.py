@@ -45,6 +45,17 @@ def test_short_options_can_be_joined() -> None:
     assert finished(process)[0] == 0
 
 
+def test_any_subprotocol_is_the_first_that_is_offered() -> None:
+    with running("--any-subprotocol") as url:
+        for offers, agreed in ((["b, a"], "b"), (["x-new"], "x-new"), ([], None)):
+            lines = [f"Sec-WebSocket-Protocol: {offer}" for offer in offers]
+            with RawClient(port_of(url), *lines).opened() as raw:
+                assert raw.headers.get("sec-websocket-protocol") == agreed
+    status, _, err = result("--any-subprotocol", "--subprotocol=a")
+    assert status == 2
+    assert err.endswith("argument --subprotocol: not allowed with argument --any-subprotocol\n")
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [

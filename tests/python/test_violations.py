@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import zlib
+from typing import Any
 
 import pytest
 import websockets
@@ -13,8 +14,16 @@ from echoserver.testing import EchoTestServer, violations
 from support import RawClient, connect
 
 # Where it is not strict, or fails the connection for another reason. It is a list, so that a change is seen.
-TOLERATED = {"length not minimal, 16 bits", "length not minimal, 64 bits"}
-OTHER_CODES = {"length beyond 63 bits": 1009}
+TOLERATED = {
+    "length not minimal, 16 bits": "short",
+    "length not minimal, 64 bits": "short",
+    "compressed message that is cut": "compressed, and lon`",
+}
+OTHER_CODES = {
+    "length beyond 63 bits": 1009,
+    "compressed block of a reserved type": 1002,
+    "compressed reference to nothing": 1002,
+}
 
 
 def test_raw_bytes_go_between_frames_as_they_are() -> None:
@@ -63,19 +72,6 @@ def test_what_can_not_be_sent(server: EchoServer) -> None:
             client.send_raw(b"x")
 
 
-@pytest.mark.parametrize("name", violations)
-def test_each_arrives_as_it_is(name: str) -> None:
-    violation = violations[name]
-    assert re.fullmatch(r"[57]\.\d(\.\d)?|8\.1", violation.section)
-    with EchoTestServer() as server, RawClient(server.port).opened() as raw:
-        client = server.accept()
-        client.send_raw(violation.data)
-        assert raw.file.read(len(violation.data)) == violation.data
-        # The conversation goes on, whatever they were.
-        raw.send(1, b"still there")
-        assert raw.receive() == (1, b"still there")
-
-
 def read(ws: ClientConnection) -> None:
     """Until it ends: some of it is judged only where it is read."""
     while True:
@@ -85,13 +81,30 @@ def read(ws: ClientConnection) -> None:
 @pytest.mark.parametrize("name", violations)
 def test_websockets_fails_the_connection_as_it_should(name: str) -> None:
     violation = violations[name]
-    with EchoTestServer() as server, connect(server.url, compression=None, max_size=2**20) as ws:
+    compression: Any = "deflate" if violation.compression else None
+    with (
+        EchoTestServer(compression=compression) as server,
+        connect(server.url, compression=compression, max_size=2**20) as ws,
+    ):
         client = server.accept()
-        client.send_raw(violation.data)
-        client.send("next")
+        assert bool(client.extensions) is violation.compression
+        # Together, since it may go in between; and as it is: what is compressed would refer to what was.
+        client.send_raw(violation.data + b"\x81\x04next")
         if name in TOLERATED:
-            assert [ws.recv(), ws.recv()] == ["short", "next"]
+            assert [ws.recv(), ws.recv()] == [TOLERATED[name], "next"]
             return
         with pytest.raises(websockets.ConnectionClosed):
             read(ws)
         assert server.wait_until(lambda: client.close_code) == OTHER_CODES.get(name, violation.code)
+
+
+def test_a_bomb_is_small_on_the_wire_and_large_inflated() -> None:
+    data = violations["bomb of 256 MiB"].data
+    assert len(data) < 400_000
+    inflate = zlib.decompressobj(wbits=-15)
+    # Behind a header with a length of 64 bits.
+    rest, size = data[10:], 0
+    while rest:
+        size += len(inflate.decompress(rest, 16 << 20))
+        rest = inflate.unconsumed_tail
+    assert size == 256 << 20

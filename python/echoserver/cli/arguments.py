@@ -73,12 +73,19 @@ def parser() -> argparse.ArgumentParser:
         default=False,
         help="with --origin: admit requests without Origin, too",
     )
-    group.add_argument(
+    names = group.add_mutually_exclusive_group()
+    names.add_argument(
         "--subprotocol",
         action="append",
         dest="subprotocols",
         metavar="NAME",
         help="support this subprotocol; may be repeated (default: none)",
+    )
+    names.add_argument(
+        "--any-subprotocol",
+        action="store_true",
+        default=False,
+        help="agree to the first subprotocol that a client offers, whatever it is",
     )
     add(group, "max_connections", "clients at a time; others get 503 (default: no limit)", _count, "COUNT")
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from echoserver import printing
-from echoserver._core import shown
+from echoserver._core import Accept, shown
 from echoserver.cli import tls
 from echoserver.cli.arguments import DEFAULTS, in_terms_of_the_command_line, parser
 from echoserver.exceptions import BindError
@@ -23,6 +23,8 @@ from echoserver.server import EchoServer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
+
+    from echoserver._core import Request
 
     # Numbers of signals, and None when the server has ended.
     _Events: TypeAlias = queue.SimpleQueue[int | None]
@@ -52,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # So that lines reach a pipe when they happen.
         sys.stdout.reconfigure(line_buffering=True)
+    if options.pop("any_subprotocol"):
+        options["on_handshake"] = _agree
     debug = options.pop("debug", False)
     events: _Events = queue.SimpleQueue()
     made = threading.Event()
@@ -92,6 +96,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             server.stop(0)
             return _failed("serve", error)
     return 0
+
+
+def _agree(request: Request) -> Accept | None:
+    """To the first subprotocol that is offered."""
+    return Accept(subprotocol=request.subprotocols[0]) if request.subprotocols else None
 
 
 def _run(server: EchoServer, events: _Events, close_timeout: float) -> int | None:

@@ -5,11 +5,15 @@
 A strict client fails the connection (RFC 6455 section 7.1.7): it sends a close frame with the code that is given, and
 closes. Each is complete in itself; nothing has to be sent before it, and what the server sends after it is read only by
 clients that are not strict.
+
+Those with `compression` are for clients that have agreed to permessage-deflate (RFC 7692), with a server that has
+`compression="deflate"`; for others they begin with a reserved bit.
 """
 
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -32,6 +36,8 @@ class Violation:
     """The rule: a section of RFC 6455, or of RFC 7692 where it says so."""
     code: int
     """The close code with which a strict client fails the connection."""
+    compression: bool = False
+    """Whether permessage-deflate has to be agreed for it: `Client.extensions` is not empty then."""
 
 
 def _frame(first: int, payload: bytes = b"") -> bytes:
@@ -51,6 +57,25 @@ _PROTOCOL, _INVALID, _TOO_BIG = 1002, 1007, 1009
 
 # The first bytes of a character of four.
 _CUT = "\N{GRINNING FACE}".encode()[:2]
+
+
+def _deflated(data: bytes, dictionary: bytes = b"") -> bytes:
+    """A compressed message (RFC 7692 section 7.2.1); with `dictionary` one that refers to what was not sent."""
+    # With fixed codes, so that a part of it inflates to a part.
+    deflate = zlib.compressobj(wbits=-15, strategy=zlib.Z_FIXED, zdict=dictionary)
+    return (deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH)).removesuffix(_EMPTY_BLOCK)
+
+
+def _bomb(size: int) -> bytes:
+    """A compressed message of `size` zeros, a thousandth as long. It is one block again and again."""
+    deflate = zlib.compressobj(wbits=-15)
+    block = deflate.compress(bytes(_BLOCK)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    return (block * (size // _BLOCK)).removesuffix(_EMPTY_BLOCK)
+
+
+_EMPTY_BLOCK = b"\x00\x00\xff\xff"
+_BLOCK = 1 << 16
+_LONG_TEXT = b"compressed, and long enough for a reference to what was before it"
 
 violations: MappingProxyType[str, Violation] = MappingProxyType(
     {
@@ -94,6 +119,34 @@ violations: MappingProxyType[str, Violation] = MappingProxyType(
         "close code 1015": Violation(_close(1015), "7.4.1", _PROTOCOL),
         "close code 5000": Violation(_close(5000), "7.4.2", _PROTOCOL),
         "close of one byte": Violation(_frame(_FIN | _CLOSE, b"\3"), "5.5.1", _PROTOCOL),
+        "compressed block of a reserved type": Violation(
+            _frame(_FIN | _RSV1 | _TEXT, b"\x07"), "RFC 7692 7.2.2", _INVALID, compression=True
+        ),
+        "compressed reference to nothing": Violation(
+            _frame(_FIN | _RSV1 | _TEXT, _deflated(_LONG_TEXT, _LONG_TEXT)),
+            "RFC 7692 7.2.2",
+            _INVALID,
+            compression=True,
+        ),
+        "compressed message that is cut": Violation(
+            _frame(_FIN | _RSV1 | _TEXT, _deflated(_LONG_TEXT)[:20]), "RFC 7692 7.2.2", _INVALID, compression=True
+        ),
+        "compressed text that is no UTF-8": Violation(
+            _frame(_FIN | _RSV1 | _TEXT, _deflated(b"\xff\xfe")), "8.1", _INVALID, compression=True
+        ),
+        "compressed ping": Violation(
+            _frame(_FIN | _RSV1 | _PING, _deflated(b"ping")), "RFC 7692 6", _PROTOCOL, compression=True
+        ),
+        "compressed continuation": Violation(
+            _frame(_RSV1 | _TEXT, _deflated(_LONG_TEXT)[:20])
+            + _frame(_FIN | _RSV1 | _CONTINUATION, _deflated(_LONG_TEXT)[20:]),
+            "RFC 7692 6",
+            _PROTOCOL,
+            compression=True,
+        ),
+        "bomb of 256 MiB": Violation(
+            _frame(_FIN | _RSV1 | _BINARY, _bomb(256 << 20)), "7.4.1", _TOO_BIG, compression=True
+        ),
         "message after the close": Violation(_close(1000) + _frame(_FIN | _TEXT, b"late"), "5.5.1", 1000),
     }
 )
