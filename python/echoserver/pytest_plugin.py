@@ -186,7 +186,7 @@ def _raise_first(errors: Sequence[Exception]) -> None:
 
 def _running() -> Iterable[Run]:
     """The servers of this process that run; none where nobody has imported them."""
-    module = sys.modules.get("echoserver.run")
+    module = sys.modules.get("echoserver.running")
     return module.running() if module else ()
 
 

@@ -6,16 +6,15 @@ and at the end of the interpreter nothing can be imported.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import sys
 import warnings
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING
-from weakref import WeakSet, WeakValueDictionary, ref
+from weakref import WeakSet, ref
 
-from echoserver import threads
-from echoserver._core import Server, finish
+from echoserver import running, threads
+from echoserver._core import Server
 from echoserver.down import Down
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from echoserver._core import Client, Thread
     from echoserver.aio import Clients, Door
 
-__all__ = ["Run", "running"]
+__all__ = ["Run"]
 
 # Beyond its deadline a stop waits this often and long (seconds) for the workers, which then drop what is left.
 _DROP_ATTEMPTS, _DROP_WAIT = 20, 0.25
@@ -37,9 +36,6 @@ _JOIN_TIMEOUT = 5.0
 
 # Where an event loop waits for a stop its clients can't answer: this long (seconds) the others may.
 _LOOP_WAIT = 0.05
-
-# By id. Each access is one atomic step, so there is no lock to be held in a fork.
-_started: WeakValueDictionary[int, Run] = WeakValueDictionary()
 
 
 class Run:
@@ -260,7 +256,7 @@ class Run:
     def _note_start(self) -> None:
         """Before the start, so that Ctrl-C right after it finds things in order; one that is used stays as it is."""
         if not self.core.is_used:
-            _started[id(self)] = self
+            running.note(self)
 
     def _abandon(self) -> None:
         """Ends a server that was started, where nobody may run its dispatcher."""
@@ -378,29 +374,3 @@ def _caller_level() -> int:
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "echoserver":
         level, frame = level + 1, frame.f_back
     return level
-
-
-def running() -> list[Run]:
-    """Those of this process that run."""
-    found = []
-    for run in _known():
-        if run.runs():
-            found.append(run)
-        elif run.core.is_started:
-            # So that the next who asks does not look at all that there ever were.
-            _started.pop(id(run), None)
-    return found
-
-
-def _known() -> list[Run]:
-    return [run for reference in _started.valuerefs() if (run := reference()) is not None]
-
-
-@atexit.register
-def _stop_all() -> None:
-    try:
-        # All are asked before one is waited for.
-        for run in [run for run in _known() if run.ask()]:
-            run.end()
-    finally:
-        finish()
