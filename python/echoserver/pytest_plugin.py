@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
-    from echoserver.run import Run
+    from echoserver.running import Run
     from echoserver.testing import EchoTestServer
 
 _MARKER = "echo_server"

@@ -204,9 +204,17 @@ class Run:
 
     # At the end of the interpreter, or of a test
 
+    @property
+    def was_started(self) -> bool:
+        """Whether it was; stays true."""
+        return self.core.is_started
+
     def runs(self) -> bool:
-        """Whether it was started and has not ended."""
-        return self.core.is_started and not self.core.wait(0)
+        """Whether it was started and has not ended; False in a forked child, whose parent has it."""
+        try:
+            return self.core.is_started and not self.core.wait(0)
+        except RuntimeError:
+            return False
 
     def left_over(self) -> AssertionError | None:
         """What to raise if it does not end; one that was asked to has `close_timeout` for it."""

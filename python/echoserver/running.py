@@ -9,7 +9,18 @@ from weakref import WeakValueDictionary
 from echoserver._core import finish
 
 if TYPE_CHECKING:
-    from echoserver.run import Run
+    from typing import Protocol
+
+    class Run(Protocol):
+        """How one server runs: run.py."""
+
+        @property
+        def was_started(self) -> bool: ...
+        def runs(self) -> bool: ...
+        def left_over(self) -> AssertionError | None: ...
+        def ask(self) -> bool: ...
+        def end(self) -> None: ...
+
 
 __all__ = ["note", "running"]
 
@@ -28,7 +39,7 @@ def running() -> list[Run]:
     for run in _known():
         if run.runs():
             found.append(run)
-        elif run.core.is_started:
+        elif run.was_started:
             # So that the next who asks does not look at all that there ever were.
             _started.pop(id(run), None)
     return found

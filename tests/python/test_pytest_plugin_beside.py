@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -142,3 +143,46 @@ async def test_it(aiohttp_client, echo_server):
 """
     out, counts = session(tmp_path, source, "-o", "asyncio_mode=auto", plugins="aiohttp asyncio")
     assert counts == {"passed": 1}, out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_tests_in_forked_children(tmp_path: Path) -> None:
+    """As pytest-forked runs them: the servers of the parent are not the child's."""
+    (tmp_path / "conftest.py").write_text(
+        """
+import os
+import pytest
+from _pytest.runner import runtestprotocol
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    if "forked" not in item.name:
+        return None
+    child = os.fork()
+    if child == 0:
+        reports = runtestprotocol(item, log=False, nextitem=nextitem)
+        print(*(report.longreprtext for report in reports), flush=True)
+        os._exit(sum(report.failed for report in reports))
+    assert os.waitpid(child, 0)[1] == 0
+    return True
+"""
+    )
+    source = """
+@pytest.fixture(scope="module")
+def other():
+    with EchoTestServer() as server:
+        yield server
+
+def test_here(other):
+    pass
+
+def test_forked(echo_server):
+    with connect(echo_server.url) as ws:
+        ws.send("x")
+        assert ws.recv() == "x"
+
+def test_here_again(other, echo_server):
+    pass
+"""
+    out, counts = session(tmp_path, source, "-s")
+    assert counts == {"passed": 2}, out
