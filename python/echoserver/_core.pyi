@@ -624,7 +624,7 @@ class Server:
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until the workers have ended and `drain` has returned, if it was called: False after `timeout`."""
 
-    def change(self, change: Literal["pause", "resume", "down", "up"]) -> None:
+    def change(self, change: Literal["pause", "resume", "down", "up"], outage: int = 0) -> None:
         """Changes how it listens. BindError if an address is not to be had; then nothing is changed.
 
         RuntimeError if it makes no sense now; after the end of the server "up" does nothing.

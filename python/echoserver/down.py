@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
@@ -16,6 +18,9 @@ _CLIENTS = ("reset", "close", "keep")
 # Service Restart, in the registry of RFC 6455 section 11.7.
 _RESTART = 1012
 
+# Each has a number: it ends its own, and no other.
+_outages = count(1)
+
 
 class Down:
     """The time for which a server is down, as the block of a `with`."""
@@ -27,26 +32,28 @@ class Down:
 
             raise ValueError(f'clients={shown(clients)}: must be "reset", "close" or "keep"')
         self._core, self._clients = core, clients
+        self._outages: list[int] = []
 
     def __enter__(self) -> None:
         """Goes down. The address stays the server's."""
+        outage = next(_outages)
         try:
-            self._core.change("down")
+            self._core.change("down", outage)
             if self._clients == "reset":
                 self._core.reset()
             elif self._clients == "close":
                 for client in self._core.clients():
                     client.close(_RESTART, "the server goes down")
-        except (RuntimeError, OSError):
-            # It is not, or is so for somebody else.
-            raise
         except BaseException:
-            # Ctrl-C, and the block will not run.
-            self._core.change("up")
+            # The block will not run. It may be Ctrl-C, or what another signal's handler raises.
+            self._core.change("up", outage)
             raise
+        self._outages.append(outage)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Listens again."""
-        self._core.change("up")
+        self._core.change("up", self._outages[-1])
+        # If that has failed it may be left once more.
+        self._outages.pop()

@@ -199,5 +199,12 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed and report.when == "call":
         for server in item.stash.get(_servers, ()):
-            report.sections.append((f"clients of {server.url}", server.transcript()))
+            report.sections.append((f"clients of {server.url}", _transcript(server)))
     return report
+
+
+def _transcript(server: EchoTestServer) -> str:
+    try:
+        return server.transcript()
+    except Exception as error:  # It may record nothing, or be another process's; the report is made all the same.
+        return f"not to be had: {error}"

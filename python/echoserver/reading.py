@@ -261,8 +261,10 @@ def _wait(record: Record, call: str, wanted: _Wanted[_T], timeout: float | None)
         if loop_runs():
             instead = call.replace("()", "_async()")
             raise RuntimeError(f"{call} would stop the event loop that runs in this thread: await {instead} instead")
-        if not record.wait(count, left()):
+        # Whether or not more goes on happening, which each look may make happen.
+        if left() == 0:
             raise _too_late(wanted, timeout)
+        record.wait(count, left())
 
 
 async def _wait_async(record: Record, wanted: _Wanted[_T], timeout: float | None) -> _T:
@@ -273,11 +275,11 @@ async def _wait_async(record: Record, wanted: _Wanted[_T], timeout: float | None
         count, found = _look(record, wanted)
         if found is not None:
             return found
+        if left() == 0:
+            raise _too_late(wanted, timeout)
         news = asyncio.ensure_future(record.news(count))
         try:
             await asyncio.wait({news}, timeout=left())
-            if not news.done():
-                raise _too_late(wanted, timeout)
         finally:
             news.cancel()
 

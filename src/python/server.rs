@@ -270,18 +270,19 @@ impl PyServer {
 
     /// Changes how it listens. BindError if an address is not to be had; then nothing is changed.
     ///
-    /// RuntimeError if it makes no sense now; after the end of the server "up" does nothing.
-    fn change(&self, py: Python<'_>, change: &str) -> PyResult<()> {
+    /// RuntimeError if it makes no sense now. "up" ends the "down" of the same `outage`, and else does nothing.
+    #[pyo3(signature = (change, outage=0))]
+    fn change(&self, py: Python<'_>, change: &str, outage: u64) -> PyResult<()> {
         let core = &self.shared()?.core;
         let change = match change {
             "pause" => Change::Pause,
             "resume" => Change::Resume,
-            "down" => Change::Down,
-            _ => Change::Up,
+            "down" => Change::Down(outage),
+            _ => Change::Up(outage),
         };
         let answer = OnceLock::new();
         match py.detach(|| core.change(change)) {
-            Err(error) if core.is_used() && change == Change::Up => drop(error),
+            Err(error) if core.is_used() && change == Change::Up(outage) => drop(error),
             pending => {
                 let pending = pending?;
                 waiting::wait(py, None, |until| {
@@ -292,7 +293,7 @@ impl PyServer {
         }
         match answer.into_inner().flatten() {
             Some(done) => Ok(done?),
-            None if change == Change::Up => Ok(()),
+            None if change == Change::Up(outage) => Ok(()),
             None => Err(Error::State("the server has stopped").into()),
         }
     }

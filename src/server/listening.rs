@@ -38,8 +38,8 @@ enum State {
     /// A task for each socket.
     Accepting(Vec<(Rc<Listed<TcpListener>>, JoinHandle<()>)>),
     Paused(Vec<Listed<StdListener>>),
-    /// Sockets that are bound and do not listen.
-    Down(Vec<Listed<Socket>>),
+    /// Sockets that are bound and do not listen, and the outage's number.
+    Down(Vec<Listed<Socket>>, u64),
 }
 
 impl Listening {
@@ -86,14 +86,14 @@ impl Listening {
                 self.state = State::accepting(mem::take(sockets), desk, self.place);
                 Ok(())
             }
-            (Change::Down, State::Accepting(_)) => {
+            (Change::Down(outage), State::Accepting(_)) => {
                 let mut sockets = ready!(self.state.poll_quiet(cx));
                 for socket in &sockets {
                     take_backlog(socket, desk, self.place);
                 }
                 match listener::hold(&mut sockets) {
                     Ok(held) => {
-                        self.state = State::Down(held);
+                        self.state = State::Down(held, outage);
                         Ok(())
                     }
                     Err(error) => {
@@ -102,26 +102,29 @@ impl Listening {
                     }
                 }
             }
-            (Change::Up, State::Down(held)) => match listener::listen(held) {
-                Ok(()) => {
-                    let sockets = mem::take(held).into_iter();
-                    // Only its type is another.
-                    let sockets = sockets.filter_map(|one| one.try_map(|one| Ok(one.into())).ok());
-                    self.state = State::accepting(sockets.collect(), desk, self.place);
-                    Ok(())
+            (Change::Up(outage), State::Down(held, own)) if outage == *own => {
+                match listener::listen(held) {
+                    Ok(()) => {
+                        let sockets = mem::take(held).into_iter();
+                        // Only its type is another.
+                        let sockets =
+                            sockets.filter_map(|one| one.try_map(|one| Ok(one.into())).ok());
+                        self.state = State::accepting(sockets.collect(), desk, self.place);
+                        Ok(())
+                    }
+                    Err(error) => Err(unheard(desk, error)),
                 }
-                Err(error) => Err(unheard(desk, error)),
-            },
+            }
             (Change::Pause, State::Paused(_))
             | (Change::Resume, State::Accepting(_))
-            | (Change::Up, State::Accepting(_) | State::Paused(_)) => Ok(()),
-            (Change::Down, State::Paused(_)) => Err(Error::State(
+            | (Change::Up(_), _) => Ok(()),
+            (Change::Down(_), State::Paused(_)) => Err(Error::State(
                 "the server is paused: call resume() before down()",
             )),
-            (Change::Down, State::Down(_)) => Err(Error::State(
+            (Change::Down(_), State::Down(..)) => Err(Error::State(
                 "the server is down already: let that `with` end before another down()",
             )),
-            (Change::Pause | Change::Resume, State::Down(_)) => Err(Error::State(
+            (Change::Pause | Change::Resume, State::Down(..)) => Err(Error::State(
                 "the server is down: let the `with` of down() end before pause() and resume()",
             )),
         })

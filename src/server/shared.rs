@@ -28,10 +28,10 @@ pub enum Change {
     Pause,
     /// They come in again, after that.
     Resume,
-    /// They are refused; those in the backlog come in.
-    Down,
-    /// They come in again, after that.
-    Up,
+    /// They are refused; those in the backlog come in. The number is this outage's.
+    Down(u64),
+    /// They come in again, after the outage of that number; another goes on.
+    Up(u64),
 }
 
 /// A change, and who waits for it.

@@ -6,13 +6,14 @@ import asyncio
 import errno
 import socket
 import sys
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import websockets
 from websockets.asyncio.client import connect as connect_async
 
 from echoserver import Client, EchoServer
+from echoserver.down import Down
 from echoserver.testing import EchoTestServer, Hang
 from support import REQUEST, TIMEOUT, RawClient, connect, eventually
 
@@ -240,6 +241,31 @@ def test_one_that_was_left_can_be_entered_again() -> None:
             with down:
                 assert is_refused(server)
             assert echoes(server)
+
+
+def test_what_a_signal_handler_raises_while_it_begins_ends_it() -> None:
+    class Alarmed:
+        """A core whose `change("down")` is left by the error of a signal handler, one that it could have itself."""
+
+        def __init__(self, core: Any) -> None:
+            self._core = core
+
+        def change(self, change: str, outage: int) -> None:
+            self._core.change(change, outage)
+            if change == "down":
+                raise TimeoutError("alarm")
+
+    with EchoTestServer() as server:
+        down = Down(cast("Any", Alarmed(server._core)), "keep")
+        with pytest.raises(TimeoutError, match="alarm"), down:
+            pass
+        assert echoes(server)
+        with server.down():
+            # One that is refused does not end the one that is on.
+            with pytest.raises(RuntimeError, match="down already"), down:
+                pass
+            assert is_refused(server)
+        assert echoes(server)
 
 
 def test_a_stop_meanwhile_is_the_end() -> None:

@@ -194,6 +194,22 @@ def test_good(echo_server):
     assert out.count("clients of ws://") == 1
 
 
+def test_a_failure_without_a_recording_is_reported_as_well(tmp_path: Path) -> None:
+    out, counts = session(
+        tmp_path,
+        """
+@pytest.mark.echo_server(record=None)
+def test_it(echo_server):
+    pytest.fail("this one")
+
+def test_other(echo_server):
+    pass
+""",
+    )
+    assert counts == {"failed": 1, "passed": 1}, out
+    assert "not to be had: what clients do is not recorded" in out
+
+
 def test_a_wait_in_vain_is_shown_at_the_line_of_the_test(tmp_path: Path) -> None:
     out, counts = session(
         tmp_path,

@@ -124,6 +124,14 @@ def test_a_client_that_is_gone_with_nothing_unread_is_told_at_once(recorded: Ech
     assert (caught.value.code, caught.value.reason) == (4001, "enough")
 
 
+def test_a_wait_ends_although_more_goes_on_happening(recorded: EchoServer) -> None:
+    """The look itself is what happens."""
+    with pytest.raises(TimeoutError):
+        recorded.wait_until(recorded.clear, timeout=0.05)
+    with pytest.raises(TimeoutError):
+        asyncio.run(recorded.wait_until_async(recorded.clear, timeout=0.05))
+
+
 def test_a_timeout_says_what_did_come(recorded: EchoServer) -> None:
     with connect(recorded.url) as ws:
         client = recorded.accept()

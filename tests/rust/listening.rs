@@ -20,14 +20,14 @@ fn who_is_in_the_backlog_is_not_lost() {
         done(server.change(Change::Pause));
         let mut waiting: Vec<_> = (0..8).map(|_| Raw::connect(server.address())).collect();
         // Together, so that nobody is accepted between them.
-        let changes = [Change::Resume, Change::Down].map(|change| server.change(change));
+        let changes = [Change::Resume, Change::Down(1)].map(|change| server.change(change));
         changes.into_iter().for_each(done);
         assert!(TcpStream::connect(server.address()).is_err());
         for raw in &mut waiting {
             raw.send(format!("{REQUEST}\r\n"));
             assert!(raw.read_head().starts_with("HTTP/1.1 101 "));
         }
-        done(server.change(Change::Up));
+        done(server.change(Change::Up(1)));
     }
     assert_eq!(server.stats().connections_accepted, 160);
 }
@@ -37,7 +37,7 @@ fn connects_are_refused_and_the_port_stays_the_same() {
     let server = Running::new(Config::default());
     let mut kept = Raw::open(&server);
     for _ in 0..50 {
-        done(server.change(Change::Down));
+        done(server.change(Change::Down(1)));
         let refused = TcpStream::connect(server.address()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
         #[cfg(target_os = "linux")]
@@ -47,7 +47,7 @@ fn connects_are_refused_and_the_port_stays_the_same() {
         );
         kept.send(frame(TEXT, "x"));
         assert_eq!(kept.read_frame().payload, b"x");
-        done(server.change(Change::Up));
+        done(server.change(Change::Up(1)));
         drop(Raw::open(&server));
     }
 }
@@ -57,7 +57,7 @@ fn a_change_ends_with_the_server() {
     let server = Running::new(Config::default());
     server.stop(limit());
     assert!(server.wait(Some(limit())));
-    assert!(server.change(Change::Down).is_err());
+    assert!(server.change(Change::Down(1)).is_err());
     let reset = server.reset();
     eventually(
         || reset.wait(Instant::now()).is_some(),
