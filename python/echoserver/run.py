@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet, ref
 
 from echoserver import running, threads
-from echoserver._core import Server
+from echoserver._core import Server, checked_timeout
 from echoserver.down import Down
 
 if TYPE_CHECKING:
@@ -244,7 +244,8 @@ class Run:
     # What it is made of
 
     def _ask(self, timeout: float | None, *, waits: bool) -> None:
-        if waits and self.grace is not None and isinstance(timeout, int | float) and timeout >= 0:
+        timeout = checked_timeout(timeout)
+        if waits and self.grace is not None and timeout is not None:
             # It is dropped here what is left then, to know who it is.
             timeout += _DROP_WAIT
         self.core.stop(timeout)
