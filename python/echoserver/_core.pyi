@@ -627,7 +627,7 @@ class Server:
     def change(self, change: Literal["pause", "resume", "down", "up"], outage: int = 0) -> None:
         """Changes how it listens. BindError if an address is not to be had; then nothing is changed.
 
-        RuntimeError if it makes no sense now; after the end of the server "up" does nothing.
+        RuntimeError if it makes no sense now. "up" ends the "down" of the same `outage`, and else does nothing.
         """
 
     def reset(self) -> None:

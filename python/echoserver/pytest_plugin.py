@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import warnings
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
-    from echoserver.running import Run
+    from echoserver.run import Run
     from echoserver.testing import EchoTestServer
 
 _MARKER = "echo_server"
@@ -92,23 +91,19 @@ def _marked(node: pytest.Item) -> dict[str, Any]:
 
 
 def _check_options(options: Mapping[str, Any], whose: str) -> None:
-    for name in options:
-        if name not in _options():
-            from echoserver.callbacks import nearest
-
-            raise TypeError(f"{whose} has no option {name!r}; did you mean {nearest(name, _options())!r}?")
-
-
-@cache
-def _options() -> list[str]:
-    """The names of all that there are."""
+    if not options:
+        return
     from inspect import signature
 
+    from echoserver.callbacks import nearest
     from echoserver.server import EchoServer
     from echoserver.testing import EchoTestServer
 
     names = [name for kind in (EchoTestServer, EchoServer) for name in signature(kind).parameters]
-    return [name for name in names if name != "options"]
+    known = [name for name in names if name != "options"]
+    for name in options:
+        if name not in known:
+            raise TypeError(f"{whose} has no option {name!r}; did you mean {nearest(name, known)!r}?")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,7 +11,7 @@ from echoserver._core import finish
 if TYPE_CHECKING:
     from typing import Protocol
 
-    class Run(Protocol):
+    class _Run(Protocol):
         """How one server runs: run.py."""
 
         @property
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["note", "running"]
 
 # By id. Each access is one atomic step, so there is no lock to be held in a fork.
-_started: WeakValueDictionary[int, Run] = WeakValueDictionary()
+_started: WeakValueDictionary[int, _Run] = WeakValueDictionary()
 
 
-def note(run: Run) -> None:
+def note(run: _Run) -> None:
     """It is about to be started."""
     _started[id(run)] = run
 
 
-def running() -> list[Run]:
+def running() -> list[_Run]:
     """Those of this process that run."""
     found = []
     for run in _known():
@@ -45,7 +45,7 @@ def running() -> list[Run]:
     return found
 
 
-def _known() -> list[Run]:
+def _known() -> list[_Run]:
     return [run for reference in _started.valuerefs() if (run := reference()) is not None]
 
 
