@@ -335,11 +335,16 @@ impl Client {
         self.closing.store(true, Ordering::Release);
     }
 
+    /// How it has ended; [`Self::tell_ended`] has to follow.
     pub(crate) fn set_ended(&self, code: u16, reason: String) {
         self.set_closing();
         debug_assert!(code == close::NO_STATUS || code == close::ABNORMAL || close::is_valid(code));
         // A connection ends once.
         let _ = self.ended.set(Box::new((code, reason)));
+    }
+
+    /// Wakes those who wait for its end.
+    pub(crate) fn tell_ended(&self) {
         fence(Ordering::SeqCst);
         if let Some(queue) = self.queue.get() {
             queue.end();

@@ -222,15 +222,18 @@ def serve(core: Server, context: Context, owner: object, *, starts: bool) -> Bas
     try:
         runner.run(main())
     finally:
-        if door is not None and door.is_forked:
-            keep_for_ever(runner)
-        else:
-            _end(runner, core, door)
-        if door is not None:
-            # In a forked child it is the error that comes out.
-            core.end_drain()
-        elif is_ours:
-            core.abandon(0)
+        try:
+            if door is not None and door.is_forked:
+                keep_for_ever(runner)
+            else:
+                _end(runner, core, door)
+        finally:
+            # Another Ctrl-C may strike before.
+            if door is not None:
+                # In a forked child it is the error that comes out.
+                core.end_drain()
+            elif is_ours:
+                core.abandon(0)
     return None if door is None else door.take_failure()
 
 

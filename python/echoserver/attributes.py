@@ -67,6 +67,12 @@ class Callbacks:
                 self._set_callback(name, value)
             object.__setattr__(self, name, value)
 
+        def __delattr__(self, name: str) -> None:
+            object.__delattr__(self, name)
+            if name.startswith("on_"):
+                # What the class has stays.
+                self._set_callback(name, getattr(self, name, None))
+
     def _set_callback(self, name: str, callback: Any) -> None:
         from echoserver.callbacks import check, check_name, is_async
 

@@ -105,7 +105,8 @@ class Run:
                 # There is no thread to be had.
                 self._abandon()
                 raise
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
+            # Of a signal's handler.
             self._abandon()
             raise
 

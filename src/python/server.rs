@@ -282,7 +282,7 @@ impl PyServer {
         };
         let answer = OnceLock::new();
         match py.detach(|| core.change(change)) {
-            Err(error) if core.is_used() && change == Change::Up(outage) => drop(error),
+            Err(error) if change == Change::Up(outage) => drop(error),
             pending => {
                 let pending = pending?;
                 waiting::wait(py, None, |until| {

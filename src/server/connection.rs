@@ -153,7 +153,7 @@ impl<W: Wire> Connection<W> {
                     return Poll::Ready(End::Drop);
                 }
             }
-            self.record_answers();
+            self.record_answers(turn);
         }
         if self.seated.desk.is_stopping() {
             let (account, effects) = (&mut self.account, &mut turn.effects);
@@ -163,7 +163,7 @@ impl<W: Wire> Connection<W> {
             if self.seated.desk.is_hurried() {
                 self.sender.hurry(account, effects);
             }
-            self.record_answers();
+            self.record_answers(turn);
         }
         loop {
             if let Poll::Ready(end) = self.poll_io(cx, turn) {

@@ -41,9 +41,10 @@ fn open<W: Wire>(mut newcomer: Newcomer<W>) -> impl Future<Output = Option<Conne
     async move {
         let request = read(&mut newcomer).await;
         let answer = decide(&mut newcomer, request).await;
+        // In this order: whoever waits for a reset waits until the seat is free, and the wire is closed before.
         let Newcomer {
-            mut wire,
             seated,
+            mut wire,
             charge,
             ..
         } = newcomer;

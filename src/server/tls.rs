@@ -44,11 +44,11 @@ async fn open<W: Wire>(
     config: Arc<ServerConfig>,
 ) -> Option<Newcomer<Box<TlsStream<W>>>> {
     let Newcomer {
+        seated,
         mut wire,
         ends,
         due,
         charge,
-        seated,
         ..
     } = newcomer;
     let desk = &seated.desk;

@@ -234,6 +234,26 @@ def test_what_can_not_be_says_what_to_do() -> None:
             call()
 
 
+def test_one_that_can_not_begin_has_one_error() -> None:
+    server = EchoServer(0, host="127.0.0.1")
+    with pytest.raises(RuntimeError, match="not started") as refused, server.down():
+        pass
+    assert refused.value.__context__ is None
+    server.stop()
+
+
+@pytest.mark.parametrize("options", [{}, {"tls": "self-signed"}])
+@pytest.mark.parametrize("part", [b"", REQUEST[:20]])
+def test_a_reset_is_there_when_the_block_begins(options: dict[str, Any], part: bytes) -> None:
+    with EchoTestServer(**options) as server:
+        for turn in range(20):
+            with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as one:
+                one.sendall(part)
+                eventually(lambda turn=turn: server.stats().connections_accepted == turn + 1)
+                with server.down():
+                    assert has_error(one)
+
+
 def test_one_that_was_left_can_be_entered_again() -> None:
     with EchoTestServer() as server:
         down = server.down()

@@ -12,7 +12,8 @@ import pytest
 import websockets
 
 from echoserver import NO_REPLY, Client, ClientClosed, EchoServer, Response
-from support import TIMEOUT, RawClient, connect, eventually, frame, refused
+from echoserver.testing import EchoTestServer
+from support import TIMEOUT, RawClient, connect, eventually, frame, in_thread, join, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,6 +123,31 @@ def test_a_client_that_is_gone_with_nothing_unread_is_told_at_once(recorded: Ech
     ) as caught:
         client.recv(None)
     assert (caught.value.code, caught.value.reason) == (4001, "enough")
+
+
+def test_whoever_is_told_of_an_end_finds_the_client_gone(recorded: EchoServer) -> None:
+    for turn in range(100):
+        with connect(recorded.url) as ws:
+            client = recorded.accept()
+            thread = in_thread(ws.close)
+            if turn % 2:
+                recorded.wait_until(lambda: recorded.client_count == 0)
+            else:
+                client.wait_closed()
+                assert recorded.client_count == 0
+            join(thread)
+
+
+def test_whoever_is_told_of_a_message_finds_its_answer_counted() -> None:
+    with EchoTestServer(on_text=lambda _client, _message: "answer") as server, connect(server.url) as ws:
+        client = server.accept()
+        for turn in range(1, 101):
+            thread = in_thread(ws.send, "question")
+            if turn % 2:
+                server.wait_until(lambda turn=turn: server.stats().messages_sent == turn)
+            assert client.recv() == "question"
+            assert server.stats().messages_sent == turn
+            join(thread)
 
 
 def test_a_wait_ends_although_more_goes_on_happening(recorded: EchoServer) -> None:

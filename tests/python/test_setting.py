@@ -6,6 +6,7 @@ import asyncio
 import queue
 import threading
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 
@@ -296,3 +297,17 @@ def test_set_before_the_constructor_has_run_it_says_so() -> None:
 
     with pytest.raises(RuntimeError, match=r"call super\(\).__init__"):
         Early()
+
+
+def test_one_that_is_deleted_is_called_no_more(server: EchoServer) -> None:
+    with connect(server.url) as client:
+
+        def answer() -> str | bytes:
+            client.send("text")
+            return client.recv(TIMEOUT)
+
+        # It restores with `del` what is the class's.
+        with patch.object(server, "on_text", upper):
+            assert answer() == "TEXT"
+        assert server.on_text is None
+        assert answer() == "text"

@@ -44,19 +44,21 @@ impl<W> Connection<W> {
                 self.account.held() == 0 || thread::panicking(),
                 "a charge is not given back"
             );
-            turn.apply(self.seated.desk.counters(), &self.client);
             self.alarm = Alarm::default();
+            // Whoever is woken by the end may look at all this.
+            turn.apply(self.seated.desk.counters(), &self.client);
+            self.give_place();
+            self.seated.desk.delist(&self.client);
             let (code, reason) = self.sender.end();
             self.client.set_ended(code, reason);
-            if let Some(record) = &self.seated.desk.shared.record {
+            let shared = &self.seated.desk.shared;
+            if let Some(record) = &shared.record {
                 record.ended(&self.client);
             }
+            self.client.tell_ended();
             // Between the end and the look at who wants to hear of it: whoever begins to want it between the two
             // looks for the end after that (`Client::know`).
             fence(Ordering::SeqCst);
-            self.give_place();
-            let shared = &self.seated.desk.shared;
-            self.seated.desk.delist(&self.client);
             if shared.handler.wants().has(Wants::CLOSE) || self.client.is_known() {
                 shared.handler.on_close(&self.client);
             }

@@ -60,9 +60,11 @@ impl<W: Wire> Connection<W> {
         }
     }
 
-    /// Shows the messages that are recorded and have got their answers since.
-    pub(super) fn record_answers(&self) {
+    /// Shows the messages that are recorded and have got their answers since. Whoever sees them may look at what is
+    /// counted.
+    pub(super) fn record_answers(&self, turn: &mut Turn) {
         if let Some(record) = &self.seated.desk.shared.record {
+            turn.apply(self.seated.desk.counters(), &self.client);
             record.answered(&self.client, self.sender.unanswered());
         }
     }
