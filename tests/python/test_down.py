@@ -246,10 +246,12 @@ def test_one_that_can_not_begin_has_one_error() -> None:
 @pytest.mark.parametrize("part", [b"", REQUEST[:20]])
 def test_a_reset_is_there_when_the_block_begins(options: dict[str, Any], part: bytes) -> None:
     with EchoTestServer(**options) as server:
+        turns: list[int] = []
         for turn in range(20):
+            turns.append(turn)
             with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as one:
                 one.sendall(part)
-                eventually(lambda turn=turn: server.stats().connections_accepted == turn + 1)
+                eventually(lambda: server.stats().connections_accepted == len(turns))
                 with server.down():
                     assert has_error(one)
 

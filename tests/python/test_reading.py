@@ -141,12 +141,18 @@ def test_whoever_is_told_of_an_end_finds_the_client_gone(recorded: EchoServer) -
 def test_whoever_is_told_of_a_message_finds_its_answer_counted() -> None:
     with EchoTestServer(on_text=lambda _client, _message: "answer") as server, connect(server.url) as ws:
         client = server.accept()
-        for turn in range(1, 101):
+        asked: list[str] = []
+
+        def is_counted() -> bool:
+            return server.stats().messages_sent == len(asked)
+
+        for turn in range(100):
+            asked.append("question")
             thread = in_thread(ws.send, "question")
             if turn % 2:
-                server.wait_until(lambda turn=turn: server.stats().messages_sent == turn)
+                server.wait_until(is_counted)
             assert client.recv() == "question"
-            assert server.stats().messages_sent == turn
+            assert is_counted()
             join(thread)
 
 

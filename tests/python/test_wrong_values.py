@@ -11,7 +11,7 @@ import pytest
 
 from echoserver import TLS, Client, EchoServer
 from echoserver.cli import main
-from echoserver.testing import EchoTestServer, WrongSubprotocol
+from echoserver.testing import EchoTestServer, WrongExtension, WrongSubprotocol
 from support import connect
 
 if TYPE_CHECKING:
@@ -147,7 +147,10 @@ def test_reading_names_a_path_or_a_count_that_is_none(server: EchoTestServer) ->
 
 
 @pytest.mark.parametrize("value", [None, 5, b"x"])
-def test_a_wrong_subprotocol_that_is_none_is_named(value: Any) -> None:
+def test_what_a_wrong_handshake_says_is_named(value: Any) -> None:
+    says(TypeError, f"value={value!r}: must be a str, not", lambda: WrongExtension(value))
+    says(ValueError, "value='a\\x00b': a header value has no control", lambda: WrongExtension("a\0b"))
+    says(ValueError, f"value='a\\udcff': {SURROGATE}", lambda: WrongExtension(HALF))
     says(TypeError, f"name={value!r}: must be a str, not", lambda: WrongSubprotocol(value))
     says(ValueError, "name='a b': must be a token", lambda: WrongSubprotocol("a b"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import SupportsIndex, TypeAlias
 
@@ -35,12 +35,7 @@ class WrongSubprotocol:
     """What the response says, a token."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str):
-            raise TypeError(f"name={shown(self.name)}: must be a str, not {type(self.name).__name__}")
-        try:
-            Accept(subprotocol=self.name)
-        except ValueError as error:
-            raise ValueError(str(error).replace("subprotocol", "name", 1)) from None
+        _check_text("name", self.name, lambda: Accept(subprotocol=self.name))
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ class WrongExtension:
     """What the response says: names, each with its parameters."""
 
     def __post_init__(self) -> None:
-        Accept({"X-Extensions": self.value})
+        _check_text("value", self.value, lambda: Accept({"X-Extensions": self.value}))
 
 
 @dataclass(frozen=True)
@@ -122,6 +117,17 @@ class Handshakes(deque[Handshake]):
             return _for_core(self.popleft())
         except IndexError:
             return None
+
+
+def _check_text(name: str, value: object, check: Callable[[], object]) -> None:
+    """The error of `check`, but for this argument."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}={shown(value)}: must be a str, not {type(value).__name__}")
+    try:
+        check()
+    except ValueError as error:
+        _, _, reason = str(error).rpartition(": ")
+        raise ValueError(f"{name}={shown(value)}: {reason}") from None
 
 
 def _check(entry: Handshake) -> Handshake:
