@@ -3,6 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+/// Letters for which room is kept once they are read: many at once are rare, and nobody is charged for their room.
+const KEPT: usize = 1024;
+
 /// A letterbox for letters of one kind, and one reader.
 #[derive(Debug)]
 pub struct Mailbox<T> {
@@ -64,6 +67,7 @@ impl<T> Mailbox<T> {
 
     /// Takes what has come into `letters`, which is empty before it. The task of the last call is woken for what comes.
     pub(crate) fn poll_take(&self, cx: &Context<'_>, letters: &mut Vec<T>) -> Poll<()> {
+        letters.shrink_to(KEPT);
         let mut inner = self.lock();
         std::mem::swap(&mut inner.letters, letters);
         if letters.is_empty() {
