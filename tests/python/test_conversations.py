@@ -90,6 +90,19 @@ def test_answers_may_be_missing_only_when_half_of_a_stops_time_is_over() -> None
     assert verdict(1013, ["0"], is_late=True)
 
 
+def test_callbacks_that_answer_nothing_may_be_missing_then_too() -> None:
+    plan = Plan(1)
+    plan.kinds.update(dict.fromkeys(plan.kinds, "plain"))
+    plan.memory_limit, plan.stops_after, plan.greets = None, 1, False
+    messages = (Message(0, True, (), "short", 0), Message(1, True, (), "nothing", 0))
+    plan.people = [Person(0, messages, ((2, 0),), has_deflate=False, is_hasty=False, seed=1)]
+    for is_late in (True, False):
+        conversation = conversations.Conversation(plan)
+        conversation.outcomes[0] = Outcome(["0"], [0], code=1000, is_late=is_late)
+        conversation.judge(plan.people[0])
+        assert (conversation.wrong == []) is is_late
+
+
 def test_if_both_sides_close_the_first_close_counts() -> None:
     plan = Plan(1)
     plan.kinds.update(dict.fromkeys(plan.kinds, "plain"))
