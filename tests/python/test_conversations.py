@@ -69,38 +69,35 @@ def test_the_oracle_says_what_a_reader_would() -> None:
     assert plan.expected(person) == Outcome(received, [0, 1, 3, 4, 5], errors=1, code=4001)
 
 
-def test_answers_may_be_missing_only_when_half_of_a_stops_time_is_over() -> None:
+def verdict(second: str, outcome: Outcome, *, is_hasty: bool) -> list[str]:
+    """What is wrong with the outcome of two messages, of which the second is answered so, beside a stop."""
     plan = Plan(1)
     plan.kinds.update(dict.fromkeys(plan.kinds, "plain"))
     plan.memory_limit, plan.stops_after, plan.greets = None, 1, False
-    messages = (Message(0, True, (), "short", 0), Message(1, True, (), "short", 0))
-    plan.people = [Person(0, messages, ((2, 0),), has_deflate=False, is_hasty=True, seed=1)]
+    messages = (Message(0, True, (), "short", 0), Message(1, True, (), second, 0))
+    plan.people = [Person(0, messages, ((2, 0),), has_deflate=False, is_hasty=is_hasty, seed=1)]
+    conversation = conversations.Conversation(plan)
+    conversation.outcomes[0] = outcome
+    conversation.judge(plan.people[0])
+    return conversation.wrong
 
-    def verdict(code: int, received: list[Content], *, is_late: bool) -> list[str]:
-        conversation = conversations.Conversation(plan)
-        conversation.outcomes[0] = Outcome(received, [0, 1], code=code, is_late=is_late)
-        conversation.judge(plan.people[0])
-        return conversation.wrong
 
-    assert verdict(1000, ["0", "1"], is_late=False) == []
-    assert verdict(1000, ["0"], is_late=True) == []
-    assert verdict(1001, ["0"], is_late=False) == []
-    assert verdict(1000, ["0"], is_late=False)
-    assert verdict(1000, ["1"], is_late=True)
-    assert verdict(1013, ["0"], is_late=True)
+def test_answers_may_be_missing_only_when_half_of_a_stops_time_is_over() -> None:
+    def wrong(code: int, received: list[Content], *, is_late: bool) -> list[str]:
+        return verdict("short", Outcome(received, [0, 1], code=code, is_late=is_late), is_hasty=True)
+
+    assert wrong(1000, ["0", "1"], is_late=False) == []
+    assert wrong(1000, ["0"], is_late=True) == []
+    assert wrong(1001, ["0"], is_late=False) == []
+    assert wrong(1000, ["0"], is_late=False)
+    assert wrong(1000, ["1"], is_late=True)
+    assert wrong(1013, ["0"], is_late=True)
 
 
 def test_callbacks_that_answer_nothing_may_be_missing_then_too() -> None:
-    plan = Plan(1)
-    plan.kinds.update(dict.fromkeys(plan.kinds, "plain"))
-    plan.memory_limit, plan.stops_after, plan.greets = None, 1, False
-    messages = (Message(0, True, (), "short", 0), Message(1, True, (), "nothing", 0))
-    plan.people = [Person(0, messages, ((2, 0),), has_deflate=False, is_hasty=False, seed=1)]
     for is_late in (True, False):
-        conversation = conversations.Conversation(plan)
-        conversation.outcomes[0] = Outcome(["0"], [0], code=1000, is_late=is_late)
-        conversation.judge(plan.people[0])
-        assert (conversation.wrong == []) is is_late
+        outcome = Outcome(["0"], [0], code=1000, is_late=is_late)
+        assert (verdict("nothing", outcome, is_hasty=False) == []) is is_late
 
 
 def test_if_both_sides_close_the_first_close_counts() -> None:

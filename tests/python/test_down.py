@@ -114,6 +114,10 @@ def test_clients_can_be_kept(options: dict[str, Any]) -> None:
             assert echoes(server)
 
 
+def wait_accepted(server: EchoServer, count: int) -> None:
+    eventually(lambda: server.stats().connections_accepted == count)
+
+
 def has_error(one: socket.socket) -> bool:
     return one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
@@ -129,7 +133,7 @@ def newcomers(server: EchoTestServer) -> list[RawClient]:
     eventually(lambda: not server.handshakes)
     refused = RawClient(server.port, "Sec-WebSocket-Version: 8")
     assert refused.status() == 426
-    eventually(lambda: server.stats().connections_accepted == 3)
+    wait_accepted(server, 3)
     return [half, hangs, refused]
 
 
@@ -153,7 +157,7 @@ def test_who_is_in_the_middle_of_tls_is_reset_as_well(part: bytes) -> None:
         socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as one,
     ):
         one.sendall(part)
-        eventually(lambda: server.stats().connections_accepted == 1)
+        wait_accepted(server, 1)
         with server.down(), pytest.raises(ConnectionResetError):
             one.recv(1)
 
@@ -246,12 +250,10 @@ def test_one_that_can_not_begin_has_one_error() -> None:
 @pytest.mark.parametrize("part", [b"", REQUEST[:20]])
 def test_a_reset_is_there_when_the_block_begins(options: dict[str, Any], part: bytes) -> None:
     with EchoTestServer(**options) as server:
-        turns: list[int] = []
-        for turn in range(20):
-            turns.append(turn)
+        for turn in range(1, 21):
             with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as one:
                 one.sendall(part)
-                eventually(lambda: server.stats().connections_accepted == len(turns))
+                wait_accepted(server, turn)
                 with server.down():
                     assert has_error(one)
 

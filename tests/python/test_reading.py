@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -141,18 +142,16 @@ def test_whoever_is_told_of_an_end_finds_the_client_gone(recorded: EchoServer) -
 def test_whoever_is_told_of_a_message_finds_its_answer_counted() -> None:
     with EchoTestServer(on_text=lambda _client, _message: "answer") as server, connect(server.url) as ws:
         client = server.accept()
-        asked: list[str] = []
 
-        def is_counted() -> bool:
-            return server.stats().messages_sent == len(asked)
+        def is_counted(answers: int) -> bool:
+            return server.stats().messages_sent == answers
 
-        for turn in range(100):
-            asked.append("question")
+        for turn in range(1, 101):
             thread = in_thread(ws.send, "question")
             if turn % 2:
-                server.wait_until(is_counted)
+                server.wait_until(partial(is_counted, turn))
             assert client.recv() == "question"
-            assert is_counted()
+            assert is_counted(turn)
             join(thread)
 
 
