@@ -119,7 +119,8 @@ impl Client {
         !self.closing.load(Ordering::Acquire)
     }
 
-    /// Whether [`Order::Close`], [`Order::Abort`] or [`Order::Reset`] was given: what it has sent and nobody has seen is of no interest then.
+    /// Whether [`Order::Close`], [`Order::Abort`] or [`Order::Reset`] was given: what it has sent and nobody has seen is
+    /// of no interest then.
     #[must_use]
     pub fn is_dismissed(&self) -> bool {
         self.dismissed.load(Ordering::Acquire)

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from echoserver.run import Run
     from echoserver.types import Decision, OnBinary, OnClient, OnClosed, OnError, OnHandshake, OnText, Reply
 
-__all__ = ["Callbacks"]
+__all__ = ["CallbackAttributes"]
 
 # mypy takes it for true.
 MYPY = False
 
 
-class Callbacks:
+class CallbackAttributes:
     """What of `EchoServer` is its callbacks."""
 
     if TYPE_CHECKING:

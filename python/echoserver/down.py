@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import count
 
+from echoserver._core import shown
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,8 +30,6 @@ class Down:
     def __init__(self, core: Server, clients: Literal["reset", "close", "keep"]) -> None:
         """`clients`: what becomes of those who are connected."""
         if clients not in _CLIENTS:
-            from echoserver._core import shown
-
             raise ValueError(f'clients={shown(clients)}: must be "reset", "close" or "keep"')
         self._core, self._clients = core, clients
         self._outages: list[int] = []

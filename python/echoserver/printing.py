@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-__all__ = ["event", "line"]
+__all__ = ["event", "line", "listening"]
 
 # What clients send may be as long as it likes; a terminal shows the beginning of it.
 _ON_A_TERMINAL = 200
@@ -30,6 +30,11 @@ def event(name: str, value: str | bytes) -> None:
     if len(value) > most:
         shown += f"... ({len(value):,} {'bytes' if isinstance(value, bytes) else 'characters'})"
     line(f"{name}: {shown}")
+
+
+def listening(port: int) -> None:
+    """Prints the first line of the example."""
+    line(f"Echoserver listening on port {port}")
 
 
 def line(text: str) -> None:

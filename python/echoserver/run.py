@@ -15,13 +15,11 @@ from weakref import WeakSet, ref
 
 from echoserver import running, threads
 from echoserver._core import Server, checked_timeout
-from echoserver.down import Down
 
 if TYPE_CHECKING:
     import threading
     from asyncio import AbstractEventLoop
     from collections.abc import Awaitable
-    from typing import Literal
 
     from echoserver._core import Client, Thread
     from echoserver.aio import Clients, Door
@@ -127,10 +125,6 @@ class Run:
         if self.core.is_started and not self.core.wait(timeout):
             raise TimeoutError(f"the server still runs after {timeout:g} s")
         self._finish()
-
-    def down(self, clients: Literal["reset", "close", "keep"]) -> Down:
-        """A time for which the server is down."""
-        return Down(self.core, clients)
 
     # On an event loop
 

@@ -9,7 +9,8 @@ import warnings
 from weakref import ref
 
 from echoserver._core import Server, shown
-from echoserver.attributes import Callbacks
+from echoserver.attributes import CallbackAttributes
+from echoserver.down import Down
 from echoserver.reading import Reading
 
 # Not from typing, which takes longer to import than all that is here. The same is why some imports are in functions.
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from echoserver._core import TLS, Client
     from echoserver.compression import Deflate
-    from echoserver.down import Down
     from echoserver.run import Run
     from echoserver.stats import Stats
     from echoserver.types import OnBinary, OnClient, OnClosed, OnError, OnHandshake, OnText
@@ -54,7 +54,7 @@ def _names_the_nearest(init: _Init) -> _Init:
     return checked  # type: ignore[return-value]
 
 
-class EchoServer(Callbacks, Reading):
+class EchoServer(CallbackAttributes, Reading):
     """A WebSocket server (RFC 6455) that sends back what it gets, unless a callback decides otherwise.
 
     The constructor listens: from then on clients can connect, and port 0 is known as `port`. They are served by one
@@ -235,7 +235,7 @@ class EchoServer(Callbacks, Reading):
         if debug:
             from echoserver import printing
 
-            printing.line(f"Echoserver listening on port {self.port}")
+            printing.listening(self.port)
 
     @property
     def _run(self) -> Run:
@@ -302,13 +302,14 @@ class EchoServer(Callbacks, Reading):
         Those who are connected when it begins, also in the system's backlog, get a TCP reset, clients or not yet;
         with "close" clients get 1012 (Service Restart, section 11.7 of RFC 6455), and with "keep" nothing happens to
         them. The reset is there when the block begins, the answers to a close may not be. Nobody else can take the
-        port meanwhile; only on Windows somebody may as the block begins: BindError.
+        port meanwhile, except another socket of the same user with `SO_REUSEPORT`, and on Windows somebody as the block
+        begins: BindError.
 
         It waits for no client and no callback, so it may be used in any thread, also an event loop's (without `async`)
         or a callback. RuntimeError, where the block begins, if the server does not serve, is paused or down already.
         If it is stopped meanwhile, it stays so.
         """
-        return self._run.down(clients)
+        return Down(self._core, clients)
 
     def wait_closed(self, timeout: float | None = None) -> None:
         """Waits until the server has stopped and its callbacks have ended; any number of threads may.

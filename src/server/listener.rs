@@ -1,8 +1,9 @@
 //! Listening sockets: which addresses, and which options; and those that only hold an address.
 //!
 //! Strategy for a port on which connects are to be refused, and that is to be had again: a second socket is bound beside the
-//! one that listens, which is closed then. There is no moment at which somebody else could take the port, and if it
-//! fails nothing has changed. That needs `SO_REUSEPORT`; without it the first is closed before.
+//! one that listens, which is closed then. There is no moment at which another user, or a socket without
+//! `SO_REUSEPORT`, could take the port, and if it fails nothing has changed. Where there is no `SO_REUSEPORT` the first is
+//! closed before.
 
 use crate::error::Error;
 use crate::sockets::Listed;
@@ -156,7 +157,7 @@ fn hold_one(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
     #[cfg(unix)]
     socket.set_reuse_port(true)?;
     socket.bind(&SockAddr::from(address))?;
-    // From now on nobody else can be.
+    // Only to be bound beside the first: from now on who does not ask for the same is refused.
     #[cfg(unix)]
     {
         socket.set_reuse_port(false)?;

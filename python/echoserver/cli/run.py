@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 # Each client needs a descriptor.
                 os.close(os.open(os.devnull, os.O_RDONLY))
                 if debug:
-                    printing.line(f"Echoserver listening on port {server.port}")
+                    printing.listening(server.port)
                 _log.info("listening on %s; Ctrl-C stops it", options.get("host", "all interfaces, IPv4 and IPv6"))
                 printing.line(server.url)
                 if ca_file:
