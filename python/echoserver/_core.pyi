@@ -502,8 +502,8 @@ class Record:
     def is_over(self) -> bool:
         """Whether the server has ended, so that nothing follows."""
 
-    def wait(self, since: int, timeout: float | None) -> bool:
-        """Waits until `count` is not `since` any more: False after `timeout` seconds."""
+    def wait(self, since: int, timeout: float | None) -> None:
+        """Waits until `count` is not `since` any more, at most `timeout` seconds."""
 
     def news(self, since: int) -> Future[None]:
         """A future of the running loop for that."""

@@ -76,7 +76,7 @@ def _forget(item: pytest.Item) -> None:
     """Once the reports are made; what the servers have recorded goes with them."""
     item.stash[_servers] = []
     # None, unless the test itself was not called, or another fixture has made some after it.
-    _raise_first(_end(item.stash.get(_serving, [])))
+    _raise_first(_end(item))
 
 
 def _marked(node: pytest.Item) -> dict[str, Any]:
@@ -138,13 +138,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     try:
         result = yield
     except BaseException as error:  # The test's own failure comes first.
-        for other in _end(item.stash.get(_serving, [])):
+        for other in _end(item):
             error.add_note(repr(other))
         raise
     finally:
         before.update(server._run for server in item.stash.get(_servers, ()))
         item.stash[_others] = [run for run in _running() if run not in before]
-    _raise_first(_end(item.stash.get(_serving, [])))
+    _raise_first(_end(item))
     return result
 
 
@@ -161,7 +161,9 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     return result
 
 
-def _end(servers: list[EchoTestServer]) -> list[Exception]:
+def _end(item: pytest.Item) -> list[Exception]:
+    """Ends its servers; what they raise."""
+    servers = item.stash.get(_serving, [])
     errors: list[Exception] = []
     while servers:
         try:

@@ -196,7 +196,7 @@ impl<'py> Argument<'py> {
 
     /// Seconds of a timeout that can't be nothing.
     pub(super) fn timeout(self) -> PyResult<Duration> {
-        let timeout = self.duration()?;
+        let timeout = self.seconds()?;
         if timeout < MIN_TIMEOUT {
             return Err(self.bad_value(TOO_SHORT));
         }
@@ -204,11 +204,7 @@ impl<'py> Argument<'py> {
     }
 
     /// Seconds; not negative, finite.
-    pub(super) fn seconds(self) -> PyResult<Duration> {
-        self.duration()
-    }
-
-    fn duration(&self) -> PyResult<Duration> {
+    pub(super) fn seconds(&self) -> PyResult<Duration> {
         let value = &self.value;
         let is_number = value.is_instance_of::<PyFloat>() || value.is_instance_of::<PyInt>();
         if !is_number || value.is_instance_of::<PyBool>() {
@@ -279,6 +275,6 @@ pub(super) fn seconds(
     value: Option<Bound<'_, PyAny>>,
 ) -> PyResult<Option<Duration>> {
     value.map_or(Ok(None), |value| {
-        Argument::of(name, value).optional(Argument::seconds)
+        Argument::of(name, value).optional(|argument| argument.seconds())
     })
 }

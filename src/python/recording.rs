@@ -133,17 +133,12 @@ impl PyRecord {
         self.record.is_over()
     }
 
-    /// Waits until `count` is not `since` any more: False after `timeout` seconds.
+    /// Waits until `count` is not `since` any more, at most `timeout` seconds.
     #[pyo3(signature = (since, timeout))]
-    fn wait(
-        &self,
-        py: Python<'_>,
-        since: u64,
-        timeout: Option<Bound<'_, PyAny>>,
-    ) -> PyResult<bool> {
+    fn wait(&self, py: Python<'_>, since: u64, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         self.link.check_process()?;
         let timeout = seconds("timeout", timeout)?;
-        waiting::wait(py, timeout, |until| self.record.wait(since, Some(until)))
+        waiting::wait(py, timeout, |until| self.record.wait(since, Some(until))).map(drop)
     }
 
     /// A future of the running loop for that.

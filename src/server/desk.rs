@@ -203,6 +203,13 @@ pub(super) struct Seated {
     pub(super) index: usize,
 }
 
+impl Seated {
+    /// Whether who is not a client yet is to end: with the server, or by a reset.
+    pub(super) fn has_to_end(&self) -> bool {
+        self.desk.is_stopping() || self.seat.is_reset()
+    }
+}
+
 impl Drop for Seated {
     fn drop(&mut self) {
         let mut seats = self.desk.seats.borrow_mut();

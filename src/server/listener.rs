@@ -1,9 +1,9 @@
 //! Listening sockets: which addresses, and which options; and those that only hold an address.
 //!
-//! Strategy for a port on which connects are to be refused, and that is to be had again: a second socket is bound beside the
-//! one that listens, which is closed then. There is no moment at which another user, or a socket without
-//! `SO_REUSEPORT`, could take the port, and if it fails nothing has changed. Where there is no `SO_REUSEPORT` the first is
-//! closed before.
+//! Strategy for a port on which connects are to be refused, and that is to be had again: a second socket is bound beside
+//! the one that listens, which is closed then. There is no moment at which another user, or a socket without
+//! `SO_REUSEPORT`, could take the port, and if it fails nothing has changed. Where there is no `SO_REUSEPORT` the first
+//! is closed before.
 
 use crate::error::Error;
 use crate::sockets::Listed;

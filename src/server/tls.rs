@@ -93,7 +93,7 @@ async fn open<W: Wire>(
     let mut server_name = None;
     let handshake = poll_fn(|cx| {
         seated.seat.register(cx);
-        if desk.is_stopping() || seated.seat.is_reset() {
+        if seated.has_to_end() {
             return Poll::Ready(Err(ErrorKind::Interrupted.into()));
         }
         let polled = stream.poll_open(cx);

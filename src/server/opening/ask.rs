@@ -164,7 +164,7 @@ async fn wait<W: AsyncRead + Unpin>(
                 return Poll::Ready(Some(answer));
             }
             Heard::End => return Poll::Ready(Some(Answer::Silence)),
-            Heard::Nothing if desk.is_stopping() || seated.seat.is_reset() => {
+            Heard::Nothing if seated.has_to_end() => {
                 return Poll::Ready(Some(Answer::Silence));
             }
             Heard::Nothing => {}

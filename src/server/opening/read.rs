@@ -69,7 +69,7 @@ pub(in crate::server) async fn read_more<W: AsyncRead + Unpin>(
 ) -> io::Result<usize> {
     poll_fn(|cx| {
         seated.seat.register(cx);
-        if seated.desk.is_stopping() || seated.seat.is_reset() {
+        if seated.has_to_end() {
             return Poll::Ready(Ok(0));
         }
         pin!(wire.read_buf(buffer)).poll(cx)
