@@ -184,5 +184,5 @@ def test_forked(echo_server):
 def test_here_again(other, echo_server):
     pass
 """
-    out, counts = session(tmp_path, source, "-s")
+    out, counts = session(tmp_path, source, "-s", "-W", "ignore:This process:DeprecationWarning")
     assert counts == {"passed": 2}, out
