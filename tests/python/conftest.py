@@ -124,6 +124,12 @@ def server(run: Listen) -> EchoServer:
 
 
 @pytest.fixture
+def recorded(run: Listen) -> EchoServer:
+    """One that records what its clients do."""
+    return run(record=2**20)
+
+
+@pytest.fixture
 def watched(run: Listen) -> Watched:
     return Watched(run)
 

@@ -1,38 +1,23 @@
-"""That what clients did can be read: recorded in the core, waited for from any thread and any loop."""
+"""That what clients did can be read, as the core has recorded it."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import websockets
 
 from echoserver import NO_REPLY, Client, ClientClosed, EchoServer, Response
-from echoserver.testing import EchoTestServer
-from support import TIMEOUT, RawClient, connect, eventually, frame, in_thread, join, refused
+from support import TIMEOUT, RawClient, connect, eventually, frame, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from conftest import Listen
 
 RECORD = 2**20
-
-
-@pytest.fixture
-def recorded(run: Listen) -> EchoServer:
-    return run(record=RECORD)
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor() as pool:
-        yield pool
 
 
 def test_a_client_and_its_messages_are_read_and_echoed_all_the_same(recorded: EchoServer) -> None:
@@ -126,58 +111,6 @@ def test_a_client_that_is_gone_with_nothing_unread_is_told_at_once(recorded: Ech
     assert (caught.value.code, caught.value.reason) == (4001, "enough")
 
 
-def test_whoever_is_told_of_an_end_finds_the_client_gone(recorded: EchoServer) -> None:
-    for turn in range(100):
-        with connect(recorded.url) as ws:
-            client = recorded.accept()
-            thread = in_thread(ws.close)
-            if turn % 2:
-                recorded.wait_until(lambda: recorded.client_count == 0)
-            else:
-                client.wait_closed()
-                assert recorded.client_count == 0
-            join(thread)
-
-
-def test_whoever_is_told_of_a_message_finds_its_answer_counted() -> None:
-    with EchoTestServer(on_text=lambda _client, _message: "answer") as server, connect(server.url) as ws:
-        client = server.accept()
-
-        def is_counted(answers: int) -> bool:
-            return server.stats().messages_sent == answers
-
-        for turn in range(1, 101):
-            thread = in_thread(ws.send, "question")
-            if turn % 2:
-                server.wait_until(partial(is_counted, turn))
-            assert client.recv() == "question"
-            assert is_counted(turn)
-            join(thread)
-
-
-def test_a_wait_ends_although_more_goes_on_happening(recorded: EchoServer) -> None:
-    """The look itself is what happens."""
-    with pytest.raises(TimeoutError):
-        recorded.wait_until(recorded.clear, timeout=0.05)
-    with pytest.raises(TimeoutError):
-        asyncio.run(recorded.wait_until_async(recorded.clear, timeout=0.05))
-
-
-def test_a_timeout_says_what_did_come(recorded: EchoServer) -> None:
-    with connect(recorded.url) as ws:
-        client = recorded.accept()
-        with pytest.raises(TimeoutError, match=r"^after 0.01 s: no message from client 1 .*; it has sent none$"):
-            client.recv(0.01)
-        ws.send("one")
-        assert recorded.wait_received(1) == ["one"]
-        with pytest.raises(TimeoutError, match=r"^after 0 s: 1 of 3 messages: 1: 'one'$"):
-            recorded.wait_received(3, timeout=0)
-        with pytest.raises(TimeoutError, match=r"^after 0 s: no pong from client 1"):
-            client.wait_pong(0)
-        with pytest.raises(TimeoutError, match=r"is not true; received 1: 'one'$"):
-            recorded.wait_until(lambda: len(recorded.received) > 1, timeout=0)
-
-
 def test_refused_requests_are_in_the_list_with_time_and_status(run: Listen) -> None:
     before = time.time()
     server = run(record=RECORD, on_handshake=lambda request: Response(403) if request.path == "/no" else None)
@@ -203,35 +136,6 @@ def test_a_request_is_there_before_it_is_answered(run: Listen) -> None:
         go_on.set()
         assert raw.status() == 101
         assert request.status == 101
-
-
-def test_waiting_goes_on_when_it_comes(recorded: EchoServer, pool: ThreadPoolExecutor) -> None:
-    waiting: list[Future[Any]] = [
-        pool.submit(recorded.accept, timeout=TIMEOUT),
-        pool.submit(recorded.wait_received, 2, TIMEOUT),
-        pool.submit(recorded.wait_until, lambda: recorded.received[1:], TIMEOUT),
-    ]
-    with connect(recorded.url) as ws:
-        ws.send("a")
-        ws.send("b")
-        client, both, rest = [one.result(TIMEOUT) for one in waiting]
-        assert (client.id, both, rest) == (1, ["a", "b"], ["b"])
-        more = pool.submit(client.recv, TIMEOUT)
-        assert more.result(TIMEOUT) == "a"
-
-
-def test_wait_pong(recorded: EchoServer, pool: ThreadPoolExecutor) -> None:
-    with connect(recorded.url) as ws:
-        client = recorded.accept()
-        waiting = pool.submit(client.wait_pong, TIMEOUT)
-        client.ping("are you there")
-        reading = pool.submit(ws.recv)
-        assert waiting.result(TIMEOUT) == b"are you there"
-        client.send("done")
-        assert reading.result(TIMEOUT) == "done"
-    recorded.wait_until(lambda: client.close_code)
-    with pytest.raises(ClientClosed):
-        client.wait_pong(None)
 
 
 def test_clear_forgets_what_was_not_accepted(recorded: EchoServer) -> None:
@@ -328,82 +232,6 @@ def test_accept_needs_a_server_that_serves(listen: Listen) -> None:
         server.accept()
     with pytest.raises(RuntimeError, match=r"0 of 1 messages: none, and none will come, since the server has ended"):
         server.wait_received(1)
-
-
-def test_a_stop_ends_every_wait(run: Listen, pool: ThreadPoolExecutor) -> None:
-    server = run(record=RECORD, close_timeout=0.1)
-    with RawClient(server.port).opened():
-        client = server.accept()
-        waiting: list[Future[Any]] = [
-            pool.submit(server.accept, timeout=None),
-            pool.submit(server.wait_received, 1, None),
-            pool.submit(server.wait_until, lambda: False, None),
-        ]
-        reading = pool.submit(client.recv, None)
-        server.stop()
-        for wait in waiting:
-            with pytest.raises(RuntimeError, match="since the server has"):
-                wait.result(TIMEOUT)
-        with pytest.raises(ClientClosed):
-            reading.result(TIMEOUT)
-
-
-def test_a_wait_that_would_stop_the_loop_names_the_way_out(recorded: EchoServer) -> None:
-    async def main() -> None:
-        async with websockets.connect(recorded.url, proxy=None) as ws:
-            client = await recorded.accept_async()
-            for call, name in (
-                (client.recv, "recv"),
-                (client.wait_pong, "wait_pong"),
-                (recorded.accept, "accept"),
-                (lambda: recorded.wait_received(1), "wait_received"),
-                (lambda: recorded.wait_until(lambda: False), "wait_until"),
-            ):
-                with pytest.raises(RuntimeError, match=rf"^{name}\(\) would stop .*: await {name}_async\(\) instead"):
-                    call()
-            await ws.send("there")
-            assert await ws.recv() == "there"
-            # Nothing to wait for.
-            assert client.recv() == "there"
-
-    asyncio.run(main())
-
-
-def test_the_async_forms(recorded: EchoServer) -> None:
-    async def main() -> None:
-        accepting = asyncio.create_task(recorded.accept_async("/x"))
-        receiving = asyncio.create_task(recorded.wait_received_async(2))
-        until = asyncio.create_task(recorded.wait_until_async(lambda: recorded.received))
-        async with websockets.connect(recorded.url_for("x"), proxy=None) as ws:
-            client = await accepting
-            reading = asyncio.create_task(client.recv_async())
-            await ws.send("a")
-            assert await reading == "a"
-            assert await until == ["a"]
-            await ws.send("b")
-            assert await receiving == ["a", "b"]
-            client.ping(b"?")
-            assert await client.wait_pong_async() == b"?"
-            with pytest.raises(TimeoutError, match=r"^after 0.01 s: no client"):
-                await recorded.accept_async(timeout=0.01)
-            cancelled = asyncio.create_task(client.recv_async(None))
-            assert await client.recv_async() == "b"
-            await asyncio.sleep(0)
-            cancelled.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await cancelled
-            await ws.send("not lost")
-            assert await client.recv_async() == "not lost"
-        with pytest.raises(ClientClosed):
-            await client.recv_async(None)
-
-    asyncio.run(asyncio.wait_for(main(), TIMEOUT))
-
-
-def test_a_predicate_has_to_be_callable(recorded: EchoServer) -> None:
-    predicate: Any = True
-    with pytest.raises(TypeError, match="predicate=True: must be callable, without arguments"):
-        recorded.wait_until(predicate)
 
 
 def test_messages_of_a_violation_and_after_a_close_are_as_they_were_answered(recorded: EchoServer) -> None:
