@@ -79,6 +79,10 @@ mod tests {
 
     #[test]
     fn opening_is_small() {
-        assert!(size(&open::<Listed<TcpStream>>) <= MOST);
+        let size = size(&open::<Listed<TcpStream>>);
+        assert!(
+            size <= MOST,
+            "an opening has {size} bytes, more than {MOST}"
+        );
     }
 }
