@@ -74,7 +74,7 @@ pub enum SendError {
     /// That many bytes wait already.
     Full(usize),
     /// A ping with that many bytes of payload; it has at most 125 (RFC 6455 section 5.5).
-    TooLong(usize),
+    PingTooLong(usize),
 }
 
 impl Client {
@@ -216,11 +216,11 @@ impl Client {
     /// An order to send a ping, as [`Self::message`].
     ///
     /// # Errors
-    /// As [`Self::message`], and [`SendError::TooLong`].
+    /// As [`Self::message`], and [`SendError::PingTooLong`].
     pub fn ping(&self, payload: impl Payload, limit: usize) -> Result<Order, SendError> {
         let len = payload.as_ref().len();
         if len > MAX_CONTROL {
-            return Err(SendError::TooLong(len));
+            return Err(SendError::PingTooLong(len));
         }
         let room = self.reserve(len, limit)?;
         let payload = payload.into();

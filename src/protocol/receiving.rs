@@ -143,7 +143,7 @@ impl Receiver {
                 }
             }
             let event = if self.opcode.is_control() {
-                self.control(window)?
+                self.control_payload(window)?
             } else if self.compressed {
                 self.inflate(window, budget, account)?
             } else {

@@ -35,7 +35,7 @@ impl Violation {
     }
 
     /// A message beyond the limit: close code 1009.
-    pub(crate) fn too_big(limit: Limit) -> Self {
+    pub(crate) fn message_too_big(limit: Limit) -> Self {
         let Limit { name, bytes } = limit;
         Self {
             code: code::TOO_BIG,

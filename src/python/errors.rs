@@ -102,7 +102,7 @@ pub(super) fn send_error(error: &SendError, id: u64, limit: usize) -> PyErr {
         SendError::Full(queued) => SendQueueFull::new_err(format!(
             "{queued} bytes wait to be sent to client {id}, max_send_queue={limit} has no room for more"
         )),
-        SendError::TooLong(len) => PyValueError::new_err(format!(
+        SendError::PingTooLong(len) => PyValueError::new_err(format!(
             "payload of {len} bytes: a ping has at most {MAX_CONTROL} (RFC 6455 section 5.5)"
         )),
     }

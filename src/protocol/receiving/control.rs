@@ -10,7 +10,11 @@ use crate::protocol::violation::Violation;
 use crate::protocol::window::Window;
 
 impl Receiver {
-    pub(super) fn control(&mut self, window: &mut Window<'_>) -> Result<Option<Event>, Violation> {
+    /// Payload of a control frame.
+    pub(super) fn control_payload(
+        &mut self,
+        window: &mut Window<'_>,
+    ) -> Result<Option<Event>, Violation> {
         let from = window.read;
         let len = self.missing.min(window.bytes.len() - from);
         masking::unmask(window.bytes, from, from, len, self.key);

@@ -56,7 +56,7 @@ impl Sender {
         };
         match alarm {
             Alarm::Ping(payload) => {
-                times.pinged(now);
+                times.sent_keepalive(now);
                 self.output
                     .keep(server_frame(Opcode::Ping, &payload), account);
             }

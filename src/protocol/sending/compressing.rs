@@ -72,7 +72,7 @@ impl Message {
             self.compressed.release(account);
             send_plain(self.opcode, self.len, self.payload, output, account);
         }
-        output.mark_last(self.ticket);
+        output.set_last_ticket(self.ticket);
     }
 
     fn release(self, account: &mut Account) -> usize {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 impl Sender {
     /// A control frame of ours: in the window if there is room.
-    pub fn control(
+    pub fn send_control(
         &mut self,
         opcode: Opcode,
         payload: &[u8],
@@ -42,7 +42,7 @@ impl Sender {
         } else {
             let frame = server_frame(kind.opcode(), &payload);
             self.output.keep(frame, account);
-            self.output.mark_last(ticket);
+            self.output.set_last_ticket(ticket);
         }
     }
 
@@ -62,7 +62,7 @@ impl Sender {
             self.enqueue_bytes(Some(frame.opcode()), payload, false, ticket, account);
         } else {
             self.output.share(frame, account);
-            self.output.mark_last(ticket);
+            self.output.set_last_ticket(ticket);
         }
     }
 
@@ -120,14 +120,14 @@ impl Sender {
             self.enqueue_bytes(None, bytes, true, ticket, account);
         } else {
             self.output.keep(bytes, account);
-            self.output.mark_last(ticket);
+            self.output.set_last_ticket(ticket);
         }
     }
 
     /// A pong has come.
-    pub fn pong(&mut self, payload: &[u8]) {
+    pub fn ponged(&mut self, payload: &[u8]) {
         if let Some(times) = &mut self.times {
-            times.pong(payload);
+            times.ponged(payload);
         }
     }
 

@@ -138,7 +138,7 @@ impl Output {
     }
 
     /// The chunk that was appended last has this ticket.
-    pub(super) fn mark_last(&mut self, ticket: usize) {
+    pub(super) fn set_last_ticket(&mut self, ticket: usize) {
         if let Some(chunk) = self.chunks.back_mut() {
             *chunk.ticket() = ticket;
         }

@@ -110,7 +110,7 @@ impl Times {
     }
 
     /// A pong has come. It answers the pings before it, too (RFC 6455 section 5.5.3).
-    pub(super) fn pong(&mut self, payload: &[u8]) {
+    pub(super) fn ponged(&mut self, payload: &[u8]) {
         let awaited = self.awaited.map(u64::to_be_bytes);
         if awaited.is_some_and(|awaited| awaited == payload) {
             self.awaited = None;
@@ -210,7 +210,7 @@ impl Times {
     }
 
     /// The keepalive ping that was due is sent.
-    pub(super) fn pinged(&mut self, now: Instant) {
+    pub(super) fn sent_keepalive(&mut self, now: Instant) {
         let payload = self.count.to_be_bytes();
         self.pinged = Some(now);
         self.awaited = Some(self.count);

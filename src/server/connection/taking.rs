@@ -144,11 +144,11 @@ impl<W: Wire> Connection<W> {
             Event::Ping(ping) => {
                 turn.ping();
                 self.sender
-                    .control(Opcode::Pong, ping.payload(), window, account);
+                    .send_control(Opcode::Pong, ping.payload(), window, account);
             }
             Event::Pong(pong) => {
                 turn.pong();
-                self.sender.pong(pong.payload());
+                self.sender.ponged(pong.payload());
                 if let Some(record) = &self.seated.desk.shared.record {
                     record.ponged(&self.client, pong.payload());
                 }

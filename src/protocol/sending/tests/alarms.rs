@@ -252,13 +252,13 @@ fn pongs_tell_the_round_trip_and_answer_the_pings_before() {
         rig.wait(SECOND);
     }
     assert_eq!(rig.effects.rtt, None);
-    rig.sender.pong(b"b");
+    rig.sender.ponged(b"b");
     rig.wait(Duration::ZERO);
     assert_eq!(rig.effects.rtt.take(), Some(2 * SECOND));
-    rig.sender.pong(b"a");
+    rig.sender.ponged(b"a");
     rig.wait(Duration::ZERO);
     assert_eq!(rig.effects.rtt.take(), None);
-    rig.sender.pong(b"c");
+    rig.sender.ponged(b"c");
     rig.wait(Duration::ZERO);
     assert_eq!(rig.effects.rtt.take(), Some(SECOND));
     // More than are remembered do not hide the pong to the keepalive ping.
@@ -268,7 +268,7 @@ fn pongs_tell_the_round_trip_and_answer_the_pings_before() {
         let (account, effects) = (&mut rig.account, &mut rig.effects);
         rig.sender.ping(&[number], 1, account, effects);
     }
-    rig.sender.pong(&keepalive);
+    rig.sender.ponged(&keepalive);
     rig.wait(11 * SECOND);
     assert!(rig.sender.may_send());
     assert_eq!(rig.effects.released, 3);

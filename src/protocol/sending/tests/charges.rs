@@ -25,7 +25,7 @@ fn converse(rig: &mut Rig) {
         let mut window = Window::new(&mut bytes);
         let ping = crate::protocol::frame::Opcode::Pong;
         rig.sender
-            .control(ping, &[round; 100], &mut window, &mut rig.account);
+            .send_control(ping, &[round; 100], &mut window, &mut rig.account);
         rig.flush();
         if rig.sender.mark() != 0 && rig.sender.may_send() {
             let mut message = Partial::NEW;
