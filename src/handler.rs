@@ -118,15 +118,18 @@ impl Batch {
         }
     }
 
-    /// Appends a message: its payload is `parts` and then `last`. `false` if that passes the memory limit.
+    /// Appends a message, whose payload of `len` bytes comes in pieces; `mark` goes into the first byte of its frame.
+    /// `false` if that passes the memory limit.
     pub(crate) fn push<'a>(
         &mut self,
         kind: Kind,
+        mark: u8,
         len: usize,
         pieces: impl Iterator<Item = &'a [u8]>,
     ) -> bool {
         let mut header = [0; frame::MAX_SERVER_HEADER];
         let header_len = frame::write_server_header(&mut header, true, kind.opcode(), len);
+        header[0] |= mark;
         self.wire.reserve(header_len + len);
         self.wire.extend_from_slice(&header[..header_len]);
         let start = self.wire.len();
@@ -146,14 +149,6 @@ impl Batch {
         // A vector begins with room for four.
         if self.messages.len() < self.messages.capacity() / 2 {
             self.messages.shrink_to_fit();
-        }
-    }
-
-    /// Sets bits of the first byte of the frame that was pushed last.
-    pub(crate) fn mark_last(&mut self, bits: u8) {
-        if let Some((_, payload)) = self.messages.last() {
-            let frame = payload.start - frame::server_header_len(payload.len());
-            self.wire[frame] |= bits;
         }
     }
 }

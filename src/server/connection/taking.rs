@@ -179,8 +179,7 @@ impl<W: Wire> Connection<W> {
             .batch
             .get_or_insert_with(|| Batch::new(Account::new(memory.clone()), room));
         let pieces = parts.pieces().chain([&window.bytes[payload]]);
-        let fits = batch.push(kind, len, pieces);
-        batch.mark_last(mark);
+        let fits = batch.push(kind, mark, len, pieces);
         parts.release(&mut self.account);
         let effects = &mut turn.effects;
         self.sender.hold(len, &mut self.account, effects);
