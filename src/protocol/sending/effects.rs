@@ -9,7 +9,7 @@ pub struct Effects {
     pub messages_sent: u64,
     /// Bytes that were sent, without the response before them.
     pub bytes_sent: u64,
-    /// Whether the client has done what it may not.
+    /// 1 if the connection is failed for what the client has done.
     pub violations: u64,
     /// The sum of the tickets of what is sent or given up.
     pub released: usize,
@@ -17,4 +17,25 @@ pub struct Effects {
     pub rtt: Option<Duration>,
     /// Our close frame is on its way: nothing can be sent any more.
     pub is_closing: bool,
+}
+
+impl Effects {
+    /// Whether there is nothing to know.
+    #[must_use]
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        // By name, so that nothing is forgotten.
+        let Self {
+            messages_sent,
+            bytes_sent,
+            violations,
+            released,
+            rtt,
+            is_closing,
+        } = self;
+        *messages_sent | *bytes_sent | *violations == 0
+            && *released == 0
+            && rtt.is_none()
+            && !*is_closing
+    }
 }

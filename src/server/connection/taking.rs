@@ -142,12 +142,12 @@ impl<W: Wire> Connection<W> {
                 }
             }
             Event::Ping(ping) => {
-                turn.ping();
+                turn.counts.pings_received += 1;
                 self.sender
                     .send_control(Opcode::Pong, ping.payload(), window, account);
             }
             Event::Pong(pong) => {
-                turn.pong();
+                turn.counts.pongs_received += 1;
                 self.sender.ponged(pong.payload());
                 if let Some(record) = &self.seated.desk.shared.record {
                     record.ponged(&self.client, pong.payload());

@@ -8,6 +8,40 @@ use crate::record::{self, Record};
 use crate::server::stats::Counters;
 use std::mem;
 
+/// Names of the server's counters, each once: that is all a counter needs here.
+macro_rules! counts {
+    (often: $($often:ident),+; rarely: $($rare:ident),+;) => {
+        /// What a turn has counted, and not told yet.
+        #[derive(Debug, Default)]
+        pub(super) struct Counts {
+            $(pub(super) $often: u64,)+
+            $(pub(super) $rare: u64,)+
+        }
+
+        impl Counts {
+            #[inline]
+            const fn is_empty(&self) -> bool {
+                (0 $(| self.$often)+ $(| self.$rare)+) == 0
+            }
+
+            #[inline]
+            fn tell_often(&mut self, counters: &Counters) {
+                $(counters.$often.add(mem::take(&mut self.$often));)+
+            }
+
+            fn tell_rare(&mut self, counters: &Counters) {
+                $(counters.$rare.add(mem::take(&mut self.$rare));)+
+            }
+        }
+    };
+}
+
+// What nearly every read has is told with each of them; all else only if there is something to tell.
+counts! {
+    often: bytes_received, text_messages_received, binary_messages_received;
+    rarely: pings_received, pongs_received;
+}
+
 #[derive(Debug)]
 pub(super) struct Turn {
     /// Bytes that may be inflated; what else takes time is counted in terms of them.
@@ -18,11 +52,7 @@ pub(super) struct Turn {
     pub(super) batch: Option<Batch>,
     /// The messages of this read as frames, if they are recorded.
     pub(super) recorded: Option<Vec<u8>>,
-    bytes: u64,
-    texts: u64,
-    binaries: u64,
-    pings: u64,
-    pongs: u64,
+    pub(super) counts: Counts,
 }
 
 impl Turn {
@@ -33,29 +63,25 @@ impl Turn {
             wants: Wants::NOTHING,
             batch: None,
             recorded: None,
-            bytes: 0,
-            texts: 0,
-            binaries: 0,
-            pings: 0,
-            pongs: 0,
+            counts: Counts::default(),
         }
     }
 
     pub(super) const fn received(&mut self, bytes: usize) {
-        self.bytes += bytes as u64;
+        self.counts.bytes_received += bytes as u64;
     }
 
     pub(super) const fn message(&mut self, kind: Kind) {
         match kind {
-            Kind::Text => self.texts += 1,
-            Kind::Binary => self.binaries += 1,
+            Kind::Text => self.counts.text_messages_received += 1,
+            Kind::Binary => self.counts.binary_messages_received += 1,
         }
     }
 
     /// Messages that were echoed where they lie.
     pub(super) const fn echoed(&mut self, texts: u64, binaries: u64) {
-        self.texts += texts;
-        self.binaries += binaries;
+        self.counts.text_messages_received += texts;
+        self.counts.binary_messages_received += binaries;
         self.effects.messages_sent += texts + binaries;
     }
 
@@ -81,42 +107,16 @@ impl Turn {
         }
     }
 
-    pub(super) const fn ping(&mut self) {
-        self.pings += 1;
-    }
-
-    pub(super) const fn pong(&mut self) {
-        self.pongs += 1;
-    }
-
     /// Whether there is something to tell.
     #[inline]
     pub(super) const fn has_news(&self) -> bool {
-        let Effects {
-            messages_sent,
-            bytes_sent,
-            violations,
-            released,
-            rtt,
-            is_closing,
-        } = &self.effects;
-        let counts = self.bytes | self.texts | self.binaries | self.pings | self.pongs;
-        counts | *messages_sent | *bytes_sent | *violations != 0
-            || *released != 0
-            || rtt.is_some()
-            || *is_closing
+        !self.counts.is_empty() || !self.effects.is_empty()
     }
 
     /// Tells the counters and the client.
     #[inline]
     pub(super) fn apply(&mut self, counters: &Counters, client: &Client) {
-        counters.bytes_received.add(mem::take(&mut self.bytes));
-        counters
-            .text_messages_received
-            .add(mem::take(&mut self.texts));
-        counters
-            .binary_messages_received
-            .add(mem::take(&mut self.binaries));
+        self.counts.tell_often(counters);
         let messages_sent = mem::take(&mut self.effects.messages_sent);
         counters.messages_sent.add(messages_sent);
         // All else is rare.
@@ -127,17 +127,24 @@ impl Turn {
 
     #[cold]
     fn apply_rest(&mut self, counters: &Counters, client: &Client) {
-        counters.pings_received.add(mem::take(&mut self.pings));
-        counters.pongs_received.add(mem::take(&mut self.pongs));
-        let effects = mem::take(&mut self.effects);
-        counters.bytes_sent.add(effects.bytes_sent);
-        counters.violations.add(effects.violations);
-        if let Some(rtt) = effects.rtt {
+        self.counts.tell_rare(counters);
+        let Effects {
+            // Told already.
+            messages_sent: _,
+            bytes_sent,
+            violations,
+            released,
+            rtt,
+            is_closing,
+        } = mem::take(&mut self.effects);
+        counters.bytes_sent.add(bytes_sent);
+        counters.violations.add(violations);
+        if let Some(rtt) = rtt {
             client.set_rtt(rtt);
         }
-        if effects.is_closing {
+        if is_closing {
             client.set_closing();
         }
-        client.release(effects.released);
+        client.release(released);
     }
 }
