@@ -11,7 +11,7 @@ pub mod waiting;
 use crate::admission::Request;
 use crate::client::Client;
 use crate::protocol::account::{Account, Memory};
-use crate::protocol::frame::{self, MAX_SERVER_HEADER, Opcode, split_server_frame};
+use crate::protocol::frame::{self, MAX_SERVER_HEADER, split_server_frame};
 use crate::protocol::message::Kind;
 use crate::wakers::Wakers;
 use std::collections::{BTreeMap, VecDeque};
@@ -75,16 +75,8 @@ pub fn messages(frames: &[u8]) -> impl Iterator<Item = (Kind, &[u8])> {
     std::iter::from_fn(move || {
         let (first, payload, after) = split_server_frame(rest)?;
         rest = after;
-        Some((kind(first), payload))
+        Some((Kind::of_frame(first), payload))
     })
-}
-
-const fn kind(first: u8) -> Kind {
-    if first & 0x0f == Opcode::Text as u8 {
-        Kind::Text
-    } else {
-        Kind::Binary
-    }
 }
 
 /// Appends a message to `frames`.

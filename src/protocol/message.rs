@@ -12,6 +12,16 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// That of a whole message in one frame, by the frame's first byte.
+    #[must_use]
+    pub const fn of_frame(first: u8) -> Self {
+        if first & 0x0f == Opcode::Text as u8 {
+            Self::Text
+        } else {
+            Self::Binary
+        }
+    }
+
     /// The opcode of its first frame.
     #[must_use]
     pub const fn opcode(self) -> Opcode {

@@ -137,7 +137,7 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
     /// What follows a callback, whether it has returned at once or ended as a coroutine.
     pub(super) fn finish(&mut self, stage: Stage, whose: Whose<'_>, result: PyResult<Py<PyAny>>) {
         match (stage, whose) {
-            (_, Whose::Request(request)) => self.decide(request, result),
+            (Stage::Handshake, Whose::Request(request)) => self.decide(request, result),
             (Stage::Open, Whose::Client(client)) => {
                 self.report(stage, whose, result);
                 if !self.shared.link.is_forked() {
@@ -156,11 +156,20 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
                 self.runner.ended(client);
                 self.shared.forget(client.id);
             }
-            (_, Whose::Error) => self.report(stage, whose, result),
-            _ => {
+            (Stage::Closed, _) => {
                 self.report(stage, whose, result);
                 self.runner.finished();
             }
+            // The others are nobody's but of whom they are above; named, so that a new one is not forgotten here.
+            (
+                Stage::Error
+                | Stage::Handshake
+                | Stage::Open
+                | Stage::Text
+                | Stage::Binary
+                | Stage::Close,
+                _,
+            ) => self.report(stage, whose, result),
         }
     }
 

@@ -62,7 +62,7 @@ impl Drain {
                 *state = State::Soon;
                 true
             }
-            _ => false,
+            State::Expected | State::Running(_) | State::Ending | State::Done => false,
         };
         // Before the start, from which on others may wait for the end.
         crossing::hold();

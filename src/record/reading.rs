@@ -1,8 +1,9 @@
 //! What is asked of a record.
 
-use super::{Entry, Message, Missing, Record, State, Taken, What, kind, messages};
+use super::{Entry, Message, Missing, Record, State, Taken, What, messages};
 use crate::client::Client;
 use crate::protocol::frame::split_server_frame;
+use crate::protocol::message::Kind;
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
@@ -63,7 +64,10 @@ impl Record {
                 && let Some((first, payload, rest)) = split_server_frame(&frames[kept.read.1..])
             {
                 kept.read.1 = frames.len() - rest.len();
-                return Ok((Some((kind(first), payload.to_vec())), kept.has_ended));
+                return Ok((
+                    Some((Kind::of_frame(first), payload.to_vec())),
+                    kept.has_ended,
+                ));
             }
             kept.read = (kept.read.0 + 1, 0);
         }
@@ -128,7 +132,7 @@ impl Record {
         }
         let count = |entry: &Entry| match &entry.what {
             What::Messages(_, frames) => messages(frames).count(),
-            _ => 0,
+            What::Request(_) | What::Opened(_) | What::Pong(..) | What::Ended(_) => 0,
         };
         Ok(state.log.iter().map(count).sum())
     }

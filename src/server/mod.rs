@@ -142,7 +142,7 @@ impl Server {
         let State::Bound(listeners) = &mut *state else {
             return Err(Error::State(match *state {
                 State::Finished => "the server was stopped; make another",
-                _ => "the server was started before",
+                State::Bound(_) | State::Started(_) => "the server was started before",
             }));
         };
         let workers = self.spawn()?;

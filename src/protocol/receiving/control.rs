@@ -33,10 +33,12 @@ impl Receiver {
         Ok(Some(match self.opcode {
             Opcode::Ping => Event::Ping(control),
             Opcode::Pong => Event::Pong(control),
-            _ => {
+            Opcode::Close => {
                 close::parse(control.payload())?;
                 Event::Close(control)
             }
+            // Data frames are not taken here.
+            Opcode::Continuation | Opcode::Text | Opcode::Binary => return Ok(None),
         }))
     }
 

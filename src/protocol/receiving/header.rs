@@ -43,14 +43,16 @@ impl Receiver {
                         "continuation without a message (RFC 6455 section 5.4)",
                     ));
                 }
-                (Opcode::Continuation, Some(_)) => {}
-                (_, Some(_)) => {
+                (Opcode::Text | Opcode::Binary, Some(_)) => {
                     return Err(Violation::protocol(
                         "data frame inside a fragmented message (RFC 6455 section 5.4)",
                     ));
                 }
                 (Opcode::Text, None) => self.kind = Some(Kind::Text),
-                (_, None) => self.kind = Some(Kind::Binary),
+                (Opcode::Binary, None) => self.kind = Some(Kind::Binary),
+                (Opcode::Continuation, Some(_))
+                // Control frames are not looked at here.
+                | (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => {}
             }
             if header.opcode != Opcode::Continuation {
                 self.compressed = header.compressed;

@@ -149,13 +149,8 @@ impl Sender {
     /// Whole frames, of which those that are not marked are compressed if they are long enough.
     pub(super) fn compress_frames(&mut self, mut frames: &[u8], account: &mut Account) {
         while let Some((first, payload, rest)) = split_server_frame(frames) {
-            let opcode = if first & 0x0f == Opcode::Text as u8 {
-                Opcode::Text
-            } else {
-                Opcode::Binary
-            };
             self.enqueue_bytes(
-                Some(opcode),
+                Some(Kind::of_frame(first).opcode()),
                 payload.to_vec(),
                 first & AS_IT_IS != 0,
                 0,

@@ -67,7 +67,9 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
                 let running = Coroutine::new(stage, coroutine.unbind(), context.unbind());
                 match whose {
                     Whose::Error => self.begin_later(running),
-                    _ => self.begin(whose, running),
+                    Whose::Server | Whose::Request(_) | Whose::Client(_) => {
+                        self.begin(whose, running)
+                    }
                 }
             }
             Ok((_, reply, None)) => Some(Ok(reply.unbind())),

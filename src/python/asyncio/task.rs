@@ -199,7 +199,7 @@ impl Pump {
                         let _ = request.decide(Decision::Fail);
                         Ok(py.None())
                     }
-                    _ => Ok(event_loop.nothing(py)),
+                    Whose::Server | Whose::Client(_) | Whose::Error => Ok(event_loop.nothing(py)),
                 }
             }
             result => result,

@@ -52,7 +52,7 @@ fn run(dispatcher: &mut OnLoop<'_, '_>) {
                 let id = event.client().map_or(SERVER, |client| client.id);
                 state.lines.get(&id).filter(|line| line.is_busy()).cloned()
             }
-            _ => None,
+            Work::Event(_) | Work::Line(_) => None,
         };
         drop(state);
         match (work, line) {

@@ -20,7 +20,7 @@ impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
         let client = match whose {
             // Out of memory at the worst: then it is told without.
             Whose::Client(client) => shared.client(py, client).ok(),
-            _ => None,
+            Whose::Server | Whose::Request(_) | Whose::Error => None,
         };
         if stage == Stage::Error || !shared.callbacks.has(Stage::Error) {
             let name = self.named(stage);

@@ -76,7 +76,9 @@ fn request<W>(newcomer: &mut Newcomer<W>, read: &Read) -> Result<Option<Arc<Requ
             is_seen.then(|| &head[..upgrade.head_len])
         }
         // Only what can be read as one.
-        _ => (shared.record.is_some() && Head::parse(head).is_some()).then_some(&head[..]),
+        Verdict::Plain(_) | Verdict::Refuse(_) | Verdict::Incomplete => {
+            (shared.record.is_some() && Head::parse(head).is_some()).then_some(&head[..])
+        }
     };
     let Some(head) = head else {
         return Ok(None);
