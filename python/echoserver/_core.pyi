@@ -13,6 +13,7 @@ from echoserver.headers import Headers
 from echoserver.server import EchoServer
 
 __all__ = [
+    "CALLBACKS",
     "DEFAULTS",
     "DEFLATE_DEFAULTS",
     "NO_REPLY",
@@ -40,6 +41,8 @@ __all__ = [
 ]
 
 __version__: Final[str]
+CALLBACKS: Final[tuple[str, ...]]
+"""The names of all callbacks."""
 DEFAULTS: Final[dict[str, object]]
 """The defaults of all options, as the core has them."""
 DEFLATE_DEFAULTS: Final[dict[str, object]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from echoserver._core import CALLBACKS
+
 # Not from typing, which takes longer to import than all that is here. The same is why imports are in functions.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ class CallbackAttributes:
             def on_closed(self) -> object: ...  # noqa: D102
             def on_error(self, client: Client | None, error: BaseException, /) -> object: ...  # noqa: D102
     else:
-        on_handshake = on_connect = on_text = on_binary = on_disconnect = on_closed = on_error = None
+        # In the body of a class these are its attributes.
+        locals().update(dict.fromkeys(CALLBACKS))
 
     @property
     def _run(self) -> Run:

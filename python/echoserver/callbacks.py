@@ -1,10 +1,10 @@
-"""A server's callbacks: their names, what can be one, and where it comes from."""
+"""A server's callbacks: what can be one, and where it comes from. Their names are the core's."""
 
 from __future__ import annotations
 
 import sys
 
-from echoserver._core import shown
+from echoserver._core import CALLBACKS, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,13 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "check_name", "is_async", "nearest", "resolve"]
 
-_NAMES = ("on_handshake", "on_connect", "on_text", "on_binary", "on_disconnect", "on_closed", "on_error")
-
 
 def check_name(owner: str, name: str) -> None:
     """TypeError if `name` begins as those of callbacks do, and is none."""
-    if name.startswith("on_") and name not in _NAMES:
-        raise TypeError(f"{owner}.{name}: there is no such callback; did you mean {nearest(name, _NAMES)}?")
+    if name.startswith("on_") and name not in CALLBACKS:
+        raise TypeError(f"{owner}.{name}: there is no such callback; did you mean {nearest(name, CALLBACKS)}?")
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

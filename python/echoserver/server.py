@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from weakref import ref
 
-from echoserver._core import Server, shown
+from echoserver._core import CALLBACKS, DEFAULTS, Server, shown
 from echoserver.attributes import CallbackAttributes
 from echoserver.down import Down
 from echoserver.reading import Reading
@@ -186,41 +186,15 @@ class EchoServer(CallbackAttributes, Reading):
         tls: TLS | Literal["self-signed", "expired", "wrong-host"] | None = None,
     ) -> None:
         """Checks the arguments and listens."""
+        # By name: the core has the names of its options and of the callbacks.
+        given = dict(locals())
         # Needed with the first server, and not for the import: see there.
         from echoserver.callbacks import is_async, resolve
         from echoserver.run import Run
         from echoserver.stats import Stats
 
-        arguments = {
-            "on_handshake": on_handshake,
-            "on_connect": on_connect,
-            "on_text": on_text,
-            "on_binary": on_binary,
-            "on_disconnect": on_disconnect,
-            "on_closed": on_closed,
-            "on_error": on_error,
-        }
-        callbacks = resolve(self, arguments)
-        options = {
-            "port": port,
-            "host": host,
-            "subprotocols": subprotocols,
-            "origins": origins,
-            "compression": compression,
-            "max_message_size": max_message_size,
-            "max_connections": max_connections,
-            "memory_limit": memory_limit,
-            "max_send_queue": max_send_queue,
-            "open_timeout": open_timeout,
-            "close_timeout": close_timeout,
-            "idle_timeout": idle_timeout,
-            "ping_interval": ping_interval,
-            "ping_timeout": ping_timeout,
-            "record": record,
-            "workers": workers,
-            "server_header": server_header,
-            "tls": tls,
-        }
+        callbacks = resolve(self, {name: given[name] for name in CALLBACKS})
+        options = {name: given[name] for name in DEFAULTS}
         core = Server(options, callbacks, echo, debug, ref(self))
         self.parent = parent
         self._is_everywhere = host is None
@@ -230,7 +204,7 @@ class EchoServer(CallbackAttributes, Reading):
         for name, callback in callbacks.items():
             if is_async(callback):
                 self._own_run.allow_async(name)
-            if arguments[name] is not None:
+            if given[name] is not None:
                 self.__dict__[name] = callback
         if debug:
             from echoserver import printing

@@ -20,45 +20,42 @@ pub(super) struct Callbacks(Mutex<Table>);
 
 type Table = [Option<Py<PyAny>>; Stage::ALL.len()];
 
-/// What a callback is called for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    Handshake,
-    Open,
-    Text,
-    Binary,
-    Close,
-    Closed,
+/// Every callback once: what it is called for, its name, and what the workers have to tell for it.
+macro_rules! callbacks {
+    ($($(#[$doc:meta])* $stage:ident: $name:literal, $wants:expr;)+) => {
+        /// What a callback is called for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Stage { $($(#[$doc])* $stage,)+ }
+
+        impl Stage {
+            pub(super) const ALL: [Self; [$($name),+].len()] = [$(Self::$stage),+];
+
+            pub(super) const fn name(self) -> &'static str {
+                match self { $(Self::$stage => $name,)+ }
+            }
+
+            const fn wants(self) -> Wants {
+                match self { $(Self::$stage => $wants,)+ }
+            }
+        }
+    };
+}
+
+callbacks! {
+    Handshake: "on_handshake", Wants::HANDSHAKE;
+    Open: "on_connect", Wants::OPEN;
+    Text: "on_text", Wants::TEXT;
+    Binary: "on_binary", Wants::BINARY;
+    Close: "on_disconnect", Wants::CLOSE;
+    Closed: "on_closed", Wants::NOTHING;
     /// Another has failed.
-    Error,
+    Error: "on_error", Wants::NOTHING;
 }
 
 impl Stage {
-    pub(super) const ALL: [Self; 7] = [
-        Self::Handshake,
-        Self::Open,
-        Self::Text,
-        Self::Binary,
-        Self::Close,
-        Self::Closed,
-        Self::Error,
-    ];
-
     /// That of a callback by this name.
     pub(super) fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|stage| stage.name() == name)
-    }
-
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Handshake => "on_handshake",
-            Self::Open => "on_connect",
-            Self::Text => "on_text",
-            Self::Binary => "on_binary",
-            Self::Close => "on_disconnect",
-            Self::Closed => "on_closed",
-            Self::Error => "on_error",
-        }
     }
 }
 
@@ -99,17 +96,15 @@ impl Callbacks {
 }
 
 fn wants(table: &Table) -> Wants {
-    let wanted = [
-        (Stage::Handshake, Wants::HANDSHAKE),
-        (Stage::Open, Wants::OPEN),
-        (Stage::Text, Wants::TEXT),
-        (Stage::Binary, Wants::BINARY),
-        (Stage::Close, Wants::CLOSE),
-    ];
-    wanted
+    Stage::ALL
         .into_iter()
-        .filter(|(stage, _)| table[*stage as usize].is_some())
-        .fold(Wants::NOTHING, |all, (_, wants)| all | wants)
+        .filter(|stage| table[*stage as usize].is_some())
+        .fold(Wants::NOTHING, |all, stage| all | stage.wants())
+}
+
+/// The names of all, for Python.
+pub(super) fn names(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
+    PyTuple::new(py, Stage::ALL.map(Stage::name))
 }
 
 /// A callback as errors name it: with the place of its code, if it has one.

@@ -109,6 +109,7 @@ mod _core {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         super::refuse_subinterpreters(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("CALLBACKS", super::calls::names(module.py())?)?;
         module.add("DEFAULTS", options::defaults(module.py())?)?;
         module.add("DEFLATE_DEFAULTS", options::deflate_defaults(module.py())?)?;
         module.add("NO_REPLY", module.getattr("NoReply")?.call0()?)?;

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from echoserver import BindError, Client, EchoServer, _core
+from echoserver import BindError, Client, EchoServer, _core, attributes
 
 if TYPE_CHECKING:
     from conftest import Listen
 
 SIZES = ["max_message_size", "memory_limit", "max_send_queue", "max_connections", "workers"]
 TIMEOUTS = ["open_timeout", "close_timeout", "idle_timeout", "ping_interval", "ping_timeout"]
-CALLBACKS = ["on_handshake", "on_connect", "on_text", "on_binary", "on_disconnect", "on_closed", "on_error"]
 MAY_BE_NONE = ["max_connections", "workers", "idle_timeout", "ping_interval"]
 
 WRONG: list[tuple[str, Any, type[Exception]]] = [
@@ -65,8 +65,8 @@ WRONG: list[tuple[str, Any, type[Exception]]] = [
     *((name, "5", TypeError) for name in TIMEOUTS),
     *((name, True, TypeError) for name in TIMEOUTS),
     *((name, None, TypeError) for name in SIZES + TIMEOUTS if name not in MAY_BE_NONE),
-    *((name, 5, TypeError) for name in CALLBACKS),
-    *((name, "print", TypeError) for name in CALLBACKS),
+    *((name, 5, TypeError) for name in _core.CALLBACKS),
+    *((name, "print", TypeError) for name in _core.CALLBACKS),
 ]
 
 
@@ -202,8 +202,18 @@ def test_options_are_keywords_only() -> None:
 
 def test_the_defaults_of_the_signature_are_those_of_the_core() -> None:
     parameters = inspect.signature(EchoServer).parameters
-    others = {"debug", "echo", "parent", *CALLBACKS}
+    others = {"debug", "echo", "parent", *_core.CALLBACKS}
     assert {name: one.default for name, one in parameters.items() if name not in others} == _core.DEFAULTS
+
+
+def test_every_callback_is_a_keyword_and_known_to_type_checkers() -> None:
+    callbacks = sorted(_core.CALLBACKS)
+    assert sorted(name for name in inspect.signature(EchoServer).parameters if name.startswith("on_")) == callbacks
+    # An attribute for mypy, and a method for pyright.
+    nodes = list(ast.walk(ast.parse(inspect.getsource(attributes))))
+    fields = [node.target.id for node in nodes if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
+    methods = [node.name for node in nodes if isinstance(node, ast.FunctionDef) and node.name.startswith("on_")]
+    assert sorted(fields) == sorted(methods) == callbacks
 
 
 def test_parent_is_kept(listen: Listen) -> None:

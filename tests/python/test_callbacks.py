@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from echoserver import NO_REPLY, Client, EchoServer
+from echoserver import NO_REPLY, Client, EchoServer, _core
 from support import TIMEOUT, RawClient, connect, frame, in_thread, join
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from conftest import Listen
-
-CALLBACKS = ["on_handshake", "on_connect", "on_text", "on_binary", "on_disconnect", "on_closed", "on_error"]
 
 
 class Text(str):
@@ -206,7 +204,7 @@ def test_callbacks_may_be_methods_of_a_subclass() -> None:
             assert [client.recv(TIMEOUT) for _ in replies] == replies
 
 
-@pytest.mark.parametrize("name", CALLBACKS)
+@pytest.mark.parametrize("name", _core.CALLBACKS)
 def test_argument_and_method_together_are_a_type_error(name: str) -> None:
     cls = type("Both", (EchoServer,), {name: lambda *_: None})
     options: dict[str, Any] = {name: print}
@@ -223,7 +221,7 @@ class Generator:
         yield 1
 
 
-@pytest.mark.parametrize("name", CALLBACKS)
+@pytest.mark.parametrize("name", _core.CALLBACKS)
 @pytest.mark.parametrize("function", [generator, functools.partial(generator, 1), Generator()])
 def test_asynchronous_generators_are_refused(name: str, function: Callable[..., Any]) -> None:
     options: dict[str, Any] = {name: function}

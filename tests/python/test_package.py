@@ -61,16 +61,7 @@ def test_every_public_member_is_documented(cls: type) -> None:
 
 def test_help_of_the_server_explains_every_argument() -> None:
     text = pydoc.render_doc(EchoServer, renderer=pydoc.plaintext)  # type: ignore[attr-defined]
-    for name in [
-        *_core.DEFAULTS,
-        "debug",
-        "parent",
-        "on_handshake",
-        "on_connect",
-        "on_text",
-        "on_binary",
-        "on_disconnect",
-    ]:
+    for name in [*_core.DEFAULTS, *_core.CALLBACKS, "debug", "echo", "parent"]:
         assert re.search(rf"^ \|  - .*`{name}", text, re.MULTILINE) or f"`{name}(" in text, name
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from aio_support import connect as connect_async
 from aio_support import exchange, started
-from echoserver import Client, EchoServer
+from echoserver import Client, EchoServer, _core
 from support import TIMEOUT, RawClient, connect, frame
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # pyright takes callbacks for methods, and None for no value of theirs.
 NONE: Any = None
-CALLBACKS = ["on_handshake", "on_connect", "on_text", "on_binary", "on_disconnect", "on_closed", "on_error"]
 
 
 def upper(_client: Client, text: str) -> str:
@@ -244,7 +243,7 @@ def test_messages_go_to_iterators_or_to_callbacks(on_loop: Run) -> None:
 
 
 @pytest.mark.parametrize("value", [5, "on_text", object()])
-@pytest.mark.parametrize("name", CALLBACKS)
+@pytest.mark.parametrize("name", _core.CALLBACKS)
 def test_what_can_not_be_called_is_a_type_error(server: EchoServer, name: str, value: object) -> None:
     with pytest.raises(TypeError, match=f"^{name}=.*must be callable or None"):
         setattr(server, name, value)
