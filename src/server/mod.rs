@@ -20,6 +20,7 @@ mod shared;
 #[cfg(any(test, fuzzing))]
 mod simulation;
 mod stats;
+mod threads;
 mod tls;
 mod wire;
 mod worker;
@@ -50,7 +51,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tls::identity::Identity;
 
@@ -60,9 +61,6 @@ pub struct Server {
     shared: Arc<Shared>,
     state: Mutex<State>,
 }
-
-/// What a worker's thread waits for: its listeners, and its part in the life of the server.
-type Go = (Vec<Listed<TcpListener>>, Arc<Life>);
 
 #[derive(Debug)]
 enum State {
@@ -145,7 +143,7 @@ impl Server {
                 State::Bound(_) | State::Started(_) => "the server was started before",
             }));
         };
-        let workers = self.spawn()?;
+        let workers = threads::spawn(&self.shared)?;
         let mut listeners = std::mem::take(listeners);
         let life = Arc::new(Life(self.shared.clone()));
         self.shared.serving.store(true, Ordering::Release);
@@ -158,62 +156,6 @@ impl Server {
         *state = State::Started(threads);
         // Before `life`: if all workers have ended already, the handler hears of it here.
         drop(state);
-        Ok(())
-    }
-
-    /// A thread for each worker, with all that it needs to run; none does before all do.
-    fn spawn(&self) -> io::Result<Vec<(JoinHandle<()>, mpsc::Sender<Go>)>> {
-        let mut workers = Vec::new();
-        let (ready, readiness) = mpsc::channel();
-        let spawned = self.spawn_each(&ready, &mut workers);
-        drop(ready);
-        let all_ready = spawned.and_then(|()| {
-            workers.iter().try_for_each(|_| {
-                // A thread that ends without a word has panicked.
-                readiness
-                    .recv()
-                    .map_err(|_gone| io::Error::other("a worker thread panicked"))?
-            })
-        });
-        match all_ready {
-            Ok(()) => Ok(workers),
-            Err(error) => {
-                for (thread, go) in workers {
-                    drop(go);
-                    // It has not run anything that was worth the name.
-                    let _ = thread.join();
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn spawn_each(
-        &self,
-        ready: &mpsc::Sender<io::Result<()>>,
-        workers: &mut Vec<(JoinHandle<()>, mpsc::Sender<Go>)>,
-    ) -> io::Result<()> {
-        for index in 0..self.shared.workers.len() {
-            let (shared, ready) = (self.shared.clone(), ready.clone());
-            let (go, gone) = mpsc::channel::<Go>();
-            let work = move || {
-                let runtime = match worker::runtime(shared.handler.clone()) {
-                    Ok(runtime) => runtime,
-                    Err(error) => return drop(ready.send(Err(error))),
-                };
-                // The receiver waits for it.
-                let _ = ready.send(Ok(()));
-                drop(ready);
-                if let Ok((listeners, life)) = gone.recv() {
-                    worker::run(runtime, shared, index, listeners);
-                    drop(life);
-                }
-            };
-            let thread = thread::Builder::new()
-                .name(format!("echoserver-w{index}"))
-                .spawn(work)?;
-            workers.push((thread, go));
-        }
         Ok(())
     }
 
