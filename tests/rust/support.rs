@@ -28,14 +28,14 @@ pub(crate) const KEY: [u8; 4] = [0x1b, 0x00, 0xff, 0x5a];
 pub(crate) const REQUEST: &str = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
 
-/// The longest wait for anything. Slow machines set `ECHOSERVER_TEST_TIMEOUT_FACTOR`.
+/// The longest wait for anything. Slow machines set `ECHOSERVER_TIMEOUT_FACTOR`.
 pub(crate) fn limit() -> Duration {
     within(Duration::from_secs(20))
 }
 
 /// A time limit that a test is about, on this machine.
 pub(crate) fn within(time: Duration) -> Duration {
-    let factor = std::env::var("ECHOSERVER_TEST_TIMEOUT_FACTOR")
+    let factor = std::env::var("ECHOSERVER_TIMEOUT_FACTOR")
         .ok()
         .and_then(|factor| factor.parse().ok());
     time.mul_f64(factor.unwrap_or(1.0))
