@@ -57,6 +57,21 @@ impl Decision {
             subprotocol: None,
         }
     }
+
+    /// The subprotocol that it chooses, be it after a delay.
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        match self {
+            Self::Accept { subprotocol, .. } => subprotocol.as_deref(),
+            Self::Delay(_, then) => then.as_ref()?.subprotocol(),
+            Self::Refuse(_)
+            | Self::Fail
+            | Self::Silence
+            | Self::Reset
+            | Self::Hang
+            | Self::Trick(_) => None,
+        }
+    }
 }
 
 /// Why a decision was not taken.
@@ -141,10 +156,7 @@ impl Request {
     /// # Errors
     /// [`Unheard`] if that changes nothing.
     pub fn decide(&self, decision: Decision) -> Result<(), Unheard> {
-        if let Decision::Accept {
-            subprotocol: Some(chosen),
-            ..
-        } = &decision
+        if let Some(chosen) = decision.subprotocol()
             && !self
                 .head()
                 .is_some_and(|head| head.subprotocols().any(|offer| offer == chosen))

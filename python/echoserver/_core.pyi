@@ -33,7 +33,9 @@ __all__ = [
     "Thread",
     "__version__",
     "at_end",
+    "checked_name",
     "checked_timeout",
+    "checked_value",
     "finish",
     "keep_for_ever",
     "password_file",
@@ -59,6 +61,12 @@ def keep_for_ever(object: object) -> None:
 
 def checked_timeout(timeout: float | None) -> float | None:
     """A timeout of the package's own calls, checked."""
+
+def checked_name(name: str) -> str:
+    """The name of a `WrongSubprotocol`, checked."""
+
+def checked_value(value: str) -> str:
+    """The value of a `WrongExtension`, checked."""
 
 @final
 class NoReply:

@@ -74,15 +74,7 @@ impl Fields {
     }
 
     fn push_any(&mut self, name: &str, value: &str) -> Result<(), Invalid> {
-        if value.starts_with([' ', '\t']) || value.ends_with([' ', '\t']) {
-            return invalid(value, "a header value has no space at its ends");
-        }
-        if !value.chars().all(is_value_char) {
-            return invalid(
-                value,
-                "a header value has no control characters, and none beyond Latin-1",
-            );
-        }
+        check_value(value).or_else(|reason| invalid(value, reason))?;
         self.0.push((name.to_owned(), value.to_owned()));
         Ok(())
     }
@@ -361,6 +353,20 @@ fn add_field(out: &mut Vec<u8>, name: &str, value: &str) {
     for part in [name, ": ", value, "\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
+}
+
+/// Whether a header line can have this value.
+///
+/// # Errors
+/// What it has to be.
+pub fn check_value(value: &str) -> Result<(), &'static str> {
+    if value.starts_with([' ', '\t']) || value.ends_with([' ', '\t']) {
+        return Err("a header value has no space at its ends");
+    }
+    if !value.chars().all(is_value_char) {
+        return Err("a header value has no control characters, and none beyond Latin-1");
+    }
+    Ok(())
 }
 
 fn is_value_char(character: char) -> bool {

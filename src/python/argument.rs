@@ -5,6 +5,8 @@ use crate::config::{MIN_TIMEOUT, TOO_SHORT};
 use crate::error::Error;
 use crate::order::NOT_SENDABLE;
 use crate::protocol::extensions::Deflate;
+use crate::protocol::http::check_value;
+use crate::protocol::request::is_token;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString};
@@ -92,8 +94,12 @@ impl<'py> Argument<'py> {
     }
 
     pub(super) fn text(self) -> PyResult<String> {
+        self.str().map(str::to_owned)
+    }
+
+    fn str(&self) -> PyResult<&str> {
         match self.value.cast::<PyString>() {
-            Ok(text) => self.utf8(text).map(str::to_owned),
+            Ok(text) => self.utf8(text),
             Err(_) => Err(self.wrong_type("a str")),
         }
     }
@@ -101,6 +107,25 @@ impl<'py> Argument<'py> {
     /// A `str` as it is sent: one with half a character, as file names may have, is none that can be.
     pub(super) fn utf8<'a>(&self, text: &'a Bound<'py, PyString>) -> PyResult<&'a str> {
         text.to_str().map_err(|_error| self.bad_value(SURROGATE))
+    }
+
+    /// A name, such as that of a subprotocol.
+    pub(super) fn token(self) -> PyResult<String> {
+        let text = self.str()?;
+        if is_token(text.as_bytes()) {
+            Ok(text.to_owned())
+        } else {
+            Err(self.bad_value("must be a token (RFC 9110 section 5.6.2)"))
+        }
+    }
+
+    /// The value of a header line.
+    pub(super) fn header_value(self) -> PyResult<String> {
+        let text = self.str()?;
+        match check_value(text) {
+            Ok(()) => Ok(text.to_owned()),
+            Err(reason) => Err(self.bad_value(reason)),
+        }
     }
 
     /// `"deflate"` or a `Deflate`.
@@ -267,6 +292,18 @@ impl<'py> Argument<'py> {
 #[pyfunction]
 pub(super) fn checked_timeout(timeout: Option<Bound<'_, PyAny>>) -> PyResult<Option<f64>> {
     Ok(seconds("timeout", timeout)?.map(|timeout| timeout.as_secs_f64()))
+}
+
+/// The name of a `WrongSubprotocol`, checked.
+#[pyfunction]
+pub(super) fn checked_name(name: Bound<'_, PyAny>) -> PyResult<String> {
+    Argument::of("name", name).token()
+}
+
+/// The value of a `WrongExtension`, checked.
+#[pyfunction]
+pub(super) fn checked_value(value: Bound<'_, PyAny>) -> PyResult<String> {
+    Argument::of("value", value).header_value()
 }
 
 /// A timeout of a method: seconds, or `None`.

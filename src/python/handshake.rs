@@ -7,11 +7,9 @@ use super::head::{self, since_epoch};
 use super::tls::PyTlsInfo;
 use super::values::payload;
 use crate::admission::{Decision, Request, Trick};
-use crate::error::{Error, quoted};
 use crate::protocol::head::Head;
 use crate::protocol::http::{Fields, Response};
 use crate::protocol::message::Kind;
-use crate::protocol::request::is_token;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyMapping, PyString, PyTuple};
@@ -204,20 +202,12 @@ impl PyAccept {
     ) -> PyResult<Self> {
         let fields = fields(headers)?;
         let subprotocol = subprotocol
-            .map(|name| Argument::of("subprotocol", name).text())
+            .map(|name| Argument::of("subprotocol", name).token())
             .transpose()?;
-        match subprotocol {
-            Some(name) if !is_token(name.as_bytes()) => Err(Error::Invalid {
-                option: "subprotocol",
-                value: quoted(&name),
-                reason: "must be a token (RFC 9110 section 5.6.2)",
-            }
-            .into()),
-            subprotocol => Ok(Self {
-                fields,
-                subprotocol,
-            }),
-        }
+        Ok(Self {
+            fields,
+            subprotocol,
+        })
     }
 
     /// Names and values of the header lines.

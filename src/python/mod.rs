@@ -75,7 +75,7 @@ fn finish(py: Python<'_>) {
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::argument::checked_timeout;
+    use super::argument::{checked_name, checked_timeout, checked_value};
     #[pymodule_export]
     use super::asyncio::inbox::{Held, Mail};
     #[pymodule_export]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import sys
 import threading
 import time
@@ -24,6 +25,7 @@ from echoserver.testing import (
     WrongExtension,
     WrongSubprotocol,
 )
+from echoserver.testing.handshakes import Handshake
 from support import TIMEOUT, RawClient, connect, eventually, finished, python
 
 NEEDS_FORK = pytest.mark.skipif(sys.platform == "win32", reason="no fork")
@@ -66,12 +68,43 @@ def test_accept_adds_to_the_101_and_chooses_a_subprotocol() -> None:
         assert server.accept().subprotocol == "second"
 
 
-def test_a_subprotocol_that_is_not_offered_is_an_error_of_the_test() -> None:
-    server = EchoTestServer().start()
-    server.handshakes.append(Accept(subprotocol="other"))
+OTHER = Accept(subprotocol="other")
+
+
+@pytest.mark.parametrize("entry", [OTHER, Delay(0.01, OTHER), Delay(0, then=Delay(0, OTHER))])
+def test_a_subprotocol_that_is_not_offered_is_an_error_of_the_test(entry: Handshake) -> None:
+    server = EchoTestServer(on_handshake=lambda _: None).start()
+    server.handshakes.append(entry)
     assert answered(server)[0] == 500
-    with pytest.raises(ValueError, match=r"subprotocol='other'.* what the client does not offer"):
+    server.handshakes.append(entry)
+    assert answered(server, "Sec-WebSocket-Protocol: first, other")[0] == 101
+    with pytest.raises(
+        ValueError, match=r"subprotocol='other': an entry of handshakes has chosen what the client does not offer"
+    ):
         server.stop()
+
+
+def test_without_on_error_the_log_says_that_an_entry_was_wrong(
+    caplog: pytest.LogCaptureFixture, reported: queue.Queue[BaseException | None]
+) -> None:
+    with EchoTestServer(on_handshake=lambda _: None) as server:
+        server.on_error = None
+        server.handshakes.append(OTHER)
+        assert answered(server)[0] == 500
+    assert isinstance(reported.get_nowait(), ValueError)
+    (record,) = caplog.records
+    assert record.getMessage().startswith("error in handshakes, request of 127.0.0.1:")
+
+
+@pytest.mark.parametrize("is_entry", [False, True])
+def test_who_has_its_500_finds_the_error(is_entry: bool) -> None:
+    with EchoTestServer(on_handshake=lambda _: OTHER) as server:
+        for count in range(1, 51):
+            if is_entry:
+                server.handshakes.append(OTHER)
+            assert answered(server)[0] == 500
+            assert len(server.errors) == server.stats().callback_errors == count
+        server.errors.clear()
 
 
 def test_bad_accept_is_a_101_for_another_key() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import SupportsIndex, TypeAlias
 
-from echoserver._core import Accept, Response, shown
+from echoserver._core import Accept, Response, checked_name, checked_value, shown
 
 __all__ = ["BadAccept", "Delay", "Handshake", "Handshakes", "Hang", "Reset", "WrongExtension", "WrongSubprotocol"]
 
@@ -35,7 +35,7 @@ class WrongSubprotocol:
     """What the response says, a token."""
 
     def __post_init__(self) -> None:
-        _check_text("name", self.name, lambda: Accept(subprotocol=self.name))
+        checked_name(self.name)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class WrongExtension:
     """What the response says: names, each with its parameters."""
 
     def __post_init__(self) -> None:
-        _check_text("value", self.value, lambda: Accept({"X-Extensions": self.value}))
+        checked_value(self.value)
 
 
 @dataclass(frozen=True)
@@ -117,17 +117,6 @@ class Handshakes(deque[Handshake]):
             return _for_core(self.popleft())
         except IndexError:
             return None
-
-
-def _check_text(name: str, value: object, check: Callable[[], object]) -> None:
-    """The error of `check`, but for this argument."""
-    if not isinstance(value, str):
-        raise TypeError(f"{name}={shown(value)}: must be a str, not {type(value).__name__}")
-    try:
-        check()
-    except ValueError as error:
-        _, _, reason = str(error).rpartition(": ")
-        raise ValueError(f"{name}={shown(value)}: {reason}") from None
 
 
 def _check(entry: Handshake) -> Handshake:

@@ -2,47 +2,81 @@
 //! connection lives on.
 
 use super::super::calls::{Args, Stage, Whose, named};
+use super::super::client::PyClient;
 use super::super::log::Failure;
 use super::super::runner::Runner;
 use super::Dispatcher;
+use crate::admission::Request;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
     /// Reports what a callback has brought, if that is an exception.
     pub(super) fn report<T>(&mut self, stage: Stage, whose: Whose<'_>, called: PyResult<T>) {
-        let Some(error) = self.failed(called) else {
-            return;
-        };
-        let (py, shared) = (self.py, self.shared);
-        let client = match whose {
-            // Out of memory at the worst: then it is told without.
-            Whose::Client(client) => shared.client(py, client).ok(),
-            Whose::Server | Whose::Request(_) | Whose::Error => None,
-        };
-        if stage == Stage::Error || !shared.callbacks.has(Stage::Error) {
-            let name = self.named(stage);
-            let text = match whose {
-                Whose::Client(client) => format!("error in {name}, client {}", client.id),
-                Whose::Request(request) => format!("error in {name}, request of {}", request.peer),
-                Whose::Server | Whose::Error => format!("error in {name}"),
-            };
-            let callback = shared.callbacks.of(py, stage);
-            return self.tell(&Failure {
-                text,
-                error,
-                callback: callback.map(|callback| callback.into_bound(py)),
-                client: client.map(|client| client.into_bound(py).into_any()),
-            });
+        if let Some(error) = self.failed(called)
+            && (stage == Stage::Error || !self.hand_over(whose, &error))
+        {
+            let callback = self.shared.callbacks.of(self.py, stage);
+            self.log(&self.named(stage), callback, whose, error);
         }
-        let args = Args::Error(client, error.clone());
-        let Some(called) = self.invoke(Stage::Error, Whose::Error, args) else {
-            return;
+    }
+
+    /// Reports what is wrong with an entry of `handshakes`.
+    pub(super) fn report_entry(&mut self, request: &Arc<Request>, error: PyErr) {
+        let whose = Whose::Request(request);
+        if let Some(error) = self.failed::<()>(Err(error))
+            && !self.hand_over(whose, &error)
+        {
+            self.log("handshakes", None, whose, error);
+        }
+    }
+
+    /// Gives an exception to `on_error`; `false` if there is none.
+    fn hand_over(&mut self, whose: Whose<'_>, error: &Bound<'py, PyAny>) -> bool {
+        if !self.shared.callbacks.has(Stage::Error) {
+            return false;
+        }
+        let args = Args::Error(self.object(whose), error.clone());
+        if let Some(called) = self.invoke(Stage::Error, Whose::Error, args) {
+            let called = called.inspect_err(|second| explain(second.value(self.py), error));
+            self.report(Stage::Error, Whose::Error, called);
+        }
+        true
+    }
+
+    fn log(
+        &mut self,
+        name: &str,
+        callback: Option<Py<PyAny>>,
+        whose: Whose<'_>,
+        error: Bound<'py, PyAny>,
+    ) {
+        let text = match whose {
+            Whose::Client(client) => format!("error in {name}, client {}", client.id),
+            Whose::Request(request) => format!("error in {name}, request of {}", request.peer),
+            Whose::Server | Whose::Error => format!("error in {name}"),
         };
-        let called = called.inspect_err(|second| explain(second.value(py), &error));
-        self.report(Stage::Error, Whose::Error, called);
+        let py = self.py;
+        self.tell(&Failure {
+            text,
+            error,
+            callback: callback.map(|callback| callback.into_bound(py)),
+            client: self
+                .object(whose)
+                .map(|client| client.into_bound(py).into_any()),
+        });
+    }
+
+    /// The client whose callback it is, if it is one's.
+    fn object(&self, whose: Whose<'_>) -> Option<Py<PyClient>> {
+        match whose {
+            // Out of memory at the worst: then it is told without.
+            Whose::Client(client) => self.shared.client(self.py, client).ok(),
+            Whose::Server | Whose::Request(_) | Whose::Error => None,
+        }
     }
 
     /// Reports what should not have failed, and is no callback's.

@@ -18,10 +18,8 @@ impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
         let Some(request) = request.upgrade().filter(|request| request.is_waiting()) else {
             return;
         };
-        match self.drawn(&request) {
-            Ok(None) => {}
-            Ok(Some(decision)) => return self.decide_by(&request, Ok(decision)),
-            Err(error) => return self.decide_by(&request, Err(error)),
+        if let Some(drawn) = self.drawn(&request).transpose() {
+            return self.decide_by(By::Entry, &request, drawn);
         }
         let answer = match Py::new(self.py, PyRequest::new(&request)) {
             Ok(object) => {
@@ -55,32 +53,57 @@ impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
     pub(super) fn decide(&mut self, request: &Arc<Request>, answer: PyResult<Py<PyAny>>) {
         let decided = answer
             .and_then(|answer| decision(|| self.named(Stage::Handshake), answer.bind(self.py)));
-        self.decide_by(request, decided);
+        self.decide_by(By::Callback, request, decided);
     }
 
-    fn decide_by(&mut self, request: &Arc<Request>, decided: PyResult<Decision>) {
+    fn decide_by(&mut self, by: By, request: &Arc<Request>, decided: PyResult<Decision>) {
         let decided = decided.and_then(|decision| {
-            let chosen = match &decision {
-                Decision::Accept { subprotocol, .. } => subprotocol.clone(),
-                _ => None,
-            };
+            let chosen = decision.subprotocol().map(quoted);
             request.decide(decision).or_else(|why| match why {
                 Unheard::NotOffered => Err(PyValueError::new_err(format!(
-                    "subprotocol={}: on_handshake has chosen what the client does not offer \
+                    "subprotocol={}: {} has chosen what the client does not offer \
                     (RFC 6455 section 4.2.2)",
-                    shortened(&quoted(&chosen.unwrap_or_default()))
+                    shortened(&chosen.unwrap_or_default()),
+                    by.name()
                 ))),
                 Unheard::Late => Err(PyTimeoutError::new_err(format!(
-                    "on_handshake returned after open_timeout of {:?}: the client has got 503",
+                    "{} answered after open_timeout of {:?}: the client has got 503",
+                    by.name(),
                     self.shared.core.config().open_timeout
                 ))),
                 Unheard::Gone | Unheard::Decided => Ok(()),
             })
         });
-        if let Err(error) = decided {
+        let Err(error) = decided else { return };
+        // Before the client has its answer: whoever is told of that finds out why.
+        match by {
+            By::Callback => {
+                let whose = Whose::Request(request);
+                self.report::<()>(Stage::Handshake, whose, Err(error));
+            }
+            By::Entry => self.report_entry(request, error),
+        }
+        if !self.shared.link.is_forked() {
             // If it comes too late, there is nobody to hear that it failed either.
             let _ = request.decide(Decision::Fail);
-            self.report::<()>(Stage::Handshake, Whose::Request(request), Err(error));
+        }
+    }
+}
+
+/// Who has decided about a request.
+#[derive(Debug, Clone, Copy)]
+enum By {
+    Callback,
+    /// What was put into `handshakes` beforehand.
+    Entry,
+}
+
+impl By {
+    /// As errors name it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Callback => Stage::Handshake.name(),
+            Self::Entry => "an entry of handshakes",
         }
     }
 }

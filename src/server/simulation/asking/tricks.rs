@@ -2,8 +2,9 @@
 
 use super::super::{Instant, Temper};
 use super::{ask, decide, expect_room, narrow, run};
-use crate::admission::{Decision, Trick};
+use crate::admission::{Decision, Trick, Unheard};
 use crate::protocol::http::{Fields, Response};
+use std::time::Duration;
 use tokio::time::sleep;
 
 #[test]
@@ -43,6 +44,25 @@ fn a_delay_is_not_part_of_open_timeout_and_is_asked_about_again() {
         decide(&request, later).unwrap();
         assert!(peer.read_head().await.starts_with("HTTP/1.1 404 "));
         assert!(begin.elapsed() >= long * 2);
+        expect_room(simulation, doorkeeper).await;
+    });
+}
+
+#[test]
+fn a_subprotocol_after_a_delay_has_to_be_offered_as_well() {
+    run(narrow(), async |simulation, doorkeeper| {
+        let later = |then| Decision::Delay(Duration::ZERO, Some(Box::new(then)));
+        let peer = ask(simulation, Temper::even());
+        let request = doorkeeper.asked().await;
+        let chosen = Decision::Accept {
+            fields: Fields::default(),
+            subprotocol: Some("other".to_owned()),
+        };
+        let decided = decide(&request, later(later(chosen)));
+        assert_eq!(decided, Err(Unheard::NotOffered));
+        assert!(request.is_waiting());
+        decide(&request, Decision::Fail).unwrap();
+        assert!(peer.read_head().await.starts_with("HTTP/1.1 500 "));
         expect_room(simulation, doorkeeper).await;
     });
 }
