@@ -153,7 +153,7 @@ impl Batch {
     }
 }
 
-/// Answers a server's clients.
+/// Answers a server's clients. What one more event has to heed is in `docs/design.md`.
 pub trait Handler: Send + Sync + Debug {
     /// What it wants to hear of; asked once for every read, so it has to be cheap.
     fn wants(&self) -> Wants {

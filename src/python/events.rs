@@ -23,6 +23,7 @@ const MAX_REFUSALS: usize = 1024;
 /// The charge for a client, while something of it waits.
 pub(super) type Held = Option<Arc<Account>>;
 
+/// Something to tell. What a new one has to heed is in `docs/design.md`.
 #[derive(Debug)]
 pub(super) enum Event {
     /// Not held here: of clients that come and go while a callback waits, nothing may pile up.

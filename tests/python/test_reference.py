@@ -83,5 +83,11 @@ def test_the_module_map_has_every_file_that_there_is() -> None:
         }
         # Those of a folder may be named beside it.
         assert there <= listed, f"not in the map of docs/design.md: {there - listed}"
-    for name in re.findall(r"`((?:src|tests|python)/[^`]*)`", DESIGN.read_text(encoding="utf-8")):
-        assert (ROOT / name).exists(), name
+
+
+def test_the_files_that_newcomers_are_sent_to_are_there() -> None:
+    for document in (DESIGN, ROOT / "CONTRIBUTING.md"):
+        names = re.findall(r"`((?:src|tests|python)/[^`]*)`", document.read_text(encoding="utf-8"))
+        assert len(names) > 10
+        missing = [name for name in names if not (ROOT / name).exists()]
+        assert not missing, f"{document.name} names them"

@@ -34,7 +34,7 @@ impl Receiver {
         Ok(header)
     }
 
-    /// Checks a header against what came before it and enters its frame.
+    /// Checks a header against what came before it and enters its frame. Short messages come past it (`short.rs`).
     pub(super) fn begin(&mut self, header: Header) -> Result<(), Violation> {
         if !header.opcode.is_control() {
             match (header.opcode, self.kind) {

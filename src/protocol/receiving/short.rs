@@ -1,4 +1,6 @@
 //! The short path: messages that lie whole in the window, each put where its echo can be sent as it lies.
+//!
+//! The rules of `begin` (`header.rs`) and `Sender::reply` are here once more; `docs/design.md` says which stand where.
 
 use super::event::Event;
 use crate::protocol::frame;

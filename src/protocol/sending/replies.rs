@@ -20,7 +20,8 @@ impl Sender {
         self.heard();
     }
 
-    /// The echo of a message that came as it is: `parts`, and then the window's `payload`.
+    /// The echo of a message that came as it is: `parts`, and then the window's `payload`. Short ones may go past it
+    /// (`Receiver::echo_short`).
     #[inline]
     pub fn reply(
         &mut self,
