@@ -113,7 +113,8 @@ impl Batch {
     pub(crate) fn new(account: Account, room: usize) -> Self {
         Self {
             wire: account::buffer(room),
-            messages: Vec::new(),
+            // Mostly it is one. Without a number a vector begins with room for four.
+            messages: Vec::with_capacity(1),
             account,
         }
     }
@@ -146,7 +147,6 @@ impl Batch {
         if self.wire.len() < self.wire.capacity() / 2 {
             self.wire.shrink_to_fit();
         }
-        // A vector begins with room for four.
         if self.messages.len() < self.messages.capacity() / 2 {
             self.messages.shrink_to_fit();
         }

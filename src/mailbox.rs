@@ -35,23 +35,28 @@ impl<T> Default for Mailbox<T> {
 impl<T> Mailbox<T> {
     /// Hands over what is in `letters`, which is empty after it. Any thread; never blocks for long.
     pub fn post(&self, letters: &mut Vec<T>) {
+        self.add(&mut *letters, Vec::append);
+        letters.clear();
+    }
+
+    /// Hands over one.
+    pub fn post_one(&self, letter: T) {
+        self.add(letter, Vec::push);
+    }
+
+    /// `given` is dropped after the lock if nobody will read it.
+    fn add<G>(&self, given: G, add: impl FnOnce(&mut Vec<T>, G)) {
         let mut inner = self.lock();
         if inner.closed {
             drop(inner);
-            letters.clear();
             return;
         }
-        inner.letters.append(letters);
+        add(&mut inner.letters, given);
         let waker = inner.waker.take();
         drop(inner);
         if let Some(waker) = waker {
             waker.wake();
         }
-    }
-
-    /// Hands over one.
-    pub fn post_one(&self, letter: T) {
-        self.post(&mut vec![letter]);
     }
 
     /// Throws away what nobody will take any more, and what may still come.
