@@ -632,6 +632,9 @@ class Server:
     def stop(self, timeout: float | None = None) -> None:
         """Asks it to stop within `timeout` seconds (None: `close_timeout`) and returns at once."""
 
+    def time_left(self) -> float | None:
+        """Seconds until the deadline of a stop, 0 beyond it; None before a stop."""
+
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until the workers have ended and `drain` has returned, if it was called: False after `timeout`."""
 

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Self
 from weakref import WeakSet
 
-from echoserver._core import Callbacks, at_end, keep_for_ever
+from echoserver._core import Callbacks, at_end, keep_for_ever, shown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -160,7 +160,7 @@ class Door:
         """The loop was closed, and has dropped what it had of us, before the server was stopped."""
         self._core.abandon(_LOST_TIMEOUT)
         warnings.warn(
-            f"{self._owner!r}: its event loop was closed while it served; stop it before that",
+            f"{shown(self._owner)}: its event loop was closed while it served; stop it before that",
             ResourceWarning,
             source=self._owner,
             stacklevel=2,

@@ -23,6 +23,10 @@ _FIXTURES = ("echo_server", "echo_server_tls")
 # The servers of a test, all of them, and those that it has yet to end.
 _servers = pytest.StashKey[list["EchoTestServer"]]()
 _serving = pytest.StashKey[list["EchoTestServer"]]()
+# A number between those of servers that are older than the test and its own.
+_older = pytest.StashKey[int]()
+# Between which numbers there are the servers of fixtures that several tests share.
+_shared = pytest.StashKey[list[tuple[int, int]]]()
 # Servers that others have started while the test was called.
 _others = pytest.StashKey["list[Run]"]()
 # The fixtures of a project's own for which there was a warning.
@@ -35,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", f"{_MARKER}(**options): options of EchoTestServer for the fixtures {' and '.join(_FIXTURES)}"
     )
     config.stash[_warned] = set()
+    config.stash[_shared] = []
 
 
 @pytest.fixture
@@ -84,10 +89,16 @@ def _marked(node: pytest.Item) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for marker in reversed([*node.iter_markers(_MARKER)]):
         if marker.args:
-            raise TypeError(f"the marker {_MARKER} takes options by name, not {marker.args!r}")
+            raise TypeError(f"the marker {_MARKER} takes options by name, not {_shown(marker.args)}")
         _check_options(marker.kwargs, f"the marker {_MARKER}")
         options |= marker.kwargs
     return options
+
+
+def _is_checked(node: pytest.Item, option: str) -> bool:
+    """What the marker says that has it and is the closest; all is checked unless one says other."""
+    found = (marker.kwargs[option] for marker in node.iter_markers(_MARKER) if option in marker.kwargs)
+    return bool(next(found, True))
 
 
 def _check_options(options: Mapping[str, Any], whose: str) -> None:
@@ -109,6 +120,7 @@ def _check_options(options: Mapping[str, Any], whose: str) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     """Warns of a marker that nobody reads."""
+    item.stash[_older] = _next_number()
     result = yield
     if item.get_closest_marker(_MARKER):
         _warn_of_other_fixtures(item)
@@ -131,19 +143,35 @@ def _warn_of_other_fixtures(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Looks which servers a fixture makes for more than one test; a test may be the first to start them."""
+    if fixturedef.scope == "function":
+        return (yield)
+    first = _next_number()
+    try:
+        return (yield)
+    finally:
+        last = _next_number()
+        if last - first > 1:
+            request.config.stash[_shared].append((first, last))
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Ends the servers of a test with it, so that what their callbacks have raised fails the test itself."""
     __tracebackhide__ = True
-    before = set(_running())
+    before = {run.number for run in _running()}
     try:
         result = yield
     except BaseException as error:  # The test's own failure comes first.
         for other in _end(item):
-            error.add_note(repr(other))
+            error.add_note(_told(other))
         raise
     finally:
-        before.update(server._run for server in item.stash.get(_servers, ()))
-        item.stash[_others] = [run for run in _running() if run not in before]
+        before.update(server._run.number for server in item.stash.get(_servers, ()))
+        item.stash[_others] = [run for run in _running() if run.number not in before and _is_of(item, run)]
     _raise_first(_end(item))
     return result
 
@@ -153,32 +181,57 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     """Looks for servers that the test has started by itself, and that run on: fixtures may end some of them."""
     __tracebackhide__ = True
     result = yield
-    others = item.stash.get(_others, [])
-    errors = [error for run in others if (error := run.left_over())]
-    others.clear()
-    if all(marker.kwargs.get("check_threads", True) for marker in item.iter_markers(_MARKER)):
-        _raise_first(errors)
+    others, item.stash[_others] = item.stash.get(_others, []), []
+    if _is_checked(item, "check_threads"):
+        _raise_first([error for run in others if (error := run.left_over())])
     return result
 
 
-def _end(item: pytest.Item) -> list[Exception]:
+def _is_of(item: pytest.Item, run: Run) -> bool:
+    """Whether a server was made for this test alone."""
+    shared = item.config.stash[_shared]
+    return run.number > item.stash.get(_older, -1) and not any(first < run.number < last for first, last in shared)
+
+
+def _end(item: pytest.Item) -> list[BaseException]:
     """Ends its servers; what they raise."""
     servers = item.stash.get(_serving, [])
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
     while servers:
         try:
             servers.pop(0).stop()
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # Of a callback, which may raise what it likes.
             errors.append(error)
     return errors
 
 
-def _raise_first(errors: Sequence[Exception]) -> None:
+def _raise_first(errors: Sequence[BaseException]) -> None:
     __tracebackhide__ = True
     for other in errors[1:]:
-        errors[0].add_note(repr(other))
+        errors[0].add_note(_told(other))
     if errors:
         raise errors[0]
+
+
+def _told(error: BaseException) -> str:
+    from echoserver.testing.server import told
+
+    return told(error)
+
+
+def _shown(value: object) -> str:
+    from echoserver._core import shown
+
+    return shown(value)
+
+
+def _next_number() -> int:
+    """A number between those of the servers that there are and of those to come."""
+    module = sys.modules.get("echoserver.running")
+    # Where nobody has imported them there are none, and the first one gets 0.
+    return next(module.numbers) if module else -1
 
 
 def _running() -> Iterable[Run]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet, ref
 
 from echoserver import running, threads
-from echoserver._core import Server, checked_timeout
+from echoserver._core import Server, checked_timeout, shown
 
 if TYPE_CHECKING:
     import threading
@@ -43,15 +43,16 @@ class Run:
         """`owner` is the server as its user has it."""
         # Nothing here keeps it, so that one that was never run ends with its last reference.
         self._owner = ref(owner)
+        self.number = next(running.numbers)
         self.core = core
         self._close_timeout = close_timeout
         self._thread: threading.Thread | Thread | None = None
         self._failure: BaseException | None = None
         self._door: Door | None = None
         # Where the names of those are wanted who do not answer the close: seconds for that in a stop without a timeout,
-        # if they are fewer, and those that were dropped then, or at the timeout.
+        # if they are fewer, and those that were dropped then, or at the timeout; each once, whoever else stops it.
         self.grace: float | None = None
-        self.dropped: tuple[Client, ...] = ()
+        self.dropped: dict[Client, None] = {}
         # Those that somebody has, and of them those that wait.
         self._iterators: WeakSet[Clients] = WeakSet()
         self._waiting: set[Clients] = set()
@@ -113,7 +114,9 @@ class Run:
         waits = wait and not self.core.in_dispatcher()
         self._ask(timeout, waits=waits)
         if waits:
-            self._wait_for_stop(timeout)
+            limit = self._close_timeout if timeout is None else timeout
+            if not self._wait_for_stop(timeout, limit):
+                raise self._still_runs(limit)
             self._finish()
 
     def wait_closed(self, timeout: float | None) -> None:
@@ -144,8 +147,13 @@ class Run:
         if is_thrown_away or door is None or door.loop.is_closed():
             # Nothing can be awaited.
             return
-        await self._drop_after_grace(door.loop)
-        await door.wait()
+        # Not waited for here: who is cancelled meanwhile waits for the end all the same.
+        drop = None if self.grace is None else door.loop.call_later(self.grace, self._drop)
+        try:
+            await door.wait()
+        finally:
+            if drop is not None:
+                drop.cancel()
         self._finish()
 
     async def wait_closed_async(self) -> None:
@@ -212,11 +220,12 @@ class Run:
             return False
 
     def left_over(self) -> AssertionError | None:
-        """What to raise if it does not end; one that was asked to has `close_timeout` for it."""
-        if self.core.wait(0 if self.core.is_serving else self._close_timeout):
+        """What to raise if it does not end; one that was asked to has the rest of its time for it."""
+        left = self.core.time_left()
+        if self.core.wait(0 if left is None else left + _DROP_WAIT):
             return None
-        why = ": it was started, and not stopped" if self.core.is_serving else ", though it was asked to stop"
-        return AssertionError(f"{self._owner()!r} still runs{why}")
+        why = ": it was started, and not stopped" if left is None else ", though it was asked to stop"
+        return AssertionError(f"{shown(self._owner())} still runs{why}")
 
     def ask(self) -> bool:
         """Asks the server to stop; False in a forked child, whose parent has it."""
@@ -227,14 +236,14 @@ class Run:
         return True
 
     def end(self) -> None:
-        """Stops the server."""
-        try:
-            if self._is_stuck():
-                # Nobody will run it any more.
-                self.core.abandon(self._close_timeout)
-            self._wait_for_stop(None)
-        except TimeoutError as error:
-            logging.getLogger("echoserver").warning("at exit: %r: %s", self._owner(), error)
+        """Stops the server; who has waited for it in vain before does not wait again."""
+        limit = self.core.time_left() or 0
+        if self._is_stuck():
+            # Nobody will run it any more.
+            self.core.abandon(limit)
+        if not self._wait_for_stop(None, limit):
+            what = self.core.running_callback() or "a thread"
+            logging.getLogger("echoserver").warning("at exit: %s: %s still runs", shown(self._owner()), what)
 
     # What it is made of
 
@@ -304,17 +313,17 @@ class Run:
 
     def _drop(self) -> None:
         """Drops the clients that are left."""
-        self.dropped += self.core.clients()
-        for client in self.dropped:
+        for client in self.core.clients():
+            self.dropped[client] = None
             client.abort()
 
-    def _wait_for_stop(self, timeout: float | None) -> None:
+    def _wait_for_stop(self, timeout: float | None, limit: float) -> bool:
+        """Whether it ends within `limit`, or when what is left then is dropped; `timeout` is that of the stop."""
         core = self.core
         way_out = _way_out_of_loop() if timeout is None else None
         grace = _LOOP_WAIT if way_out else self.grace
         if timeout is None and grace is not None and not core.wait(grace):
             self._drop()
-        limit = self._close_timeout if timeout is None else timeout
         has_ended = core.wait(limit)
         if not has_ended and timeout is not None and grace is not None:
             self._drop()
@@ -322,15 +331,14 @@ class Run:
             has_ended = has_ended or core.wait(_DROP_WAIT)
             if has_ended or self._gives_up():
                 break
-        if not has_ended:
-            raise self._still_runs(limit)
-        if way_out and self.dropped:
+        if has_ended and way_out and self.dropped:
             warnings.warn(
-                f"{self._owner()!r}: stop() held up the event loop of this thread, so that its clients could not "
+                f"{shown(self._owner())}: stop() held up the event loop of this thread, so that its clients could not "
                 f"answer; {len(self.dropped)} dropped: {way_out}",
                 RuntimeWarning,
                 stacklevel=_caller_level(),
             )
+        return has_ended
 
     def _gives_up(self) -> bool:
         """Whether nothing more can be done to end the server."""

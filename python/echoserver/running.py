@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+from itertools import count
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
         """How one server runs: run.py."""
 
         @property
+        def number(self) -> int: ...
+        @property
         def was_started(self) -> bool: ...
         def runs(self) -> bool: ...
         def left_over(self) -> AssertionError | None: ...
@@ -22,7 +25,10 @@ if TYPE_CHECKING:
         def end(self) -> None: ...
 
 
-__all__ = ["note", "running"]
+__all__ = ["note", "numbers", "running"]
+
+# Each server has one, in the order in which they were made.
+numbers = count()
 
 # By id. Each access is one atomic step, so there is no lock to be held in a fork.
 _started: WeakValueDictionary[int, _Run] = WeakValueDictionary()

@@ -489,7 +489,7 @@ class EchoServer(CallbackAttributes, Reading):
         try:
             if run is None or run.core.is_used:
                 return
-            text = f"{self!r} was never run"
+            text = f"{shown(self)} was never run"
             run.core.stop(0)
         except RuntimeError:
             # A forked child: the socket is its parent's.

@@ -258,6 +258,12 @@ impl PyServer {
         Ok(())
     }
 
+    /// Seconds until the deadline of a stop, 0 beyond it; None before a stop.
+    fn time_left(&self) -> PyResult<Option<f64>> {
+        let left = self.shared()?.core.time_left();
+        Ok(left.map(|left| left.as_secs_f64()))
+    }
+
     /// Waits until the workers have ended and `drain` has returned, if it was called: False after `timeout`.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<bool> {

@@ -117,6 +117,28 @@ def test_a_callback_that_never_returns_does_not_keep_the_interpreter(body: str) 
     assert "on_text still runs" in err
 
 
+def test_who_has_waited_for_a_callback_in_vain_does_not_wait_again_at_the_end() -> None:
+    process = python(
+        f"{PRELUDE}"
+        "def hang(client, message):\n"
+        "    print('hangs', flush=True)\n"
+        "    time.sleep(1000)\n"
+        "server = EchoServer(0, host='127.0.0.1', close_timeout=1000, on_text=hang).start()\n"
+        "print(server.port, flush=True)\n"
+        "sys.stdin.readline()\n"
+        "try:\n"
+        "    server.stop(0.1)\n"
+        "except TimeoutError as error:\n"
+        "    print(error)\n"
+    )
+    with RawClient(int(first_line(process))).opened() as client:
+        client.send(1, b"x")
+        assert first_line(process) == "hangs"
+        status, out, err = finished(process)
+    assert (status, out) == (0, "on_text still runs after 0.1 s\n"), err
+    assert "on_text still runs" in err
+
+
 class Cyclic(EchoServer):
     def on_text(self, _client: Client, message: str) -> str:
         return message * 2

@@ -153,6 +153,21 @@ def other():
     with EchoServer(0, host="127.0.0.1") as server:
         yield server
 
+@pytest.fixture(scope="session")
+def later():
+    with EchoServer(0, host="127.0.0.1") as server:
+        yield server
+
+@pytest.fixture(scope="class")
+def not_started():
+    server = EchoServer(0, host="127.0.0.1")
+    yield server
+    server.stop()
+
+@pytest.fixture
+def of_one_test():
+    return EchoServer(0, host="127.0.0.1")
+
 @pytest.fixture
 def make():
     made = []
@@ -181,6 +196,19 @@ def test_of_fixtures(other, make, echo_server):
     with EchoTestServer():
         pass
 
+def test_first(request):
+    assert request.getfixturevalue("later").is_serving
+
+class TestShared:
+    def test_start(self, not_started):
+        not_started.start()
+
+    def test_go_on(self, not_started, later):
+        assert not_started.is_serving and later.is_serving
+
+def test_of_one(of_one_test):
+    servers.append(of_one_test.start())
+
 def test_own():
     leave()
     assert False, "the test's own"
@@ -191,10 +219,143 @@ def test_end():
 """,
     )
     # A fixture might have ended them.
-    assert counts == {"passed": 5, "failed": 1, "error": 2}, out
+    assert counts == {"passed": 9, "failed": 1, "error": 3}, out
     assert re.search(r"AssertionError: <EchoServer .*> still runs: it was started, and not stopped", out)
     assert "AssertionError: the test's own" in out
-    assert out.count("ERROR at teardown of test_left") == out.count("ERROR at teardown of test_own") == 1
+    for test in ("test_left", "test_of_one", "test_own"):
+        assert out.count(f"ERROR at teardown of {test} ") == 1, out
+
+
+def test_the_marker_of_a_function_decides_before_that_of_its_class(tmp_path: Path) -> None:
+    out, counts = session(
+        tmp_path,
+        """
+from echoserver import EchoServer
+
+servers = []
+
+def wrong(server):
+    with connect(server.url) as ws:
+        ws.send("such thing")
+        server.wait_received(1)
+    server.handshakes.append(Response(503))
+    servers.append(EchoServer(0, host="127.0.0.1").start())
+
+@pytest.mark.echo_server(on_text=fails, check_errors=False, check_unused=False, check_threads=False)
+class TestUnchecked:
+    def test_it(self, echo_server):
+        wrong(echo_server)
+
+    @pytest.mark.echo_server(check_errors=True)
+    def test_errors(self, echo_server):
+        wrong(echo_server)
+
+    @pytest.mark.echo_server(check_unused=True)
+    def test_unused(self, echo_server):
+        wrong(echo_server)
+
+    @pytest.mark.echo_server(check_threads=True)
+    def test_threads(self, echo_server):
+        wrong(echo_server)
+
+@pytest.mark.echo_server(on_text=fails)
+class TestChecked:
+    @pytest.mark.echo_server(check_errors=False, check_unused=False, check_threads=False)
+    def test_other(self, echo_server):
+        wrong(echo_server)
+
+def test_end():
+    for server in servers:
+        server.stop()
+""",
+    )
+    assert counts == {"passed": 4, "failed": 2, "error": 1}, out
+    for line in (r"FAILED .*::test_errors - ValueError", r"FAILED .*::test_unused - Asser", r"ERROR .*::test_threads "):
+        assert re.search(line, out), out
+
+
+def test_a_server_that_was_waited_for_in_vain_is_not_waited_for_again(tmp_path: Path) -> None:
+    source = """
+gate = threading.Event()
+began = threading.Event()
+
+def wait(client, message):
+    began.set()
+    gate.wait()
+
+def test_stuck():
+    with connect((server := EchoTestServer(on_text=wait, close_timeout=1000).start()).url, close_timeout=0.1) as ws:
+        ws.send("x")
+        assert began.wait(10)
+        with pytest.raises(TimeoutError):
+            server.stop(0.1)
+
+def test_end():
+    gate.set()
+"""
+    out, counts = session(tmp_path, source)
+    assert counts == {"passed": 2, "error": 1}, out
+    assert "still runs, though it was asked to stop" in out
+
+
+def test_what_can_not_be_shown_is_told_all_the_same(tmp_path: Path) -> None:
+    out, counts = session(
+        tmp_path,
+        """
+class Shy(Exception):
+    def __repr__(self):
+        raise OSError
+
+    __str__ = __repr__
+
+def shy(client, message):
+    raise Shy
+
+class ShyServer(EchoTestServer):
+    __repr__ = Shy.__repr__
+
+def hear(server):
+    with connect(server.url) as ws:
+        ws.send("x")
+        ws.send("y")
+        server.wait_until(lambda: len(server.errors) == 2)
+
+@pytest.mark.echo_server(on_text=shy)
+def test_own(echo_server, make_echo_server):
+    hear(echo_server)
+    assert False, "the test's own"
+
+@pytest.mark.echo_server(on_text=shy)
+def test_two(echo_server, make_echo_server):
+    make_echo_server().handshakes.append(Response(503))
+    hear(echo_server)
+
+def test_block():
+    with EchoTestServer(on_text=shy) as server:
+        hear(server)
+        assert False, "the block's own"
+
+def test_left():
+    ShyServer(check_unused=True).start()
+
+def test_unused():
+    with ShyServer() as server:
+        server.handshakes.append(Response(503))
+
+@pytest.mark.echo_server(Shy())
+def test_marker(echo_server):
+    pass
+""",
+    )
+    assert counts == {"passed": 1, "failed": 4, "error": 2}, out
+    shown = "<Shy whose repr() raises OSError>"
+    assert "the test's own" in out
+    assert f"a callback has raised after it: {shown}" in out
+    assert "the block's own" in out
+    assert out.count(f"a callback has raised, too: {shown}") == 2
+    assert "<ShyServer whose repr() raises OSError> still runs: it was started, and not stopped" in out
+    assert "<ShyServer whose repr() raises OSError>: no client has asked for these handshakes: Response(503" in out
+    assert "the marker echo_server takes options by name, not <tuple whose repr() raises OSError>" in out
 
 
 def test_a_callback_that_does_not_end_fails_the_test_itself(tmp_path: Path) -> None:

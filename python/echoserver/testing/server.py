@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from echoserver._core import shown
 from echoserver.server import EchoServer
 from echoserver.testing.handshakes import Handshakes
 from echoserver.testing.transcript import transcript
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from echoserver._core import Client
 
-__all__ = ["EchoTestServer"]
+__all__ = ["EchoTestServer", "told"]
 
 # Seconds that clients have to answer the close at the end.
 _GRACE = 0.05
@@ -95,7 +96,7 @@ class EchoTestServer(EchoServer):
     @property
     def unanswered(self) -> tuple[Client, ...]:
         """The clients that did not answer the close at the end in time, and were dropped."""
-        return self._run.dropped
+        return tuple(self._run.dropped)
 
     def transcript(self) -> str:
         """What clients did, a line for each event, with the seconds since the first; for the report of a failure."""
@@ -126,7 +127,7 @@ class EchoTestServer(EchoServer):
             super().stop()
         except TimeoutError as other:
             if self.check_threads:
-                error.add_note(repr(other))
+                error.add_note(told(other))
         self._note(error)
 
     async def __aexit__(
@@ -152,20 +153,28 @@ class EchoTestServer(EchoServer):
         __tracebackhide__ = True
         errors = self._take_errors()
         for other in errors[1:]:
-            errors[0].add_note(f"a callback has raised after it: {other!r}")
+            errors[0].add_note(f"a callback has raised after it: {told(other)}")
         if errors:
             raise errors[0]
 
     def _note(self, error: BaseException) -> None:
         for other in self._take_errors():
             if other is not error:
-                error.add_note(f"a callback has raised, too: {other!r}")
+                error.add_note(f"a callback has raised, too: {told(other)}")
 
     def _take_errors(self) -> list[BaseException]:
         errors = self._errors[:] if self.check_errors else []
         del self._errors[: len(errors)]
         if self._handshakes and self.check_unused:
-            left = ", ".join(map(repr, self._handshakes))
+            left = ", ".join(map(shown, self._handshakes))
             self._handshakes.clear()
-            errors.append(AssertionError(f"{self!r}: no client has asked for these handshakes: {left}"))
+            errors.append(AssertionError(f"{shown(self)}: no client has asked for these handshakes: {left}"))
         return errors
+
+
+def told(error: BaseException) -> str:
+    """What a note says of another exception: its `repr()`, whole; something also if that raises."""
+    try:
+        return repr(error)
+    except Exception:  # It is whatever a callback has raised.
+        return shown(error)
