@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
+from echoserver._core import shown
+
 __all__ = ["event", "line", "listening"]
 
 # What clients send may be as long as it likes; a terminal shows the beginning of it.
@@ -70,4 +72,7 @@ def _is_terminal() -> bool:
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    try:
+        return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    except Exception:  # It is one of whoever has made the stream.
+        return shown(error)

@@ -154,11 +154,19 @@ class ClosedStream(Stream):
         self.close()
 
 
+class Shy(Exception):  # noqa: N818
+    def __str__(self) -> str:
+        raise OSError
+
+    __repr__ = __str__
+
+
 NOT_WRITABLE: list[tuple[Any, str]] = [
     (ClosedStream(), "I/O operation on closed file"),
     (Stream(BrokenPipeError(32, "Broken pipe"), is_terminal=True), "Broken pipe"),
     (Stream(OSError(28, "No space left on device")), "No space left on device"),
     (Stream(ZeroDivisionError()), "ZeroDivisionError"),
+    (Stream(Shy()), "<Shy whose repr() raises OSError>"),
     (object(), "'object' object has no attribute 'write'"),
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import websockets
 
 from echoserver import Client, EchoServer
 from echoserver.testing import EchoTestServer
-from support import TIMEOUT, RawClient, connect
+from support import TIMEOUT, RawClient, connect, in_thread, join
 
 
 class Mine(Exception):  # noqa: N818
@@ -65,6 +66,18 @@ def test_with_a_timeout_they_have_so_long_and_are_named_as_well() -> None:
     assert server.unanswered == (silent,)
 
 
+def test_whoever_stops_it_who_did_not_answer_is_named_once() -> None:
+    server = EchoTestServer().start()
+    with ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(RawClient(server.port).opened())
+        silent = server.clients
+        for thread in [in_thread(server.stop) for _ in range(8)]:
+            join(thread)
+    assert sorted(client.id for client in server.unanswered) == [client.id for client in silent]
+    assert server.transcript().count("did not answer the close") == 100
+
+
 def test_who_answers_within_the_timeout_is_not_named() -> None:
     server = EchoTestServer().start()
     with RawClient(server.port).opened() as raw, ThreadPoolExecutor() as pool:
@@ -99,6 +112,28 @@ def test_on_a_loop_they_are_dropped_as_well(way: str) -> None:
         with raw:
             assert raw.close_code() == 1001
             assert raw.is_dropped()
+        assert len(server.unanswered) == 1
+
+    asyncio.run(asyncio.wait_for(main(), TIMEOUT))
+
+
+def test_a_cancelled_async_with_is_left_when_the_server_has_ended() -> None:
+    async def main() -> None:
+        server = EchoTestServer()
+
+        async def use() -> None:
+            async with server:
+                raw.append(await asyncio.to_thread(lambda: RawClient(server.port).opened()))
+
+        raw: list[RawClient] = []
+        using = asyncio.create_task(use())
+        while server.is_serving or not server.accepted:
+            await asyncio.sleep(0)
+        using.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await using
+        raw[0].close()
+        assert repr(server).endswith(" stopped>")
         assert len(server.unanswered) == 1
 
     asyncio.run(asyncio.wait_for(main(), TIMEOUT))
