@@ -6,8 +6,8 @@
 //! was made after that: none may be inside Python's API then. The trait's `spawn` has no receiver, so that thread is
 //! found in a static.
 
+use super::control::{Control, Counted, End, Thread};
 use super::fork;
-use super::lock::lock;
 use crate::fork_lock::{ForkLock, Held};
 use pyo3::prelude::*;
 use pyo3_async_runtimes::TaskLocals;
@@ -21,9 +21,8 @@ use std::io;
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker, ready};
-use std::thread;
-use tokio::runtime::{Builder, Handle};
+use std::task::{Context, Poll, ready};
+use tokio::runtime::Handle;
 use tokio::task;
 
 static STATE: ForkLock<State> = ForkLock::new(&MUTEX, &HELD);
@@ -54,116 +53,6 @@ struct State {
     control: Option<Control>,
     /// Threads that may not be joined yet.
     threads: Vec<Arc<Thread>>,
-}
-
-/// What ends a control thread.
-struct Thread {
-    shared: Arc<Mutex<Shared>>,
-    /// Whoever joins it has the lock meanwhile: nobody takes it for joined before it has ended.
-    handle: Mutex<Option<thread::JoinHandle<()>>>,
-}
-
-/// The control thread.
-struct Control {
-    handle: Handle,
-    shared: Arc<Mutex<Shared>>,
-}
-
-struct Shared {
-    tasks: usize,
-    end: End,
-    waker: Option<Waker>,
-}
-
-/// When the thread ends.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum End {
-    Never,
-    /// With its last task: the servers that they wait for have ended.
-    WithTasks,
-    /// Whatever its tasks wait for.
-    Now,
-}
-
-impl Shared {
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-}
-
-/// Counts a task while it lives.
-struct Counted(Arc<Mutex<Shared>>);
-
-impl Counted {
-    fn new(shared: &Arc<Mutex<Shared>>) -> Self {
-        lock(shared).tasks += 1;
-        Self(shared.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let mut shared = lock(&self.0);
-        shared.tasks -= 1;
-        shared.wake();
-    }
-}
-
-impl Control {
-    fn start(end: End) -> io::Result<(Self, Thread)> {
-        let runtime = Builder::new_current_thread().build()?;
-        let handle = runtime.handle().clone();
-        let shared = Arc::new(Mutex::new(Shared {
-            // The first one's: it is to run until that has its task.
-            tasks: 1,
-            end,
-            waker: None,
-        }));
-        let own = shared.clone();
-        let end = poll_fn(move |cx| {
-            let mut shared = lock(&own);
-            match shared.end {
-                End::Now => return Poll::Ready(()),
-                End::WithTasks if shared.tasks == 0 => return Poll::Ready(()),
-                End::Never | End::WithTasks => {}
-            }
-            shared.waker = Some(cx.waker().clone());
-            Poll::Pending
-        });
-        let thread = thread::Builder::new()
-            .name("echoserver-asyncio".to_owned())
-            .spawn(move || runtime.block_on(end))?;
-        let thread = Thread {
-            shared: shared.clone(),
-            handle: Mutex::new(Some(thread)),
-        };
-        Ok((Self { handle, shared }, thread))
-    }
-}
-
-impl Thread {
-    fn end(&self, end: End) {
-        let mut shared = lock(&self.shared);
-        // Nobody puts off what was asked for already.
-        shared.end = shared.end.max(end);
-        shared.wake();
-    }
-
-    fn join(&self) {
-        let mut handle = lock(&self.handle);
-        if let Some(thread) = handle.take() {
-            // A task that has panicked was reported where it was awaited.
-            let _ = thread.join();
-        }
-    }
-
-    /// Whether there is nothing left to join.
-    fn is_over(&self) -> bool {
-        let handle = self.handle.try_lock();
-        handle.is_ok_and(|handle| handle.as_ref().is_none_or(thread::JoinHandle::is_finished))
-    }
 }
 
 impl State {

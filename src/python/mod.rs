@@ -17,6 +17,7 @@ mod attributes;
 mod broadcast;
 mod calls;
 mod client;
+mod control;
 mod coroutine;
 mod crossing;
 mod dispatcher;
