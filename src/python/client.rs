@@ -332,12 +332,12 @@ impl PyClient {
 
     /// As `flush`, to be awaited, on any event loop; for a time limit use `asyncio.timeout()`.
     fn flush_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.link()?;
+        let link = self.link()?;
         if self.client.is_flushed() {
             return crossing::done(py);
         }
         let mut flushed = self.client.flushed();
-        crossing::future(py, move |cx| Pin::new(&mut flushed).poll(cx))
+        crossing::future(py, link.clone(), move |cx| Pin::new(&mut flushed).poll(cx))
     }
 
     /// Waits until the connection has ended, and returns its `close_code`.
@@ -519,7 +519,7 @@ pub(super) fn at_end<'py>(
     client: &Bound<'py, PyClient>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let own = client.get();
-    own.link()?;
+    let link = own.link()?;
     let mut end = own.client.at_end();
-    crossing::future(py, move |cx| Pin::new(&mut end).poll(cx))
+    crossing::future(py, link.clone(), move |cx| Pin::new(&mut end).poll(cx))
 }

@@ -1,16 +1,24 @@
 //! The control thread, which completes futures of event loops: its tasks, and when it ends.
 
 use super::lock::lock;
+use crate::condition::wait_while;
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Poll, Waker};
 use std::thread;
 use tokio::runtime::{Builder, Handle};
 
+/// What a task waits for something of.
+pub(super) trait Awaited: Send + Sync {
+    /// Whether it has ended, so that everybody who waits is told, or was.
+    fn has_ended(&self) -> bool;
+}
+
 /// What ends a control thread.
 pub(super) struct Thread {
-    shared: Arc<Mutex<Shared>>,
+    tasks: Arc<Tasks>,
     /// Whoever joins it has the lock meanwhile: nobody takes it for joined before it has ended.
     handle: Mutex<Option<thread::JoinHandle<()>>>,
 }
@@ -18,11 +26,16 @@ pub(super) struct Thread {
 /// The control thread.
 pub(super) struct Control {
     pub(super) handle: Handle,
-    pub(super) shared: Arc<Mutex<Shared>>,
+    pub(super) tasks: Arc<Tasks>,
 }
 
+/// The tasks of a control thread, and the signal that one of them has ended.
+pub(super) type Tasks = (Mutex<Shared>, Condvar);
+
 pub(super) struct Shared {
-    tasks: usize,
+    /// What each of them waits for, by its number.
+    tasks: BTreeMap<u64, Arc<dyn Awaited>>,
+    last: u64,
     end: End,
     waker: Option<Waker>,
 }
@@ -31,7 +44,7 @@ pub(super) struct Shared {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum End {
     Never,
-    /// With its last task: the servers that they wait for have ended.
+    /// With its last task: all servers have ended, but for those that were never started.
     WithTasks,
     /// Whatever its tasks wait for.
     Now,
@@ -46,39 +59,57 @@ impl Shared {
 }
 
 /// Counts a task while it lives.
-pub(super) struct Counted(pub(super) Arc<Mutex<Shared>>);
+pub(super) struct Counted {
+    tasks: Arc<Tasks>,
+    number: u64,
+}
 
 impl Counted {
-    pub(super) fn new(shared: &Arc<Mutex<Shared>>) -> Self {
-        lock(shared).tasks += 1;
-        Self(shared.clone())
+    pub(super) fn new(tasks: &Arc<Tasks>, awaited: Arc<dyn Awaited>) -> Self {
+        let mut shared = lock(&tasks.0);
+        shared.last += 1;
+        let number = shared.last;
+        shared.tasks.insert(number, awaited);
+        drop(shared);
+        let tasks = tasks.clone();
+        Self { tasks, number }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let mut shared = lock(&self.0);
-        shared.tasks -= 1;
+        let (shared, has_ended) = &*self.tasks;
+        let mut shared = lock(shared);
+        let awaited = shared.tasks.remove(&self.number);
         shared.wake();
+        has_ended.notify_all();
+        drop(shared);
+        drop(awaited);
     }
 }
 
 impl Control {
-    pub(super) fn start(end: End) -> io::Result<(Self, Thread)> {
+    /// Also counts its first task: it runs until that was there.
+    pub(super) fn start(
+        end: End,
+        awaited: Arc<dyn Awaited>,
+    ) -> io::Result<(Self, Thread, Counted)> {
         let runtime = Builder::new_current_thread().build()?;
         let handle = runtime.handle().clone();
-        let shared = Arc::new(Mutex::new(Shared {
-            // The first one's: it is to run until that has its task.
-            tasks: 1,
+        let shared = Shared {
+            tasks: BTreeMap::new(),
+            last: 0,
             end,
             waker: None,
-        }));
-        let own = shared.clone();
+        };
+        let tasks = Arc::new((Mutex::new(shared), Condvar::new()));
+        let counted = Counted::new(&tasks, awaited);
+        let own = tasks.clone();
         let end = poll_fn(move |cx| {
-            let mut shared = lock(&own);
+            let mut shared = lock(&own.0);
             match shared.end {
                 End::Now => return Poll::Ready(()),
-                End::WithTasks if shared.tasks == 0 => return Poll::Ready(()),
+                End::WithTasks if shared.tasks.is_empty() => return Poll::Ready(()),
                 End::Never | End::WithTasks => {}
             }
             shared.waker = Some(cx.waker().clone());
@@ -88,22 +119,33 @@ impl Control {
             .name("echoserver-asyncio".to_owned())
             .spawn(move || runtime.block_on(end))?;
         let thread = Thread {
-            shared: shared.clone(),
+            tasks: tasks.clone(),
             handle: Mutex::new(Some(thread)),
         };
-        Ok((Self { handle, shared }, thread))
+        Ok((Self { handle, tasks }, thread, counted))
     }
 }
 
 impl Thread {
     pub(super) fn end(&self, end: End) {
-        let mut shared = lock(&self.shared);
+        let mut shared = lock(&self.tasks.0);
         // Nobody puts off what was asked for already.
         shared.end = shared.end.max(end);
         shared.wake();
     }
 
-    pub(super) fn join(&self) {
+    /// Waits for its end; with `End::WithTasks` only for that of the tasks that wait for what has ended, if there are
+    /// others.
+    pub(super) fn join(&self, end: End) {
+        if end == End::WithTasks {
+            let (shared, has_ended) = &*self.tasks;
+            let shared = wait_while(has_ended, lock(shared), None, |shared| {
+                shared.tasks.values().any(|awaited| awaited.has_ended())
+            });
+            if !shared.tasks.is_empty() {
+                return;
+            }
+        }
         let mut handle = lock(&self.handle);
         if let Some(thread) = handle.take() {
             // A task that has panicked was reported where it was awaited.

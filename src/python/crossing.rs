@@ -3,10 +3,10 @@
 //!
 //! `pyo3-async-runtimes` makes asyncio futures of Rust's, on a runtime of our own, since its process-wide one can't be
 //! ended. Ours is one thread, made at first use and joined with the last server, or at the end of the interpreter if it
-//! was made after that: none may be inside Python's API then. The trait's `spawn` has no receiver, so that thread is
-//! found in a static.
+//! was made after that, or waits for a server that was never started: none may be inside Python's API then. The trait's
+//! `spawn` has no receiver, so that thread is found in a static.
 
-use super::control::{Control, Counted, End, Thread};
+use super::control::{Awaited, Control, Counted, End, Thread};
 use super::fork;
 use crate::fork_lock::{ForkLock, Held};
 use pyo3::prelude::*;
@@ -68,14 +68,15 @@ impl State {
     }
 
     /// Where a future can run, until what is given back is dropped.
-    fn target(&mut self) -> io::Result<(Handle, Counted)> {
+    fn target(&mut self, awaited: Arc<dyn Awaited>) -> io::Result<(Handle, Counted)> {
         if self.is_over {
             return Err(io::Error::other(
                 "the interpreter ends: from now on nothing of another thread can be awaited",
             ));
         }
         if let Some(control) = &self.control {
-            return Ok((control.handle.clone(), Counted::new(&control.shared)));
+            let counted = Counted::new(&control.tasks, awaited);
+            return Ok((control.handle.clone(), counted));
         }
         // What is waited for may have ended a moment ago: then the thread is for that alone.
         let end = if self.servers > 0 {
@@ -83,10 +84,10 @@ impl State {
         } else {
             End::WithTasks
         };
-        let (control, thread) = Control::start(end)?;
+        let (control, thread, counted) = Control::start(end, awaited)?;
         self.threads.retain(|thread| !thread.is_over());
         self.threads.push(Arc::new(thread));
-        let target = (control.handle.clone(), Counted(control.shared.clone()));
+        let target = (control.handle.clone(), counted);
         if self.servers > 0 {
             self.control = Some(control);
         }
@@ -113,8 +114,8 @@ pub(super) fn hold() {
     STATE.with(|state| state.own().servers += 1);
 }
 
-/// A server has ended, or was not started; with the last one the thread ends, as soon as it has told everybody. Not to
-/// be called with the interpreter attached, which the thread may need for that.
+/// A server has ended, or was not started; with the last one the thread ends, as soon as it has told everybody who waits
+/// for one that has ended. Not to be called with the interpreter attached, which the thread may need for that.
 pub(super) fn release() {
     let threads = STATE.with(|state| {
         let own = state.own();
@@ -122,7 +123,7 @@ pub(super) fn release() {
         if own.servers > 0 {
             return Vec::new();
         }
-        // What its tasks wait for is of servers that have ended; who comes from now on gets another thread.
+        // Who comes from now on gets another thread.
         own.control = None;
         own.threads.clone()
     });
@@ -145,18 +146,22 @@ fn join(threads: &[Arc<Thread>], end: End) {
         thread.end(end);
     }
     for thread in threads {
-        thread.join();
+        thread.join(end);
     }
 }
 
-/// A future of the running loop that has its result when `done` is ready.
-pub(super) fn future<F>(py: Python<'_>, done: F) -> PyResult<Bound<'_, PyAny>>
+/// A future of the running loop that has its result when `done` is ready, at the latest when `awaited` has ended.
+pub(super) fn future<F>(
+    py: Python<'_>,
+    awaited: Arc<dyn Awaited>,
+    done: F,
+) -> PyResult<Bound<'_, PyAny>>
 where
     F: FnMut(&mut Context<'_>) -> Poll<()> + Send + Unpin + 'static,
 {
     let locals = get_current_locals::<Crossing>(py)?;
     // Who has the lock may be at a fork, and need the interpreter to finish it.
-    let target = py.detach(|| STATE.with(|state| state.own().target()))?;
+    let target = py.detach(|| STATE.with(|state| state.own().target(awaited)))?;
     TARGET.set(Some(target));
     let done = poll_fn(done);
     let future = future_into_py_with_locals::<Crossing, _, Option<bool>>(py, locals, async move {

@@ -1,6 +1,7 @@
 //! What the Python objects of one server share, and the dispatcher with them. Holds no Python object, so that a worker
 //! may hold it.
 
+use super::control::Awaited;
 use super::drain::Drain;
 use super::errors;
 use super::events::{Event, Events};
@@ -150,6 +151,12 @@ impl Link {
     /// Gives a client's connection an order, which goes behind the answers before it. Any thread.
     pub(super) fn order(&self, client: &Arc<Client>, order: Order) {
         lock(&self.outgoing).order(client, order);
+    }
+}
+
+impl Awaited for Link {
+    fn has_ended(&self) -> bool {
+        self.is_over() && self.drain.has_ended()
     }
 }
 

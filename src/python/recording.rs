@@ -145,7 +145,7 @@ impl PyRecord {
     fn news<'py>(&self, py: Python<'py>, since: u64) -> PyResult<Bound<'py, PyAny>> {
         self.link.check_process()?;
         let mut news = self.record.news(since);
-        crossing::future(py, move |cx| news.poll(cx))
+        crossing::future(py, self.link.clone(), move |cx| news.poll(cx))
     }
 
     /// The messages of all clients since the beginning or `clear`, in the order in which they came.

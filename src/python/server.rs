@@ -232,12 +232,12 @@ impl PyServer {
 
     /// A future of the running loop, whichever that is, for the end of the server and its callbacks.
     fn closed<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let drain = &self.shared()?.link.drain;
-        if drain.has_ended() {
+        let link = &self.shared()?.link;
+        if link.drain.has_ended() {
             return crossing::done(py);
         }
-        let mut ended = drain.ended();
-        crossing::future(py, move |cx| Pin::new(&mut ended).poll(cx))
+        let mut ended = link.drain.ended();
+        crossing::future(py, link.clone(), move |cx| Pin::new(&mut ended).poll(cx))
     }
 
     /// Has messages wait for iterators from now on. RuntimeError if callbacks have them.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aio_support import connect, exchange, soon, started
+from aio_support import connect, exchange, no_thread_stays, soon, started
 from echoserver import Client, EchoServer
+from echoserver.testing import EchoTestServer
 from support import TIMEOUT, RawClient
 
 if TYPE_CHECKING:
@@ -107,6 +108,36 @@ def test_stop_async_names_the_callback_that_goes_on(on_loop: Run, run: Listen) -
         await soon(server.stop_async())
 
     on_loop(main)
+
+
+@pytest.mark.parametrize("end", ["started", "started meanwhile", "stopped", "cancelled"])
+def test_a_stop_does_not_wait_for_who_waits_for_a_server_that_was_never_started(on_loop: Run, end: str) -> None:
+    async def main() -> None:
+        first, other = EchoTestServer().start(), EchoTestServer()
+        waiting = asyncio.create_task(other.wait_received_async(1, timeout=None))
+        # It waits by now.
+        await asyncio.sleep(0)
+        if end == "started meanwhile":
+            other.start()
+        await soon(asyncio.to_thread(first.stop))
+        if end == "cancelled":
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        elif end == "stopped":
+            other.stop()
+            with pytest.raises(RuntimeError, match="the server has ended"):
+                await soon(waiting)
+        else:
+            if end == "started":
+                other.start()
+            async with connect(other.url) as client:
+                await client.send("x")
+                assert await soon(waiting) == ["x"]
+        await asyncio.to_thread(other.stop)
+
+    on_loop(main)
+    no_thread_stays()
 
 
 def test_waiting_where_it_can_never_end_is_an_error(
