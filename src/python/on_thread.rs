@@ -8,7 +8,7 @@ use super::events::Event;
 use super::link::Link;
 use super::runner::Runner;
 use super::shared::Shared;
-use super::waiting::SIGNAL_CHECK;
+use super::waiting::{self, SIGNAL_CHECK};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::mem;
@@ -48,7 +48,7 @@ pub(super) fn run(py: Python<'_>, shared: &Shared, has_signals: bool) -> PyResul
     if link.is_forked() {
         return Err(errors::forked());
     }
-    py.detach(|| {
+    waiting::detached(py, || {
         // With no limit it is true: the workers have said that they have ended.
         let _ = shared.core.wait(None);
         link.drain.end();
@@ -63,9 +63,7 @@ fn drain<'py>(dispatcher: &mut Dispatcher<'_, 'py, OnThread<'py>>, has_signals: 
     let mut events = Vec::new();
     loop {
         let timeout = has_signals.then_some(SIGNAL_CHECK);
-        dispatcher
-            .py
-            .detach(|| link.events.take(&mut events, timeout));
+        waiting::detached(dispatcher.py, || link.events.take(&mut events, timeout));
         if let Err(error) = dispatcher.py.check_signals() {
             dispatcher.end_by(error);
         }

@@ -62,6 +62,7 @@ pub struct Server {
     state: Mutex<State>,
 }
 
+/// Nothing that closes a socket runs under its lock: that waits for another thread's fork, whose hooks may ask for it.
 #[derive(Debug)]
 enum State {
     Bound(Vec<Listed<TcpListener>>),
@@ -147,15 +148,14 @@ impl Server {
         let mut listeners = std::mem::take(listeners);
         let life = Arc::new(Life(self.shared.clone()));
         self.shared.serving.store(true, Ordering::Release);
-        let mut threads = Vec::with_capacity(workers.len());
-        for (thread, go) in workers {
+        let (threads, go): (Vec<_>, Vec<_>) = workers.into_iter().unzip();
+        *state = State::Started(threads);
+        // Sockets may be closed from here on, and if all workers have ended already the handler hears of it: see `State`.
+        drop(state);
+        for go in go {
             // One that has panicked since then is missed by nobody.
             let _ = go.send((std::mem::take(&mut listeners), life.clone()));
-            threads.push(thread);
         }
-        *state = State::Started(threads);
-        // Before `life`: if all workers have ended already, the handler hears of it here.
-        drop(state);
         Ok(())
     }
 
@@ -169,11 +169,18 @@ impl Server {
     /// are gone, at the latest after `timeout`. A second call can only bring the end forward.
     pub fn stop(&self, timeout: Duration) {
         let mut state = lock(&self.state);
-        if let State::Bound(_) = *state {
+        let bound = match &mut *state {
+            State::Bound(listeners) => Some(std::mem::take(listeners)),
+            State::Started(_) | State::Finished => None,
+        };
+        if bound.is_some() {
             *state = State::Finished;
-            self.shared.end();
         }
         drop(state);
+        if let Some(listeners) = bound {
+            drop(listeners);
+            self.shared.end();
+        }
         self.shared.serving.store(false, Ordering::Release);
         let mut deadline = lock(&self.shared.deadline);
         let due = after(timeout);
@@ -190,19 +197,18 @@ impl Server {
     /// [`Error::State`] if it does not run. The answer is one of these, too, if the change makes no sense now, or
     /// [`Error::Listen`] if an address is not to be had; then nothing is changed.
     pub fn change(&self, change: Change) -> Result<Pending<Result<(), Error>>, Error> {
-        match *lock(&self.state) {
-            State::Started(_) => {}
-            State::Bound(_) => {
-                let why = "the server is not started: call start(), or use `with server:`";
-                return Err(Error::State(why));
-            }
-            State::Finished => return Err(Error::State("the server has stopped")),
+        if let State::Bound(_) = *lock(&self.state) {
+            let why = "the server is not started: call start(), or use `with server:`";
+            return Err(Error::State(why));
+        }
+        if !self.is_serving() {
+            return Err(Error::State("the server has stopped"));
         }
         let (answer, answers) = mpsc::channel();
         if let Some(first) = self.shared.workers.first() {
             first.commands.post_one(Command::Change((change, answer)));
         }
-        Ok(Pending::new(answers, &self.shared))
+        Ok(Pending::new(answers))
     }
 
     /// Resets all connections: done, without an answer, when they are closed.
@@ -212,7 +218,7 @@ impl Server {
         for worker in &self.shared.workers {
             worker.commands.post_one(Command::Reset(done.clone()));
         }
-        Pending::new(is_done, &self.shared)
+        Pending::new(is_done)
     }
 
     /// Waits until the server has stopped and its threads have ended: `false` after `timeout`, and at once before `start`.
@@ -234,11 +240,6 @@ impl Server {
             for thread in threads {
                 // A panic was reported when it happened; the server has ended all the same.
                 let _ = thread.join();
-            }
-            // A connection may have been on its way to a worker that had ended.
-            for worker in &self.shared.workers {
-                worker.orders.close();
-                worker.commands.close();
             }
         }
         true

@@ -89,6 +89,15 @@ pub(super) struct Face {
     pub(super) load: AtomicUsize,
 }
 
+impl Face {
+    /// Nobody takes anything for this worker any more: what has come, such as a connection, is dropped here, and what
+    /// comes is dropped where it comes from. So nobody waits for an answer.
+    pub(super) fn close(&self) {
+        self.orders.close();
+        self.commands.close();
+    }
+}
+
 impl Shared {
     /// Nothing runs any more, and nothing will.
     pub(super) fn end(&self) {

@@ -43,9 +43,19 @@ pub(super) fn run(
     index: usize,
     listeners: Vec<Listed<StdListener>>,
 ) {
+    let _ended = Ended(shared.clone(), index);
     runtime.block_on(main(Desk::new(shared, index), listeners));
     // Aborts what is left.
     drop(runtime);
+}
+
+/// The end of a worker, also by a panic.
+struct Ended(Arc<Shared>, usize);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.workers[self.1].close();
+    }
 }
 
 pub(super) async fn main(desk: Rc<Desk>, listeners: Vec<Listed<StdListener>>) {

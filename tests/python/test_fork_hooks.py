@@ -46,6 +46,15 @@ def echo(server):
         one = socket.create_connection(server.address, timeout=10)
         one.sendall(REQUEST)
         return one.recv(12) == b"HTTP/1.1 101"
+def serve(server):
+    address = server.address
+    def client():
+        with socket.create_connection(address, timeout=10) as one:
+            one.sendall(REQUEST)
+            one.recv(12)
+        server.stop()
+    threading.Thread(target=client, daemon=True).start()
+    return server.serve()
 SETUP
 calls.append(lambda: HOOK)
 begun = time.monotonic()
@@ -86,6 +95,7 @@ HOOKS = {
     "let go of one that serves": ("connected(); kept = [server]; del server", "kept.clear()", "None", "None"),
     "make one": ("made = []", "made.append(EchoServer(0, host='127.0.0.1').start())", "None", "None"),
     "start": ("", "server.start().is_serving", "True", "RuntimeError"),
+    "serve": ("", "serve(server)", "None", "RuntimeError"),
     "wait for a client": ("client = connected()", "client.close() or client.wait_closed(10)", "1000", "RuntimeError"),
 }
 
@@ -107,3 +117,39 @@ def test_in_the_child_the_sockets_of_its_own_hooks_stay_open() -> None:
     code = code.replace("    # What it makes itself", "    print(echo(made[0]))\n    # What it makes itself")
     status, out, err = finished(python(code, env={"PYTHONWARNINGS": "ignore"}))
     assert (status, out, err) == (0, "None\nTrue\n", "")
+
+
+# Another thread acts while the hook of a fork asks.
+BESIDE = """
+import os, threading
+begun, done = threading.Event(), threading.Event()
+servers = []
+def before():
+    for server in servers:
+        begun.set()
+        # It comes as far as it can: no socket is opened or closed before the fork is over.
+        done.wait(0.2)
+        print(repr(server) != "", len(server.clients), server.client_count, server.stats().clients_opened)
+os.register_at_fork(before=before)
+from echoserver import EchoServer
+server = EchoServer(0, host="127.0.0.1")
+def act():
+    begun.wait()
+    ACT
+    done.set()
+thread = threading.Thread(target=act)
+thread.start()
+servers.append(server)
+pid = os.fork()
+if pid == 0:
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+thread.join()
+server.stop()
+"""
+
+
+@pytest.mark.parametrize("act", ["server.stop()", "server.start()", "server.start().stop()", "server.start().stop(0)"])
+def test_a_hook_may_ask_about_a_server_that_another_thread_starts_or_stops(act: str) -> None:
+    process = python(BESIDE.replace("ACT", act), env={"PYTHONWARNINGS": "ignore"})
+    assert finished(process) == (0, "True 0 0 0\n", "")

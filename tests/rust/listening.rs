@@ -53,6 +53,22 @@ fn connects_are_refused_and_the_port_stays_the_same() {
 }
 
 #[test]
+fn a_change_is_refused_as_soon_as_the_server_stops() {
+    let server = Running::new(Config {
+        workers: Some(2),
+        ..Config::default()
+    });
+    // They do not answer, so that it goes on for them.
+    let clients = [(); 2].map(|()| Raw::open(&server));
+    server.stop(limit());
+    for change in [Change::Pause, Change::Resume, Change::Down(1)] {
+        let refused = server.change(change).unwrap_err();
+        assert_eq!(refused.to_string(), "the server has stopped");
+    }
+    drop(clients);
+}
+
+#[test]
 fn a_change_ends_with_the_server() {
     let server = Running::new(Config::default());
     server.stop(limit());

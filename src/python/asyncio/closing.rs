@@ -5,6 +5,7 @@ use super::super::calls::Stage;
 use super::super::dispatcher::Dispatcher;
 use super::super::lock::lock;
 use super::super::runner::Runner;
+use super::super::waiting;
 use super::event_loop::{Closing, EventLoop};
 use super::line::Line;
 use pyo3::exceptions::PyTimeoutError;
@@ -132,7 +133,7 @@ where
 /// The server has ended, and its last callback.
 pub(super) fn end(py: Python<'_>, event_loop: &EventLoop) {
     let (shared, around) = (&event_loop.shared, &event_loop.around);
-    py.detach(|| {
+    waiting::detached(py, || {
         // With no limit it is true: the workers have said that they have ended.
         let _ = shared.core.wait(None);
     });
@@ -150,7 +151,7 @@ pub(super) fn end(py: Python<'_>, event_loop: &EventLoop) {
         .call_method1(py, intern!(py, "ended"), (failure,));
     shared.link.events.remove_doorbell();
     if !around.is_owned {
-        py.detach(|| shared.link.drain.end());
+        waiting::detached(py, || shared.link.drain.end());
     }
     if let Err(error) = closed {
         error.write_unraisable(py, Some(around.hooks.bind(py)));
