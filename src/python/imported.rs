@@ -18,10 +18,16 @@ pub(super) struct Imported {
     pub(super) coroutine: Py<PyAny>,
     pub(super) any_coroutine: Py<PyType>,
     pub(super) any_awaitable: Py<PyType>,
+    are_green: Py<PyAny>,
     get_logger: Py<PyAny>,
 }
 
 impl Imported {
+    /// Whether threads of `threading` share one of the operating system's.
+    pub(super) fn are_green(&self, py: Python<'_>) -> PyResult<bool> {
+        self.are_green.bind(py).call0()?.is_truthy()
+    }
+
     /// The logger `echoserver`, which is made when it is first used.
     pub(super) fn logger<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.get_logger.bind(py).call1(("echoserver",))
@@ -44,6 +50,7 @@ pub(super) fn imported(py: Python<'_>) -> PyResult<&'static Imported> {
             any_coroutine: get("collections.abc", "Coroutine")?
                 .cast_into::<PyType>()?
                 .unbind(),
+            are_green: get("echoserver.threads", "are_green")?.unbind(),
             get_logger: get("logging", "getLogger")?.unbind(),
         })
     })

@@ -1,6 +1,6 @@
 //! A thread of the operating system's, for programs in which `threading` makes green ones (gevent, eventlet): a green
-//! thread that waits for the workers would stop all others of its thread. Neither the thread nor a wait for it touches a
-//! lock of Python's, which may be green as well.
+//! thread that runs the callbacks would stop all others of its thread. It touches no lock of Python's, which may be green
+//! as well.
 
 use super::argument::Argument;
 use super::enter::enter;

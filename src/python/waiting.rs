@@ -1,11 +1,14 @@
 //! Waits of Python on Rust: without the interpreter, and so that Ctrl-C is answered.
 
 use super::crossing;
+use super::imported::imported;
 use super::lock::lock;
 use crate::error::Error;
 use crate::server::after;
 use crate::sockets;
 use crate::tls::Patience;
+use pyo3::exceptions::PyException;
+use pyo3::intern;
 use pyo3::prelude::*;
 use std::mem;
 use std::sync::Mutex;
@@ -14,26 +17,51 @@ use std::time::{Duration, Instant};
 /// Waits of the main thread are cut into pieces of this length, between which Ctrl-C is looked for.
 pub(super) const SIGNAL_CHECK: Duration = Duration::from_millis(50);
 
-/// Waits with `wait`, which gives up at the time that it is given: `false` after `timeout`, `None` waits for ever.
+/// A green thread looks so often, and leaves its thread to the others in between.
+const GREEN_TURN: Duration = Duration::from_millis(2);
+
+/// Waits with `wait`, which gives up at the time that it is given: `false` after `timeout`, `None` waits for ever. Other
+/// green threads run meanwhile: what is waited for may be up to one of them.
 ///
 /// # Errors
-/// What a signal handler raises.
+/// What a signal handler raises, or one of those that end a green thread.
 pub(super) fn wait(
     py: Python<'_>,
     timeout: Option<Duration>,
     wait: impl Fn(Instant) -> bool + Sync,
 ) -> PyResult<bool> {
     let deadline = timeout.map(after);
+    let mut is_green = imported(py)?.are_green(py)?;
     loop {
-        let slice = Instant::now() + SIGNAL_CHECK;
+        let now = Instant::now();
+        let slice = if is_green { now } else { now + SIGNAL_CHECK };
         let until = deadline.map_or(slice, |deadline| deadline.min(slice));
         if detached(py, || wait(until)) {
             return Ok(true);
         }
         py.check_signals()?;
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        let now = Instant::now();
+        if deadline.is_some_and(|deadline| now >= deadline) {
             return Ok(false);
         }
+        if is_green {
+            let turn = deadline.map_or(GREEN_TURN, |deadline| GREEN_TURN.min(deadline - now));
+            is_green = leave_to_others(py, turn)?;
+        }
+    }
+}
+
+/// Other green threads run; `false` where they can't, as in a signal handler that the hub itself runs.
+fn leave_to_others(py: Python<'_>, turn: Duration) -> PyResult<bool> {
+    // It is another one since `threading` is.
+    let sleep = py
+        .import(intern!(py, "time"))?
+        .getattr(intern!(py, "sleep"))?;
+    match sleep.call1((turn.as_secs_f64(),)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_instance_of::<PyException>(py) => Ok(false),
+        // Such as a timeout of gevent's.
+        Err(error) => Err(error),
     }
 }
 

@@ -113,6 +113,75 @@ def test_stop_keeps_its_time_beside_a_client_of_the_thread_that_waits(patch: str
         assert client.close_code() == 1001
 
 
+def test_waits_for_a_client_that_is_a_green_thread_of_the_same_thread(patch: str) -> None:
+    process = patched(
+        patch,
+        "from echoserver.testing import EchoTestServer\n"
+        "def run(server):\n"
+        "    time.sleep(0.01)\n"
+        "    key = 'dGhlIHNhbXBsZSBub25jZQ=='\n"
+        "    with socket.create_connection(server.address) as client:\n"
+        "        client.sendall(b'GET / HTTP/1.1\\r\\nHost: x\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n'\n"
+        "            b'Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: ' + key.encode() + b'\\r\\n\\r\\n')\n"
+        "        with client.makefile('rb') as file:\n"
+        "            while file.readline() != b'\\r\\n': pass\n"
+        "            time.sleep(0.01)\n"
+        "            client.sendall(b'\\x81\\x81\\0\\0\\0\\0x')\n"
+        "            assert file.read(3) == b'\\x81\\x01x'\n"
+        "            time.sleep(0.01)\n"
+        "            client.sendall(b'\\x8a\\x81\\0\\0\\0\\0p')\n"
+        "            assert len(file.read(sent)) == sent\n"
+        "            time.sleep(0.01)\n"
+        "server = EchoTestServer().start()\n"
+        "sent = 2 ** 22\n"
+        "thread = threading.Thread(target=run, args=[server])\n"
+        "thread.start()\n"
+        "client = server.accept()\n"
+        "print(client.recv(), client.wait_pong(), server.wait_received(1))\n"
+        "print(server.wait_until(lambda: client.received))\n"
+        "client.send_raw(bytes(sent))\n"
+        "client.flush(10)\n"
+        "print(client.wait_closed(10))\n"
+        "thread.join()\n"
+        "thread = threading.Thread(target=lambda: time.sleep(0.01) or server.stop())\n"
+        "thread.start()\n"
+        "server.wait_closed()\n"
+        "thread.join()\n",
+    )
+    assert finished(process) == (0, "x b'p' ['x']\n['x']\n1006\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+def test_a_signal_handler_may_stop_a_server_while_others_sleep(patch: str) -> None:
+    """gevent's hub may run it, which can't leave its thread to anybody."""
+    process = patched(
+        patch,
+        "server = EchoServer(0, host='127.0.0.1', close_timeout=0.1).start()\n"
+        "signal.signal(signal.SIGTERM, lambda *_: server.stop() or ended.append('ended'))\n"
+        "ended = []\n"
+        "print(server.port, flush=True)\n"
+        "while not ended: time.sleep(0.01)\n"
+        "print(*ended)\n",
+    )
+    with RawClient(int(first_line(process))).opened():
+        os.kill(process.pid, signal.SIGTERM)
+        assert finished(process) == (0, "ended\n", "")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gevent") is None, reason="gevent is not installed")
+def test_a_timeout_of_gevent_ends_a_wait() -> None:
+    process = patched(
+        "gevent",
+        "import gevent\n"
+        "from echoserver.testing import EchoTestServer\n"
+        "with EchoTestServer() as server:\n"
+        "    try:\n"
+        "        with gevent.Timeout(0.01): server.accept(timeout=None)\n"
+        "    except gevent.Timeout: print('in time')\n",
+    )
+    assert finished(process) == (0, "in time\n", "")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
 @pytest.mark.parametrize("call", ["serve", "wait_closed", "sleep"])
 def test_ctrl_c_stops_the_server_in_order(patch: str, call: str) -> None:
