@@ -12,6 +12,17 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// That of the message that a frame of this opcode begins, if it begins one.
+    #[must_use]
+    #[inline]
+    pub const fn of(opcode: Opcode) -> Option<Self> {
+        match opcode {
+            Opcode::Text => Some(Self::Text),
+            Opcode::Binary => Some(Self::Binary),
+            Opcode::Continuation | Opcode::Close | Opcode::Ping | Opcode::Pong => None,
+        }
+    }
+
     /// That of a whole message in one frame, by the frame's first byte.
     #[must_use]
     pub const fn of_frame(first: u8) -> Self {

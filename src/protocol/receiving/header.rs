@@ -37,22 +37,19 @@ impl Receiver {
     /// Checks a header against what came before it and enters its frame. Short messages come past it (`short.rs`).
     pub(super) fn begin(&mut self, header: Header) -> Result<(), Violation> {
         if !header.opcode.is_control() {
-            match (header.opcode, self.kind) {
-                (Opcode::Continuation, None) => {
+            match (Kind::of(header.opcode), self.kind) {
+                (None, None) => {
                     return Err(Violation::protocol(
                         "continuation without a message (RFC 6455 section 5.4)",
                     ));
                 }
-                (Opcode::Text | Opcode::Binary, Some(_)) => {
+                (None, Some(_)) => {}
+                (Some(_), Some(_)) => {
                     return Err(Violation::protocol(
                         "data frame inside a fragmented message (RFC 6455 section 5.4)",
                     ));
                 }
-                (Opcode::Text, None) => self.kind = Some(Kind::Text),
-                (Opcode::Binary, None) => self.kind = Some(Kind::Binary),
-                (Opcode::Continuation, Some(_))
-                // Control frames are not looked at here.
-                | (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => {}
+                (Some(kind), None) => self.kind = Some(kind),
             }
             if header.opcode != Opcode::Continuation {
                 self.compressed = header.compressed;
