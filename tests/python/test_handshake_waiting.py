@@ -65,7 +65,7 @@ def test_open_timeout_goes_on_while_it_thinks(run: Listen, reported: Reported) -
         door.answers.put(None)
         error = reported.get(timeout=TIMEOUT)
     assert isinstance(error, TimeoutError)
-    assert str(error) == "on_handshake returned after open_timeout of 200ms: the client has got 503"
+    assert str(error) == "on_handshake answered after open_timeout of 200ms: the client has got 503"
     with RawClient(server.port) as client:
         door.asked()
         door.answers.put(None)
