@@ -5,21 +5,25 @@
 //! have their place in the output: until then they are hidden. What is kept is charged to `memory_limit`, and bounded
 //! by `record`: beyond that nothing more is kept until [`Record::clear`], and whoever asks for what is missing hears so.
 
+mod frames;
+mod hidden;
+pub(crate) mod moment;
+pub mod news;
 mod reading;
-pub mod waiting;
 
 use crate::admission::Request;
 use crate::client::Client;
 use crate::protocol::account::{Account, Memory};
-use crate::protocol::frame::{self, MAX_SERVER_HEADER, split_server_frame};
 use crate::protocol::message::Kind;
-use crate::wakers::Wakers;
+use hidden::Hidden;
+use news::News;
 use std::collections::{BTreeMap, VecDeque};
-use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
+
+pub use frames::messages;
+pub(crate) use frames::push;
 
 /// A message.
 pub type Message = (Kind, Vec<u8>);
@@ -69,43 +73,18 @@ impl What {
     }
 }
 
-/// The messages in whole frames of a server.
-pub fn messages(frames: &[u8]) -> impl Iterator<Item = (Kind, &[u8])> {
-    let mut rest = frames;
-    std::iter::from_fn(move || {
-        let (first, payload, after) = split_server_frame(rest)?;
-        rest = after;
-        Some((Kind::of_frame(first), payload))
-    })
-}
-
-/// Appends a message to `frames`.
-pub(crate) fn push<'a>(
-    frames: &mut Vec<u8>,
-    kind: Kind,
-    len: usize,
-    pieces: impl Iterator<Item = &'a [u8]>,
-) {
-    let mut header = [0; MAX_SERVER_HEADER];
-    let header_len = frame::write_server_header(&mut header, true, kind.opcode(), len);
-    frames.reserve(header_len + len);
-    frames.extend_from_slice(&header[..header_len]);
-    pieces.for_each(|piece| frames.extend_from_slice(piece));
-}
-
 /// The record of one server.
 #[derive(Debug)]
 pub struct Record {
     /// Bytes that may still be kept; none once something is missing. A look before anything is copied.
     room: AtomicUsize,
     state: Mutex<State>,
-    news: Condvar,
+    /// Of this and of all else that those who read may look at.
+    pub news: Arc<News>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Goes up with everything that happens.
-    count: u64,
     /// Since the beginning, or since it was cleared.
     log: Vec<Entry>,
     clients: BTreeMap<u64, Kept>,
@@ -121,9 +100,6 @@ struct State {
     bound: usize,
     is_cut: bool,
     is_over: bool,
-    /// Threads and tasks that wait for news.
-    threads: usize,
-    tasks: Wakers,
 }
 
 /// What is kept of a client.
@@ -136,8 +112,7 @@ struct Kept {
     entries: Vec<usize>,
     read: (usize, usize),
     /// Messages that have no answer yet.
-    hidden: Vec<u8>,
-    hidden_count: usize,
+    hidden: Hidden,
     pongs: VecDeque<Box<[u8]>>,
     has_ended: bool,
 }
@@ -149,7 +124,6 @@ impl Record {
         Arc::new(Self {
             room: AtomicUsize::new(bound),
             state: Mutex::new(State {
-                count: 0,
                 log: Vec::new(),
                 clients: BTreeMap::new(),
                 order: Vec::new(),
@@ -160,107 +134,9 @@ impl Record {
                 bound,
                 is_cut: false,
                 is_over: false,
-                threads: 0,
-                tasks: Wakers::default(),
             }),
-            news: Condvar::new(),
+            news: Arc::default(),
         })
-    }
-
-    /// A request has come.
-    pub(crate) fn requested(&self, request: &Arc<Request>) {
-        let mut state = self.lock();
-        state.log(What::Request(request.clone()));
-        self.tell(state);
-    }
-
-    /// A request was answered, which it knows itself.
-    pub(crate) fn decided(&self) {
-        self.tell(self.lock());
-    }
-
-    /// A client has got its 101.
-    pub(crate) fn opened(&self, client: &Arc<Client>) {
-        let mut state = self.lock();
-        if state.log(What::Opened(client.clone())) && state.know(client).is_some() {
-            state.order.push(client.id);
-            state.unaccepted.push_back(client.id);
-        }
-        self.tell(state);
-    }
-
-    /// Whether `len` more bytes of messages may be kept; if not, something is missing from now on.
-    pub(crate) fn has_room(&self, len: usize) -> bool {
-        let has_room = len <= self.room.load(Ordering::Relaxed);
-        if !has_room {
-            let mut state = self.lock();
-            state.is_cut = true;
-            self.tell(state);
-        }
-        has_room
-    }
-
-    /// A client's messages have come, whole frames; of all that it has sent, `unanswered` have no answer yet.
-    pub(crate) fn received(&self, client: &Arc<Client>, frames: Vec<u8>, unanswered: usize) {
-        let mut state = self.lock();
-        if let Some(kept) = state.know(client) {
-            if unanswered == 0 && kept.hidden.is_empty() {
-                state.show(client, frames);
-            } else {
-                state.hide(client, &frames);
-                state.unhide(client, unanswered);
-            }
-        }
-        self.tell(state);
-    }
-
-    /// Of a client's messages `unanswered` have no answer yet.
-    pub(crate) fn answered(&self, client: &Client, unanswered: usize) {
-        let mut state = self.lock();
-        if state.unhide(client, unanswered) {
-            self.tell(state);
-        }
-    }
-
-    /// A pong has come.
-    pub(crate) fn ponged(&self, client: &Arc<Client>, payload: &[u8]) {
-        let mut state = self.lock();
-        if state.log(What::Pong(client.clone(), payload.into()))
-            && let Some(kept) = state.know(client)
-        {
-            kept.pongs.push_back(payload.into());
-        }
-        self.tell(state);
-    }
-
-    /// A client is gone, and [`Client::ended`] says how.
-    pub(crate) fn ended(&self, client: &Arc<Client>) {
-        let mut state = self.lock();
-        state.unhide(client, 0);
-        if let Some(kept) = state.clients.get_mut(&client.id) {
-            kept.has_ended = true;
-        }
-        state.log(What::Ended(client.clone()));
-        self.tell(state);
-    }
-
-    /// The server has ended: nothing follows.
-    pub(crate) fn end(&self) {
-        let mut state = self.lock();
-        state.is_over = true;
-        self.tell(state);
-    }
-
-    /// Something has happened: tells those who wait.
-    fn tell(&self, mut state: MutexGuard<'_, State>) {
-        state.count += 1;
-        self.room.store(state.room(), Ordering::Relaxed);
-        if state.threads > 0 {
-            self.news.notify_all();
-        }
-        let tasks = state.tasks.take();
-        drop(state);
-        tasks.for_each(Waker::wake);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -320,8 +196,7 @@ impl State {
                 _charge: client.charge(),
                 entries: Vec::new(),
                 read: (0, 0),
-                hidden: Vec::new(),
-                hidden_count: 0,
+                hidden: Hidden::default(),
                 pongs: VecDeque::new(),
                 has_ended: false,
             };
@@ -347,31 +222,18 @@ impl State {
         if self.charge(frames.len(), 0)
             && let Some(kept) = self.clients.get_mut(&client.id)
         {
-            kept.hidden_count += messages(frames).count();
-            kept.hidden.extend_from_slice(frames);
+            kept.hidden.push(frames);
         }
     }
 
-    /// Of a client's messages `unanswered` have no answer yet: shows the others; whether there were any.
-    fn unhide(&mut self, client: &Client, unanswered: usize) -> bool {
-        let Some(kept) = self.clients.get_mut(&client.id) else {
-            return false;
-        };
-        let shown = kept.hidden_count.saturating_sub(unanswered);
-        if shown == 0 {
-            return false;
+    /// Of a client's messages `unanswered` have no answer yet: shows the others.
+    fn unhide(&mut self, client: &Client, unanswered: usize) {
+        if let Some(kept) = self.clients.get_mut(&client.id)
+            && let Some(frames) = kept.hidden.take(unanswered)
+        {
+            let client = kept.client.clone();
+            self.release(frames.len());
+            self.show(&client, frames);
         }
-        let mut rest = &kept.hidden[..];
-        for _ in 0..shown {
-            rest = split_server_frame(rest).map_or(&[], |(_, _, rest)| rest);
-        }
-        let left = rest.to_vec();
-        kept.hidden.truncate(kept.hidden.len() - left.len());
-        kept.hidden_count -= shown;
-        let frames = mem::replace(&mut kept.hidden, left);
-        let client = kept.client.clone();
-        self.release(frames.len());
-        self.show(&client, frames);
-        true
     }
 }

@@ -511,7 +511,11 @@ class Record:
 
     @property
     def is_over(self) -> bool:
-        """Whether the server has ended, so that nothing follows."""
+        """Whether the server has ended, so that nothing is recorded any more."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its callbacks have ended as well, so that nothing happens any more."""
 
     def wait(self, since: int, timeout: float | None) -> None:
         """Waits until `count` is not `since` any more, at most `timeout` seconds."""

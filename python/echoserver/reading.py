@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     class _Wanted(Protocol[_T_co]):
         """What is waited for."""
 
+        def is_over(self) -> bool:
+            """Whether it can't come any more; asked before it is looked for."""
+            ...
+
         def look(self) -> _T_co | None:
             """It, if it is there."""
 
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
             ...
 
         def end(self) -> None:
-            """Raises if it can't come any more."""
+            """Raises: it can't come any more."""
 
 
 __all__ = ["Reading", "recv", "recv_async", "wait_pong", "wait_pong_async"]
@@ -104,7 +108,9 @@ class Reading:
     def wait_until(self, predicate: Callable[[], _T], timeout: float | None = 5.0) -> _T:
         """What `predicate()` returns once that is true; it is asked at once, and after everything that happens.
 
-        What happens is a request, its answer, a client, messages, a pong, a client's end. Errors as `wait_received`.
+        That is all that clients do, all that is counted in `stats()`, an entry taken from `EchoTestServer.handshakes`,
+        the end or failure of each callback (of an `async def` each of its steps), and the end of the server. It is not
+        asked for what the program itself changes, such as in a thread of its own. Errors as `wait_received`.
         """
         wanted: _Wanted[_T] = _Until(self._core.record, predicate)
         return _wait(self._core.record, "wait_until()", wanted, timeout)
@@ -150,6 +156,10 @@ class _Next:
     def __init__(self, client: Client, what: str) -> None:
         self._client, self._what = client, what
 
+    def is_over(self) -> bool:
+        # Its client ends before the server.
+        return False
+
     def look(self) -> Any:
         client = self._client
         found, is_gone = client._take_message() if self._what == "message" else client._take_pong()
@@ -167,23 +177,18 @@ class _Next:
         return f"no {self._what} from client {self._client.id} that was not taken; it has sent {sent}"
 
     def end(self) -> None:
-        """Its client has ended before the server."""
+        """Never called."""
 
 
 class _Accepting:
     def __init__(self, core: Server, path: str | None) -> None:
         self._core, self._path = core, path
 
+    def is_over(self) -> bool:
+        return not self._core.is_serving
+
     def look(self) -> Client | None:
-        client = self._core.take_client(self._path)
-        if client is None and not self._core.is_serving:
-            state = (
-                "has stopped; `accepted` has all that there were"
-                if self._core.is_used
-                else "is not started: start it, or use `with server:`"
-            )
-            raise RuntimeError(f"{self.so_far()}, and none will come, since the server {state}")
-        return client
+        return self._core.take_client(self._path)
 
     def so_far(self) -> str:
         refused = [
@@ -201,7 +206,12 @@ class _Accepting:
         return "; ".join(parts)
 
     def end(self) -> None:
-        """`look` knows it."""
+        state = (
+            "has stopped; `accepted` has all that there were"
+            if self._core.is_used
+            else "is not started: start it, or use `with server:`"
+        )
+        raise RuntimeError(f"{self.so_far()}, and none will come, since the server {state}")
 
 
 class _Receiving:
@@ -211,6 +221,9 @@ class _Receiving:
         if count < 0:
             raise ValueError(f"count={shown(count)}: must not be negative")
         self._record, self._count = record, count
+
+    def is_over(self) -> bool:
+        return self._record.is_over
 
     def look(self) -> list[str | bytes] | None:
         if self._record.message_count() < self._count:
@@ -230,6 +243,9 @@ class _Until:
         if not callable(predicate):
             raise TypeError(f"predicate={shown(predicate)}: must be callable, without arguments")
         self._record, self._predicate = record, predicate
+
+    def is_over(self) -> bool:
+        return self._record.has_ended
 
     def look(self) -> Any:
         return self._predicate() or None
@@ -286,7 +302,7 @@ async def _wait_async(record: Record, wanted: _Wanted[_T], timeout: float | None
 
 def _look(record: Record, wanted: _Wanted[_T]) -> tuple[int, _T | None]:
     """How much has happened, and what is waited for, if that is there. What happens later is worth another look."""
-    count, is_over = record.count, record.is_over
+    count, is_over = record.count, wanted.is_over()
     found = wanted.look()
     if found is None and is_over:
         wanted.end()

@@ -9,7 +9,8 @@ __all__ = ["Stats"]
 class Stats:
     """What a server has done so far: counters that only grow, except `memory_used`.
 
-    They are read one after the other while the server works, so they need not fit each other to the last message.
+    They are read one after the other while the server works, so they need not fit each other to the last message. With
+    `record` none of them is behind what has been seen of clients.
     """
 
     connections_accepted: int

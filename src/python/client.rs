@@ -83,6 +83,12 @@ impl PyClient {
         self.is_over.store(true, Ordering::Release);
     }
 
+    /// The client, for those who look at what has become of it.
+    fn settled(&self) -> &Client {
+        self.link.settle();
+        &self.client
+    }
+
     /// Gives an order that takes room in the send queue.
     fn order(&self, order: Result<Order, SendError>) -> PyResult<()> {
         let (id, limit) = (self.client.id, self.link.max_send_queue);
@@ -197,7 +203,7 @@ impl PyClient {
     /// Whether messages can be sent: until a close frame was sent or the connection has ended.
     #[getter]
     fn is_open(&self) -> bool {
-        self.client.is_open()
+        self.settled().is_open()
     }
 
     /// Close code (RFC 6455 section 7.4), once the connection has ended, so in `on_disconnect`.
@@ -205,19 +211,19 @@ impl PyClient {
     /// 1005 is a close frame without a code, 1006 an end without a close frame.
     #[getter]
     fn close_code(&self) -> Option<u16> {
-        self.client.ended().map(|(code, _)| *code)
+        self.settled().ended().map(|(code, _)| *code)
     }
 
     /// Close reason, once the connection has ended; "" if there was none.
     #[getter]
     fn close_reason(&self) -> Option<&str> {
-        self.client.ended().map(|(_, reason)| reason.as_str())
+        self.settled().ended().map(|(_, reason)| reason.as_str())
     }
 
     /// Seconds between the last ping that was answered and its pong.
     #[getter]
     fn rtt(&self) -> Option<f64> {
-        self.client.rtt().map(|rtt| rtt.as_secs_f64())
+        self.settled().rtt().map(|rtt| rtt.as_secs_f64())
     }
 
     /// Queues a message, text for a `str` and else binary, and returns its payload bytes. Never blocks.
@@ -461,7 +467,7 @@ impl PyClient {
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
-        let client = &self.client;
+        let client = self.settled();
         let state = match client.ended() {
             Some((code, reason)) if reason.is_empty() => format!("closed {code}"),
             Some((code, reason)) => {

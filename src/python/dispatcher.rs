@@ -57,6 +57,12 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
     }
 
     pub(super) fn handle(&mut self, event: Event) {
+        self.handle_one(event);
+        // Also without a callback: an answer to a handshake may be taken that was given beforehand, or a line logged.
+        self.shared.link.happened();
+    }
+
+    fn handle_one(&mut self, event: Event) {
         match event {
             Event::Handshake(request) => self.handshake(&request),
             Event::Open(client, _held, gate) => self.open(&client, gate),

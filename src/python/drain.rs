@@ -131,6 +131,11 @@ impl Drain {
         *lock(&self.state) == State::Running(thread::current().id())
     }
 
+    /// Whether the dispatcher runs, or will.
+    pub(super) fn is_expected(&self) -> bool {
+        lock(&self.state).is_expected()
+    }
+
     /// Whether the dispatcher has ended.
     pub(super) fn has_ended(&self) -> bool {
         lock(&self.state).has_ended()

@@ -4,6 +4,7 @@ use super::address;
 use super::argument::{Argument, SURROGATE};
 use super::errors;
 use super::head::{self, since_epoch};
+use super::link::Link;
 use super::tls::PyTlsInfo;
 use super::values::payload;
 use crate::admission::{Decision, Request, Trick};
@@ -22,12 +23,14 @@ use std::sync::Arc;
 #[pyclass(frozen, weakref, name = "Request", module = "echoserver")]
 pub(super) struct PyRequest {
     request: Arc<Request>,
+    link: Arc<Link>,
 }
 
 impl PyRequest {
-    pub(super) fn new(request: &Arc<Request>) -> Self {
+    pub(super) fn new(request: &Arc<Request>, link: &Arc<Link>) -> Self {
         Self {
             request: request.clone(),
+            link: link.clone(),
         }
     }
 }
@@ -93,6 +96,7 @@ impl PyRequest {
     /// Status of the response, 101 for a client; None before there is one, and if there never was.
     #[getter]
     fn status(&self) -> Option<u16> {
+        self.link.settle();
         self.request.status()
     }
 

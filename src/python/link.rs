@@ -136,7 +136,7 @@ impl Link {
         self.drain.is_here() && self.events.has_doorbell()
     }
 
-    /// Runs one callback, with its name where `stop()` finds it.
+    /// Runs one callback, or a piece of one, with its name where `stop()` finds it.
     pub(super) fn call<T>(
         &self,
         name: &'static str,
@@ -145,12 +145,49 @@ impl Link {
         let outer = lock(&self.callback).replace(name);
         let result = call();
         *lock(&self.callback) = outer;
+        // Whatever it has changed is there.
+        self.happened();
         result
+    }
+
+    /// Python has changed what those who read may look at: has those look who wait.
+    pub(super) fn happened(&self) {
+        // A child has a copy of the lock, which may have been locked.
+        if let Some(record) = self.record.get()
+            && !self.is_forked()
+        {
+            record.news.tell();
+        }
+    }
+
+    /// Whoever has seen a part of what has happened sees all of it. For each look at what is counted, and at a client.
+    pub(super) fn settle(&self) {
+        if let Some(record) = self.record.get()
+            && !self.is_forked()
+        {
+            record.settle();
+        }
+    }
+
+    /// Nobody runs the dispatcher any more. Not to be called with the interpreter attached.
+    pub(super) fn end_drain(&self) {
+        self.drain.end();
+        self.happened();
+    }
+
+    /// Whether the server and its callbacks have ended, or never were.
+    pub(super) fn has_ended(&self) -> bool {
+        self.record.get().is_some_and(|record| record.is_over()) && !self.drain.is_expected()
     }
 
     /// Gives a client's connection an order, which goes behind the answers before it. Any thread.
     pub(super) fn order(&self, client: &Arc<Client>, order: Order) {
+        let is_end = matches!(order, Order::Close(..) | Order::Abort);
         lock(&self.outgoing).order(client, order);
+        if is_end {
+            // It is not open any more.
+            self.happened();
+        }
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) fn run(py: Python<'_>, shared: &Shared, has_signals: bool) -> PyResul
     waiting::detached(py, || {
         // With no limit it is true: the workers have said that they have ended.
         let _ = shared.core.wait(None);
-        link.drain.end();
+        link.end_drain();
     });
     dispatcher.into_fatal().map_or(Ok(()), Err)
 }
@@ -86,7 +86,7 @@ struct Unwinding<'a>(&'a Link);
 impl Drop for Unwinding<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.0.drain.end();
+            self.0.end_drain();
             return;
         }
         loop {

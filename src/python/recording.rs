@@ -124,13 +124,20 @@ impl PyRecord {
     #[getter]
     fn count(&self) -> PyResult<u64> {
         self.link.check_process()?;
-        Ok(self.record.count())
+        Ok(self.record.news.count())
     }
 
-    /// Whether the server has ended, so that nothing follows.
+    /// Whether the server has ended, so that nothing is recorded any more.
     #[getter]
     fn is_over(&self) -> bool {
         self.record.is_over()
+    }
+
+    /// Whether its callbacks have ended as well, so that nothing happens any more.
+    #[getter]
+    fn has_ended(&self) -> PyResult<bool> {
+        self.link.check_process()?;
+        Ok(self.link.has_ended())
     }
 
     /// Waits until `count` is not `since` any more, at most `timeout` seconds.
@@ -138,14 +145,17 @@ impl PyRecord {
     fn wait(&self, py: Python<'_>, since: u64, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         self.link.check_process()?;
         let timeout = seconds("timeout", timeout)?;
-        waiting::wait(py, timeout, |until| self.record.wait(since, Some(until))).map(drop)
+        waiting::wait(py, timeout, |until| {
+            self.record.news.wait(since, Some(until))
+        })
+        .map(drop)
     }
 
     /// A future of the running loop for that.
     fn news<'py>(&self, py: Python<'py>, since: u64) -> PyResult<Bound<'py, PyAny>> {
         self.link.check_process()?;
-        let mut news = self.record.news(since);
-        crossing::future(py, self.link.clone(), move |cx| news.poll(cx))
+        let mut heard = self.record.news.heard(since);
+        crossing::future(py, self.link.clone(), move |cx| heard.poll(cx))
     }
 
     /// The messages of all clients since the beginning or `clear`, in the order in which they came.
@@ -170,7 +180,7 @@ impl PyRecord {
         let list = PyList::empty(py);
         for entry in self.record.entries() {
             if let What::Request(request) = &entry.what {
-                list.append(Py::new(py, PyRequest::new(request))?)?;
+                list.append(Py::new(py, PyRequest::new(request, &self.link))?)?;
             }
         }
         Ok(list)
@@ -187,7 +197,7 @@ impl PyRecord {
             };
             match entry.what {
                 What::Request(request) => {
-                    let request = Bound::new(py, PyRequest::new(&request))?;
+                    let request = Bound::new(py, PyRequest::new(&request, &self.link))?;
                     add("request", None, request.into_any())?;
                 }
                 What::Opened(client) => {

@@ -218,15 +218,15 @@ impl PyServer {
             // With no limit it is true: workers at their deadline wait for nobody.
             let _ = shared.core.wait(None);
             shared.link.events.remove_doorbell();
-            shared.link.drain.end();
+            shared.link.end_drain();
         });
         Ok(())
     }
 
     /// Says that nothing of this server runs any more.
     fn end_drain(&self, py: Python<'_>) -> PyResult<()> {
-        let drain = &self.shared()?.link.drain;
-        waiting::detached(py, || drain.end());
+        let link = &self.shared()?.link;
+        waiting::detached(py, || link.end_drain());
         Ok(())
     }
 

@@ -17,6 +17,7 @@ use super::clock::{Alarm, Clock};
 use super::desk::Seated;
 use super::stats::Counters;
 use super::wire::Wire;
+use crate::admission::Request;
 use crate::client::Client;
 use crate::handler::{Gate, Wants};
 use crate::protocol::account::Account;
@@ -57,6 +58,8 @@ impl End {
 /// What an upgrade leaves to the connection.
 #[derive(Debug)]
 pub(super) struct Upgraded {
+    /// Which has got the status 101, if somebody wants to see it.
+    pub(super) request: Option<Arc<Request>>,
     /// The 101, to be sent first.
     pub(super) response: Vec<u8>,
     /// What came in the same segment as the request.
@@ -86,16 +89,22 @@ pub(super) struct Connection<W> {
 impl<W: Wire> Connection<W> {
     pub(super) fn new(wire: W, client: Arc<Client>, upgraded: Upgraded, seated: Seated) -> Self {
         let Upgraded {
+            request,
             response,
             rest,
             charge,
         } = upgraded;
-        seated.desk.enlist(&client);
-        if let Some(record) = &seated.desk.shared.record {
-            record.opened(&client);
-        }
-        seated.desk.counters().bytes_received.add(rest.len() as u64);
         let shared = &seated.desk.shared;
+        let mut moment = shared.moment();
+        seated.desk.enlist(&client);
+        seated.desk.counters().bytes_received.add(rest.len() as u64);
+        if let Some(request) = request {
+            request.set_status(101);
+        }
+        if let Some(moment) = &mut moment {
+            moment.opened(&client);
+        }
+        drop(moment);
         let handler = &shared.handler;
         let is_admitted = !handler.wants().has(Wants::OPEN) || {
             client.know();
@@ -135,8 +144,8 @@ impl<W: Wire> Connection<W> {
         let allowance = self.allowance();
         let mut turn = Turn::new(allowance);
         let end = self.poll_turn(cx, &mut turn);
-        if turn.has_news() {
-            turn.apply(self.seated.desk.counters(), &self.client);
+        if turn.has_news() || turn.is_seen {
+            self.tell(&mut turn);
         }
         let spent = allowance - turn.budget;
         if spent > 0 {
@@ -181,6 +190,7 @@ impl<W: Wire> Connection<W> {
             let (account, effects) = (&mut self.account, &mut turn.effects);
             self.sender.settle(account, effects);
             if !self.sender.is_flushed() {
+                turn.is_seen |= self.seated.desk.shared.record.is_some();
                 match self.send(cx, &[], turn) {
                     Ok(true) => {}
                     Ok(false) => return Poll::Pending,
@@ -263,6 +273,21 @@ impl<W: Wire> Connection<W> {
             self.seated.desk.pace.wait(&self.seated.seat);
         }
         has_to
+    }
+
+    /// Tells others what has come of a turn.
+    #[inline(never)]
+    fn tell(&self, turn: &mut Turn) {
+        let _moment = self.seated.desk.shared.moment();
+        turn.apply(self.counters(), &self.client);
+    }
+
+    /// What has happened so far happened now.
+    fn tick(&mut self, turn: &mut Turn) {
+        if self.sender.is_timed() {
+            let now = self.clock().now().into_std();
+            self.sender.tick(now, &mut turn.effects);
+        }
     }
 
     fn clock(&self) -> Clock {

@@ -149,9 +149,14 @@ impl Desk {
         lock(&self.face().roster).remove(&client.id);
     }
 
+    /// Counts what is no client's.
+    pub(super) fn count(&self, count: impl FnOnce(&Counters)) {
+        let _moment = self.shared.moment();
+        count(self.counters());
+    }
+
     /// A request of `peer` is refused.
     pub(super) fn report_refusal(&self, peer: SocketAddr, reason: &str) {
-        self.counters().handshakes_refused.add(1);
         let handler = &self.shared.handler;
         if handler.wants().has(Wants::REFUSAL) {
             handler.on_refusal(peer, reason);
@@ -160,7 +165,7 @@ impl Desk {
 
     /// TLS with `peer` failed; it is reported once.
     pub(super) fn report_tls(&self, peer: SocketAddr, reason: &str) {
-        self.counters().tls_failures.add(1);
+        self.count(|counters| counters.tls_failures.add(1));
         let handler = &self.shared.handler;
         if handler.wants().has(Wants::REFUSAL) {
             handler.on_tls_failure(peer, reason);
@@ -219,6 +224,8 @@ impl Drop for Seated {
             deflate::forget_spare();
         }
         drop(seats);
+        // What the connection had is given back.
+        drop(self.desk.shared.moment());
         self.desk.face().load.fetch_sub(1, Ordering::Relaxed);
         if self.desk.is_stopping()
             && let Some(main) = self.desk.main.take()

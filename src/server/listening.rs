@@ -198,7 +198,7 @@ async fn accept(listener: &Listed<TcpListener>, desk: &Rc<Desk>, place: Place) {
                 welcome(stream, peer, bound, desk, place);
             }
             Err(error) => {
-                desk.counters().accept_errors.add(1);
+                desk.count(|counters| counters.accept_errors.add(1));
                 // Of one connection, which is gone: the next one may be fine.
                 if !matches!(
                     error.kind(),
@@ -242,7 +242,7 @@ fn welcome(
     desk: &Rc<Desk>,
     place: Place,
 ) {
-    desk.counters().connections_accepted.add(1);
+    desk.count(|counters| counters.connections_accepted.add(1));
     let local = match bound {
         // One interface's connections all have its address: no need to ask for each.
         Some(bound) if !bound.ip().is_unspecified() => bound,

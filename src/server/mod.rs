@@ -181,7 +181,9 @@ impl Server {
             drop(listeners);
             self.shared.end();
         }
+        let moment = self.shared.moment();
         self.shared.serving.store(false, Ordering::Release);
+        drop(moment);
         let mut deadline = lock(&self.shared.deadline);
         let due = after(timeout);
         *deadline = Some(deadline.map_or(due, |earlier| earlier.min(due)));
@@ -306,22 +308,24 @@ impl Server {
         self.shared.tls.as_ref().map(Identity::anchors)
     }
 
+    /// Whoever has seen a part of what has happened sees all of it.
+    fn settle(&self) {
+        if let Some(record) = self.record() {
+            record.settle();
+        }
+    }
+
     /// The clients at this moment, in the order of their coming.
     #[must_use]
     pub fn clients(&self) -> Vec<Arc<Client>> {
-        let mut clients: Vec<_> = self
-            .shared
-            .workers
-            .iter()
-            .flat_map(|worker| lock(&worker.roster).values().cloned().collect::<Vec<_>>())
-            .collect();
-        clients.sort_by_key(|client| client.id);
-        clients
+        self.settle();
+        self.shared.clients()
     }
 
     /// How many clients there are at this moment.
     #[must_use]
     pub fn client_count(&self) -> usize {
+        self.settle();
         let workers = self.shared.workers.iter();
         workers.map(|worker| lock(&worker.roster).len()).sum()
     }
@@ -335,6 +339,7 @@ impl Server {
     /// The counters, added up.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        self.settle();
         let mut stats = Stats {
             memory_used: self.shared.memory.used() as u64,
             ..Stats::default()

@@ -12,6 +12,7 @@ use crate::protocol::account::Memory;
 use crate::protocol::handshake::Policy;
 use crate::protocol::sending::Settings;
 use crate::record::Record;
+use crate::record::moment::Moment;
 use crate::sockets::Listed;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -99,6 +100,11 @@ impl Face {
 }
 
 impl Shared {
+    /// What happens until this is dropped happens at one moment, for those who read what is recorded.
+    pub(super) fn moment(&self) -> Option<Moment<'_>> {
+        self.record.as_ref().map(|record| record.moment())
+    }
+
     /// Nothing runs any more, and nothing will.
     pub(super) fn end(&self) {
         if let Some(record) = &self.record {
@@ -106,6 +112,16 @@ impl Shared {
         }
         *lock(&self.over.0) = true;
         self.over.1.notify_all();
+    }
+
+    /// The clients at this moment, in the order of their coming.
+    pub(super) fn clients(&self) -> Vec<Arc<Client>> {
+        let rosters = self.workers.iter().map(|worker| lock(&worker.roster));
+        let mut clients: Vec<_> = rosters
+            .flat_map(|roster| roster.values().cloned().collect::<Vec<_>>())
+            .collect();
+        clients.sort_by_key(|client| client.id);
+        clients
     }
 
     /// What a worker wants to see of messages.

@@ -30,6 +30,8 @@ mod gate;
 #[cfg(test)]
 mod lingering;
 #[cfg(test)]
+mod moments;
+#[cfg(test)]
 mod order;
 #[cfg(test)]
 mod orders;

@@ -73,7 +73,7 @@ async fn open<W: Wire>(
     }
     if first[0].is_ascii_uppercase() {
         let answer = http::write(&http::needs_tls(), desk);
-        desk.counters().handshakes_refused.add(1);
+        desk.count(|counters| counters.handshakes_refused.add(1));
         desk.report_tls(ends.peer, "the client speaks plain HTTP");
         linger::answer(&mut wire, &answer, &seated).await;
         return None;

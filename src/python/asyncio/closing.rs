@@ -151,7 +151,7 @@ pub(super) fn end(py: Python<'_>, event_loop: &EventLoop) {
         .call_method1(py, intern!(py, "ended"), (failure,));
     shared.link.events.remove_doorbell();
     if !around.is_owned {
-        waiting::detached(py, || shared.link.drain.end());
+        waiting::detached(py, || shared.link.end_drain());
     }
     if let Err(error) = closed {
         error.write_unraisable(py, Some(around.hooks.bind(py)));

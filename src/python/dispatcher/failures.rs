@@ -123,6 +123,7 @@ impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
     fn tell(&mut self, failure: &Failure<'py>) {
         let told = self.runner.tell(failure);
         self.check_log(told);
+        self.shared.link.happened();
     }
 
     /// Reports what logging has failed with.

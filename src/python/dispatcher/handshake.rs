@@ -21,7 +21,7 @@ impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
         if let Some(drawn) = self.drawn(&request).transpose() {
             return self.decide_by(By::Entry, &request, drawn);
         }
-        let answer = match Py::new(self.py, PyRequest::new(&request)) {
+        let answer = match Py::new(self.py, PyRequest::new(&request, &self.shared.link)) {
             Ok(object) => {
                 let whose = Whose::Request(&request);
                 self.invoke(Stage::Handshake, whose, Args::Request(object))

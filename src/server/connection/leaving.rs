@@ -45,16 +45,19 @@ impl<W> Connection<W> {
                 "a charge is not given back"
             );
             self.alarm = Alarm::default();
+            let desk = self.seated.desk.clone();
+            let shared = &desk.shared;
+            let mut moment = shared.moment();
             // Whoever is woken by the end may look at all this.
-            turn.apply(self.seated.desk.counters(), &self.client);
+            turn.apply(desk.counters(), &self.client);
             self.give_place();
-            self.seated.desk.delist(&self.client);
+            desk.delist(&self.client);
             let (code, reason) = self.sender.end();
             self.client.set_ended(code, reason);
-            let shared = &self.seated.desk.shared;
-            if let Some(record) = &shared.record {
-                record.ended(&self.client);
+            if let Some(moment) = &mut moment {
+                moment.ended(&self.client);
             }
+            drop(moment);
             self.client.tell_ended();
             // Between the end and the look at who wants to hear of it: whoever begins to want it between the two
             // looks for the end after that (`Client::know`).
@@ -63,6 +66,8 @@ impl<W> Connection<W> {
                 shared.handler.on_close(&self.client);
             }
             self.charge = None;
+            // That is given back, too.
+            drop(shared.moment());
         }
         (&mut self.wire, &self.seated)
     }

@@ -8,6 +8,8 @@ use crate::protocol::message::Kind;
 use crate::protocol::partial::Partial;
 use crate::protocol::violation::Violation;
 use crate::protocol::window::Window;
+use crate::record::Record;
+use crate::record::moment::Moment;
 use crate::server::wire::Wire;
 use std::ops::Range;
 
@@ -51,21 +53,32 @@ impl<W: Wire> Connection<W> {
         turn.wants.echoes(kind)
     }
 
-    /// The messages of a read have their answers, or places for them.
-    pub(super) fn record_read(&self, turn: &mut Turn) {
-        if let Some(frames) = turn.recorded.take()
-            && let Some(record) = &self.seated.desk.shared.record
-        {
-            record.received(&self.client, frames, self.sender.unanswered());
+    /// Records a pong, behind the messages before it, and with its round trip.
+    #[inline(never)]
+    pub(super) fn see_pong(&mut self, payload: &[u8], turn: &mut Turn) {
+        self.tick(turn);
+        if let Some(record) = &self.seated.desk.shared.record {
+            let mut moment = self.record_so_far(record, turn);
+            moment.ponged(&self.client, payload);
+            moment.goes_on();
         }
     }
 
-    /// Shows the messages that are recorded and have got their answers since. Whoever sees them may look at what is
-    /// counted.
+    /// Messages have got their answers, if there were orders for that.
     pub(super) fn record_answers(&self, turn: &mut Turn) {
         if let Some(record) = &self.seated.desk.shared.record {
-            turn.apply(self.seated.desk.counters(), &self.client);
-            record.answered(&self.client, self.sender.unanswered());
+            self.record_so_far(record, turn).goes_on();
         }
+    }
+
+    /// Records what has come in this turn and has its answers, or places for them, together with what is counted of it.
+    /// The end of the turn tells those who wait.
+    pub(super) fn record_so_far<'a>(&self, record: &'a Record, turn: &mut Turn) -> Moment<'a> {
+        let mut moment = record.moment();
+        turn.apply(self.counters(), &self.client);
+        let frames = turn.recorded.take().unwrap_or_default();
+        moment.received(&self.client, frames, self.sender.unanswered());
+        turn.is_seen = true;
+        moment
     }
 }

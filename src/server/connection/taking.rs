@@ -149,8 +149,8 @@ impl<W: Wire> Connection<W> {
             Event::Pong(pong) => {
                 turn.counts.pongs_received += 1;
                 self.sender.ponged(pong.payload());
-                if let Some(record) = &self.seated.desk.shared.record {
-                    record.ponged(&self.client, pong.payload());
+                if turn.wants.has(Wants::RECORD) {
+                    self.see_pong(pong.payload(), turn);
                 }
             }
             Event::Close(payload) => self.sender.closed(payload.payload()),
@@ -194,14 +194,11 @@ impl<W: Wire> Connection<W> {
         window: &Window<'_>,
         turn: &mut Turn,
     ) -> io::Result<()> {
-        if turn.batch.is_some() && self.sender.is_timed() {
-            let now = self.clock().now().into_std();
-            self.sender.tick(now, &mut turn.effects);
-        }
         // Whoever gets a message or an echo of this read may look at what is counted.
-        turn.apply(self.counters(), &self.client);
-        if turn.batch.is_some() | turn.recorded.is_some() {
+        if turn.batch.is_some() | turn.wants.has(Wants::RECORD) {
             self.hand_over(turn);
+        } else {
+            turn.apply(self.counters(), &self.client);
         }
         if window.has_tail() || !self.sender.is_flushed() {
             self.send(cx, window.tail(), turn)?;
@@ -211,8 +208,14 @@ impl<W: Wire> Connection<W> {
 
     /// Gives the record and the handler what they want of a read.
     #[inline(never)]
-    fn hand_over(&self, turn: &mut Turn) {
-        self.record_read(turn);
+    fn hand_over(&mut self, turn: &mut Turn) {
+        if turn.batch.is_some() {
+            self.tick(turn);
+        }
+        match &self.seated.desk.shared.record {
+            Some(record) => self.record_so_far(record, turn).goes_on(),
+            None => turn.apply(self.counters(), &self.client),
+        }
         if let Some(mut batch) = turn.batch.take() {
             batch.trim();
             let handler = &self.seated.desk.shared.handler;

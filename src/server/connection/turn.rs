@@ -53,6 +53,8 @@ pub(super) struct Turn {
     /// The messages of this read as frames, if they are recorded.
     pub(super) recorded: Option<Vec<u8>>,
     pub(super) counts: Counts,
+    /// Something of it is recorded already, or may be looked at: its end is to be told.
+    pub(super) is_seen: bool,
 }
 
 impl Turn {
@@ -64,6 +66,7 @@ impl Turn {
             batch: None,
             recorded: None,
             counts: Counts::default(),
+            is_seen: false,
         }
     }
 
@@ -131,13 +134,12 @@ impl Turn {
         let Effects {
             // Told already.
             messages_sent: _,
-            bytes_sent,
+            bytes_sent: _,
             violations,
             released,
             rtt,
             is_closing,
         } = mem::take(&mut self.effects);
-        counters.bytes_sent.add(bytes_sent);
         counters.violations.add(violations);
         if let Some(rtt) = rtt {
             client.set_rtt(rtt);

@@ -15,6 +15,18 @@ impl<W: Wire> Connection<W> {
     pub(super) fn send(
         &mut self,
         cx: &mut Context<'_>,
+        tail: &[u8],
+        turn: &mut Turn,
+    ) -> io::Result<bool> {
+        let sent = self.write(cx, tail, turn);
+        let bytes_sent = mem::take(&mut turn.effects.bytes_sent);
+        self.counters().bytes_sent.add(bytes_sent);
+        sent
+    }
+
+    fn write(
+        &mut self,
+        cx: &mut Context<'_>,
         mut tail: &[u8],
         turn: &mut Turn,
     ) -> io::Result<bool> {
@@ -55,8 +67,6 @@ impl<W: Wire> Connection<W> {
             let gone = gone.saturating_sub(unsent);
             self.sender.keep(tail, gone, unsent, account, effects);
         }
-        let bytes_sent = mem::take(&mut effects.bytes_sent);
-        self.counters().bytes_sent.add(bytes_sent);
         Ok(!is_blocked)
     }
 }

@@ -5,7 +5,6 @@ use crate::protocol::http::{Refusal, Response};
 use crate::server::connection::Upgraded;
 use crate::server::desk::Desk;
 use crate::server::http;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -14,8 +13,13 @@ use std::time::SystemTime;
 pub(super) enum Answer {
     /// 101, and then this client is served.
     Switch(Arc<Client>, Upgraded),
-    /// This response, of that status, and then the end of the connection.
-    Http(u16, Vec<u8>),
+    /// This response, and then the end of the connection.
+    Http {
+        status: u16,
+        response: Vec<u8>,
+        /// Why, if it refuses what was asked for.
+        refusal: Option<String>,
+    },
     /// The end, without a word.
     Silence,
     /// The same, and not in order.
@@ -23,33 +27,31 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// A response of the server's own.
-    pub(super) fn http(refusal: &Refusal, desk: &Desk) -> Self {
-        Self::Http(refusal.status.as_u16(), http::write(refusal, desk))
+    /// What plain HTTP gets.
+    pub(super) fn plain(response: &Refusal, desk: &Desk) -> Self {
+        Self::Http {
+            status: response.status.as_u16(),
+            response: http::write(response, desk),
+            refusal: None,
+        }
     }
 
-    /// The same, counted and reported as a refusal.
-    pub(super) fn refusal(refusal: &Refusal, peer: SocketAddr, desk: &Desk) -> Self {
-        let reason = format!("{}, {}", refusal.status, refusal.reason);
-        desk.report_refusal(peer, &reason);
-        Self::http(refusal, desk)
+    /// A refusal of the server's own.
+    pub(super) fn refusal(refusal: &Refusal, desk: &Desk) -> Self {
+        Self::Http {
+            status: refusal.status.as_u16(),
+            response: http::write(refusal, desk),
+            refusal: Some(format!("{}, {}", refusal.status, refusal.reason)),
+        }
     }
 
     /// A refusal of the handler's.
-    pub(super) fn told(response: &Response, peer: SocketAddr, desk: &Desk) -> Self {
-        let reason = format!("{} of on_handshake", response.status());
-        desk.report_refusal(peer, &reason);
+    pub(super) fn told(response: &Response, desk: &Desk) -> Self {
         let server_header = &desk.shared.config.server_header;
-        let written = response.to_bytes(server_header, SystemTime::now());
-        Self::Http(response.status(), written)
-    }
-
-    /// The status of the response, if there is one.
-    pub(super) const fn status(&self) -> Option<u16> {
-        match self {
-            Self::Switch(..) => Some(101),
-            Self::Http(status, _) => Some(*status),
-            Self::Silence | Self::Reset => None,
+        Self::Http {
+            status: response.status(),
+            response: response.to_bytes(server_header, SystemTime::now()),
+            refusal: Some(format!("{} of on_handshake", response.status())),
         }
     }
 }

@@ -63,8 +63,8 @@ pub(super) async fn ask<W: AsyncRead + Unpin>(
                 return Ok((fields, upgrade));
             }
             Decision::Trick(trick) => return Ok(tricked(upgrade, trick)),
-            Decision::Refuse(response) => Answer::told(&response, newcomer.ends.peer, &desk),
-            Decision::Fail => Answer::refusal(&http::failed(), newcomer.ends.peer, &desk),
+            Decision::Refuse(response) => Answer::told(&response, &desk),
+            Decision::Fail => Answer::refusal(&http::failed(), &desk),
             Decision::Silence => Answer::Silence,
             Decision::Reset => Answer::Reset,
             Decision::Hang => wait(newcomer, None, rest).await.unwrap_or(Answer::Silence),
@@ -92,7 +92,6 @@ async fn decided<W: AsyncRead + Unpin>(
 ) -> Result<Decision, Answer> {
     let Newcomer {
         wire,
-        ends,
         due,
         charge,
         seated,
@@ -124,11 +123,7 @@ async fn decided<W: AsyncRead + Unpin>(
         })
     })
     .await;
-    decided.map_err(|why| {
-        why.map_or(Answer::Silence, |refusal| {
-            Answer::refusal(&refusal, ends.peer, desk)
-        })
-    })
+    decided.map_err(|why| why.map_or(Answer::Silence, |refusal| Answer::refusal(&refusal, desk)))
 }
 
 fn too_much(desk: &Desk) -> Refusal {
@@ -143,7 +138,6 @@ async fn wait<W: AsyncRead + Unpin>(
 ) -> Option<Answer> {
     let Newcomer {
         wire,
-        ends,
         charge,
         seated,
         ..
@@ -160,7 +154,7 @@ async fn wait<W: AsyncRead + Unpin>(
         let desk = &seated.desk;
         match listen(wire, rest, charge, cx) {
             Heard::TooMuch => {
-                let answer = Answer::refusal(&too_much(desk), ends.peer, desk);
+                let answer = Answer::refusal(&too_much(desk), desk);
                 return Poll::Ready(Some(answer));
             }
             Heard::End => return Poll::Ready(Some(Answer::Silence)),

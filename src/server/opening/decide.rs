@@ -44,18 +44,29 @@ impl Drop for Place<'_> {
 
 /// The answer to what was read. Asks the handler, if that wants to be asked, and waits for what it says.
 pub(super) async fn decide<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>, read: Read) -> Answer {
-    let shared = newcomer.seated.desk.shared.clone();
-    let Ok(request) = request(newcomer, &read) else {
-        let refusal = http::exhausted(shared.config.memory_limit);
-        return Answer::refusal(&refusal, newcomer.ends.peer, &newcomer.seated.desk);
+    let desk = newcomer.seated.desk.clone();
+    let (request, answer) = if let Ok(request) = request(newcomer, &read) {
+        let answer = judge(newcomer, read, request.as_ref()).await;
+        (request, answer)
+    } else {
+        let refusal = http::exhausted(desk.shared.config.memory_limit);
+        (None, Answer::refusal(&refusal, &desk))
     };
-    let answer = judge(newcomer, read, request.as_ref()).await;
-    if let Some(request) = request
-        && let Some(status) = answer.status()
+    if let Answer::Http {
+        status, refusal, ..
+    } = &answer
     {
-        request.set_status(status);
-        if let Some(record) = &shared.record {
-            record.decided();
+        desk.count(|counters| {
+            if let Some(request) = request {
+                request.set_status(*status);
+            }
+            match refusal {
+                Some(_) => counters.handshakes_refused.add(1),
+                None => counters.http_requests.add(1),
+            }
+        });
+        if let Some(reason) = refusal {
+            desk.report_refusal(newcomer.ends.peer, reason);
         }
     }
     answer
@@ -89,8 +100,8 @@ fn request<W>(newcomer: &mut Newcomer<W>, read: &Read) -> Result<Option<Arc<Requ
         newcomer.tls.clone(),
         head.into(),
     ));
-    if let Some(record) = &shared.record {
-        record.requested(&request);
+    if let Some(mut moment) = shared.moment() {
+        moment.requested(&request);
     }
     Ok(Some(request))
 }
@@ -102,12 +113,11 @@ async fn judge<W: AsyncRead + Unpin>(
 ) -> Answer {
     let desk = newcomer.seated.desk.clone();
     let shared = &desk.shared;
-    let peer = newcomer.ends.peer;
     match read {
         Read::Judged(head, Verdict::Upgrade(upgrade)) => {
             let limit = shared.config.max_connections.unwrap_or(usize::MAX);
             match Place::take(shared, limit) {
-                None => Answer::refusal(&http::full(limit), peer, &desk),
+                None => Answer::refusal(&http::full(limit), &desk),
                 Some(place) => match admit(newcomer, head, upgrade, request).await {
                     Ok((client, upgraded)) => {
                         place.keep();
@@ -118,12 +128,11 @@ async fn judge<W: AsyncRead + Unpin>(
             }
         }
         Read::Judged(_, Verdict::Plain(plain)) => {
-            desk.counters().http_requests.add(1);
-            Answer::http(&http::not_websocket(&plain), &desk)
+            Answer::plain(&http::not_websocket(&plain), &desk)
         }
-        Read::Judged(_, Verdict::Refuse(refusal)) => Answer::refusal(&refusal, peer, &desk),
-        Read::Late => Answer::refusal(&http::late(), peer, &desk),
-        Read::TooMuch => Answer::refusal(&http::exhausted(shared.config.memory_limit), peer, &desk),
+        Read::Judged(_, Verdict::Refuse(refusal)) => Answer::refusal(&refusal, &desk),
+        Read::Late => Answer::refusal(&http::late(), &desk),
+        Read::TooMuch => Answer::refusal(&http::exhausted(shared.config.memory_limit), &desk),
         Read::Judged(_, Verdict::Incomplete) | Read::Gone => Answer::Silence,
     }
 }
@@ -156,7 +165,7 @@ async fn admit<W: AsyncRead + Unpin>(
     let mut charge = Account::new(shared.memory.clone());
     if charge.charge(Client::cost(head.len())).is_err() {
         let refusal = http::exhausted(shared.config.memory_limit);
-        return Err(Answer::refusal(&refusal, newcomer.ends.peer, &desk));
+        return Err(Answer::refusal(&refusal, &desk));
     }
     let charge = Arc::new(charge);
     let client = Client::new(
@@ -169,6 +178,7 @@ async fn admit<W: AsyncRead + Unpin>(
         &charge,
     );
     let upgraded = Upgraded {
+        request: request.cloned(),
         response,
         rest,
         charge,

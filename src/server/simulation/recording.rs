@@ -204,19 +204,23 @@ fn who_waits_hears_of_it() {
     Simulation::run(config(BOUND), Arc::new(crate::handler::Echo), async |one| {
         let (peer, _client) = one.open().await;
         let record = record(one).clone();
-        let mut news = record.news(record.count());
-        let heard = std::future::poll_fn(move |cx| news.poll(cx));
+        let mut heard = record.news.heard(record.news.count());
+        let heard = std::future::poll_fn(move |cx| heard.poll(cx));
         peer.send(frame(TEXT, "news"));
         tokio::time::timeout(NEVER, heard).await.unwrap();
-        let since = record.count();
+        let since = record.news.count();
         let thread = std::thread::spawn({
             let record = record.clone();
-            move || record.wait(since, None)
+            move || record.news.wait(since, None)
         });
         peer.send(frame(TEXT, "more"));
         assert_eq!(peer.read().await, sent(TEXT, "news"));
         assert_eq!(peer.read().await, sent(TEXT, "more"));
         assert!(thread.join().unwrap());
-        assert!(!record.wait(record.count(), Some(std::time::Instant::now())));
+        assert!(
+            !record
+                .news
+                .wait(record.news.count(), Some(std::time::Instant::now()))
+        );
     });
 }
