@@ -306,7 +306,8 @@ class Client(_Asked):
     def close_code(self) -> int | None:
         """Close code (RFC 6455 section 7.4), once the connection has ended, so in `on_disconnect`.
 
-        1005 is a close frame without a code, 1006 an end without a close frame.
+        That of the first close frame, the client's or ours, whether or not it was answered: so 1011 of a client that
+        owes a pong. 1005 is a close frame without a code, 1006 an end without a close frame.
         """
 
     @property
@@ -334,19 +335,20 @@ class Client(_Asked):
     def flush_async(self) -> Future[None]:
         """As `flush`, to be awaited, on any event loop; for a time limit use `asyncio.timeout()`."""
 
-    def wait_closed(self, timeout: float | None = None) -> int:
+    def wait_closed(self, timeout: float | None = 5.0) -> int:
         """Waits until the connection has ended, and returns its `close_code`.
 
-        TimeoutError after `timeout` seconds; None waits for ever. RuntimeError on the thread that runs the callbacks,
-        unless it has ended already.
+        TimeoutError after `timeout` seconds; None waits for ever. Unless it has ended already, RuntimeError on the
+        thread that runs the callbacks, and in the thread of a running event loop: there use `wait_closed_async()`.
         """
 
-    def wait_closed_async(self) -> Coroutine[Any, Any, int]:
-        """As `wait_closed`, to be awaited, on any event loop; for a time limit use `asyncio.timeout()`.
+    def wait_closed_async(self, timeout: float | None = 5.0) -> Coroutine[Any, Any, int]:
+        """As `wait_closed`, to be awaited, on any event loop.
 
         RuntimeError in a callback of this client, which would wait for itself.
         """
 
+    def _not_ended(self, timeout: float | None) -> str: ...
     @property
     def _record(self) -> Record: ...
     def _take_message(self) -> tuple[str | bytes | None, bool]: ...

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Self
 from weakref import WeakSet
 
-from echoserver._core import Callbacks, at_end, keep_for_ever, shown
+from echoserver._core import Callbacks, at_end, checked_timeout, keep_for_ever, shown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -179,12 +179,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_end_all_in_child)
 
 
-async def ends_within(awaitable: Awaitable[None], seconds: float) -> bool:
+async def ends_within(awaitable: Awaitable[None], seconds: float | None) -> bool:
     """Whether it ends in that time; it is cancelled if not."""
     waiting = asyncio.ensure_future(awaitable)
     try:
-        await asyncio.wait({waiting}, timeout=seconds)
-        return waiting.done()
+        ended, _ = await asyncio.wait({waiting}, timeout=seconds)
+        for one in ended:
+            one.result()
+        return bool(ended)
     finally:
         waiting.cancel()
 
@@ -316,15 +318,17 @@ class Messages:
         return message
 
 
-async def client_closed(client: Client) -> int:
+async def client_closed(client: Client, timeout: float | None) -> int:
     """The close code of a client, when its connection has ended."""
+    limit = checked_timeout(timeout)
     if client.close_code is None:
         if _is_in_callback(client):
             raise RuntimeError(
                 "wait_closed_async() in a callback of the same client would wait for itself: "
                 "await it in a task of its own"
             )
-        await at_end(client)
+        if not await ends_within(at_end(client), limit):
+            raise TimeoutError(client._not_ended(timeout))
     code = client.close_code
     assert code is not None
     return code

@@ -156,17 +156,17 @@ class Run:
                 drop.cancel()
         self._finish()
 
-    async def wait_closed_async(self) -> None:
+    async def wait_closed_async(self, timeout: float | None) -> None:
         """As `wait_closed`, on any loop."""
-        from echoserver.aio import running_loop
+        from echoserver.aio import ends_within, running_loop
 
-        loop = running_loop("wait_closed_async()")
+        loop, limit = running_loop("wait_closed_async()"), checked_timeout(timeout)
         if self.core.in_callback():
             raise RuntimeError("wait_closed_async() in a callback would wait for itself")
         if not self.core.is_used:
             raise RuntimeError("the server was not started, so there is nothing to wait for")
-        if self.core.is_started:
-            await self._closed(loop)
+        if self.core.is_started and not await ends_within(self._closed(loop), limit):
+            raise TimeoutError(f"the server still runs after {timeout:g} s")
         self._finish()
 
     async def stop_async(self, timeout: float | None) -> None:

@@ -322,13 +322,13 @@ class EchoServer(CallbackAttributes, Reading):
         """
         await self._run.stop_async(timeout)
 
-    async def wait_closed_async(self) -> None:
-        """Returns when the server has stopped and its callbacks have ended; on any event loop, however it is served.
+    async def wait_closed_async(self, timeout: float | None = None) -> None:
+        """As `wait_closed()`, to be awaited, on any event loop, however it is served.
 
-        Cancelled, it leaves the server alone; for a time limit use `asyncio.timeout()`. RuntimeError if the server was
-        never started, or in a callback, which would wait for itself.
+        Cancelled, it leaves the server alone. RuntimeError if the server was never started, or in a callback, which
+        would wait for itself.
         """
-        await self._run.wait_closed_async()
+        await self._run.wait_closed_async(timeout)
 
     async def __aenter__(self) -> Self:
         """Serves on the running event loop while the block runs, as `serve_async()` does."""

@@ -113,11 +113,16 @@ fn read<'py>(
     let reading = client
         .py()
         .import(intern!(client.py(), "echoserver.reading"))?;
-    let timeout = match timeout {
-        Given::Default => PyFloat::new(client.py(), 5.0).into_any(),
-        Given::Value(value) => value,
-    };
+    let timeout = patience(client.py(), timeout);
     reading.call_method1(how, (client, timeout))
+}
+
+/// How long a call waits for what a client does; 5 seconds unless it is told.
+fn patience<'py>(py: Python<'py>, timeout: Given<'py>) -> Bound<'py, PyAny> {
+    match timeout {
+        Given::Default => PyFloat::new(py, 5.0).into_any(),
+        Given::Value(value) => value,
+    }
 }
 
 #[pymethods]
@@ -208,7 +213,8 @@ impl PyClient {
 
     /// Close code (RFC 6455 section 7.4), once the connection has ended, so in `on_disconnect`.
     ///
-    /// 1005 is a close frame without a code, 1006 an end without a close frame.
+    /// That of the first close frame, the client's or ours, whether or not it was answered: so 1011 of a client that
+    /// owes a pong. 1005 is a close frame without a code, 1006 an end without a close frame.
     #[getter]
     fn close_code(&self) -> Option<u16> {
         self.settled().ended().map(|(code, _)| *code)
@@ -348,42 +354,62 @@ impl PyClient {
 
     /// Waits until the connection has ended, and returns its `close_code`.
     ///
-    /// TimeoutError after `timeout` seconds; None waits for ever. RuntimeError on the thread that runs the callbacks,
-    /// unless it has ended already.
-    #[pyo3(signature = (timeout=None))]
-    fn wait_closed(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<u16> {
+    /// TimeoutError after `timeout` seconds; None waits for ever. Unless it has ended already, RuntimeError on the
+    /// thread that runs the callbacks, and in the thread of a running event loop: there use `wait_closed_async()`.
+    #[pyo3(signature = (timeout=Given::Default), text_signature = "($self, timeout=5.0)")]
+    fn wait_closed(&self, py: Python<'_>, timeout: Given<'_>) -> PyResult<u16> {
         let link = self.link()?;
-        let given = timeout.as_ref().map(errors::shown);
-        let timeout = seconds("timeout", timeout)?;
-        if self.client.ended().is_none() && link.drain.is_here() {
-            return Err(PyRuntimeError::new_err(if link.is_on_loop() {
-                "wait_closed() would stop the event loop that serves the client: \
-                await client.wait_closed_async() instead"
-            } else {
-                "wait_closed() in the thread that runs the callbacks would wait for itself"
-            }));
+        let timeout = patience(py, timeout);
+        let limit = seconds("timeout", Some(timeout.clone()))?;
+        if let Some(code) = self.close_code() {
+            return Ok(code);
         }
-        waiting::wait(py, timeout, |until| self.client.wait_ended(Some(until)))?;
-        self.close_code().ok_or_else(|| {
-            // Without a limit it waits until there is one.
-            let state = if self.client.is_open() {
-                "is still connected"
-            } else {
-                "has not ended the closing handshake"
-            };
-            PyTimeoutError::new_err(format!(
-                "client {} {state} after {} s",
-                self.client.id,
-                given.unwrap_or_default()
-            ))
-        })
+        let is_here = link.drain.is_here();
+        if is_here && link.is_on_loop() || imported(py)?.loop_runs(py)? {
+            return Err(PyRuntimeError::new_err(
+                "wait_closed() would stop the event loop that runs in this thread: \
+                await client.wait_closed_async() instead",
+            ));
+        }
+        if is_here {
+            return Err(PyRuntimeError::new_err(
+                "wait_closed() in the thread that runs the callbacks would wait for itself",
+            ));
+        }
+        waiting::wait(py, limit, |until| self.client.wait_ended(Some(until)))?;
+        // Without a limit it waits until there is one.
+        match self.close_code() {
+            Some(code) => Ok(code),
+            None => Err(PyTimeoutError::new_err(self.not_ended(&timeout)?)),
+        }
     }
 
-    /// As `wait_closed`, to be awaited, on any event loop; for a time limit use `asyncio.timeout()`.
+    /// As `wait_closed`, to be awaited, on any event loop.
     ///
     /// RuntimeError in a callback of this client, which would wait for itself.
-    fn wait_closed_async<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        aio(slf.py())?.call_method1(intern!(slf.py(), "client_closed"), (slf,))
+    #[pyo3(signature = (timeout=Given::Default), text_signature = "($self, timeout=5.0)")]
+    fn wait_closed_async<'py>(
+        slf: &Bound<'py, Self>,
+        timeout: Given<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let timeout = patience(py, timeout);
+        aio(py)?.call_method1(intern!(py, "client_closed"), (slf, timeout))
+    }
+
+    /// What to say when it has not ended after `timeout` seconds.
+    #[pyo3(name = "_not_ended")]
+    fn not_ended(&self, timeout: &Bound<'_, PyAny>) -> PyResult<String> {
+        let state = if self.client.is_open() {
+            "is still connected"
+        } else {
+            "has not ended the closing handshake"
+        };
+        let seconds = timeout.call_method1(intern!(timeout.py(), "__format__"), ("g",))?;
+        Ok(format!(
+            "client {} {state} after {seconds} s",
+            self.client.id
+        ))
     }
 
     /// As `send`, to be awaited: waits while more than `max_send_queue` bytes would wait.

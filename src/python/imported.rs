@@ -19,6 +19,7 @@ pub(super) struct Imported {
     pub(super) any_coroutine: Py<PyType>,
     pub(super) any_awaitable: Py<PyType>,
     are_green: Py<PyAny>,
+    loop_runs: Py<PyAny>,
     get_logger: Py<PyAny>,
 }
 
@@ -26,6 +27,11 @@ impl Imported {
     /// Whether threads of `threading` share one of the operating system's.
     pub(super) fn are_green(&self, py: Python<'_>) -> PyResult<bool> {
         self.are_green.bind(py).call0()?.is_truthy()
+    }
+
+    /// Whether an asyncio loop runs in this thread.
+    pub(super) fn loop_runs(&self, py: Python<'_>) -> PyResult<bool> {
+        self.loop_runs.bind(py).call0()?.is_truthy()
     }
 
     /// The logger `echoserver`, which is made when it is first used.
@@ -51,6 +57,7 @@ pub(super) fn imported(py: Python<'_>) -> PyResult<&'static Imported> {
                 .cast_into::<PyType>()?
                 .unbind(),
             are_green: get("echoserver.threads", "are_green")?.unbind(),
+            loop_runs: get("echoserver.threads", "loop_runs")?.unbind(),
             get_logger: get("logging", "getLogger")?.unbind(),
         })
     })

@@ -26,6 +26,9 @@ def test_wait_closed_async_waits_on_any_loop(on_loop: Run, run: Listen) -> None:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(server.serve_async() if server is inside else server.wait_closed_async(), 0.01)
             assert server.is_serving == (server is not inside)
+            if server is not inside:
+                with pytest.raises(TimeoutError, match=r"^the server still runs after 0\.01 s$"):
+                    await server.wait_closed_async(0.01)
             waiting = [asyncio.create_task(server.wait_closed_async()) for _ in range(3)]
             await asyncio.to_thread(server.stop)
             await soon(asyncio.gather(*waiting))

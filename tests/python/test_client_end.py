@@ -165,11 +165,15 @@ def test_a_loop_that_does_not_serve_may_wait(on_loop: Run, watched: Watched) -> 
     async def main() -> None:
         raw = RawClient(watched.port).opened()
         client = watched.next()
-        waiting = asyncio.ensure_future(client.wait_closed_async())
+        with pytest.raises(RuntimeError, match=r"await client\.wait_closed_async"):
+            client.wait_closed()
+        with pytest.raises(TimeoutError, match=r"^client 1 is still connected after 0\.01 s$"):
+            await client.wait_closed_async(0.01)
+        waiting = asyncio.ensure_future(client.wait_closed_async(None))
         await asyncio.sleep(0)
         assert not waiting.done()
         raw.close()
-        assert await soon(waiting) == 1006
+        assert await soon(waiting) == client.wait_closed() == 1006
 
     on_loop(main)
 

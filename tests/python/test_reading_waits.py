@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import websockets
 
-from echoserver import ClientClosed, EchoServer
+from echoserver import Client, ClientClosed, EchoServer
 from echoserver.testing import EchoTestServer
 from support import TIMEOUT, RawClient, connect, in_thread, join
 
@@ -183,3 +184,15 @@ def test_a_predicate_has_to_be_callable(recorded: EchoServer) -> None:
     predicate: Any = True
     with pytest.raises(TypeError, match="predicate=True: must be callable, without arguments"):
         recorded.wait_until(predicate)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        *((EchoServer, name) for name in ("accept", "wait_received", "wait_until")),
+        *((Client, name) for name in ("recv", "wait_pong", "wait_closed")),
+    ],
+)
+def test_waits_for_what_a_client_does_have_the_same_limit_in_both_forms(owner: type, name: str) -> None:
+    for form in (name, f"{name}_async"):
+        assert signature(getattr(owner, form)).parameters["timeout"].default == 5.0

@@ -120,6 +120,9 @@ def test_a_wait_names_a_timeout_that_is_none(
         lambda timeout: asyncio.run(client.recv_async(timeout)),
         lambda timeout: asyncio.run(server.accept_async(timeout=timeout)),
         lambda timeout: asyncio.run(server.stop_async(timeout)),
+        lambda timeout: asyncio.run(client.wait_pong_async(timeout)),
+        lambda timeout: asyncio.run(client.wait_closed_async(timeout)),
+        lambda timeout: asyncio.run(server.wait_closed_async(timeout)),
     ]
     for call in calls:
         says(error, f"timeout={reason}", call, value)
