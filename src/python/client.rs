@@ -312,10 +312,12 @@ impl PyClient {
     /// and in the thread of a running event loop, which waiting would stop: there use `recv_async()`.
     #[pyo3(signature = (timeout=Given::Default), text_signature = "($self, timeout=5.0)")]
     fn recv<'py>(slf: &Bound<'py, Self>, timeout: Given<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let own = slf.get();
-        match own.take_message(slf.py())? {
+        let timeout = patience(slf.py(), timeout);
+        // Also if there is nothing to wait for.
+        seconds("timeout", Some(timeout.clone()))?;
+        match slf.get().take_message(slf.py())? {
             (Some(message), _) => Ok(message),
-            (None, _) => read(slf, "recv", timeout),
+            (None, _) => read(slf, "recv", Given::Value(timeout)),
         }
     }
 

@@ -44,7 +44,10 @@ def server() -> Iterator[EchoTestServer]:
 
 @pytest.fixture
 def client(server: EchoTestServer) -> Iterator[Client]:
-    with connect(server.url):
+    with connect(server.url) as peer:
+        # So that a wait may find what it waits for.
+        peer.send("x")
+        server.wait_received(1)
         yield server.accept()
 
 
