@@ -3,10 +3,11 @@
 //!
 //! Messages are kept as the frames that would echo them, one entry for those of one read. They show once their answers
 //! have their place in the output: until then they are hidden. What is kept is charged to `memory_limit`, and bounded
-//! by `record`: beyond that nothing more is kept until [`Record::clear`], and whoever asks for what is missing hears so.
+//! by `record`: beyond that nothing more is kept until it is cleared, and whoever asks for what is missing hears so.
 
 mod frames;
 mod hidden;
+pub mod listing;
 pub(crate) mod moment;
 pub mod news;
 mod reading;
@@ -24,6 +25,9 @@ use std::time::SystemTime;
 
 pub use frames::messages;
 pub(crate) use frames::push;
+
+/// Messages, as whole frames of a server.
+pub type Frames = Arc<Vec<u8>>;
 
 /// A message.
 pub type Message = (Kind, Vec<u8>);
@@ -52,7 +56,7 @@ pub enum What {
     /// A client has got its 101.
     Opened(Arc<Client>),
     /// Messages have come, as whole frames of a server.
-    Messages(Arc<Client>, Arc<Vec<u8>>),
+    Messages(Arc<Client>, Frames),
     /// A pong has come, with this payload.
     Pong(Arc<Client>, Box<[u8]>),
     /// A client is gone.
@@ -87,6 +91,9 @@ pub struct Record {
 struct State {
     /// Since the beginning, or since it was cleared.
     log: Vec<Entry>,
+    /// Messages in it, and lines of a story that it makes.
+    messages: usize,
+    lines: usize,
     clients: BTreeMap<u64, Kept>,
     /// In the order of their 101s.
     order: Vec<u64>,
@@ -108,13 +115,19 @@ struct Kept {
     client: Arc<Client>,
     /// What the client costs stays charged.
     _charge: Option<Arc<Account>>,
-    /// Where in the log its messages are, and how far they were read: the entry, and the byte in it.
+    /// Where in the log its messages are, how many, and how far they were read: the entry, and the byte in it.
     entries: Vec<usize>,
+    messages: usize,
     read: (usize, usize),
     /// Messages that have no answer yet.
     hidden: Hidden,
     pongs: VecDeque<Box<[u8]>>,
     has_ended: bool,
+}
+
+impl Kept {
+    /// Bytes that are charged for it: a map and two lists of identifiers, which double.
+    const COST: usize = 2 * size_of::<Self>();
 }
 
 impl Record {
@@ -125,6 +138,8 @@ impl Record {
             room: AtomicUsize::new(bound),
             state: Mutex::new(State {
                 log: Vec::new(),
+                messages: 0,
+                lines: 0,
                 clients: BTreeMap::new(),
                 order: Vec::new(),
                 unaccepted: VecDeque::new(),
@@ -173,11 +188,16 @@ impl State {
 
     /// Keeps what has happened: `false` if there is no room for it.
     fn log(&mut self, what: What) -> bool {
+        self.log_lines(what, 1)
+    }
+
+    fn log_lines(&mut self, what: What, lines: usize) -> bool {
         let cost = what.cost();
         if !self.charge(cost, 0) {
             return false;
         }
         self.log_cost += cost;
+        self.lines += lines;
         let time = SystemTime::now();
         self.log.push(Entry { time, what });
         true
@@ -186,21 +206,21 @@ impl State {
     /// What is kept of a client, from now on if it is a new one; `None` if there is no room for it.
     fn know(&mut self, client: &Arc<Client>) -> Option<&mut Kept> {
         if !self.clients.contains_key(&client.id) {
-            // A map and two lists of identifiers, which double.
-            let cost = 2 * size_of::<Kept>();
-            if !self.charge(cost, client.own_cost()) {
+            if !self.charge(Kept::COST, client.own_cost()) {
                 return None;
             }
             let kept = Kept {
                 client: client.clone(),
                 _charge: client.charge(),
                 entries: Vec::new(),
+                messages: 0,
                 read: (0, 0),
                 hidden: Hidden::default(),
                 pongs: VecDeque::new(),
                 has_ended: false,
             };
             self.clients.insert(client.id, kept);
+            self.order.push(client.id);
         }
         self.clients.get_mut(&client.id)
     }
@@ -210,9 +230,12 @@ impl State {
         if frames.len() < frames.capacity() / 2 {
             frames.shrink_to_fit();
         }
-        if self.log(What::Messages(client.clone(), Arc::new(frames)))
+        let count = messages(&frames).count();
+        if self.log_lines(What::Messages(client.clone(), Arc::new(frames)), count)
             && let Some(kept) = self.clients.get_mut(&client.id)
         {
+            self.messages += count;
+            kept.messages += count;
             kept.entries.push(self.log.len() - 1);
         }
     }

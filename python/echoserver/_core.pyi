@@ -525,8 +525,11 @@ class Record:
     def news(self, since: int) -> Future[None]:
         """A future of the running loop for that."""
 
-    def messages(self) -> list[str | bytes]:
-        """The messages of all clients since the beginning or `clear`, in the order in which they came."""
+    def messages(self, most: int | None = None) -> list[str | bytes]:
+        """The first `most` messages of all clients since the beginning or `clear`, in the order in which they came."""
+
+    def latest(self, most: int, client: int | None = None) -> tuple[int, list[str | bytes], bool]:
+        """How many were recorded, of all clients or of one, the last `most` of them, and whether more came."""
 
     def message_count(self) -> int:
         """How many these are."""
@@ -534,11 +537,13 @@ class Record:
     def requests(self) -> list[Request]:
         """The requests since the beginning or `clear`."""
 
-    def entries(self) -> list[tuple[float, str, int | None, Any]]:
-        """Everything since the beginning or `clear`, as far as it was recorded: time, what, whose, and what it had."""
+    def story(
+        self, most: int
+    ) -> tuple[list[tuple[float, str, int | None, Any]], int, list[tuple[float, str, int | None, Any]], bool]:
+        """What has happened since the beginning or `clear`, in `most` lines: time, what, whose, and what it had.
 
-    def clear(self) -> None:
-        """Forgets messages, pongs, requests, and clients that nobody has taken."""
+        The first of them, how many are left out, the last, and whether more came that was not recorded.
+        """
 
 @final
 class Server:
@@ -687,8 +692,11 @@ class Server:
     def take_handshakes(self, handshakes: object) -> None:
         """Has upgrade requests take what they get from `handshakes`, a `testing.handshakes.Handshakes`, from now on."""
 
+    def clear(self) -> None:
+        """Forgets messages, pongs, requests, clients that nobody has taken, and clients that are gone."""
+
     def accepted(self) -> list[Client]:
-        """All clients that there ever were, in the order of their coming."""
+        """The clients since the beginning or `clear`, and who was connected then, in the order of their coming."""
 
     def broadcast(self, data: str | Buffer, exclude: Iterable[Client] | None = None) -> int:
         """Queues a message to every client but those in `exclude`; returns how many have taken it."""

@@ -73,7 +73,10 @@ class Reading:
 
     @property
     def accepted(self) -> list[Client]:
-        """All clients that there ever were, in the order of their 101s; a new list each time."""
+        """The clients since the beginning or `clear()`, and who was connected then, in the order of their 101s.
+
+        A new list each time.
+        """
         return self._core.accepted()
 
     @property
@@ -121,11 +124,12 @@ class Reading:
         return await _wait_async(self._core.record, wanted, timeout)
 
     def clear(self) -> None:
-        """Forgets messages, pongs, requests, and clients that nobody has accepted; `accepted` stays.
+        """Forgets messages, pongs and requests, clients that nobody has accepted, and all who are gone.
 
-        If more came than `record` has room for, recording goes on from here.
+        Who is connected stays in `accepted`. If more came than `record` has room for, recording goes on from here; who
+        came meanwhile and is connected is in `accepted`, too.
         """
-        self._core.record.clear()
+        self._core.clear()
 
 
 def recv(client: Client, timeout: float | None) -> str | bytes:
@@ -173,7 +177,7 @@ class _Next:
         return found
 
     def so_far(self) -> str:
-        sent = _listed(self._client.received)
+        sent = _sent(self._client._record, self._client.id)
         return f"no {self._what} from client {self._client.id} that was not taken; it has sent {sent}"
 
     def end(self) -> None:
@@ -228,11 +232,10 @@ class _Receiving:
     def look(self) -> list[str | bytes] | None:
         if self._record.message_count() < self._count:
             return None
-        return self._record.messages()[: self._count]
+        return self._record.messages(self._count)
 
     def so_far(self) -> str:
-        messages = self._record.messages()
-        return f"{len(messages)} of {shown(self._count)} messages: {_listed(messages)}"
+        return f"{self._record.message_count()} of {shown(self._count)} messages: {_sent(self._record)}"
 
     def end(self) -> None:
         raise RuntimeError(f"{self.so_far()}, and none will come, since the server has ended")
@@ -251,18 +254,17 @@ class _Until:
         return self._predicate() or None
 
     def so_far(self) -> str:
-        return f"{shown(self._predicate)} is not true; received {_listed(self._record.messages())}"
+        return f"{shown(self._predicate)} is not true; received {_sent(self._record)}"
 
     def end(self) -> None:
         raise RuntimeError(f"{self.so_far()}, and nothing will come, since the server has ended")
 
 
-def _listed(messages: list[str | bytes]) -> str:
-    if not messages:
-        return "none"
-    last = [shown(message) for message in messages[-_SHOWN:]]
-    dots = "..., " if len(messages) > _SHOWN else ""
-    return f"{len(messages)}: {dots}{', '.join(last)}"
+def _sent(record: Record, client: int | None = None) -> str:
+    count, last, is_cut = record.latest(_SHOWN, client)
+    dots = "..., " if count > len(last) else ""
+    sent = f"{count}: {dots}{', '.join(map(shown, last))}" if count else "none"
+    return f"{sent}; more came than is recorded" if is_cut else sent
 
 
 def _wait(record: Record, call: str, wanted: _Wanted[_T], timeout: float | None) -> _T:

@@ -140,8 +140,9 @@ class EchoServer(CallbackAttributes, Reading):
     And:
 
     - `record`: bytes that are kept of what clients do, for `accept()`, `received`, `Client.recv()` and so on: requests,
-      clients, messages, also those that are only echoed. Beyond it recording stops, and what reads what is missing
-      raises RuntimeError. It counts for `memory_limit`, of which it takes half at most. None: nothing is recorded.
+      clients, messages, also those that are only echoed. Beyond it recording stops until `clear()`, and what reads what
+      is missing raises RuntimeError. It counts for `memory_limit`, of which it takes half at most. None: nothing is
+      recorded.
     - `workers`: threads that serve connections. None: one per core, at most 4.
     - `server_header`: the `Server` header; "" leaves it out.
 

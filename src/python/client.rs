@@ -83,6 +83,11 @@ impl PyClient {
         self.is_over.store(true, Ordering::Release);
     }
 
+    /// Whether it is gone, with its last callback.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
     /// The client, for those who look at what has become of it.
     fn settled(&self) -> &Client {
         self.link.settle();
@@ -301,7 +306,8 @@ impl PyClient {
     /// RuntimeError if its server does not `record`.
     #[getter]
     fn received<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        self.record()?.listed(py, Some(self.client.id))
+        let id = Some(self.client.id);
+        self.record()?.listed(py, id, usize::MAX)
     }
 
     /// The next message that this client has sent, each once, also those from before and after its end.
@@ -430,7 +436,7 @@ impl PyClient {
         let link = own.link()?;
         link.check_iterable()?;
         let inbox = own.inbox(py)?;
-        if own.is_over.load(Ordering::Acquire) {
+        if own.is_over() {
             // There may be messages left.
             inbox.call_method0(intern!(py, "end"))?;
         } else if link.is_on_loop() {

@@ -9,11 +9,14 @@ use super::values::to_python;
 use super::waiting;
 use crate::client::Client;
 use crate::protocol::message::Kind;
-use crate::record::{Missing, Record, What, messages};
+use crate::record::{Entry, Missing, Record, What, messages};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use std::sync::Arc;
+
+/// What `story` returns.
+type Story<'py> = (Bound<'py, PyList>, usize, Bound<'py, PyList>, bool);
 
 /// What the clients of a server did. Nothing in it waits but `wait`.
 ///
@@ -83,14 +86,13 @@ impl PyRecord {
         &self,
         py: Python<'py>,
         client: Option<u64>,
+        most: usize,
     ) -> PyResult<Bound<'py, PyList>> {
         self.link.check_process()?;
-        let found = py.detach(|| self.collect(client))?;
-        let list = PyList::empty(py);
-        for (kind, payload) in found {
-            list.append(to_python(py, kind, &payload)?)?;
-        }
-        Ok(list)
+        let rows = py.detach(|| self.record.rows(client));
+        let rows = rows.map_err(|Missing| self.missing())?;
+        let all = rows.iter().flat_map(|row| messages(row));
+        to_list(py, all.take(most))
     }
 
     /// What is raised where something may be missing.
@@ -100,21 +102,6 @@ impl PyRecord {
             "more came than record={bound} bytes (or memory_limit) have room for, and the rest was not recorded: \
             clear() makes room, a larger record= has more of it"
         ))
-    }
-
-    fn collect(&self, client: Option<u64>) -> PyResult<Vec<(Kind, Vec<u8>)>> {
-        if self.record.is_cut() {
-            return Err(self.missing());
-        }
-        let mut found = Vec::new();
-        for entry in self.record.entries() {
-            if let What::Messages(from, frames) = &entry.what
-                && client.is_none_or(|id| id == from.id)
-            {
-                found.extend(messages(frames).map(|(kind, one)| (kind, one.to_vec())));
-            }
-        }
-        Ok(found)
     }
 }
 
@@ -158,9 +145,25 @@ impl PyRecord {
         crossing::future(py, self.link.clone(), move |cx| heard.poll(cx))
     }
 
-    /// The messages of all clients since the beginning or `clear`, in the order in which they came.
-    fn messages<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        self.listed(py, None)
+    /// The first `most` messages of all clients since the beginning or `clear`, in the order in which they came.
+    #[pyo3(signature = (most=None))]
+    fn messages<'py>(&self, py: Python<'py>, most: Option<usize>) -> PyResult<Bound<'py, PyList>> {
+        self.listed(py, None, most.unwrap_or(usize::MAX))
+    }
+
+    /// How many were recorded, of all clients or of one, the last `most` of them, and whether more came.
+    #[pyo3(signature = (most, client=None))]
+    fn latest<'py>(
+        &self,
+        py: Python<'py>,
+        most: usize,
+        client: Option<u64>,
+    ) -> PyResult<(usize, Bound<'py, PyList>, bool)> {
+        self.link.check_process()?;
+        let latest = py.detach(|| self.record.latest(client, most));
+        let all: Vec<_> = latest.rows.iter().flat_map(|row| messages(row)).collect();
+        let last = all[all.len().saturating_sub(most)..].iter().copied();
+        Ok((latest.count, to_list(py, last)?, latest.is_cut))
     }
 
     /// How many these are.
@@ -174,23 +177,31 @@ impl PyRecord {
     /// The requests since the beginning or `clear`.
     fn requests<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         self.link.check_process()?;
-        if self.record.is_cut() {
-            return Err(self.missing());
-        }
-        let list = PyList::empty(py);
-        for entry in self.record.entries() {
-            if let What::Request(request) = &entry.what {
-                list.append(Py::new(py, PyRequest::new(request, &self.link))?)?;
-            }
-        }
-        Ok(list)
+        let requests = py.detach(|| self.record.requests());
+        let requests = requests.map_err(|Missing| self.missing())?;
+        let objects = requests
+            .iter()
+            .map(|request| Py::new(py, PyRequest::new(request, &self.link)));
+        PyList::new(py, objects.collect::<PyResult<Vec<_>>>()?)
     }
 
-    /// Everything since the beginning or `clear`, as far as it was recorded: time, what, whose, and what it had.
-    fn entries<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    /// What has happened since the beginning or `clear`, in `most` lines: time, what, whose, and what it had.
+    ///
+    /// The first of them, how many are left out, the last, and whether more came that was not recorded.
+    fn story<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Story<'py>> {
         self.link.check_process()?;
+        let story = py.detach(|| self.record.story(most));
+        let first = self.lines(py, story.first)?;
+        let last = self.lines(py, story.last)?;
+        Ok((first, story.left_out, last, story.is_cut))
+    }
+}
+
+impl PyRecord {
+    /// The lines of a story.
+    fn lines<'py>(&self, py: Python<'py>, entries: Vec<Entry>) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
-        for entry in self.record.entries() {
+        for entry in entries {
             let time = since_epoch(entry.time);
             let add = |what: &str, id: Option<u64>, detail: Bound<'py, PyAny>| {
                 list.append((time, what, id, detail))
@@ -220,11 +231,16 @@ impl PyRecord {
         }
         Ok(list)
     }
+}
 
-    /// Forgets messages, pongs, requests, and clients that nobody has taken.
-    fn clear(&self, py: Python<'_>) -> PyResult<()> {
-        self.link.check_process()?;
-        py.detach(|| self.record.clear());
-        Ok(())
+/// Messages as Python has them.
+fn to_list<'py, 'a>(
+    py: Python<'py>,
+    messages: impl Iterator<Item = (Kind, &'a [u8])>,
+) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for (kind, payload) in messages {
+        list.append(to_python(py, kind, payload)?)?;
     }
+    Ok(list)
 }

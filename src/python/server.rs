@@ -390,7 +390,16 @@ impl PyServer {
         taken.map(object).transpose()
     }
 
-    /// All clients that there ever were, in the order of their coming.
+    /// Forgets messages, pongs, requests, clients that nobody has taken, and clients that are gone.
+    fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        self.record()?;
+        let shared = self.shared()?;
+        py.detach(|| shared.core.clear_record());
+        shared.forget_gone();
+        Ok(())
+    }
+
+    /// The clients since the beginning or `clear`, and who was connected then, in the order of their coming.
     fn accepted<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let clients = self.record()?.clients()?;
         PyList::new(py, self.shared()?.all_listed(py, &clients)?)

@@ -102,6 +102,20 @@ impl Shared {
         drop(forgotten);
     }
 
+    /// Those that are gone and cannot be asked for any more.
+    pub(super) fn forget_gone(&self) {
+        let record = self.core.record();
+        let is_known = |id: u64| record.is_some_and(|record| record.knows(id));
+        let mut clients = lock(&self.clients);
+        // Others have events that are yet to be handled.
+        let forgotten: Vec<_> = clients
+            .extract_if(|id, client| client.get().is_over() && !is_known(*id))
+            .collect();
+        drop(clients);
+        // After the lock, as above.
+        drop(forgotten);
+    }
+
     /// For the collector; for one owner of this.
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.callbacks.traverse(visit)?;

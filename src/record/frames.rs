@@ -13,6 +13,24 @@ pub fn messages(frames: &[u8]) -> impl Iterator<Item = (Kind, &[u8])> {
     })
 }
 
+/// The first `count` messages in whole frames of a server.
+pub(super) fn first(frames: &[u8], count: usize) -> &[u8] {
+    split(frames, count).0
+}
+
+/// The last `count` of them.
+pub(super) fn last(frames: &[u8], count: usize) -> &[u8] {
+    split(frames, messages(frames).count().saturating_sub(count)).1
+}
+
+fn split(frames: &[u8], count: usize) -> (&[u8], &[u8]) {
+    let mut rest = frames;
+    for _ in 0..count {
+        rest = split_server_frame(rest).map_or(&[], |(_, _, rest)| rest);
+    }
+    frames.split_at(frames.len() - rest.len())
+}
+
 /// Appends a message to `frames`.
 pub(crate) fn push<'a>(
     frames: &mut Vec<u8>,

@@ -1,7 +1,6 @@
 //! Messages of one client that have no answer yet, and do not show until they have.
 
-use super::frames::messages;
-use crate::protocol::frame::split_server_frame;
+use super::frames::{first, messages};
 
 /// Those messages, as whole frames of a server.
 #[derive(Debug, Default)]
@@ -25,15 +24,10 @@ impl Hidden {
     /// The first of them, such that `left` are left; `None` if there are no more than these.
     pub(super) fn take(&mut self, left: usize) -> Option<Vec<u8>> {
         let shown = self.count.checked_sub(left).filter(|shown| *shown > 0)?;
-        let all = &self.frames[self.from..];
-        let mut rest = all;
-        for _ in 0..shown {
-            rest = split_server_frame(rest).map_or(&[], |(_, _, rest)| rest);
-        }
-        let taken = all[..all.len() - rest.len()].to_vec();
+        let taken = first(&self.frames[self.from..], shown).to_vec();
         self.from += taken.len();
         self.count -= shown;
-        // What is left moves as often as twice as much was taken: messages that are answered one by one are copied once.
+        // Not for each, since the answers may come one by one.
         if self.from > self.frames.len() / 2 {
             self.frames.drain(..self.from);
             self.frames.shrink_to(2 * self.frames.len());

@@ -82,7 +82,6 @@ impl Moment<'_> {
     pub(crate) fn opened(&mut self, client: &Arc<Client>) {
         let state = &mut *self.state;
         if state.log(What::Opened(client.clone())) && state.know(client).is_some() {
-            state.order.push(client.id);
             state.unaccepted.push_back(client.id);
         }
     }

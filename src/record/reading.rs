@@ -1,11 +1,9 @@
-//! What is asked of a record.
+//! What is asked of a record, once: what was taken is not given again.
 
-use super::{Entry, Message, Missing, Record, State, Taken, What, messages};
+use super::{Message, Missing, Record, State, Taken, What};
 use crate::client::Client;
 use crate::protocol::frame::split_server_frame;
 use crate::protocol::message::Kind;
-use std::collections::VecDeque;
-use std::mem;
 use std::sync::Arc;
 
 impl Record {
@@ -113,59 +111,6 @@ impl Record {
             return Err(Missing);
         }
         Ok(None)
-    }
-
-    /// How many messages there are since the beginning, or since it was cleared.
-    ///
-    /// # Errors
-    /// [`Missing`] if those are not all.
-    pub fn message_count(&self) -> Result<usize, Missing> {
-        let state = self.lock();
-        if state.is_cut {
-            return Err(Missing);
-        }
-        let count = |entry: &Entry| match &entry.what {
-            What::Messages(_, frames) => messages(frames).count(),
-            What::Request(_) | What::Opened(_) | What::Pong(..) | What::Ended(_) => 0,
-        };
-        Ok(state.log.iter().map(count).sum())
-    }
-
-    /// All clients there ever were, in the order of their 101s.
-    ///
-    /// # Errors
-    /// [`Missing`] if that is not all.
-    pub fn clients(&self) -> Result<Vec<Arc<Client>>, Missing> {
-        let state = self.lock();
-        if state.is_cut {
-            return Err(Missing);
-        }
-        let clients = state.order.iter().filter_map(|id| state.clients.get(id));
-        Ok(clients.map(|kept| kept.client.clone()).collect())
-    }
-
-    /// What has happened since the beginning, or since it was cleared; also with the end of it missing.
-    #[must_use]
-    pub fn entries(&self) -> Vec<Entry> {
-        self.lock().log.clone()
-    }
-
-    /// Forgets messages, pongs, requests, and clients that nobody has taken; goes on if something was missing.
-    pub fn clear(&self) {
-        let mut moment = self.moment();
-        let state = &mut *moment.state;
-        let log = mem::take(&mut state.log);
-        state.unaccepted.clear();
-        for kept in state.clients.values_mut() {
-            kept.entries = Vec::new();
-            kept.read = (0, 0);
-            kept.pongs = VecDeque::new();
-        }
-        let cost = mem::take(&mut state.log_cost);
-        state.release(cost);
-        state.is_cut = false;
-        drop(moment);
-        drop(log);
     }
 }
 

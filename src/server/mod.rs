@@ -278,6 +278,13 @@ impl Server {
         self.shared.record.as_ref()
     }
 
+    /// Forgets what clients did, as far as nobody needs it any more: [`Record::clients`] says who is left.
+    pub fn clear_record(&self) {
+        if let Some(record) = self.record() {
+            record.clear(|| self.shared.clients());
+        }
+    }
+
     /// The options.
     #[must_use]
     pub fn config(&self) -> &Config {

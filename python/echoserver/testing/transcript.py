@@ -13,18 +13,20 @@ if TYPE_CHECKING:
 
 __all__ = ["transcript"]
 
-# Lines at most; of more, the first and the last are shown.
+# Lines at most; of more, the first and the last are made.
 _LINES = 200
 
 
 def transcript(record: Record, unanswered: Iterable[Client]) -> str:
     """A line for each event of `record`, and what became of the clients that were left."""
-    entries = record.entries()
-    start = entries[0][0] if entries else 0.0
-    lines = [f"{time - start:8.3f}  {_told(what, client, detail)}" for time, what, client, detail in entries]
-    if len(lines) > _LINES:
-        half = _LINES // 2
-        lines[half:-half] = [f"          ... {len(lines) - 2 * half} more ..."]
+    first, left_out, last, is_cut = record.story(_LINES)
+    lines = [
+        f"{time - first[0][0]:8.3f}  {_told(what, client, detail)}" for time, what, client, detail in (*first, *last)
+    ]
+    if left_out:
+        lines.insert(len(first), f"          ... {left_out} more ...")
+    if is_cut:
+        lines.append("more came than is recorded")
     if not lines:
         lines.append("no request came")
     lines.extend(f"did not answer the close: {client!r}" for client in unanswered)

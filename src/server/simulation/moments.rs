@@ -50,11 +50,8 @@ impl Wake for Witness {
         let record = self.shared.record.as_ref().unwrap();
         let mut stats = Stats::default();
         stats.add(&self.shared.workers[0].counters);
-        let entries: Vec<_> = record
-            .entries()
-            .into_iter()
-            .map(|entry| entry.what)
-            .collect();
+        let story = record.story(usize::MAX).first.into_iter();
+        let entries: Vec<_> = story.map(|entry| entry.what).collect();
         let seen = (self.look)(&stats, &self.client, &entries);
         self.seen.lock().unwrap().push(seen);
         let mut heard = record.news.heard(record.news.count());

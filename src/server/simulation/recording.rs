@@ -6,7 +6,7 @@ use super::{
 };
 use crate::client::Client;
 use crate::protocol::message::Kind;
-use crate::record::{Missing, Record, What, messages};
+use crate::record::{Entry, Missing, Record, What, messages};
 use std::sync::Arc;
 
 const BOUND: usize = 1 << 20;
@@ -29,6 +29,10 @@ fn taken(record: &Record, client: &Client) -> Vec<(Kind, Vec<u8>)> {
 
 /// What has happened, in short.
 fn story(record: &Record) -> Vec<String> {
+    told(record.story(usize::MAX).first)
+}
+
+fn told(entries: Vec<Entry>) -> Vec<String> {
     let text = |payload: &[u8]| String::from_utf8_lossy(payload).into_owned();
     let tell = |what: What| match what {
         What::Request(request) => {
@@ -43,8 +47,7 @@ fn story(record: &Record) -> Vec<String> {
         What::Pong(client, payload) => format!("{} pong {}", client.id, text(&payload)),
         What::Ended(client) => format!("{} ended {:?}", client.id, client.ended().unwrap()),
     };
-    let entries = record.entries().into_iter();
-    entries.map(|entry| tell(entry.what)).collect()
+    entries.into_iter().map(|entry| tell(entry.what)).collect()
 }
 
 async fn say_goodbye(peer: &Peer) {
@@ -162,7 +165,7 @@ fn beyond_its_bound_nothing_is_recorded_and_everything_echoed() {
         );
         assert_eq!(record.take_message(&client), Err(Missing));
         assert_eq!(record.clients().unwrap_err(), Missing);
-        record.clear();
+        one.server.clear_record();
         assert_eq!(record.take_message(&client), Ok((None, false)));
         peer.send(frame(TEXT, "again"));
         assert_eq!(peer.read().await, sent(TEXT, "again"));
@@ -170,6 +173,97 @@ fn beyond_its_bound_nothing_is_recorded_and_everything_echoed() {
         // One that is forgotten is not given to anybody.
         assert!(record.take_client(None).unwrap().is_none());
         assert_eq!(record.clients().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn a_story_has_its_beginning_and_its_end_in_so_many_lines() {
+    Simulation::run(config(BOUND), Arc::new(crate::handler::Echo), async |one| {
+        let (peer, _client) = one.open().await;
+        peer.send([frame(TEXT, "a"), frame(TEXT, "b"), frame(TEXT, "c")].concat());
+        for _ in 0..3 {
+            peer.read().await;
+        }
+        peer.send(frame(PONG, "?"));
+        settle().await;
+        peer.send([frame(TEXT, "d"), frame(TEXT, "e")].concat());
+        for _ in 0..2 {
+            peer.read().await;
+        }
+        // Each line apart.
+        let apart = |entries: Vec<Entry>| -> Vec<String> {
+            let lines = told(entries).into_iter();
+            let split = |line: String| line.split(',').map(str::to_owned).collect::<Vec<_>>();
+            lines
+                .flat_map(split)
+                .map(|line| line.replacen("1 ", "", 1))
+                .collect()
+        };
+        let all = ["/ Some(101)", "opened", "a", "b", "c", "pong ?", "d", "e"];
+        for most in 0..=all.len() + 1 {
+            let story = record(one).story(most);
+            let (first, last) = (apart(story.first), apart(story.last));
+            assert_eq!(first.len() + last.len(), most.min(all.len()));
+            assert_eq!(first, all[..first.len()]);
+            assert_eq!(last, all[all.len() - last.len()..]);
+            assert_eq!(story.left_out, all.len().saturating_sub(most));
+            assert!(first.len() >= last.len() && !story.is_cut);
+        }
+    });
+}
+
+#[test]
+fn what_is_forgotten_is_given_back() {
+    Simulation::run(config(BOUND), Arc::new(crate::handler::Echo), async |one| {
+        let (peer, client) = one.open().await;
+        let record = record(one);
+        one.server.clear_record();
+        let before = one.server.stats().memory_used;
+        for _ in 0..3 {
+            let (other, gone) = one.open().await;
+            other.send([frame(TEXT, "text"), frame(PONG, "pong")].concat());
+            assert_eq!(other.read().await, sent(TEXT, "text"));
+            say_goodbye(&other).await;
+            settle().await;
+            assert!(gone.ended().is_some());
+            assert!(record.knows(gone.id));
+            one.server.clear_record();
+            assert!(!record.knows(gone.id));
+            // Whoever has it has only that.
+            assert_eq!(record.take_message(&gone), Ok((None, true)));
+            assert_eq!(record.take_pong(&gone), Ok((None, true)));
+        }
+        assert_eq!(one.server.stats().memory_used, before);
+        let here = record.clients().unwrap();
+        assert!(here.len() == 1 && Arc::ptr_eq(&here[0], &client));
+        peer.send(frame(TEXT, "still"));
+        peer.read().await;
+        assert_eq!(taken(record, &client), [(Kind::Text, b"still".to_vec())]);
+    });
+}
+
+#[test]
+fn who_has_come_while_nothing_was_recorded_is_recorded_once_that_is_cleared() {
+    Simulation::run(config(8000), Arc::new(crate::handler::Echo), async |one| {
+        let (peer, first) = one.open().await;
+        let record = record(one);
+        peer.send(frame(TEXT, "x".repeat(8000)));
+        peer.read().await;
+        let (_other, second) = one.open().await;
+        let (late, third) = one.open().await;
+        assert_eq!(record.clients().unwrap_err(), Missing);
+        one.server.clear_record();
+        let ids: Vec<_> = record.clients().unwrap().iter().map(|one| one.id).collect();
+        assert_eq!(ids, [first.id, second.id, third.id]);
+        late.send([frame(TEXT, "text"), frame(PONG, "pong")].concat());
+        late.read().await;
+        settle().await;
+        assert_eq!(taken(record, &third), [(Kind::Text, b"text".to_vec())]);
+        assert_eq!(
+            record.take_pong(&third).unwrap().0,
+            Some(b"pong"[..].into())
+        );
+        assert!(record.take_client(None).unwrap().is_none());
     });
 }
 
@@ -190,7 +284,7 @@ fn what_is_recorded_is_charged() {
             assert!(used >= 10_000 * count.min(4), "{used}");
         }
         assert!(taken_until_missing(record, &client) == 4);
-        record.clear();
+        one.server.clear_record();
         assert!(one.server.stats().memory_used <= before);
     });
 }
