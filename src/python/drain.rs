@@ -98,8 +98,9 @@ impl Drain {
         }
     }
 
-    /// Nobody runs the dispatcher any more. Not to be called with the interpreter attached.
-    pub(super) fn end(&self) {
+    /// Nobody runs the dispatcher any more; `tell` tells those of it who do not wait here. Not to be called with the
+    /// interpreter attached.
+    pub(super) fn end(&self, tell: impl FnOnce()) {
         {
             let mut state = lock(&self.state);
             if state.has_ended() {
@@ -108,6 +109,8 @@ impl Drain {
             *state = State::Ending;
         }
         self.tell();
+        tell();
+        // All are told, for it waits until their tasks have ended.
         crossing::release();
         // Threads later: then this one needs nothing any more that a thread that forks may have while it waits for it.
         *lock(&self.state) = State::Done;

@@ -171,8 +171,7 @@ impl Link {
 
     /// Nobody runs the dispatcher any more. Not to be called with the interpreter attached.
     pub(super) fn end_drain(&self) {
-        self.drain.end();
-        self.happened();
+        self.drain.end(|| self.happened());
     }
 
     /// Whether the server and its callbacks have ended, or never were.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from inspect import signature
@@ -126,6 +127,42 @@ def test_a_stop_ends_every_wait(run: Listen, pool: ThreadPoolExecutor) -> None:
                 wait.result(TIMEOUT)
         with pytest.raises(ClientClosed):
             reading.result(TIMEOUT)
+
+
+def test_the_end_of_the_loop_of_callbacks_ends_a_wait_on_another_loop() -> None:
+    """The server's own loop ends after the server has closed, and it waits for all who are to be told."""
+    is_closing, go_on = threading.Event(), threading.Event()
+    left: list[asyncio.Task[None]] = []
+
+    async def outlives() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_closing.set()
+            assert go_on.wait(TIMEOUT)
+
+    async def on_connect(_client: Client) -> None:
+        left.append(asyncio.create_task(outlives()))
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        has_looked = asyncio.Event()
+        waiting = asyncio.create_task(server.wait_until_async(has_looked.set, None))
+        server.stop(wait=False)
+        await asyncio.to_thread(is_closing.wait, TIMEOUT)
+        has_looked.clear()
+        server.clear()
+        await has_looked.wait()
+        # Now it waits for nothing but the end.
+        go_on.set()
+        with pytest.raises(RuntimeError, match="nothing will come, since the server has ended"):
+            await waiting
+
+    server = EchoTestServer(on_connect=on_connect, close_timeout=0.1).start()
+    with RawClient(server.port).opened():
+        server.wait_until(lambda: left, TIMEOUT)
+        asyncio.run(asyncio.wait_for(main(), TIMEOUT))
+    server.stop()
 
 
 def test_a_wait_that_would_stop_the_loop_names_the_way_out(recorded: EchoServer) -> None:
