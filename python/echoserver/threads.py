@@ -14,12 +14,36 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["are_green", "has_signals", "loop_runs", "make"]
+__all__ = ["are_green", "has_signals", "leave_to_others", "loop_runs", "make"]
+
+# Seconds that are enough to find out whether a green thread can leave its thread to others.
+_INSTANT = 0.0001
 
 
 def are_green() -> bool:
     """Whether those of `threading` share one of the operating system's, which a wait in Rust would stop for all."""
     return not isinstance(_thread.start_new_thread, BuiltinFunctionType)
+
+
+def leave_to_others(seconds: float) -> bool:
+    """Other green threads of this one run meanwhile; False where they can't, as in a signal handler of the hub's."""
+    try:
+        _wait_green(seconds)
+    except Exception:
+        # Somebody may have raised it in this green thread, as timeouts do: where it is the hub's, it comes again.
+        try:
+            _wait_green(_INSTANT)
+        except Exception:
+            return False
+        raise
+    return True
+
+
+def _wait_green(seconds: float) -> None:
+    # A lock is green wherever threads are; `time.sleep` need not be.
+    lock = _thread.allocate_lock()
+    lock.acquire()
+    lock.acquire(True, seconds)
 
 
 def has_signals() -> bool:

@@ -6,6 +6,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
+use std::time::Duration;
 
 pub(super) struct Imported {
     /// `echoserver.headers.Headers`.
@@ -20,6 +21,7 @@ pub(super) struct Imported {
     pub(super) any_awaitable: Py<PyType>,
     are_green: Py<PyAny>,
     loop_runs: Py<PyAny>,
+    leave_to_others: Py<PyAny>,
     get_logger: Py<PyAny>,
 }
 
@@ -32,6 +34,15 @@ impl Imported {
     /// Whether an asyncio loop runs in this thread.
     pub(super) fn loop_runs(&self, py: Python<'_>) -> PyResult<bool> {
         self.loop_runs.bind(py).call0()?.is_truthy()
+    }
+
+    /// Other green threads of this one run meanwhile; `false` where they can't.
+    ///
+    /// # Errors
+    /// What another green thread raises in this one, such as a timeout.
+    pub(super) fn leave_to_others(&self, py: Python<'_>, time: Duration) -> PyResult<bool> {
+        let could = self.leave_to_others.bind(py).call1((time.as_secs_f64(),))?;
+        could.is_truthy()
     }
 
     /// The logger `echoserver`, which is made when it is first used.
@@ -58,6 +69,7 @@ pub(super) fn imported(py: Python<'_>) -> PyResult<&'static Imported> {
                 .unbind(),
             are_green: get("echoserver.threads", "are_green")?.unbind(),
             loop_runs: get("echoserver.threads", "loop_runs")?.unbind(),
+            leave_to_others: get("echoserver.threads", "leave_to_others")?.unbind(),
             get_logger: get("logging", "getLogger")?.unbind(),
         })
     })

@@ -7,8 +7,6 @@ use crate::error::Error;
 use crate::server::after;
 use crate::sockets;
 use crate::tls::Patience;
-use pyo3::exceptions::PyException;
-use pyo3::intern;
 use pyo3::prelude::*;
 use std::mem;
 use std::sync::Mutex;
@@ -46,22 +44,8 @@ pub(super) fn wait(
         }
         if is_green {
             let turn = deadline.map_or(GREEN_TURN, |deadline| GREEN_TURN.min(deadline - now));
-            is_green = leave_to_others(py, turn)?;
+            is_green = imported(py)?.leave_to_others(py, turn)?;
         }
-    }
-}
-
-/// Other green threads run; `false` where they can't, as in a signal handler that the hub itself runs.
-fn leave_to_others(py: Python<'_>, turn: Duration) -> PyResult<bool> {
-    // It is another one since `threading` is.
-    let sleep = py
-        .import(intern!(py, "time"))?
-        .getattr(intern!(py, "sleep"))?;
-    match sleep.call1((turn.as_secs_f64(),)) {
-        Ok(_) => Ok(true),
-        Err(error) if error.is_instance_of::<PyException>(py) => Ok(false),
-        // Such as a timeout of gevent's.
-        Err(error) => Err(error),
     }
 }
 

@@ -34,9 +34,15 @@ logging.basicConfig(stream=sys.stdout, format="%(message)s")
 def patch(request: pytest.FixtureRequest) -> str:
     """The name of what has patched Python."""
     name: str = request.param
-    if name != "none" and importlib.util.find_spec(name) is None:
-        pytest.skip(f"{name} is not installed: NOTHING is tested with it")
+    if name != "none":
+        skip_without(name)
     return name
+
+
+def skip_without(name: str) -> None:
+    """Says so."""
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed: NOTHING is tested with it")
 
 
 def patched(patch: str, code: str) -> subprocess.Popen[str]:
@@ -168,18 +174,41 @@ def test_a_signal_handler_may_stop_a_server_while_others_sleep(patch: str) -> No
         assert finished(process) == (0, "ended\n", "")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("gevent") is None, reason="gevent is not installed")
-def test_a_timeout_of_gevent_ends_a_wait() -> None:
+@pytest.mark.parametrize("error", ["", ", ValueError"])
+@pytest.mark.parametrize("name", ["gevent", "eventlet"])
+def test_a_timeout_ends_a_wait_whatever_it_raises(name: str, error: str) -> None:
+    skip_without(name)
     process = patched(
-        "gevent",
-        "import gevent\n"
+        name,
+        f"from {name} import Timeout\n"
         "from echoserver.testing import EchoTestServer\n"
         "with EchoTestServer() as server:\n"
         "    try:\n"
-        "        with gevent.Timeout(0.01): server.accept(timeout=None)\n"
-        "    except gevent.Timeout: print('in time')\n",
+        f"        with Timeout(0.01{error}): server.accept(timeout=None)\n"
+        "    except (Timeout, ValueError) as error: print(type(error).__name__)\n",
     )
-    assert finished(process) == (0, "in time\n", "")
+    assert finished(process) == (0, "ValueError\n" if error else "Timeout\n", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "only_threads"),
+    [
+        ("gevent", "from gevent import monkey, spawn; monkey.patch_thread()\n"),
+        ("eventlet", "import eventlet; from eventlet import spawn; eventlet.monkey_patch(all=False, thread=True)\n"),
+    ],
+)
+def test_others_run_while_one_waits_where_nothing_else_is_green(name: str, only_threads: str) -> None:
+    skip_without(name)
+    process = python(
+        f"{only_threads}"
+        "from echoserver import EchoServer\n"
+        "server = EchoServer(0, host='127.0.0.1').start()\n"
+        "spawn(server.stop)\n"
+        "server.wait_closed()\n"
+        "print('closed')\n",
+        env={"PYTHONWARNINGS": "ignore"},
+    )
+    assert finished(process) == (0, "closed\n", "")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
