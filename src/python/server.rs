@@ -32,6 +32,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+/// How long a worker may take to drop what is left at the deadline of a stop.
+const WORKER_END: Duration = Duration::from_secs(2);
+
 /// What `EchoServer` stands on; its methods say what these do.
 ///
 /// In a process that was forked after it was made, every call raises RuntimeError.
@@ -214,9 +217,8 @@ impl PyServer {
             event_loop.abandon(py);
         }
         waiting::detached(py, || {
-            shared.core.stop(timeout);
-            // With no limit it is true: workers at their deadline wait for nobody.
-            let _ = shared.core.wait(None);
+            // Whoever runs the callbacks is gone also where a worker is not.
+            let _ = end(&shared.core, timeout);
             shared.link.events.remove_doorbell();
             shared.link.end_drain();
         });
@@ -457,12 +459,19 @@ impl Drop for PyServer {
         // Closing a socket waits for another thread's fork, which needs the interpreter.
         Python::attach(|py| {
             waiting::detached(py, || {
-                core.stop(Duration::ZERO);
-                // With no time limit it is true.
-                let _ = core.wait(None);
+                if !end(&core, Duration::ZERO) {
+                    // Its own end would wait once more.
+                    mem::forget(core);
+                }
             });
         });
     }
+}
+
+/// Stops a server, and waits for its workers: `false` if they do not end, though they wait for nobody at their deadline.
+fn end(core: &Server, timeout: Duration) -> bool {
+    core.stop(timeout);
+    core.wait(Some(timeout.saturating_add(WORKER_END)))
 }
 
 /// What prints is there from now on: when there is something to print, importing may fail.
