@@ -275,32 +275,15 @@ impl Client {
         }
     }
 
-    /// Waits until the send queue is empty or the client gone: `false` at the deadline. `None` waits for ever.
-    #[must_use]
-    pub fn wait_flushed(&self, deadline: Option<Instant>) -> bool {
-        self.wait(Until::Flushed, deadline)
-    }
-
-    /// Whether nothing waits for the network, or the client is gone.
-    #[must_use]
-    pub fn is_flushed(&self) -> bool {
-        self.waited_for(Until::Flushed)
-            .is_none_or(|queue| queue.is(Until::Flushed))
-    }
-
-    /// Ready when that is so. May be dropped at any time.
+    /// The wait until all that is queued now is on the wire, or the client gone, whatever is sent meanwhile.
     #[must_use]
     pub fn flushed(self: &Arc<Self>) -> Waiting {
-        Waiting::new(self, Until::Flushed)
+        // Without one nothing was sent to it.
+        let until = self.queue.get().map(|queue| queue.flushed());
+        Waiting::new(self, until.unwrap_or(Until::Released(0)))
     }
 
-    /// Waits until the connection has ended: `false` at the deadline. `None` waits for ever.
-    #[must_use]
-    pub fn wait_ended(&self, deadline: Option<Instant>) -> bool {
-        self.wait(Until::Ended, deadline)
-    }
-
-    /// Ready when that is so. May be dropped at any time.
+    /// The wait until the connection has ended.
     #[must_use]
     pub fn at_end(self: &Arc<Self>) -> Waiting {
         Waiting::new(self, Until::Ended)
@@ -315,16 +298,10 @@ impl Client {
         }
     }
 
-    fn wait(&self, until: Until, deadline: Option<Instant>) -> bool {
-        self.waited_for(until)
-            .is_none_or(|queue| queue.wait(until, deadline))
-    }
-
     /// The send queue, whose waiters are told; `None` if there is nothing to wait for.
     fn waited_for(&self, until: Until) -> Option<&Arc<SendQueue>> {
         let queue = match until {
-            // Nothing was sent to it without one.
-            Until::Flushed => self.queue.get()?,
+            Until::Released(_) => self.queue.get()?,
             Until::Ended => self.queue.get_or_init(Arc::default),
         };
         // Whoever ends the client sets that and looks for a queue then; one of the two sees the other.
@@ -360,7 +337,8 @@ impl Client {
     }
 }
 
-/// The wait for an empty send queue, or for the client's end, as a task does it.
+/// The wait for what is in the send queue, or for the client's end: of a task, which may drop it at any time, or of a
+/// thread.
 #[derive(Debug)]
 pub struct Waiting {
     client: Arc<Client>,
@@ -375,6 +353,20 @@ impl Waiting {
             until,
             key: None,
         }
+    }
+
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let queue = self.client.waited_for(self.until);
+        queue.is_none_or(|queue| queue.is(self.until))
+    }
+
+    /// Waits in this thread: `false` at the deadline. `None` waits for ever.
+    #[must_use]
+    pub fn wait(&self, deadline: Option<Instant>) -> bool {
+        let queue = self.client.waited_for(self.until);
+        queue.is_none_or(|queue| queue.wait(self.until, deadline))
     }
 }
 

@@ -327,9 +327,9 @@ class Client(_Asked):
         """
 
     def flush(self, timeout: float | None = None) -> None:
-        """Waits until everything that `send` has queued is on the wire, or the client is gone.
+        """Waits until everything that was queued when it was called is on the wire, or the client is gone.
 
-        TimeoutError after `timeout` seconds; None waits for ever.
+        What is sent meanwhile is not waited for. TimeoutError after `timeout` seconds; None waits for ever.
         """
 
     def flush_async(self) -> Future[None]:

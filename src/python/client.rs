@@ -250,14 +250,15 @@ impl PyClient {
         Ok(bytes.len())
     }
 
-    /// Waits until everything that `send` has queued is on the wire, or the client is gone.
+    /// Waits until everything that was queued when it was called is on the wire, or the client is gone.
     ///
-    /// TimeoutError after `timeout` seconds; None waits for ever.
+    /// What is sent meanwhile is not waited for. TimeoutError after `timeout` seconds; None waits for ever.
     #[pyo3(signature = (timeout=None))]
     fn flush(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         self.link()?;
         let timeout = seconds("timeout", timeout)?;
-        if waiting::wait(py, timeout, |until| self.client.wait_flushed(Some(until)))? {
+        let flushed = self.client.flushed();
+        if waiting::wait(py, timeout, |until| flushed.wait(Some(until)))? {
             return Ok(());
         }
         let queued = self.client.queued();
@@ -353,10 +354,10 @@ impl PyClient {
     /// As `flush`, to be awaited, on any event loop; for a time limit use `asyncio.timeout()`.
     fn flush_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let link = self.link()?;
-        if self.client.is_flushed() {
+        let mut flushed = self.client.flushed();
+        if flushed.is_over() {
             return crossing::done(py);
         }
-        let mut flushed = self.client.flushed();
         crossing::future(py, link.clone(), move |cx| Pin::new(&mut flushed).poll(cx))
     }
 
@@ -384,7 +385,8 @@ impl PyClient {
                 "wait_closed() in the thread that runs the callbacks would wait for itself",
             ));
         }
-        waiting::wait(py, limit, |until| self.client.wait_ended(Some(until)))?;
+        let end = self.client.at_end();
+        waiting::wait(py, limit, |until| end.wait(Some(until)))?;
         // Without a limit it waits until there is one.
         match self.close_code() {
             Some(code) => Ok(code),

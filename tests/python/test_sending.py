@@ -172,6 +172,24 @@ def test_flush_waits_for_room(full: tuple[Client, RawClient, int]) -> None:
     assert raw.receive() == (2, bytes(900_000))
 
 
+def test_flush_does_not_wait_for_what_is_sent_meanwhile(full: tuple[Client, RawClient, int]) -> None:
+    client, raw, _ = full
+    flushed = threading.Event()
+
+    def flush() -> None:
+        client.flush(TIMEOUT)
+        flushed.set()
+
+    flushing = in_thread(flush)
+    while flushing.is_alive():
+        # The queue is never empty.
+        with contextlib.suppress(SendQueueFull):
+            while True:
+                client.send(bytes(65_536))
+        raw.receive()
+    assert flushed.is_set()
+
+
 def test_flush_ends_with_the_client(full: tuple[Client, RawClient, int]) -> None:
     client, _, _ = full
     waiter = in_thread(client.flush)

@@ -159,6 +159,11 @@ impl Compressing {
         account.charge_anyway(COST)
     }
 
+    /// The ticket of the message that waits behind all others.
+    pub(super) fn last_ticket(&mut self) -> Option<&mut usize> {
+        self.queue.back_mut().map(|message| &mut message.ticket)
+    }
+
     /// Sends a message at once, which nothing waits before.
     ///
     /// # Errors

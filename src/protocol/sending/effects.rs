@@ -11,7 +11,7 @@ pub struct Effects {
     pub bytes_sent: u64,
     /// 1 if the connection is failed for what the client has done.
     pub violations: u64,
-    /// The sum of the tickets of what is sent or given up.
+    /// The sum of the tickets of what is sent or given up, in the order in which it was given.
     pub released: usize,
     /// A ping was answered after this time.
     pub rtt: Option<Duration>,

@@ -73,7 +73,8 @@ impl Sender {
         }
         self.slots.clear(account);
         if let Some(compressing) = &mut self.compressing {
-            effects.released += compressing.clear(account);
+            let ticket = compressing.clear(account);
+            self.give_up(ticket, effects);
         }
         let why = account.exhausted();
         let mut due = Due::new(why.code, &why.reason, Cause::Failure);

@@ -75,7 +75,7 @@ impl Sender {
         effects: &mut Effects,
     ) {
         if bytes.is_empty() {
-            effects.released += ticket;
+            self.give_up(ticket, effects);
         } else if self.takes(ticket, effects) {
             self.put(bytes, ticket, account);
         }
@@ -98,17 +98,26 @@ impl Sender {
             .sent_ping(payload);
     }
 
-    /// Whether something of the application's can still go out; if not, its ticket goes back.
-    fn takes(&self, ticket: usize, effects: &mut Effects) -> bool {
+    /// Whether something of the application's can still go out; if not, it is given up.
+    fn takes(&mut self, ticket: usize, effects: &mut Effects) -> bool {
         let takes = self.may_send();
         if !takes {
-            effects.released += ticket;
+            self.give_up(ticket, effects);
         }
         takes
     }
 
+    /// What has this ticket is not sent: the ticket goes back when everything before it is, as that of something sent.
+    pub(super) fn give_up(&mut self, ticket: usize, effects: &mut Effects) {
+        let compressing = self.compressing.as_mut();
+        match compressing.and_then(|compressing| compressing.last_ticket()) {
+            Some(last) => *last += ticket,
+            None => self.output.add_ticket(ticket, effects),
+        }
+    }
+
     /// The same, of a message, which is counted if it can.
-    fn takes_message(&self, ticket: usize, effects: &mut Effects) -> bool {
+    fn takes_message(&mut self, ticket: usize, effects: &mut Effects) -> bool {
         let takes = self.takes(ticket, effects);
         effects.messages_sent += u64::from(takes);
         takes

@@ -144,6 +144,15 @@ impl Output {
         }
     }
 
+    /// Something with this ticket is done when all that is kept now is sent.
+    pub(super) fn add_ticket(&mut self, ticket: usize, effects: &mut Effects) {
+        match self.chunks.back_mut() {
+            Some(chunk) => *chunk.ticket() += ticket,
+            None if self.is_unflushed => self.unflushed += ticket,
+            None => effects.released += ticket,
+        }
+    }
+
     /// What is to be sent next, `tail` behind what is kept; returns the number of pieces.
     #[inline]
     pub(super) fn transmit<'a>(

@@ -275,6 +275,33 @@ fn pings_and_messages_go_out_in_the_order_in_which_they_were_given() {
 }
 
 #[test]
+fn tickets_go_back_in_the_order_in_which_they_were_given_whatever_is_given_up() {
+    for compresses in [false, true] {
+        let mut rig = Rig::new(settings(), 1 << 20);
+        if compresses {
+            rig.sender.agree(charges::agreed(), 6, 50);
+        }
+        rig.room = 10;
+        rig.send(&vec![b'a'; 100_000], 1);
+        let (account, effects) = (&mut rig.account, &mut rig.effects);
+        // There is nothing to send of this, and after our close frame there never is.
+        rig.sender.raw(Vec::new(), 2, account, effects);
+        assert_eq!(effects.released, 0);
+        rig.sender.close(1000, "", account, effects);
+        rig.flush();
+        rig.send(b"late", 4);
+        assert_eq!(rig.effects.released, 0);
+        rig.room = usize::MAX;
+        rig.flush();
+        assert_eq!(rig.effects.released, 7);
+        // Now it waits for nothing.
+        rig.send(b"later", 8);
+        assert_eq!(rig.effects.released, 15);
+        rig.end();
+    }
+}
+
+#[test]
 fn a_frame_that_many_send_is_charged_once_until_the_last_of_them_has_sent_it() {
     let memory = Memory::new(Limit::new("memory_limit", 1 << 20));
     let frame = SharedFrame::new(Opcode::Text, &[b'x'; 10_000], &memory).unwrap();

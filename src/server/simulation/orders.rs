@@ -29,7 +29,7 @@ fn a_send_queue_is_given_back_when_all_is_sent() {
         client.send(Kind::Text, vec![b'x'; 10], 1000).unwrap();
         peer.reset();
         peer.expect_drop().await;
-        assert!(client.wait_flushed(None));
+        assert!(client.flushed().wait(None));
     });
 }
 
@@ -67,9 +67,9 @@ fn an_order_that_is_thrown_away_gives_its_room_back() {
             client.ping("?", 1000).unwrap(),
             client.share(&frame, 1000).unwrap(),
         ];
-        assert!(client.queued() > 300 && !client.is_flushed());
+        assert!(client.queued() > 300 && !client.flushed().is_over());
         drop(orders);
-        assert!(client.queued() == 0 && client.wait_flushed(None));
+        assert!(client.queued() == 0 && client.flushed().wait(None));
         // One for a client that is gone when it comes.
         let late = message(300);
         peer.reset();
