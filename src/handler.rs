@@ -180,7 +180,7 @@ pub trait Handler: Send + Sync + Debug {
     fn on_park(&self) {}
 
     /// A moment has passed since replies came that said more might follow: what is ready now is to be posted. `true`
-    /// if something was, and it is to be asked again.
+    /// if something was, and it is to be asked again. Also the last thing of a worker, which may have been about to ask.
     fn on_look(&self) -> bool {
         false
     }

@@ -59,6 +59,11 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// Whether nobody takes anything any more.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Throws away what nobody will take any more, and what may still come.
     pub(crate) fn close(&self) {
         let mut inner = self.lock();

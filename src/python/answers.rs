@@ -86,8 +86,8 @@ impl Answers {
         }
     }
 
-    /// Posts the answers so far, so that something can follow them: `false` if there are none. `are_followed` has the
-    /// worker look for more in a moment.
+    /// Posts the answers so far, so that something can follow them. `are_followed` has the worker look for more in a
+    /// moment: whether it will, so not if there were none, or if it has ended.
     pub(super) fn post(&mut self, are_followed: bool) -> bool {
         if self.ends.is_empty() {
             return false;
@@ -99,7 +99,7 @@ impl Answers {
             are_followed,
         };
         self.client.order(Order::Replies(replies));
-        true
+        are_followed && !self.client.mailbox().is_closed()
     }
 
     fn echo(&mut self, frame: Range<usize>) {

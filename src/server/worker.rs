@@ -55,6 +55,8 @@ struct Ended(Arc<Shared>, usize);
 impl Drop for Ended {
     fn drop(&mut self) {
         self.0.workers[self.1].close();
+        // After that: whoever posts to this worker from now on sees that it looks no more.
+        self.0.handler.on_look();
     }
 }
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aio_support import thread_names
 from echoserver import NO_REPLY, Client
 from support import TIMEOUT, RawClient, connect, eventually, frame, in_thread, join
 
@@ -105,6 +109,37 @@ def test_replies_of_one_client_do_not_wait_for_the_callback_of_another(run: List
             assert second.receive() == (1, b"blocks")
             go_on.clear()
             answering.clear()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="which threads there are")
+def test_replies_do_not_wait_for_a_worker_that_has_ended(run: Listen) -> None:
+    entered, go_on, answered = threading.Event(), threading.Event(), threading.Event()
+
+    def on_text(_client: Client, message: str) -> None:
+        if message == "blocks":
+            entered.set()
+            assert go_on.wait(TIMEOUT)
+        elif message == "waits":
+            assert answered.wait(TIMEOUT)
+
+    server = run(on_text=on_text, workers=2)
+    with RawClient(server.port) as first, RawClient(server.port) as second:
+        first.opened()
+        second.opened()
+        first.socket.sendall(frame(1, b"blocks") + frame(1, b"of one") + frame(1, b"that is gone"))
+        assert entered.wait(TIMEOUT)
+        second.socket.sendall(frame(1, b"first") + frame(1, b"waits") + frame(1, b"last"))
+        eventually(lambda: server.stats().text_messages_received == 6)
+        first.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        first.close()
+        eventually(lambda: server.client_count == 1)
+        server.stop(TIMEOUT, wait=False)
+        eventually(lambda: len([name for name in thread_names() if name.startswith("echoserver-w")]) == 1)
+        go_on.set()
+        assert second.receive() == (1, b"first")
+        answered.set()
+        assert [second.receive(), second.receive()] == [(1, b"waits"), (1, b"last")]
+        assert second.close_code() == 1001
 
 
 @pytest.mark.parametrize("order", ["send", "ping", "close"])

@@ -7,6 +7,7 @@ use crate::support::{
 use echoserver::config::Config;
 use echoserver::handler::Handler;
 use socket2::SockRef;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -303,4 +304,30 @@ fn binary_zeros_after_the_end_are_nobodys_business() {
     // The server reads on until this side ends, so that nothing is reset; more than 1 MiB it does not read.
     raw.send(vec![BINARY; 1 << 19]);
     raw.expect_end();
+}
+
+/// Counts looks, and is asked for none before the end.
+#[derive(Debug, Default)]
+struct Looked(AtomicUsize);
+
+impl Handler for Looked {
+    fn on_look(&self) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+}
+
+#[test]
+fn each_worker_looks_for_replies_once_more_at_its_end() {
+    let looked = Arc::new(Looked::default());
+    let config = Config {
+        workers: Some(3),
+        ..Config::default()
+    };
+    let server = Running::with(config, looked.clone());
+    Raw::open(&server).echo(TEXT, b"x");
+    assert_eq!(looked.0.load(Ordering::Relaxed), 0);
+    server.stop(limit());
+    assert!(server.wait(Some(limit())));
+    assert_eq!(looked.0.load(Ordering::Relaxed), 3);
 }
