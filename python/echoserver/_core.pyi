@@ -412,12 +412,13 @@ class Client(_Asked):
     def pause(self) -> None:
         """Reads no more of this client until `resume()`, and returns at once.
 
-        What was read already is still delivered and echoed; then TCP holds the client up. Timers for its silence stand
-        still, and its end is not seen. In a closing handshake all is read. On a closed client it does nothing.
+        What was read already is still delivered and echoed, but for compressed messages that are not inflated yet;
+        then TCP holds the client up. Timers for its silence stand still, and its end is not seen. In a closing
+        handshake all is read. On a closed client it does nothing.
         """
 
     def resume(self) -> None:
-        """Reads this client again after `pause()`."""
+        """Reads this client again after `pause()`. Timers for its silence begin anew."""
 
     def close(self, code: SupportsIndex = 1000, reason: str = "") -> None:
         """Begins the closing handshake (RFC 6455 section 7.1.2) and returns at once; replies before it are sent.

@@ -177,8 +177,12 @@ impl Sender {
     }
 
     /// Has nothing more read, or again. In a closing handshake all is read.
-    pub const fn pause(&mut self, is_paused: bool) {
-        self.is_paused = is_paused;
+    pub fn pause(&mut self, is_paused: bool) {
+        let was_paused = std::mem::replace(&mut self.is_paused, is_paused);
+        if was_paused && !is_paused {
+            // It was not heard because of us; from here on it may be silent.
+            self.heard();
+        }
     }
 
     const fn holds_back(&self) -> bool {

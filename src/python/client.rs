@@ -467,14 +467,15 @@ impl PyClient {
 
     /// Reads no more of this client until `resume()`, and returns at once.
     ///
-    /// What was read already is still delivered and echoed; then TCP holds the client up. Timers for its silence stand
-    /// still, and its end is not seen. In a closing handshake all is read. On a closed client it does nothing.
+    /// What was read already is still delivered and echoed, but for compressed messages that are not inflated yet;
+    /// then TCP holds the client up. Timers for its silence stand still, and its end is not seen. In a closing
+    /// handshake all is read. On a closed client it does nothing.
     fn pause(&self) -> PyResult<()> {
         self.link()?.order(&self.client, Order::Pause);
         Ok(())
     }
 
-    /// Reads this client again after `pause()`.
+    /// Reads this client again after `pause()`. Timers for its silence begin anew.
     fn resume(&self) -> PyResult<()> {
         self.link()?.order(&self.client, Order::Resume);
         Ok(())

@@ -278,6 +278,33 @@ fn pongs_tell_the_round_trip_and_answer_the_pings_before() {
 }
 
 #[test]
+fn the_time_for_which_a_client_is_paused_is_not_its_silence() {
+    for (idle_timeout, ping_interval, limit) in [
+        (Some(30 * SECOND), None, 30 * SECOND),
+        (None, Some(20 * SECOND), settings().ping_timeout.value),
+    ] {
+        for seconds in 1..100 {
+            let mut rig = Rig::new(options(idle_timeout, ping_interval), 1 << 20);
+            rig.wait(Duration::ZERO);
+            // A ping is out, if there are any.
+            rig.wait(21 * SECOND);
+            rig.sender.pause(true);
+            rig.wait(seconds * SECOND);
+            rig.sender.pause(false);
+            rig.wait(Duration::ZERO);
+            rig.wait(SECOND / 2);
+            // Once more is nothing new.
+            rig.sender.pause(false);
+            rig.wait(limit.saturating_sub(SECOND));
+            assert!(rig.sender.may_send(), "after {seconds} s");
+            rig.wait(SECOND);
+            assert!(!rig.sender.may_send(), "after {seconds} s");
+            rig.end();
+        }
+    }
+}
+
+#[test]
 fn who_waits_until_we_have_compressed_is_not_idle() {
     for (idle_timeout, ping_interval) in [(Some(30 * SECOND), None), (None, Some(20 * SECOND))] {
         let mut rig = Rig::new(options(idle_timeout, ping_interval), 1 << 30);
