@@ -7,6 +7,7 @@ import gc
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -101,8 +102,12 @@ def thread_names() -> list[str]:
     """The names of all threads of this process, as the system has them."""
     if sys.platform != "linux":
         return [thread.name for thread in threading.enumerate()]
-    tasks = Path("/proc/self/task")
-    return sorted((task / "comm").read_text().strip() for task in tasks.iterdir())
+    names = []
+    for task in Path("/proc/self/task").iterdir():
+        # One may end at this moment.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            names.append((task / "comm").read_text().strip())
+    return sorted(names)
 
 
 async def upper(client: Client) -> None:
