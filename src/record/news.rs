@@ -36,8 +36,8 @@ impl News {
         tasks.for_each(Waker::wake);
     }
 
-    /// Goes up with everything that happens. What is seen after the count was read, and is not there yet, comes with
-    /// another count.
+    /// Goes up with everything that happens. Whoever reads it before he looks misses nothing: what he does not find comes
+    /// with another count.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.lock().count

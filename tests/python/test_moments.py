@@ -5,16 +5,20 @@ Each event is caused many times, and each time another part of it is what is wai
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from echoserver.testing import EchoTestServer
 from support import TIMEOUT, RawClient, in_thread, join
+
+if TYPE_CHECKING:
+    from echoserver import Client
 
 TURNS = 40
 
@@ -28,6 +32,7 @@ class Scene:
         self.raw = RawClient(server.port).opened()
         self.client = server.accept()
         self.others: list[RawClient] = []
+        self.is_over = threading.Event()
         self.before, self.known = server.stats(), len(server.accepted)
 
     def counted(self, name: str) -> bool:
@@ -45,8 +50,21 @@ class Scene:
         self.client.ping(b"p")
         assert self.raw.receive() == (9, b"p")
 
+    def owes_an_answer(self) -> None:
+        """The client has sent a message, which a callback has not answered."""
+        asked = threading.Event()
+
+        def on_text(_client: Client, _message: str) -> None:
+            asked.set()
+            self.is_over.wait(TIMEOUT)
+
+        self.server.on_text = on_text
+        self.raw.send(1, b"x")
+        assert asked.wait(TIMEOUT)
+
     def end(self) -> None:
         """Everybody goes, and is forgotten."""
+        self.is_over.set()
         for raw in (self.raw, *self.others):
             raw.close()
         self.server.wait_until(lambda: self.server.client_count == 0)
@@ -103,6 +121,16 @@ EVENTS = {
         cause=lambda one: one.raw.send(10, b"p"),
         parts=[lambda one: one.client.rtt is not None, lambda one: one.counted("pongs_received")],
         waits=[lambda one: one.client.wait_pong()],
+    ),
+    "an end before an answer": Event(
+        prepare=Scene.owes_an_answer,
+        cause=lambda one: one.client.abort(),
+        parts=[
+            lambda one: one.client.close_code == 1006,
+            lambda one: one.client.received == ["x"],
+            lambda one: one.server.received == ["x"],
+        ],
+        waits=[lambda one: one.client.wait_closed(TIMEOUT), lambda one: one.client.recv()],
     ),
     "an end": Event(
         cause=lambda one: one.raw.close(),
