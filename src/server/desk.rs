@@ -166,6 +166,11 @@ impl Desk {
     /// TLS with `peer` failed; it is reported once.
     pub(super) fn report_tls(&self, peer: SocketAddr, reason: &str) {
         self.count(|counters| counters.tls_failures.add(1));
+        self.tell_tls(peer, reason);
+    }
+
+    /// TLS with `peer` failed, which is counted already.
+    pub(super) fn tell_tls(&self, peer: SocketAddr, reason: &str) {
         let handler = &self.shared.handler;
         if handler.wants().has(Wants::REFUSAL) {
             handler.on_tls_failure(peer, reason);
