@@ -142,4 +142,6 @@ def _for_core(entry: Handshake | None) -> tuple[str, object] | None:
         case Delay(seconds, then):
             return "delay", (seconds, _for_core(then))
         case _:
-            return _WORDS.get(type(entry), "decision"), entry
+            # Those of a test may be of classes of its own.
+            words = (word for kind, word in _WORDS.items() if isinstance(entry, kind))
+            return next(words, "decision"), entry

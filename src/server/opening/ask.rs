@@ -158,10 +158,12 @@ async fn wait<W: AsyncRead + Unpin>(
                 return Poll::Ready(Some(answer));
             }
             Heard::End => return Poll::Ready(Some(Answer::Silence)),
-            Heard::Nothing if seated.has_to_end() => {
+            // It never gets an answer.
+            Heard::Finished if due.is_none() => return Poll::Ready(Some(Answer::Silence)),
+            Heard::Nothing | Heard::Finished if seated.has_to_end() => {
                 return Poll::Ready(Some(Answer::Silence));
             }
-            Heard::Nothing => {}
+            Heard::Nothing | Heard::Finished => {}
         }
         time.as_mut().poll(cx).map(|()| None)
     })
@@ -198,8 +200,10 @@ fn tricked(upgrade: Upgrade, trick: Trick) -> (Fields, Upgrade) {
 enum Heard {
     /// Nothing, or what is kept for later.
     Nothing,
-    /// Its end. One that has sent messages and then its end is answered all the same.
+    /// Its end.
     End,
+    /// The same after messages, which are answered all the same if it comes to that.
+    Finished,
     /// More than there is memory for.
     TooMuch,
 }
@@ -220,9 +224,9 @@ fn listen<W: AsyncRead + Unpin>(
         }
         let room = rest.capacity() - rest.len();
         match pin!(wire.read_buf(&mut (&mut *rest).limit(room))).poll(cx) {
-            Poll::Ready(Ok(0)) if rest.is_empty() => return Heard::End,
-            Poll::Ready(Err(_)) => return Heard::End,
-            Poll::Pending | Poll::Ready(Ok(0)) => break,
+            Poll::Ready(Ok(0)) if !rest.is_empty() => return Heard::Finished,
+            Poll::Ready(Ok(0) | Err(_)) => return Heard::End,
+            Poll::Pending => break,
             Poll::Ready(Ok(_)) => {}
         }
     }
