@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -20,6 +20,9 @@ from echoserver import Client, EchoServer
 from echoserver.stats import Stats
 from echoserver.testing import Delay, EchoTestServer, Hang, Response
 from support import TIMEOUT, RawClient, eventually, frame, in_thread, join
+
+if TYPE_CHECKING:
+    from aio_support import Run
 
 Asked = Callable[[], object]
 
@@ -295,6 +298,32 @@ def test_what_a_callback_has_done_is_told(name: str, is_async: bool) -> None:
         gate.leave()
         server.stop()
         raw.close()
+
+
+def test_what_a_callback_has_done_is_told_on_its_own_loop(on_loop: Run) -> None:
+    async def main() -> None:
+        traces: list[Client] = []
+        asked, go_on, leave = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def on_connect(client: Client) -> None:
+            await go_on.wait()
+            traces.append(client)
+            await leave.wait()
+
+        def predicate() -> object:
+            asked.set()
+            return traces
+
+        async with EchoTestServer(on_connect=on_connect) as server:
+            raw = await asyncio.to_thread(lambda: RawClient(server.port).opened())
+            waiting = asyncio.create_task(server.wait_until_async(predicate, None))
+            await asked.wait()
+            go_on.set()
+            assert await asyncio.wait_for(waiting, TIMEOUT) == server.accepted
+            leave.set()
+            raw.close()
+
+    on_loop(main)
 
 
 @pytest.mark.parametrize("name", ["on_handshake", "on_connect", "on_text", "on_disconnect", "on_closed"])
