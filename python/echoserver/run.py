@@ -141,8 +141,12 @@ class Run:
         self._open("async with").keep()
 
     async def leave(self, *, is_thrown_away: bool) -> None:
-        """Stops the server and waits for its end, unless the coroutine is thrown away, perhaps with its loop."""
-        self.core.stop(None)
+        """Stops the server and waits for its end, unless the coroutine is thrown away, perhaps with its loop.
+
+        In a forked child, whose parent has it, it does nothing.
+        """
+        if not self.ask():
+            return
         door = self._door
         if is_thrown_away or door is None or door.loop.is_closed():
             # Nothing can be awaited.

@@ -301,8 +301,9 @@ class EchoServer(CallbackAttributes, Reading):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """As `stop()`."""
-        self.stop()
+        """As `stop()`. In a forked child it does nothing: there the server is its parent's."""
+        if self._run.ask():
+            self.stop()
 
     # On an event loop
 

@@ -111,3 +111,49 @@ print(os.waitstatus_to_exitcode(status))
 
 def test_a_child_closes_nothing_that_has_the_number_of_a_socket_of_before() -> None:
     assert finished(python(REUSED)) == (0, "0\n", "")
+
+
+LEFT = """
+import asyncio, contextlib, os, sys
+from echoserver import EchoServer
+from echoserver.testing import EchoTestServer
+
+def body():
+    if os.fork() == 0 and RAISES:
+        sys.exit(3)
+
+async def main():
+    with ends_child():
+        async with server:
+            body()
+
+@contextlib.contextmanager
+def ends_child():
+    # Before the loop is closed, which asyncio does with the parent's selector.
+    try:
+        yield
+    except SystemExit as error:
+        assert error.__context__ is None, error.__context__
+        os._exit(error.code)
+    if os.getpid() != parent:
+        os._exit(4)
+
+parent = os.getpid()
+server = CLASS(0, host="127.0.0.1")
+if HOW == "async with":
+    asyncio.run(main())
+else:
+    with ends_child(), server:
+        body()
+_, status = os.wait()
+print(os.waitstatus_to_exitcode(status), server.is_serving)
+"""
+
+
+@pytest.mark.parametrize("raises", [True, False])
+@pytest.mark.parametrize("kind", ["EchoServer", "EchoTestServer"])
+@pytest.mark.parametrize("how", ["with", "async with"])
+def test_a_child_that_leaves_with_leaves_the_server_alone(how: str, kind: str, raises: bool) -> None:
+    code = LEFT.replace("CLASS", kind).replace("HOW", repr(how)).replace("RAISES", str(raises))
+    process = python(code, env={"PYTHONWARNINGS": "ignore"})
+    assert finished(process) == (0, f"{3 if raises else 4} False\n", "")

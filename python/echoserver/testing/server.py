@@ -120,6 +120,8 @@ class EchoTestServer(EchoServer):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """As `stop()`, but an exception of the block is what comes out."""
+        if not self._run.ask():
+            return
         if error is None:
             self.stop()
             return
@@ -134,6 +136,8 @@ class EchoTestServer(EchoServer):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """As `EchoServer.__aexit__`, and as leaving `with`."""
+        if not self._run.ask():
+            return
         await super().__aexit__(kind, error, traceback)
         if error is None:
             self._raise_first()
