@@ -242,10 +242,14 @@ impl State {
 
     /// Keeps messages that have no answers yet.
     fn hide(&mut self, client: &Client, frames: &[u8]) {
-        if self.charge(frames.len(), 0)
-            && let Some(kept) = self.clients.get_mut(&client.id)
-        {
+        let fits = self.charge(frames.len(), 0);
+        let Some(kept) = self.clients.get_mut(&client.id) else {
+            return;
+        };
+        if fits {
             kept.hidden.push(frames);
+        } else {
+            kept.hidden.lose(messages(frames).count());
         }
     }
 

@@ -92,8 +92,15 @@ impl Moment<'_> {
         }
     }
 
-    /// Messages of a client have come, as whole frames, or some were answered; of all, `unanswered` are not.
-    pub(crate) fn received(&mut self, client: &Arc<Client>, frames: Vec<u8>, unanswered: usize) {
+    /// Messages of a client have come, as whole frames, and behind them so many that are `lost`, or some were answered;
+    /// of all, `unanswered` are not.
+    pub(crate) fn received(
+        &mut self,
+        client: &Arc<Client>,
+        frames: Vec<u8>,
+        lost: usize,
+        unanswered: usize,
+    ) {
         let state = &mut *self.state;
         let Some(kept) = state.know(client) else {
             return;
@@ -106,6 +113,9 @@ impl Moment<'_> {
         }
         if !frames.is_empty() {
             state.hide(client, &frames);
+        }
+        if let Some(kept) = state.clients.get_mut(&client.id) {
+            kept.hidden.lose(lost);
         }
         state.unhide(client, unanswered);
     }

@@ -11,6 +11,7 @@ use crate::protocol::window::Window;
 use crate::record::Record;
 use crate::record::moment::Moment;
 use crate::server::wire::Wire;
+use std::mem;
 use std::ops::Range;
 
 impl<W: Wire> Connection<W> {
@@ -77,7 +78,8 @@ impl<W: Wire> Connection<W> {
         let mut moment = record.moment();
         turn.apply(self.counters(), &self.client);
         let frames = turn.recorded.take().unwrap_or_default();
-        moment.received(&self.client, frames, self.sender.unanswered());
+        let lost = mem::take(&mut turn.lost);
+        moment.received(&self.client, frames, lost, self.sender.unanswered());
         turn.is_seen = true;
         moment
     }

@@ -52,6 +52,8 @@ pub(super) struct Turn {
     pub(super) batch: Option<Batch>,
     /// The messages of this read as frames, if they are recorded.
     pub(super) recorded: Option<Vec<u8>>,
+    /// Those behind them that wait for an answer, and are not recorded for want of room.
+    pub(super) lost: usize,
     pub(super) counts: Counts,
     /// Something of it is recorded already, or may be looked at: its end is to be told.
     pub(super) is_seen: bool,
@@ -65,6 +67,7 @@ impl Turn {
             wants: Wants::NOTHING,
             batch: None,
             recorded: None,
+            lost: 0,
             counts: Counts::default(),
             is_seen: false,
         }
@@ -97,8 +100,11 @@ impl Turn {
         pieces: impl Iterator<Item = &'a [u8]>,
     ) {
         let recorded = self.recorded.get_or_insert_default();
-        if record.has_room(recorded.len() + len) {
+        // What follows is lost as well, also if the record is cleared meanwhile: that keeps the order.
+        if self.lost == 0 && record.has_room(recorded.len() + len) {
             record::push(recorded, kind, len, pieces);
+        } else {
+            self.lost += 1;
         }
     }
 

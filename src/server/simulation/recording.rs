@@ -177,6 +177,29 @@ fn beyond_its_bound_nothing_is_recorded_and_everything_echoed() {
 }
 
 #[test]
+fn a_message_shows_with_its_own_answer_also_if_one_behind_it_is_lost() {
+    let recorder = Recorder::new(Wants::TEXT);
+    Simulation::run(config(8000), recorder.clone(), async |one| {
+        let (peer, client) = one.open().await;
+        let record = record(one);
+        for text in ["first", &"lost".repeat(2000), "last"] {
+            peer.send(frame(TEXT, text));
+            settle().await;
+            if text.starts_with("lost") {
+                one.server.clear_record();
+            }
+            assert_eq!(taken(record, &client), []);
+        }
+        for shown in [Some("first"), None, Some("last")] {
+            recorder.echo_batch(1);
+            settle().await;
+            let shown = shown.map(|text| (Kind::Text, text.as_bytes().to_vec()));
+            assert_eq!(taken(record, &client), Vec::from_iter(shown));
+        }
+    });
+}
+
+#[test]
 fn a_story_has_its_beginning_and_its_end_in_so_many_lines() {
     Simulation::run(config(BOUND), Arc::new(crate::handler::Echo), async |one| {
         let (peer, _client) = one.open().await;
