@@ -32,7 +32,8 @@ def session(folder: Path, source: str, *options: str, plugins: str = "") -> tupl
             command += ["-p", f"no:{plugin}"]
     if "asyncio" in plugins:
         command += ["-o", "asyncio_default_fixture_loop_scope=function"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    # It starts an interpreter, or three of them under xdist.
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=3 * TIMEOUT, check=False)
     out = done.stdout + done.stderr
     counts = {}
     for word, count in zip((words := done.stdout.splitlines()[-1].split())[2::2], words[1::2], strict=False):

@@ -88,7 +88,7 @@ def test_without_on_error_the_log_says_that_an_entry_was_wrong(
     caplog: pytest.LogCaptureFixture, reported: queue.Queue[BaseException | None]
 ) -> None:
     with EchoTestServer(on_handshake=lambda _: None) as server:
-        server.on_error = None
+        server.on_error = None  # pyright: ignore[reportAttributeAccessIssue] - takes it for a method
         server.handshakes.append(OTHER)
         assert answered(server)[0] == 500
     assert isinstance(reported.get_nowait(), ValueError)
