@@ -4,6 +4,7 @@ use super::address;
 use super::argument::{Argument, Given, seconds};
 use super::attributes::Attributes;
 use super::crossing;
+use super::enter::{call, call_method};
 use super::errors::{self, type_name};
 use super::head;
 use super::imported::imported;
@@ -57,7 +58,7 @@ impl PyClient {
     /// Made when it is first needed.
     pub(super) fn inbox<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
         if self.inbox.get().is_none() {
-            let made = aio(py)?.call_method0(intern!(py, "Inbox"))?;
+            let made = call_method(&aio(py)?, intern!(py, "Inbox"), ())?;
             // Set by another meanwhile: that one is as good.
             let _ = self.inbox.set(made.unbind());
         }
@@ -104,14 +105,15 @@ impl PyClient {
 }
 
 /// `echoserver.aio`, which imports asyncio and is therefore not imported earlier.
-fn aio(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+fn aio(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     py.import(intern!(py, "echoserver.aio"))
+        .map(Bound::into_any)
 }
 
 /// Reads what is recorded as the function of that name in `echoserver.reading` does, which every server imports.
 fn read<'py>(
     client: &Bound<'py, PyClient>,
-    how: &str,
+    how: &Bound<'py, PyString>,
     timeout: Given<'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     client.get().record()?;
@@ -119,7 +121,7 @@ fn read<'py>(
         .py()
         .import(intern!(client.py(), "echoserver.reading"))?;
     let timeout = patience(client.py(), timeout);
-    reading.call_method1(how, (client, timeout))
+    call_method(&reading, how, (client, timeout))
 }
 
 /// How long a call waits for what a client does; 5 seconds unless it is told.
@@ -324,14 +326,14 @@ impl PyClient {
         seconds("timeout", Some(timeout.clone()))?;
         match slf.get().take_message(slf.py())? {
             (Some(message), _) => Ok(message),
-            (None, _) => read(slf, "recv", Given::Value(timeout)),
+            (None, _) => read(slf, intern!(slf.py(), "recv"), Given::Value(timeout)),
         }
     }
 
     /// As `recv`, to be awaited, on any event loop.
     #[pyo3(signature = (timeout=Given::Default), text_signature = "($self, timeout=5.0)")]
     fn recv_async<'py>(slf: &Bound<'py, Self>, timeout: Given<'py>) -> PyResult<Bound<'py, PyAny>> {
-        read(slf, "recv_async", timeout)
+        read(slf, intern!(slf.py(), "recv_async"), timeout)
     }
 
     /// The payload of the next pong of this client, each once, asked for or not (RFC 6455 section 5.5.3).
@@ -339,7 +341,7 @@ impl PyClient {
     /// Errors as `recv`; on an event loop use `wait_pong_async()`.
     #[pyo3(signature = (timeout=Given::Default), text_signature = "($self, timeout=5.0)")]
     fn wait_pong<'py>(slf: &Bound<'py, Self>, timeout: Given<'py>) -> PyResult<Bound<'py, PyAny>> {
-        read(slf, "wait_pong", timeout)
+        read(slf, intern!(slf.py(), "wait_pong"), timeout)
     }
 
     /// As `wait_pong`, to be awaited, on any event loop.
@@ -348,7 +350,7 @@ impl PyClient {
         slf: &Bound<'py, Self>,
         timeout: Given<'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        read(slf, "wait_pong_async", timeout)
+        read(slf, intern!(slf.py(), "wait_pong_async"), timeout)
     }
 
     /// As `flush`, to be awaited, on any event loop; for a time limit use `asyncio.timeout()`.
@@ -404,7 +406,7 @@ impl PyClient {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let timeout = patience(py, timeout);
-        aio(py)?.call_method1(intern!(py, "client_closed"), (slf, timeout))
+        call_method(&aio(py)?, intern!(py, "client_closed"), (slf, timeout))
     }
 
     /// What to say when it has not ended after `timeout` seconds.
@@ -429,7 +431,7 @@ impl PyClient {
         slf: &Bound<'py, Self>,
         data: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        imported(slf.py())?.send.bind(slf.py()).call1((slf, data))
+        call(imported(slf.py())?.send.bind(slf.py()), (slf, data))
     }
 
     /// The messages of this client, instead of their echoes.
@@ -440,7 +442,7 @@ impl PyClient {
         let inbox = own.inbox(py)?;
         if own.is_over() {
             // There may be messages left.
-            inbox.call_method0(intern!(py, "end"))?;
+            call_method(inbox, intern!(py, "end"), ())?;
         } else if link.is_on_loop() {
             link.iterate()?;
         } else {
@@ -449,7 +451,7 @@ impl PyClient {
                 run the server with serve_async() or `async with`",
             ));
         }
-        aio(py)?.call_method1(intern!(py, "Messages"), (slf, inbox))
+        call_method(&aio(py)?, intern!(py, "Messages"), (slf, inbox))
     }
 
     /// Sends a ping of at most 125 bytes (RFC 6455 section 5.5.2); its pong sets `rtt`.

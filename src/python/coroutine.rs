@@ -1,7 +1,7 @@
 //! What callbacks return to be awaited, and how it is driven a step.
 
 use super::calls::{Stage, named};
-use super::enter::enter;
+use super::enter::{call, enter};
 use super::errors::type_name;
 use super::imported::imported;
 use pyo3::exceptions::{PyStopIteration, PyTypeError};
@@ -27,7 +27,7 @@ pub(super) fn awaited<'py>(reply: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'
     if reply.is_instance(imported.any_coroutine.bind(py))? {
         return Ok(Some(reply.clone()));
     }
-    imported.awaited.bind(py).call1((reply,)).map(Some)
+    call(imported.awaited.bind(py), (reply,)).map(Some)
 }
 
 /// Where no event loop runs the callbacks, what would have to be awaited is an error of the callback that has returned

@@ -7,6 +7,7 @@ mod handshake;
 use super::answers::{Answer, Answers};
 use super::calls::{Args, Called, Stage, Whose};
 use super::client::PyClient;
+use super::enter::call_method;
 use super::events::{Event, Refusal};
 use super::imported::printing;
 use super::lock::lock;
@@ -314,9 +315,8 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
     /// Prints a line of the example.
     fn print(&mut self, name: &str, value: PyResult<Bound<'py, PyAny>>) {
         let printed = value.and_then(|value| {
-            printing(self.py)?
-                .call_method1(intern!(self.py, "event"), (name, value))
-                .map(drop)
+            let printing = printing(self.py)?;
+            call_method(&printing, intern!(self.py, "event"), (name, value)).map(drop)
         });
         self.check(printed);
     }

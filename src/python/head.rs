@@ -1,5 +1,6 @@
 //! The head of an upgrade request as Python objects; what `Request` and `Client` have in common.
 
+use super::enter::call;
 use super::imported::imported;
 use crate::protocol::head::Head;
 use pyo3::prelude::*;
@@ -19,7 +20,7 @@ pub(super) fn raw_headers(head: Option<Head<'_>>) -> Vec<(String, String)> {
 /// The header lines as a mapping.
 pub(super) fn headers<'py>(py: Python<'py>, head: Option<Head<'_>>) -> PyResult<Bound<'py, PyAny>> {
     let class = imported(py)?.headers.bind(py);
-    class.call1((raw_headers(head),))
+    call(class, (raw_headers(head),))
 }
 
 /// Seconds since the epoch, as `time.time()` has them.

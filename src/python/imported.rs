@@ -1,6 +1,7 @@
 //! What the binding uses of Python's modules, imported with the first server: later there may be no descriptors left to
 //! read a module with, and at the end of the interpreter nothing can be imported.
 
+use super::enter::call;
 use super::errors;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -28,12 +29,12 @@ pub(super) struct Imported {
 impl Imported {
     /// Whether threads of `threading` share one of the operating system's.
     pub(super) fn are_green(&self, py: Python<'_>) -> PyResult<bool> {
-        self.are_green.bind(py).call0()?.is_truthy()
+        call(self.are_green.bind(py), ())?.is_truthy()
     }
 
     /// Whether an asyncio loop runs in this thread.
     pub(super) fn loop_runs(&self, py: Python<'_>) -> PyResult<bool> {
-        self.loop_runs.bind(py).call0()?.is_truthy()
+        call(self.loop_runs.bind(py), ())?.is_truthy()
     }
 
     /// Other green threads of this one run meanwhile; `false` where they can't.
@@ -41,13 +42,12 @@ impl Imported {
     /// # Errors
     /// What another green thread raises in this one, such as a timeout.
     pub(super) fn leave_to_others(&self, py: Python<'_>, time: Duration) -> PyResult<bool> {
-        let could = self.leave_to_others.bind(py).call1((time.as_secs_f64(),))?;
-        could.is_truthy()
+        call(self.leave_to_others.bind(py), (time.as_secs_f64(),))?.is_truthy()
     }
 
     /// The logger `echoserver`, which is made when it is first used.
     pub(super) fn logger<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.get_logger.bind(py).call1(("echoserver",))
+        call(self.get_logger.bind(py), ("echoserver",))
     }
 }
 

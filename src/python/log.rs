@@ -1,5 +1,6 @@
 //! What goes to Python's logging, to the logger `echoserver`. How that is set up is the application's affair.
 
+use super::enter::{call_method, enter_with};
 use super::events::Refusal;
 use super::imported::imported;
 use crate::client::Client;
@@ -25,19 +26,16 @@ pub(super) struct Failure<'py> {
 pub(super) fn failure(failure: &Failure<'_>) -> PyResult<()> {
     let py = failure.error.py();
     let options = [(intern!(py, "exc_info"), &failure.error)].into_py_dict(py)?;
-    imported(py)?
-        .logger(py)?
-        .call_method(intern!(py, "error"), ("%s", &failure.text), Some(&options))
-        .map(drop)
+    let error = imported(py)?.logger(py)?.getattr(intern!(py, "error"))?;
+    let arguments = ("%s", &failure.text).into_pyobject(py)?;
+    enter_with(&error, &arguments, Some(&options)).map(drop)
 }
 
 /// What of the clients is to be told, as the level is now. Refusals always are, so that a level that changes holds for
 /// them: they are few, or too many to be queued.
 pub(super) fn wants(py: Python<'_>) -> PyResult<Wants> {
-    let is_enabled = imported(py)?
-        .logger(py)?
-        .call_method1(intern!(py, "isEnabledFor"), (DEBUG,))?
-        .is_truthy()?;
+    let logger = imported(py)?.logger(py)?;
+    let is_enabled = call_method(&logger, intern!(py, "isEnabledFor"), (DEBUG,))?.is_truthy()?;
     Ok(if is_enabled {
         Wants::REFUSAL | Wants::OPEN | Wants::CLOSE
     } else {
@@ -49,10 +47,10 @@ pub(super) fn wants(py: Python<'_>) -> PyResult<Wants> {
 pub(super) fn refusal(py: Python<'_>, refusal: &Refusal, unlogged: u64) -> PyResult<()> {
     let (logger, info) = (imported(py)?.logger(py)?, intern!(py, "info"));
     let peer = refusal.peer.to_string();
-    logger.call_method1(info, (refusal.text, peer, &refusal.reason))?;
+    call_method(&logger, info, (refusal.text, peer, &refusal.reason))?;
     if unlogged > 0 {
         let text = "%d more were refused, too many at once to be logged";
-        logger.call_method1(info, (text, unlogged))?;
+        call_method(&logger, info, (text, unlogged))?;
     }
     Ok(())
 }
@@ -77,7 +75,5 @@ fn debug(
     arguments: (&str, u64, String, impl for<'py> IntoPyObject<'py>),
 ) -> PyResult<()> {
     let logger = imported(py)?.logger(py)?;
-    logger
-        .call_method1(intern!(py, "debug"), arguments)
-        .map(drop)
+    call_method(&logger, intern!(py, "debug"), arguments).map(drop)
 }

@@ -224,6 +224,41 @@ one.close()
         assert run(code) == {}
 
 
+# What runs Python code on its way: a thread that is in it when the interpreter ends may not be unwound through ours.
+AGAIN = [
+    "client.headers",
+    "client.recv(0)",
+    "client.wait_pong(0)",
+    "client.wait_closed(0)",
+    "server.wait_closed(0)",
+    "server.wait_until(lambda: False, 0)",
+    "EchoServer(0, host='127.0.0.1').stop()",
+]
+
+
+@pytest.mark.parametrize("call", AGAIN)
+def test_the_interpreter_ends_in_order_while_threads_call_again_and_again(call: str) -> None:
+    code = f"""{PRELUDE}
+from echoserver import EchoServer
+server = EchoServer(0, host="127.0.0.1", close_timeout=0.1, record=10_000).start()
+one = socket.create_connection(("127.0.0.1", server.port))
+one.sendall(REQUEST)
+client = server.accept()
+called = threading.Semaphore(0)
+
+def call():
+    while True:
+        outcome(lambda: {call})
+        called.release()
+
+for _ in range(3): threading.Thread(target=call, daemon=True).start()
+for _ in range(20): called.acquire()
+one.close()
+"""
+    for _ in range(ENDS):
+        assert run(code) == {}
+
+
 # What may be called for the first time when the program has no descriptors left.
 FIRST_THEN = {
     "server.stats().clients_opened": "1",

@@ -3,6 +3,7 @@
 
 use super::super::calls::Stage;
 use super::super::dispatcher::Dispatcher;
+use super::super::enter::call_method;
 use super::super::lock::lock;
 use super::super::runner::Runner;
 use super::super::waiting;
@@ -36,10 +37,13 @@ impl EventLoop {
     fn look_again(&self, py: Python<'_>, delay: Duration) -> PyResult<()> {
         // A little late rather than a little early.
         let delay = delay.as_secs_f64() + 0.001;
-        self.around
-            .event_loop
-            .call_method1(py, intern!(py, "call_later"), (delay, self.again.get()))
-            .map(drop)
+        let event_loop = self.around.event_loop.bind(py);
+        call_method(
+            event_loop,
+            intern!(py, "call_later"),
+            (delay, self.again.get()),
+        )
+        .map(drop)
     }
 }
 
@@ -146,9 +150,7 @@ pub(super) fn end(py: Python<'_>, event_loop: &EventLoop) {
         line.end(py);
     }
     let failure = failure.map(|error| error.into_value(py));
-    let closed = around
-        .hooks
-        .call_method1(py, intern!(py, "ended"), (failure,));
+    let closed = call_method(around.hooks.bind(py), intern!(py, "ended"), (failure,));
     shared.link.events.remove_doorbell();
     if !around.is_owned {
         waiting::detached(py, || shared.link.end_drain());

@@ -7,6 +7,7 @@ use super::super::answers::Answers;
 use super::super::calls::{Args, Called, Stage, Whose};
 use super::super::coroutine::{self, Step};
 use super::super::dispatcher::Dispatcher;
+use super::super::enter::call_method;
 use super::super::lock::lock;
 use super::super::log::{self, Failure};
 use super::super::runner::Runner;
@@ -91,15 +92,9 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
         if let Some(client) = &failure.client {
             context.set_item("client", client)?;
         }
-        self.event_loop
-            .around
-            .event_loop
-            .call_method1(
-                self.py,
-                intern!(self.py, "call_exception_handler"),
-                (context,),
-            )
-            .map(drop)
+        let event_loop = self.event_loop.around.event_loop.bind(self.py);
+        let how = intern!(self.py, "call_exception_handler");
+        call_method(event_loop, how, (context,)).map(drop)
     }
 
     fn is_time_up(&self, now: Instant) -> bool {
@@ -131,11 +126,8 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
         let py = self.py;
         let object = shared.client(py, client)?;
         object.get().inbox(py)?;
-        self.event_loop
-            .around
-            .hooks
-            .call_method1(py, intern!(py, "came"), (object, Held::new(client)))
-            .map(drop)
+        let hooks = self.event_loop.around.hooks.bind(py);
+        call_method(hooks, intern!(py, "came"), (object, Held::new(client))).map(drop)
     }
 
     fn is_iterated(&self, shared: &Shared) -> bool {
@@ -147,7 +139,7 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
         let object = shared.client(py, client)?;
         let mail = Py::new(py, Mail::new(client, batch))?;
         let inbox = object.get().inbox(py)?;
-        inbox.call_method1(intern!(py, "push"), (mail,)).map(drop)
+        call_method(inbox, intern!(py, "push"), (mail,)).map(drop)
     }
 
     /// Who iterates over its messages gets those that are left.
@@ -158,7 +150,7 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
         let py = self.py;
         let object = shared.client(py, client)?;
         let inbox = object.get().inbox(py)?;
-        inbox.call_method0(intern!(py, "end")).map(drop)
+        call_method(inbox, intern!(py, "end"), ()).map(drop)
     }
 
     fn ended(&mut self, client: &Arc<Client>) {

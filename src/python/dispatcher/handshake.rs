@@ -1,6 +1,7 @@
 //! `on_handshake`: asked about one request after another. Its answer comes at once, or later from a coroutine.
 
 use super::super::calls::{Args, Stage, Whose};
+use super::super::enter::call_method;
 use super::super::handshake::{PyRequest, decision, drawn};
 use super::super::runner::Runner;
 use super::Dispatcher;
@@ -40,9 +41,8 @@ impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
     fn drawn(&self, request: &Request) -> PyResult<Option<Decision>> {
         match self.shared.handshakes.get() {
             Some(handshakes) if !request.is_delayed() => {
-                let next = handshakes
-                    .bind(self.py)
-                    .call_method0(intern!(self.py, "draw"))?;
+                let handshakes = handshakes.bind(self.py);
+                let next = call_method(handshakes, intern!(self.py, "draw"), ())?;
                 drawn(&next)
             }
             _ => Ok(None),
