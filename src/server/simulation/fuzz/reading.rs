@@ -19,8 +19,8 @@ pub(super) enum End {
     Between,
     /// In the middle of a frame, which may be wrong already.
     Within,
-    /// With a close frame.
-    Close,
+    /// With a close frame, which has this code if it has one.
+    Close(Option<u16>),
     /// With what a client may not send.
     Violation,
     /// With what only an inflater could read.
@@ -114,7 +114,7 @@ impl Reading {
         match opcode {
             8 => {
                 return Err(match close::parse(&payload) {
-                    Ok(_) => End::Close,
+                    Ok(said) => End::Close(said.map(|(code, _)| code)),
                     Err(_) => End::Violation,
                 });
             }

@@ -92,13 +92,17 @@ impl Play<'_> {
         }
         let is_refused = hearing.close == Some(close::TRY_AGAIN);
         assert!(!is_refused || options.has_little_memory(), "1013 with room");
-        let is_late = matches!(
-            hearing.close,
-            Some(close::GOING_AWAY | close::INTERNAL_ERROR)
-        );
+        let reading = self.reading();
+        // A client may say the code of a timeout itself, and gets it back.
+        let is_echo =
+            self.is_garbled || matches!(reading.end, End::Close(code) if code == hearing.close);
+        let is_late = !is_echo
+            && matches!(
+                hearing.close,
+                Some(close::GOING_AWAY | close::INTERNAL_ERROR)
+            );
         assert!(!is_late || done.time, "a timeout in no time");
         let is_failed = done.reset || done.abort;
-        let reading = self.reading();
         let has_ended =
             self.is_garbled || matches!(reading.end, End::Between | End::Within | End::Unknown);
         if hearing.close.is_none() {
