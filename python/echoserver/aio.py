@@ -211,6 +211,8 @@ def serve(core: Server, context: Context, owner: object, *, starts: bool) -> Bas
     door: Door | None = None
     # Else somebody else's, who runs it.
     is_ours = not starts
+    # A forked child ends itself.
+    leaves = False
 
     async def main() -> None:
         nonlocal door, is_ours
@@ -223,6 +225,9 @@ def serve(core: Server, context: Context, owner: object, *, starts: bool) -> Bas
     runner = asyncio.Runner()
     try:
         runner.run(main())
+    except SystemExit:
+        leaves = door is not None and door.is_forked
+        raise
     finally:
         try:
             if door is not None and door.is_forked:
@@ -231,11 +236,12 @@ def serve(core: Server, context: Context, owner: object, *, starts: bool) -> Bas
                 _end(runner, core, door)
         finally:
             # Another Ctrl-C may strike before.
-            if door is not None:
+            if door is None:
+                if is_ours:
+                    core.abandon(0)
+            elif not leaves:
                 # In a forked child it is the error that comes out.
                 core.end_drain()
-            elif is_ours:
-                core.abandon(0)
     return None if door is None else door.take_failure()
 
 

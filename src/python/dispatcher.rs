@@ -146,8 +146,7 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
         match (stage, whose) {
             (Stage::Handshake, Whose::Request(request)) => self.decide(request, result),
             (Stage::Open, Whose::Client(client)) => {
-                self.report(stage, whose, result);
-                if !self.shared.link.is_forked() {
+                if self.report_here(stage, whose, result) {
                     let opened = self.runner.opened(self.shared, client);
                     self.check(opened);
                     self.shared.link.order(client, Order::Admit);
@@ -155,17 +154,21 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
             }
             (Stage::Text | Stage::Binary, Whose::Client(client)) => {
                 let reply = self.reply_of(stage, whose, result);
-                self.answer(&reply);
-                self.answer_all(client);
+                if !self.shared.link.is_forked() {
+                    self.answer(&reply);
+                    self.answer_all(client);
+                }
             }
             (Stage::Close, Whose::Client(client)) => {
-                self.report(stage, whose, result);
-                self.runner.ended(client);
-                self.shared.forget(client.id);
+                if self.report_here(stage, whose, result) {
+                    self.runner.ended(client);
+                    self.shared.forget(client.id);
+                }
             }
             (Stage::Closed, _) => {
-                self.report(stage, whose, result);
-                self.runner.finished();
+                if self.report_here(stage, whose, result) {
+                    self.runner.finished();
+                }
             }
             // The others are nobody's but of whom they are above; named, so that a new one is not forgotten here.
             (
@@ -178,6 +181,12 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
                 _,
             ) => self.report(stage, whose, result),
         }
+    }
+
+    /// Reports what a callback has brought; `false` in the child if `on_error` has forked.
+    fn report_here(&mut self, stage: Stage, whose: Whose<'_>, called: PyResult<Py<PyAny>>) -> bool {
+        self.report(stage, whose, called);
+        !self.shared.link.is_forked()
     }
 
     /// Calls the callbacks for the messages of a batch, in order.
@@ -216,13 +225,14 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
                 .message()
                 .map(|(kind, payload)| (kind, to_python(self.py, kind, payload)));
             let Some((kind, message)) = next else { break };
-            let Some(reply) = self.reply(client, &object, kind, message) else {
-                let answers = lock(&self.shared.link.outgoing).end();
-                return self.runner.suspend(client, answers);
-            };
+            let reply = self.reply(client, &object, kind, message);
             if self.shared.link.is_forked() {
                 return;
             }
+            let Some(reply) = reply else {
+                let answers = lock(&self.shared.link.outgoing).end();
+                return self.runner.suspend(client, answers);
+            };
             self.answer(&reply);
         }
         lock(&self.shared.link.outgoing).end();
@@ -295,13 +305,27 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
         }
     }
 
-    /// Calls the callback of `stage`; without one it is as if that had returned None.
+    /// Calls the callback of `stage`; without one it is as if that had returned None. In a child of its fork it goes on by
+    /// itself.
     pub(super) fn invoke(&mut self, stage: Stage, whose: Whose<'_>, args: Args<'_, 'py>) -> Called {
         let shared = self.shared;
         let Some(callback) = shared.callbacks.of(self.py, stage) else {
             return Some(Ok(self.py.None()));
         };
-        self.runner.invoke(shared, stage, whose, &callback, args)
+        let called = self.runner.invoke(shared, stage, whose, &callback, args);
+        if !shared.link.is_forked() {
+            return called;
+        }
+        self.leave();
+        if let Some(called) = called {
+            self.report(stage, whose, called);
+        }
+        None
+    }
+
+    /// This is the child of a callback's fork: what has ended the server is the parent's.
+    pub(super) fn leave(&mut self) {
+        self.fatal = None;
     }
 
     fn print_message(&mut self, kind: Kind, message: PyResult<Bound<'py, PyAny>>) {
@@ -329,12 +353,15 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
 
     /// Stops the server for an exception, which comes out at the end; at a second one without waiting for clients.
     pub(super) fn end_by(&mut self, error: PyErr) {
+        let core = &self.shared.core;
         let again = self.fatal.is_some();
-        self.shared.core.stop(if again {
-            Duration::ZERO
-        } else {
-            self.shared.core.config().close_timeout
-        });
+        if !self.shared.link.is_forked() {
+            core.stop(if again {
+                Duration::ZERO
+            } else {
+                core.config().close_timeout
+            });
+        }
         self.fatal.get_or_insert(error);
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn run(py: Python<'_>, shared: &Shared, has_signals: bool) -> PyResul
     drain(&mut dispatcher, has_signals);
     mem::forget(unwinding);
     if link.is_forked() {
-        return Err(errors::forked());
+        return Err(dispatcher.into_fatal().unwrap_or_else(errors::forked));
     }
     waiting::detached(py, || {
         // With no limit it is true: the workers have said that they have ended.

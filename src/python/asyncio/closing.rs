@@ -68,6 +68,9 @@ where
     if busy.is_empty() && !is_last {
         lock(&event_loop.state).is_last = true;
         let is_over = dispatcher.close_server();
+        if event_loop.shared.link.is_forked() {
+            return;
+        }
         busy = event_loop.lines();
         busy.retain(|line| line.is_busy());
         if is_over && busy.is_empty() {

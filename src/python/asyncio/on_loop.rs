@@ -270,8 +270,14 @@ pub(super) fn dispatcher<'a, 'py>(
 }
 
 /// Keeps what lasts.
-pub(super) fn end_turn(dispatcher: OnLoop<'_, '_>) {
+///
+/// # Errors
+/// In the child of a callback's fork: what that has raised to end it. All else is the parent's.
+pub(super) fn end_turn(dispatcher: OnLoop<'_, '_>) -> PyResult<()> {
     let (py, event_loop) = (dispatcher.py, dispatcher.runner.event_loop);
+    if event_loop.shared.link.is_forked() {
+        return dispatcher.into_fatal().map_or(Ok(()), Err);
+    }
     let is_nested = dispatcher.runner.is_nested;
     let mut is_last = dispatcher.runner.has_given_up;
     let mut state = lock(&event_loop.state);
@@ -289,6 +295,7 @@ pub(super) fn end_turn(dispatcher: OnLoop<'_, '_>) {
     if is_last {
         end(py, event_loop);
     }
+    Ok(())
 }
 
 /// Goes on with a line whose time was up.
@@ -309,7 +316,8 @@ pub(super) fn unpark(dispatcher: &mut OnLoop<'_, '_>, line: &Arc<Line>) {
 /// What has waited behind a callback that has ended now.
 pub(super) fn go_on(dispatcher: &mut OnLoop<'_, '_>, line: &Arc<Line>) {
     let event_loop = dispatcher.runner.event_loop;
-    while !line.is_busy() {
+    let shared = &event_loop.shared;
+    while !shared.link.is_forked() && !line.is_busy() {
         let Some(event) = line.pop() else { break };
         if dispatcher.runner.is_time_up(dispatcher.clock) {
             line.push_front(event);
@@ -317,12 +325,14 @@ pub(super) fn go_on(dispatcher: &mut OnLoop<'_, '_>, line: &Arc<Line>) {
                 lock(&event_loop.state)
                     .work
                     .push_back(Work::Line(line.clone()));
-                event_loop.shared.link.events.nudge();
+                shared.link.events.nudge();
             }
             break;
         }
         dispatcher.handle(event);
         dispatcher.clock = Instant::now();
     }
-    try_to_close(dispatcher);
+    if !shared.link.is_forked() {
+        try_to_close(dispatcher);
+    }
 }

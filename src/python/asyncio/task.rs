@@ -171,15 +171,28 @@ impl Pump {
         let mut dispatcher = dispatcher(py, event_loop, Some(&self.line));
         let link = &event_loop.shared.link;
         let outcome = link.call(running.stage.name(), || Ok(running.step(py, thrown)));
+        let is_child = link.is_forked();
+        if is_child {
+            dispatcher.leave();
+        }
         let result = match outcome {
             Ok(Step::Yielded(yielded)) => {
                 lock(&self.line.state).running = Some(running);
-                end_turn(dispatcher);
+                end_turn(dispatcher)?;
                 return Ok(Some(yielded));
             }
             Ok(Step::Done(result)) => result,
             Err(error) => Err(error),
         };
+        if is_child {
+            return match result {
+                Err(error) if is_cancellation(py, &error) => Err(error),
+                result => {
+                    dispatcher.report(running.stage, self.line.whose(), result);
+                    end_turn(dispatcher).map(|()| None)
+                }
+            };
+        }
         let task = lock(&self.line.state)
             .task
             .as_ref()
@@ -218,7 +231,7 @@ impl Pump {
             event_loop.end_line(py, self.line.key);
         }
         go_on(&mut dispatcher, &self.line);
-        end_turn(dispatcher);
+        end_turn(dispatcher)?;
         match cancellation {
             Some(error) => Err(error),
             None if is_cancelled => Ok(None),

@@ -13,22 +13,25 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 /// What the reader and timers call.
-fn turn(py: Python<'_>, event_loop: &Arc<EventLoop>) {
+///
+/// # Errors
+/// As `end_turn`.
+fn turn(py: Python<'_>, event_loop: &Arc<EventLoop>) -> PyResult<()> {
     event_loop.doorbell.hush();
     let mut state = lock(&event_loop.state);
     if state.busy != Busy::No {
         // A callback runs the loop: what is queued waits until it has returned.
         state.busy = Busy::Due;
-        return;
+        return Ok(());
     }
     drop(state);
     if event_loop.is_over() {
-        return;
+        return Ok(());
     }
     event_loop.shared.link.drain.move_here();
     let mut dispatcher = dispatcher(py, event_loop, None);
     run(&mut dispatcher);
-    end_turn(dispatcher);
+    end_turn(dispatcher)
 }
 
 fn run(dispatcher: &mut OnLoop<'_, '_>) {
@@ -94,12 +97,13 @@ impl Reader {
     }
 
     /// Does what is queued.
-    fn __call__(&self, py: Python<'_>) {
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
         let event_loop = &self.event_loop;
         // In a forked child what is queued is the parent's, and so is the selector: see `Door.end_in_child`.
-        if !event_loop.shared.link.is_forked() {
-            turn(py, event_loop);
+        if event_loop.shared.link.is_forked() {
+            return Ok(());
         }
+        turn(py, event_loop)
     }
 }
 
@@ -144,11 +148,10 @@ struct Again(Weak<EventLoop>);
 
 #[pymethods]
 impl Again {
-    fn __call__(&self, py: Python<'_>) {
-        if let Some(event_loop) = self.0.upgrade()
-            && !event_loop.shared.link.is_forked()
-        {
-            turn(py, &event_loop);
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        match self.0.upgrade() {
+            Some(event_loop) if !event_loop.shared.link.is_forked() => turn(py, &event_loop),
+            _ => Ok(()),
         }
     }
 }

@@ -15,7 +15,12 @@ use std::sync::atomic::Ordering;
 
 impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
     /// Reports what a callback has brought, if that is an exception.
-    pub(super) fn report<T>(&mut self, stage: Stage, whose: Whose<'_>, called: PyResult<T>) {
+    pub(in crate::python) fn report<T>(
+        &mut self,
+        stage: Stage,
+        whose: Whose<'_>,
+        called: PyResult<T>,
+    ) {
         if let Some(error) = self.failed(called)
             && (stage == Stage::Error || !self.hand_over(whose, &error))
         {

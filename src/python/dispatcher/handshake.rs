@@ -30,9 +30,7 @@ impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
             Err(error) => Some(Err(error)),
         };
         self.clock = Instant::now();
-        if let Some(answer) = answer
-            && !self.shared.link.is_forked()
-        {
+        if let Some(answer) = answer {
             self.decide(&request, answer);
         }
     }
