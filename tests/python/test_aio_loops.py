@@ -6,12 +6,13 @@ import asyncio
 import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aio_support import connect, exchange, no_thread_stays
+from aio_support import connect, exchange, no_thread_stays, pause, until
 from echoserver import Client, EchoServer
 from support import FACTOR, TIMEOUT, RawClient, finished, in_thread, join, python
 from support import connect as connect_sync
@@ -80,6 +81,39 @@ def test_a_loop_that_is_closed_under_the_server_stops_it_with_a_warning(make_loo
     gc.collect()
     # asyncio tells of tasks that were dropped; of ours there is the keeper, which is the program's to cancel.
     assert [one["message"] for one in complaints if "echoserver client" in repr(one.get("task"))] == []
+
+
+@pytest.mark.parametrize("state", ["native", "idle task", "coroutine waits"])
+def test_a_loop_that_nobody_has_any_more_stops_its_server_with_a_warning(state: str) -> None:
+    """Only asyncio's: one of uvloop's that is not closed lives as long as the program, whoever is served on it."""
+
+    async def on_text(_client: Client, text: str) -> str:
+        await (asyncio.Event().wait() if text == "wait" else asyncio.sleep(0))
+        return text
+
+    def begin() -> tuple[RawClient, weakref.ref[EchoServer], weakref.ref[asyncio.AbstractEventLoop]]:
+        loop = asyncio.new_event_loop()
+        # It tells of tasks that were dropped.
+        loop.set_exception_handler(lambda *_: None)
+        server = EchoServer(0, host="127.0.0.1", on_text=None if state == "native" else on_text)
+        loop.run_until_complete(server.__aenter__())
+        client = RawClient(server.port).opened()
+        client.send(1, b"wait" if state == "coroutine waits" else b"x")
+        loop.run_until_complete(until(lambda: server.stats().text_messages_received == 1))
+        loop.run_until_complete(pause())
+        return client, weakref.ref(server), weakref.ref(loop)
+
+    client, server, loop = begin()
+    with client:
+        with (
+            pytest.warns(ResourceWarning, match="unclosed event loop"),
+            pytest.warns(ResourceWarning, match="its event loop was closed while it served"),
+        ):
+            gc.collect()
+        assert server() is None
+        assert loop() is None
+        assert [payload[:2] for opcode, payload in _frames(client) if opcode == 8] == [b"\x03\xe9"]
+    no_thread_stays()
 
 
 def _frames(client: RawClient) -> Any:

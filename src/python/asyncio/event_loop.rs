@@ -8,6 +8,7 @@ use super::super::shared::Shared;
 use super::super::values::NoReply;
 use super::line::Line;
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use std::collections::{HashMap, VecDeque};
@@ -28,7 +29,6 @@ pub(in crate::python) struct Surroundings {
     /// `echoserver.aio.Door`, which is told what Python code has to do.
     pub(in crate::python) hooks: Py<PyAny>,
     /// Keeps what the callbacks belong to as long as they may be called.
-    #[expect(dead_code, reason = "it is there to be held")]
     pub(in crate::python) server: Py<PyAny>,
     /// Whether the end of the server is its thread's, which goes on after the loop.
     pub(in crate::python) is_owned: bool,
@@ -180,6 +180,26 @@ impl EventLoop {
     pub(in crate::python) fn running_callback(&self) -> Option<&'static str> {
         let running = self.lines().iter().find_map(|line| line.running());
         running.map(Stage::name)
+    }
+
+    /// For the collector, which finds a loop that nobody has any more; for one owner of this.
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let around = &self.around;
+        for object in [
+            &around.event_loop,
+            &around.context,
+            &around.hooks,
+            &around.server,
+        ] {
+            visit.call(object)?;
+        }
+        // Locked only by whoever uses it at this moment: then there are references from a running thread.
+        if let Ok(state) = self.state.try_lock() {
+            for line in state.lines.values() {
+                line.traverse(visit)?;
+            }
+        }
+        Ok(())
     }
 
     /// The loop is gone, and with it all that would have run on it.

@@ -7,6 +7,7 @@ use super::super::events::Event;
 use super::super::lock::lock;
 use crate::admission::Request;
 use crate::client::Client;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use std::collections::VecDeque;
@@ -246,6 +247,24 @@ impl Line {
         lock(&self.state).is_over = true;
         // If the loop is closed, the task will never run, and so need not.
         let _ = self.wake(py);
+    }
+
+    /// For the collector; see `EventLoop::traverse`.
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Ok(state) = self.state.try_lock() else {
+            return Ok(());
+        };
+        for object in state.task.iter().chain(&state.wake) {
+            visit.call(object)?;
+        }
+        if let Some(running) = &state.running {
+            visit.call(&running.object)?;
+            visit.call(&running.context)?;
+            if let Some(yielded) = &running.yielded {
+                visit.call(&yielded.object)?;
+            }
+        }
+        Ok(())
     }
 
     /// The loop is gone: nothing of this runs any more, and nobody need hear that the task never ended.

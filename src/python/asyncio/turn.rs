@@ -7,6 +7,7 @@ use super::closing::try_to_close;
 use super::event_loop::{Busy, EventLoop, SERVER, Surroundings, Work};
 use super::on_loop::{OnLoop, dispatcher, end_turn, unpark};
 use super::task::task;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use std::sync::{Arc, Weak};
@@ -104,6 +105,10 @@ impl Reader {
             return Ok(());
         }
         turn(py, event_loop)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.event_loop.traverse(&visit)
     }
 }
 
