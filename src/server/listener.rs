@@ -129,7 +129,8 @@ fn unbound(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
 /// # Errors
 /// Somebody else has one. The listeners are left as they are, where that is possible.
 pub(super) fn hold(listeners: &mut Vec<Listed<StdListener>>) -> io::Result<Vec<Listed<Socket>>> {
-    let places: io::Result<Vec<_>> = listeners.iter().map(|one| place(one)).collect();
+    let places = listeners.iter().map(|one| place(&SockRef::from(&**one)));
+    let places: io::Result<Vec<_>> = places.collect();
     let places = places?;
     if cfg!(not(unix)) {
         listeners.clear();
@@ -144,9 +145,9 @@ pub(super) fn hold(listeners: &mut Vec<Listed<StdListener>>) -> io::Result<Vec<L
 }
 
 /// Where a socket is bound; it may be shared from now on.
-fn place(listener: &StdListener) -> io::Result<(SocketAddr, bool)> {
-    let socket = SockRef::from(listener);
-    let address = listener.local_addr()?;
+fn place(socket: &SockRef<'_>) -> io::Result<(SocketAddr, bool)> {
+    let address = socket.local_addr()?.as_socket();
+    let address = address.ok_or(ErrorKind::AddrNotAvailable)?;
     #[cfg(unix)]
     socket.set_reuse_port(true)?;
     Ok((address, address.is_ipv6() && socket.only_v6()?))
@@ -166,15 +167,63 @@ fn hold_one(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Listens at addresses that were held. All of them do, or an error says why one does not.
+/// Listens at addresses that were held: at all of them, or an error says why not, and they are held as before.
 ///
 /// # Errors
 /// The operating system's.
-pub(super) fn listen(held: &[Listed<Socket>]) -> io::Result<()> {
-    held.iter().try_for_each(|socket| {
+pub(super) fn listen(held: &mut [Listed<Socket>]) -> io::Result<()> {
+    let mut count = 0;
+    let listened = held.iter().try_for_each(|socket| {
         // Connections of before have the address as well.
         #[cfg(unix)]
         socket.set_reuse_address(true)?;
-        socket.listen(BACKLOG)
-    })
+        socket.listen(BACKLOG)?;
+        count += 1;
+        Ok(())
+    });
+    if listened.is_err() {
+        for socket in &mut held[..count] {
+            let again = place(&SockRef::from(&**socket))
+                .and_then(|(address, only_v6)| Listed::listener(|| hold_one(address, only_v6)));
+            // Without one, as on Windows, who connects there waits until all can be listened on.
+            if let Ok(again) = again {
+                *socket = again;
+            }
+        }
+    }
+    listened
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    #[test]
+    fn all_addresses_are_listened_on_or_none() {
+        let hosts = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2)];
+        let addresses = hosts.map(|host| SocketAddr::from((host, 0)));
+        let mut listeners = all(&addresses, 0).unwrap();
+        let addresses = [0, 1].map(|index| listeners[index].local_addr().unwrap());
+        let mut held = hold(&mut listeners).unwrap();
+        let are_refused = || {
+            let answers = addresses.map(TcpStream::connect);
+            answers.map(|answer| answer.is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused))
+        };
+        assert_eq!(are_refused(), [true, true]);
+        // Of the same user, and only if it asks for it.
+        let other = unbound(addresses[1], false).unwrap();
+        other.set_reuse_port(true).unwrap();
+        other.bind(&SockAddr::from(addresses[1])).unwrap();
+        other.listen(BACKLOG).unwrap();
+        for _ in 0..3 {
+            let taken = listen(&mut held).unwrap_err();
+            assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+            assert_eq!(are_refused(), [true, false]);
+        }
+        drop(other);
+        assert_eq!(are_refused(), [true, true]);
+        listen(&mut held).unwrap();
+        assert_eq!(are_refused(), [false, false]);
+    }
 }
