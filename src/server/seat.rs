@@ -1,7 +1,7 @@
 //! A connection as others on its worker know it: the way to its task, and the orders for it.
 
 use crate::order::Order;
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::mpsc::Sender;
@@ -15,8 +15,8 @@ pub(super) struct Seat {
     waker: Cell<Option<Waker>>,
     orders: RefCell<Vec<Order>>,
     pub(super) queueing: Cell<Queueing>,
-    /// It is to be reset; somebody waits until this is dropped.
-    reset: OnceCell<Sender<Infallible>>,
+    /// It is to be reset; those who have asked for that wait until this is dropped.
+    reset: RefCell<Vec<Sender<Infallible>>>,
 }
 
 impl fmt::Debug for Seat {
@@ -53,15 +53,16 @@ impl Seat {
 
     /// Has the connection end with a reset, as a client's or before it is one. `done` is dropped after that.
     pub(super) fn reset(&self, done: Sender<Infallible>) {
-        // Asked for before: whoever waits for that waits for the same.
-        if self.reset.set(done).is_ok() {
+        let was_reset = self.is_reset();
+        self.reset.borrow_mut().push(done);
+        if !was_reset {
             self.give(Order::Reset);
         }
     }
 
     /// Whether it is to be reset.
     pub(super) fn is_reset(&self) -> bool {
-        self.reset.get().is_some()
+        !self.reset.borrow().is_empty()
     }
 
     pub(super) fn give(&self, order: Order) {
@@ -84,4 +85,31 @@ pub(super) enum Queueing {
     Waits,
     /// It did, and may go on.
     First,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{TryRecvError, channel};
+
+    #[test]
+    fn whoever_asks_for_a_reset_once_more_waits_as_well() {
+        let seat = Seat::default();
+        assert!(!seat.is_reset());
+        let waiting = [(); 3].map(|()| {
+            let (done, is_done) = channel();
+            seat.reset(done);
+            is_done
+        });
+        assert!(seat.is_reset());
+        // The connection hears of it once.
+        assert_eq!(seat.take_orders().len(), 1);
+        for is_done in &waiting {
+            assert_eq!(is_done.try_recv(), Err(TryRecvError::Empty));
+        }
+        drop(seat);
+        for is_done in &waiting {
+            assert_eq!(is_done.try_recv(), Err(TryRecvError::Disconnected));
+        }
+    }
 }
