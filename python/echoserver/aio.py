@@ -351,15 +351,11 @@ class Clients:
     """An iterator over the clients of a server: those that are there and those that come, until the server ends."""
 
     def __init__(self, core: Server, door: Door | None, iterators: WeakSet[Clients], waiting: set[Clients]) -> None:
-        """`async for` needs the loop that runs, which has to be the one that serves.
-
-        It is among `iterators`, which are told, and among `waiting` while it waits.
-        """
-        loop = running_loop("`async for`")
-        if core.is_started and (door is None or door.loop is not loop):
+        """Needs the loop that serves. It is among `iterators`, which are told, and among `waiting` while it waits."""
+        self._loop = running_loop("`async for`")
+        if core.is_started and (door is None or door.loop is not self._loop):
             raise RuntimeError("`async for` needs the event loop that serves: use serve_async() or `async with` there")
         core.iterate()
-        self._loop = loop
         self._all_waiting = waiting
         self._clients: deque[tuple[Client, Held | None]] = deque((client, None) for client in core.clients())
         # They are announced once more if the core has not got to them yet.
@@ -383,11 +379,9 @@ class Clients:
 
     def end_from_anywhere(self) -> None:
         """The same, said in any thread."""
-        try:
+        # Where the loop is closed nobody iterates any more.
+        with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self.end)
-        except RuntimeError:
-            # The loop is closed: nobody iterates any more.
-            return
 
     def __aiter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use std::hint::black_box;
 use std::mem;
 use std::thread;
 
@@ -29,10 +30,26 @@ pub(super) fn enter_with<'py>(
             }
         }
     }
+    // The compiler takes it for granted that a function of Python's does not unwind, and would leave the guard out.
+    let call = black_box(call_it as Call);
     let parked = Parked;
-    let result = callable.call(arguments, options);
+    let result = call(callable, arguments, options);
     mem::forget(parked);
     result
+}
+
+type Call = for<'a, 'py> fn(
+    &'a Bound<'py, PyAny>,
+    &'a Bound<'py, PyTuple>,
+    Option<&'a Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>>;
+
+fn call_it<'py>(
+    callable: &Bound<'py, PyAny>,
+    arguments: &Bound<'py, PyTuple>,
+    options: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    callable.call(arguments, options)
 }
 
 /// As [`enter`], with arguments that are no tuple of Python's yet.
