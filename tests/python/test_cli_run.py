@@ -18,7 +18,19 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from echoserver import cli
-from support import LISTENING, LOCAL, SCRIPT, TIMEOUT, RawClient, connect, finished, first_line, port_of, program
+from support import (
+    LISTENING,
+    LOCAL,
+    SCRIPT,
+    TIMEOUT,
+    RawClient,
+    connect,
+    finished,
+    first_line,
+    port_of,
+    program,
+    python,
+)
 
 if TYPE_CHECKING:
     pass
@@ -49,6 +61,25 @@ def test_a_signal_ends_it_in_order_with_status_0(number: signal.Signals) -> None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_another_thread_gets_ends_it_too(number: signal.Signals) -> None:
+    code = f"""
+import signal, sys, threading
+from echoserver import cli
+def strike():
+    sys.stdin.readline()
+    signal.pthread_kill(threading.get_ident(), {number.value})
+threading.Thread(target=strike, daemon=True).start()
+sys.exit(cli.main({[*LOCAL]!r}))
+"""
+    process = python(code)
+    first_line(process)
+    assert process.stdin
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert finished(process) == (0, "", LISTENING)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_what_a_stop_waits_for_and_a_second_signal_drops_that(number: signal.Signals) -> None:
     process = program(SCRIPT, *LOCAL, "--close-timeout=1000")
     port = port_of(first_line(process))

@@ -34,6 +34,8 @@ __all__ = ["main"]
 _log: Final = logging.getLogger("echoserver")
 # Seconds that a stop may take before it says what it waits for.
 _PATIENCE: Final = 1.0
+# Seconds between two looks for a signal that has not ended the wait for one.
+_LOOK: Final = 0.5
 _WAYS_OUT: Final = {
     errno.EADDRINUSE: "-p 0 takes a free port",
     errno.EACCES: "-p 0 takes a port that anybody may have",
@@ -108,7 +110,7 @@ def _run(server: EchoServer, events: _Events, close_timeout: float) -> int | Non
 
     Returns the signal if printing is stuck, since nobody takes what is on stdout.
     """
-    number = events.get()
+    number = _next(events)
     if number is not None:
         server.stop(wait=False)
         try:
@@ -122,6 +124,13 @@ def _run(server: EchoServer, events: _Events, close_timeout: float) -> int | Non
                 return again
     server.wait_closed()
     return None
+
+
+def _next(events: _Events) -> int | None:
+    """What happens first. A signal that another thread has got, or that has come just before, does not end a wait."""
+    while True:
+        with suppress(queue.Empty):
+            return events.get(timeout=_LOOK)
 
 
 def _ended(server: EchoServer, events: _Events, close_timeout: float) -> int | None:
