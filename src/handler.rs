@@ -128,15 +128,10 @@ impl Batch {
         len: usize,
         pieces: impl Iterator<Item = &'a [u8]>,
     ) -> bool {
-        let mut header = [0; frame::MAX_SERVER_HEADER];
-        let header_len = frame::write_server_header(&mut header, true, kind.opcode(), len);
-        header[0] |= mark;
-        self.wire.reserve(header_len + len);
-        self.wire.extend_from_slice(&header[..header_len]);
-        let start = self.wire.len();
-        for piece in pieces {
-            self.wire.extend_from_slice(piece);
-        }
+        let frame = self.wire.len();
+        let header_len = frame::push_server_frame(&mut self.wire, kind.opcode(), len, pieces);
+        self.wire[frame] |= mark;
+        let start = frame + header_len;
         self.messages.push((kind, start..start + len));
         self.account
             .charge_anyway(header_len + len + size_of::<(Kind, Range<usize>)>())

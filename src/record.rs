@@ -24,7 +24,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 pub use frames::messages;
-pub(crate) use frames::push;
 
 /// Messages, as whole frames of a server.
 pub type Frames = Arc<Vec<u8>>;

@@ -206,12 +206,25 @@ pub fn write_server_header(out: &mut [u8], fin: bool, opcode: Opcode, len: usize
 /// One whole frame as a server sends it.
 #[must_use]
 pub fn server_frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
-    let mut header = [0; MAX_SERVER_HEADER];
-    let len = write_server_header(&mut header, true, opcode, payload.len());
-    let mut frame = Vec::with_capacity(len + payload.len());
-    frame.extend_from_slice(&header[..len]);
-    frame.extend_from_slice(payload);
+    let mut frame = Vec::with_capacity(server_header_len(payload.len()) + payload.len());
+    push_server_frame(&mut frame, opcode, payload.len(), [payload].into_iter());
     frame
+}
+
+/// Appends one to `out`, whose payload of `len` bytes comes in pieces, and returns the length of its header.
+#[inline]
+pub fn push_server_frame<'a>(
+    out: &mut Vec<u8>,
+    opcode: Opcode,
+    len: usize,
+    pieces: impl Iterator<Item = &'a [u8]>,
+) -> usize {
+    let mut header = [0; MAX_SERVER_HEADER];
+    let header_len = write_server_header(&mut header, true, opcode, len);
+    out.reserve(header_len + len);
+    out.extend_from_slice(&header[..header_len]);
+    pieces.for_each(|piece| out.extend_from_slice(piece));
+    header_len
 }
 
 /// Whether the first frame in `bytes` is a close frame, of which not all has to be there.

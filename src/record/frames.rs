@@ -1,6 +1,6 @@
 //! Messages as they are kept: the frames that would echo them, in a row.
 
-use crate::protocol::frame::{self, MAX_SERVER_HEADER, split_server_frame};
+use crate::protocol::frame::split_server_frame;
 use crate::protocol::message::Kind;
 
 /// The messages in whole frames of a server.
@@ -29,18 +29,4 @@ fn split(frames: &[u8], count: usize) -> (&[u8], &[u8]) {
         rest = split_server_frame(rest).map_or(&[], |(_, _, rest)| rest);
     }
     frames.split_at(frames.len() - rest.len())
-}
-
-/// Appends a message to `frames`.
-pub(crate) fn push<'a>(
-    frames: &mut Vec<u8>,
-    kind: Kind,
-    len: usize,
-    pieces: impl Iterator<Item = &'a [u8]>,
-) {
-    let mut header = [0; MAX_SERVER_HEADER];
-    let header_len = frame::write_server_header(&mut header, true, kind.opcode(), len);
-    frames.reserve(header_len + len);
-    frames.extend_from_slice(&header[..header_len]);
-    pieces.for_each(|piece| frames.extend_from_slice(piece));
 }

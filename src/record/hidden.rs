@@ -98,8 +98,7 @@ impl Hidden {
 #[cfg(test)]
 mod tests {
     use super::Hidden;
-    use crate::protocol::message::Kind;
-    use crate::record::frames::push;
+    use crate::protocol::frame::{Opcode, server_frame};
 
     #[test]
     fn they_come_in_their_order_and_take_room_for_no_more_than_are_left() {
@@ -107,15 +106,9 @@ mod tests {
         let frames: Vec<_> = (0..1000)
             .map(|number: usize| {
                 let text = number.to_string();
-                let mut frames = Vec::new();
-                push(
-                    &mut frames,
-                    Kind::Text,
-                    text.len(),
-                    [text.as_bytes()].into_iter(),
-                );
-                hidden.push(&frames);
-                frames
+                let frame = server_frame(Opcode::Text, text.as_bytes());
+                hidden.push(&frame);
+                frame
             })
             .collect();
         assert_eq!(hidden.take(1000), None);
@@ -132,11 +125,7 @@ mod tests {
 
     #[test]
     fn each_shows_with_its_own_answer_whatever_was_lost_around_it() {
-        let one = |text: &[u8]| {
-            let mut frames = Vec::new();
-            push(&mut frames, Kind::Text, text.len(), [text].into_iter());
-            frames
-        };
+        let one = |text: &[u8]| server_frame(Opcode::Text, text);
         // All of four messages that are kept or lost, `true` for kept, and all ways in which their answers come.
         for kept in 0_u8..16 {
             let kept: Vec<_> = (0..4).map(|bit| kept & 1 << bit != 0).collect();

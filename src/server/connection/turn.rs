@@ -2,9 +2,10 @@
 
 use crate::client::Client;
 use crate::handler::{Batch, Wants};
+use crate::protocol::frame::push_server_frame;
 use crate::protocol::message::Kind;
 use crate::protocol::sending::Effects;
-use crate::record::{self, Record};
+use crate::record::Record;
 use crate::server::stats::Counters;
 use std::mem;
 
@@ -102,7 +103,7 @@ impl Turn {
         let recorded = self.recorded.get_or_insert_default();
         // What follows is lost as well, also if the record is cleared meanwhile: that keeps the order.
         if self.lost == 0 && record.has_room(recorded.len() + len) {
-            record::push(recorded, kind, len, pieces);
+            push_server_frame(recorded, kind.opcode(), len, pieces);
         } else {
             self.lost += 1;
         }
