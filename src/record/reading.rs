@@ -13,12 +13,6 @@ impl Record {
         self.lock().is_over
     }
 
-    /// Whether something that has happened is missing.
-    #[must_use]
-    pub fn is_cut(&self) -> bool {
-        self.lock().is_cut
-    }
-
     /// Bytes that may be kept.
     #[must_use]
     pub fn bound(&self) -> usize {
