@@ -123,11 +123,8 @@ class Run:
         """Waits for the end of the server."""
         if self.core.in_dispatcher():
             raise RuntimeError("wait_closed() in the thread that runs the callbacks would wait for itself")
-        if not self.core.is_used:
-            raise RuntimeError("the server was not started, so there is nothing to wait for")
-        if self.core.is_started and not self.core.wait(timeout):
-            raise TimeoutError(f"the server still runs after {timeout:g} s")
-        self._finish()
+        self._check_used()
+        self._end_wait(timeout, has_ended=not self.core.is_started or self.core.wait(timeout))
 
     # On an event loop
 
@@ -167,11 +164,9 @@ class Run:
         loop, limit = running_loop("wait_closed_async()"), checked_timeout(timeout)
         if self.core.in_callback():
             raise RuntimeError("wait_closed_async() in a callback would wait for itself")
-        if not self.core.is_used:
-            raise RuntimeError("the server was not started, so there is nothing to wait for")
-        if self.core.is_started and not await ends_within(self._closed(loop), limit):
-            raise TimeoutError(f"the server still runs after {timeout:g} s")
-        self._finish()
+        self._check_used()
+        has_ended = not self.core.is_started or await ends_within(self._closed(loop), limit)
+        self._end_wait(timeout, has_ended=has_ended)
 
     async def stop_async(self, timeout: float | None) -> None:
         """As `stop`, on any loop; in a callback it only asks."""
@@ -347,6 +342,16 @@ class Run:
     def _gives_up(self) -> bool:
         """Whether nothing more can be done to end the server."""
         return self.core.running_callback() is not None or self._is_stuck()
+
+    def _check_used(self) -> None:
+        if not self.core.is_used:
+            raise RuntimeError("the server was not started, so there is nothing to wait for")
+
+    def _end_wait(self, timeout: float | None, *, has_ended: bool) -> None:
+        """What the wait for the end comes to, which has a limit unless the server has ended."""
+        if not has_ended:
+            raise TimeoutError(f"the server still runs after {timeout:g} s")
+        self._finish()
 
     def _still_runs(self, limit: float) -> TimeoutError:
         if self._is_stuck():
