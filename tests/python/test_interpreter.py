@@ -94,47 +94,36 @@ def test_every_way_to_end_ends_with_the_right_status(setup: str, way: str) -> No
         assert ("Traceback" in err) is (way in ("exception", "ctrl-c"))
 
 
-@pytest.mark.parametrize("body", ["time.sleep(1000)", "while True: time.sleep(0.0005)", "while True: pass"])
-def test_a_callback_that_never_returns_does_not_keep_the_interpreter(body: str) -> None:
+def hung(body: str, close_timeout: float, at_the_end: str) -> tuple[int, str, str]:
+    """How a program ends whose `on_text` hangs: status, stdout and stderr."""
     process = python(
         f"{PRELUDE}"
         "def hang(client, message):\n"
         "    print('hangs', flush=True)\n"
         f"    {body}\n"
-        "server = EchoServer(0, host='127.0.0.1', close_timeout=0.1, on_text=hang).start()\n"
+        f"server = EchoServer(0, host='127.0.0.1', close_timeout={close_timeout}, on_text=hang).start()\n"
         "print(server.port, flush=True)\n"
         "sys.stdin.readline()\n"
-        # Something for the thread to run into while the interpreter goes down.
-        "class Slow:\n"
-        "    def __del__(self, sleep=time.sleep): sleep(0.1)\n"
-        "slow = Slow()\n"
+        f"{at_the_end}"
     )
     with RawClient(int(first_line(process))).opened() as client:
         client.send(1, b"x")
         assert first_line(process) == "hangs"
-        status, _, err = finished(process)
+        return finished(process)
+
+
+@pytest.mark.parametrize("body", ["time.sleep(1000)", "while True: time.sleep(0.0005)", "while True: pass"])
+def test_a_callback_that_never_returns_does_not_keep_the_interpreter(body: str) -> None:
+    # Something for the thread to run into while the interpreter goes down.
+    slow = "class Slow:\n    def __del__(self, sleep=time.sleep): sleep(0.1)\nslow = Slow()\n"
+    status, _, err = hung(body, 0.1, slow)
     assert status == 0, err
     assert "on_text still runs" in err
 
 
 def test_who_has_waited_for_a_callback_in_vain_does_not_wait_again_at_the_end() -> None:
-    process = python(
-        f"{PRELUDE}"
-        "def hang(client, message):\n"
-        "    print('hangs', flush=True)\n"
-        "    time.sleep(1000)\n"
-        "server = EchoServer(0, host='127.0.0.1', close_timeout=1000, on_text=hang).start()\n"
-        "print(server.port, flush=True)\n"
-        "sys.stdin.readline()\n"
-        "try:\n"
-        "    server.stop(0.1)\n"
-        "except TimeoutError as error:\n"
-        "    print(error)\n"
-    )
-    with RawClient(int(first_line(process))).opened() as client:
-        client.send(1, b"x")
-        assert first_line(process) == "hangs"
-        status, out, err = finished(process)
+    stop = "try:\n    server.stop(0.1)\nexcept TimeoutError as error:\n    print(error)\n"
+    status, out, err = hung("time.sleep(1000)", 1000, stop)
     assert (status, out) == (0, "on_text still runs after 0.1 s\n"), err
     assert "on_text still runs" in err
 

@@ -10,13 +10,15 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from echoserver import Client, EchoServer
+from echoserver._core import CALLBACKS
 from echoserver.stats import Stats
 from echoserver.testing import Delay, EchoTestServer, Hang, Response
 from support import TIMEOUT, RawClient, eventually, frame, in_thread, join
@@ -279,25 +281,28 @@ def arrives(server: EchoTestServer, name: str) -> RawClient:
     return raw
 
 
-CALLBACKS = ["on_handshake", "on_connect", "on_text", "on_binary", "on_disconnect", "on_closed", "on_error"]
+@contextmanager
+def called(gate: Gate, name: str, **options: Any) -> Iterator[EchoTestServer]:
+    """A server in whose callback of that name the gate is."""
+    options[name] = gate.callback
+    server = EchoTestServer(**options).start()
+    raw = arrives(server, name)
+    try:
+        assert gate.entered.wait(TIMEOUT)
+        yield server
+    finally:
+        gate.leave()
+        server.stop()
+        raw.close()
 
 
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("name", CALLBACKS)
 def test_what_a_callback_has_done_is_told(name: str, is_async: bool) -> None:
     gate = Gate(is_async=is_async)
-    options: dict[str, Any] = {name: gate.callback}
-    if name == "on_error":
-        options["on_text"] = raises
-    server = EchoTestServer(**options).start()
-    raw = arrives(server, name)
-    try:
-        assert gate.entered.wait(TIMEOUT)
+    failing: dict[str, Any] = {"on_text": raises} if name == "on_error" else {}
+    with called(gate, name, **failing) as server:
         waits(server, lambda: gate.traces, gate.go.set)
-    finally:
-        gate.leave()
-        server.stop()
-        raw.close()
 
 
 def test_what_a_callback_has_done_is_told_on_its_own_loop(on_loop: Run) -> None:
@@ -329,15 +334,8 @@ def test_what_a_callback_has_done_is_told_on_its_own_loop(on_loop: Run) -> None:
 @pytest.mark.parametrize("name", ["on_handshake", "on_connect", "on_text", "on_disconnect", "on_closed"])
 def test_what_a_callback_has_raised_is_told(name: str) -> None:
     gate = Gate(is_async=False, fails=True)
-    options: dict[str, Any] = {name: gate.callback}
-    server = EchoTestServer(check_errors=False, **options).start()
-    raw = arrives(server, name)
-    try:
-        assert gate.entered.wait(TIMEOUT)
+    with called(gate, name, check_errors=False) as server:
         waits(server, lambda: server.errors, gate.go.set)
-    finally:
-        server.stop()
-        raw.close()
 
 
 def test_what_is_logged_of_clients_is_told(handle: Callable[[Any], None]) -> None:
