@@ -203,6 +203,15 @@ pub fn write_server_header(out: &mut [u8], fin: bool, opcode: Opcode, len: usize
     }
 }
 
+/// The header of a server's frame whose first byte is `first`, with FIN or without, and its length.
+#[must_use]
+pub(crate) fn server_header(first: u8, fin: bool, len: usize) -> ([u8; MAX_SERVER_HEADER], usize) {
+    let mut header = [0; MAX_SERVER_HEADER];
+    let header_len = write_server_header(&mut header, fin, Opcode::Continuation, len);
+    header[0] |= first;
+    (header, header_len)
+}
+
 /// One whole frame as a server sends it.
 #[must_use]
 pub fn server_frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {

@@ -41,14 +41,28 @@ impl Chunk {
         pieces: impl Iterator<Item = &'a [u8]>,
         account: &mut Account,
     ) -> bool {
+        let before = self.bytes.capacity();
         self.bytes.reserve(header.len() + len);
-        let grown = self.bytes.capacity() - self.charged;
+        let grown = self.bytes.capacity() - before;
         self.charged += grown;
         self.bytes.extend_from_slice(header);
         for piece in pieces {
             self.bytes.extend_from_slice(piece);
         }
         grown == 0 || account.charge_anyway(grown)
+    }
+
+    /// The same bytes once more, charged; and whether that fits into the memory limit.
+    pub(crate) fn copy(&self, account: &mut Account) -> (Self, bool) {
+        let bytes = self.bytes().to_vec();
+        let charged = bytes.capacity();
+        let fits = account.charge_anyway(charged);
+        (Self::new(bytes, charged), fits)
+    }
+
+    /// Whether `len` bytes more would leave it at most `most` long, and whoever has sent it wants no word.
+    pub(crate) const fn takes(&self, len: usize, most: usize) -> bool {
+        self.bytes.len() + len <= most && self.ticket == 0
     }
 
     /// What is left of it.

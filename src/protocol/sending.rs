@@ -12,9 +12,11 @@
 
 mod alarms;
 mod closing;
-mod compressing;
+mod door;
+mod doorkeeper;
 mod effects;
 mod ending;
+mod judged;
 mod messages;
 mod output;
 mod replies;
@@ -23,13 +25,14 @@ mod slots;
 mod times;
 
 pub use self::closing::Ended;
+pub use self::doorkeeper::{Cut, Doorkeeper, Passing};
 pub use self::effects::Effects;
 pub use self::output::MAX_SLICES;
 pub use self::settings::{Settings, Timeout};
 pub use self::times::Rung;
 
 use self::closing::Closing;
-use self::compressing::Compressing;
+use self::door::Door;
 use self::output::Output;
 use self::slots::Slots;
 use self::times::Times;
@@ -46,8 +49,8 @@ pub struct Sender {
     closing: Closing,
     /// Nothing is to be read while it is open.
     is_paused: bool,
-    /// With `permessage-deflate`.
-    compressing: Option<Box<Compressing>>,
+    /// With `permessage-deflate`, or a doorkeeper.
+    door: Option<Box<Door>>,
     times: Option<Box<Times>>,
     settings: Arc<Settings>,
 }
@@ -68,7 +71,7 @@ impl Sender {
             slots: Slots::new(is_admitted, account),
             closing: Closing::Open,
             is_paused: false,
-            compressing: None,
+            door: None,
             times: is_timed.then(|| Box::new(Times::NEW)),
             settings,
         }
@@ -76,7 +79,8 @@ impl Sender {
 
     /// Compresses messages of `threshold` bytes or more from now on.
     pub fn agree(&mut self, agreed: Agreed, level: u8, threshold: usize) {
-        self.compressing = Some(Box::new(Compressing::new(agreed, level, threshold)));
+        let door = self.door.get_or_insert_default();
+        door.compress(agreed, level, threshold);
     }
 
     /// Whether everything is sent.
@@ -84,6 +88,12 @@ impl Sender {
     #[inline]
     pub fn is_flushed(&self) -> bool {
         self.output.is_empty()
+    }
+
+    /// Whether something of the response is left that the conversation begins behind.
+    #[must_use]
+    pub const fn has_response(&self) -> bool {
+        self.output.has_response()
     }
 
     /// Whether something is kept that goes out before all else.
@@ -202,18 +212,18 @@ impl Sender {
         self.slots.messages()
     }
 
-    /// Whether messages wait to be compressed, or behind one that does.
+    /// Whether messages wait at the door, such as one that is to be compressed and those behind it.
     #[must_use]
     #[inline]
-    pub fn is_compressing(&self) -> bool {
-        let compressing = self.compressing.as_ref();
-        compressing.is_some_and(|compressing| !compressing.is_empty())
+    pub fn has_waiting(&self) -> bool {
+        let door = self.door.as_ref();
+        door.is_some_and(|door| !door.is_empty())
     }
 
     /// Whether nothing is owed to the client for what it sent.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.slots.is_settled() && !self.is_compressing()
+        self.slots.is_settled() && !self.has_waiting() && !matches!(self.closing, Closing::Cut(_))
     }
 
     /// Whether all is said, and nothing is awaited; what is said may have to be sent yet.
@@ -241,8 +251,8 @@ impl Sender {
     pub fn release(&mut self, account: &mut Account, effects: &mut Effects) {
         self.slots.clear(account);
         self.output.release(account, effects);
-        if let Some(mut compressing) = self.compressing.take() {
-            effects.released += compressing.release(account);
+        if let Some(mut door) = self.door.take() {
+            effects.released += door.release(account);
         }
     }
 }

@@ -197,12 +197,12 @@ impl<W: Wire> Connection<W> {
                     Err(error) => return Poll::Ready(End::of(&error)),
                 }
             }
-            if self.sender.is_compressing() {
+            if self.sender.has_waiting() {
                 if self.has_to_wait(turn) {
                     return Poll::Pending;
                 }
                 let (account, effects) = (&mut self.account, &mut turn.effects);
-                self.sender.compress(&mut turn.budget, account, effects);
+                self.sender.work(&mut turn.budget, account, effects);
                 continue;
             }
             if self.sender.is_done() || self.has_ended && self.sender.is_settled() {
@@ -266,7 +266,7 @@ impl<W: Wire> Connection<W> {
     fn has_to_wait(&self, turn: &Turn) -> bool {
         let has_to = turn.budget == 0
             && self.client.deflate.is_some()
-            && (self.sender.is_compressing()
+            && (self.sender.has_waiting()
                 || self.receiver.is_behind()
                 || self.receiver.is_inflating());
         if has_to {

@@ -43,7 +43,7 @@ impl Sender {
     pub fn on_time(&mut self, now: Instant, account: &mut Account, effects: &mut Effects) -> Rung {
         self.tick(now, effects);
         // While our side does not read, silence is no sign of the client's; and who waits for an answer is not idle.
-        let is_ours = !self.may_read() || self.is_compressing();
+        let is_ours = !self.may_read() || self.has_waiting();
         let is_owed = !self.slots.is_empty();
         let is_open = matches!(self.closing, Closing::Open);
         let settings = &*self.settings;

@@ -1,10 +1,14 @@
 //! How far the closing handshake is, and how the connection ended (RFC 6455 section 7).
 
+use super::doorkeeper::Cut;
 use crate::protocol::close;
 use crate::protocol::frame::{Opcode, server_frame};
 
 /// Close code and reason, as they are told afterwards.
 pub type Ended = (u16, String);
+
+/// An end without a close frame.
+const ABNORMAL: Ended = (close::ABNORMAL, String::new());
 
 /// Until our close frame is out, the conversation is open: what is sent goes before it.
 #[derive(Debug, Default)]
@@ -13,10 +17,18 @@ pub(super) enum Closing {
     Open,
     /// Nothing more is read. Our close frame goes out after the answers that are outstanding.
     Due(Box<Due>),
+    /// The client's close frame has come, and a doorkeeper wants that it is not answered.
+    Unanswered(Box<Due>),
+    /// Our close frame goes out after what waits at the door, and nothing else before it.
+    Last(Box<Due>),
     /// Our close frame is out, the client's is awaited.
     Sent(Box<Ended>),
     /// Our close frame is out, and nothing is awaited.
     Done(Box<Ended>),
+    /// A doorkeeper wants the stream cut, as soon as everything is sent.
+    Cut(Cut),
+    /// Our half of the stream has ended without a close frame, and nothing that comes matters but the client's end.
+    Halved,
 }
 
 /// Why there is a close frame.
@@ -69,7 +81,7 @@ impl Closing {
     /// Whether something may still be sent.
     #[inline]
     pub(super) const fn may_send(&self) -> bool {
-        matches!(self, Self::Open | Self::Due(_))
+        matches!(self, Self::Open | Self::Due(_) | Self::Unanswered(_))
     }
 
     /// Whether what the client sends still matters.
@@ -82,8 +94,17 @@ impl Closing {
     /// client's own was, whether it was answered or not (RFC 6455 section 7.1.5).
     pub(super) fn ended(self) -> Ended {
         match self {
-            Self::Due(due) if due.cause == Cause::Theirs => due.ended,
-            Self::Open | Self::Due(_) => (close::ABNORMAL, String::new()),
+            Self::Due(due) | Self::Unanswered(due) | Self::Last(due)
+                if due.cause == Cause::Theirs =>
+            {
+                due.ended
+            }
+            Self::Open
+            | Self::Due(_)
+            | Self::Unanswered(_)
+            | Self::Last(_)
+            | Self::Cut(_)
+            | Self::Halved => ABNORMAL,
             Self::Sent(ended) | Self::Done(ended) => *ended,
         }
     }

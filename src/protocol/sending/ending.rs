@@ -11,7 +11,13 @@ impl Sender {
     /// yet are given up.
     pub fn close(&mut self, code: u16, reason: &str, account: &mut Account, effects: &mut Effects) {
         self.begin_close(|| Due::new(code, reason, Cause::Ours));
-        self.hurry(account, effects);
+        if matches!(self.closing, Closing::Due(_)) && self.has_doorkeeper() {
+            // It decides about what was given before, too.
+            self.slots.clear(account);
+            self.settle(account, effects);
+        } else {
+            self.hurry(account, effects);
+        }
     }
 
     /// Sends it after the answers that are outstanding, and reads no more until then.
@@ -44,7 +50,7 @@ impl Sender {
                 self.closing = Closing::Due(Box::new(Due::new(*code, reason, Cause::Failure)));
             }
             Closing::Sent(ended) => self.closing = Closing::Done(std::mem::take(ended)),
-            Closing::Due(_) | Closing::Done(_) => {}
+            _ => {}
         }
     }
 
@@ -56,10 +62,10 @@ impl Sender {
 
     /// Sends the close frame that is due without waiting for answers.
     pub fn hurry(&mut self, account: &mut Account, effects: &mut Effects) {
-        if matches!(self.closing, Closing::Due(_)) {
+        if matches!(self.closing, Closing::Due(_) | Closing::Last(_)) {
             self.slots.clear(account);
-            if let Some(compressing) = &mut self.compressing {
-                compressing.send_plain(&mut self.output, account);
+            if let Some(door) = &mut self.door {
+                door.send_plain(&mut self.output, account);
             }
             self.settle(account, effects);
         }
@@ -68,17 +74,17 @@ impl Sender {
     /// There is no memory for what has to be sent: nothing follows but the close frame. No violation, since the client
     /// did nothing for it.
     pub(super) fn exhaust(&mut self, account: &mut Account, effects: &mut Effects) {
-        if !self.may_send() {
+        if !self.may_send() && !matches!(self.closing, Closing::Last(_)) {
             return;
         }
         self.slots.clear(account);
-        if let Some(compressing) = &mut self.compressing {
-            let ticket = compressing.clear(account);
+        if let Some(door) = &mut self.door {
+            let ticket = door.clear(account);
             self.give_up(ticket, effects);
         }
         let why = account.exhausted();
         let mut due = Due::new(why.code, &why.reason, Cause::Failure);
-        if let Closing::Due(before) = &mut self.closing
+        if let Closing::Due(before) | Closing::Unanswered(before) = &mut self.closing
             && before.cause == Cause::Theirs
         {
             due.ended = std::mem::take(&mut before.ended);
@@ -91,13 +97,13 @@ impl Sender {
     /// changed.
     #[inline]
     pub fn settle(&mut self, account: &mut Account, effects: &mut Effects) {
-        if matches!(self.closing, Closing::Due(_)) && self.is_settled() {
+        if matches!(self.closing, Closing::Due(_) | Closing::Last(_)) && self.is_settled() {
             self.send_close(account, effects);
         }
     }
 
     fn send_close(&mut self, account: &mut Account, effects: &mut Effects) {
-        let Closing::Due(due) = std::mem::take(&mut self.closing) else {
+        let (Closing::Due(due) | Closing::Last(due)) = std::mem::take(&mut self.closing) else {
             return;
         };
         let ended = Box::new(due.ended);

@@ -2,7 +2,7 @@
 
 use super::times::Times;
 use super::{Effects, Sender};
-use crate::protocol::account::Account;
+use crate::protocol::account::{Account, Exhausted};
 use crate::protocol::broadcast::SharedFrame;
 use crate::protocol::frame::{AS_IT_IS, Opcode, server_frame, split_server_frame};
 use crate::protocol::message::Kind;
@@ -37,8 +37,9 @@ impl Sender {
         if !self.takes_message(ticket, effects) {
             return;
         }
-        if self.compressing.is_some() {
-            self.enqueue_bytes(Some(kind.opcode()), payload, false, ticket, account);
+        if self.door.is_some() {
+            let opcode = Some(kind.opcode());
+            self.enqueue_bytes(opcode, payload, false, ticket, account, effects);
         } else {
             let frame = server_frame(kind.opcode(), &payload);
             self.output.keep(frame, account);
@@ -57,9 +58,10 @@ impl Sender {
         if !self.takes_message(ticket, effects) {
             return;
         }
-        if self.compressing.is_some() {
+        if self.door.is_some() {
             let payload = frame.payload().to_vec();
-            self.enqueue_bytes(Some(frame.opcode()), payload, false, ticket, account);
+            let opcode = Some(frame.opcode());
+            self.enqueue_bytes(opcode, payload, false, ticket, account, effects);
         } else {
             self.output.share(frame, account);
             self.output.set_last_ticket(ticket);
@@ -77,7 +79,7 @@ impl Sender {
         if bytes.is_empty() {
             self.give_up(ticket, effects);
         } else if self.takes(ticket, effects) {
-            self.put(bytes, ticket, account);
+            self.put(bytes, ticket, account, effects);
         }
     }
 
@@ -92,7 +94,8 @@ impl Sender {
         if !self.takes(ticket, effects) {
             return;
         }
-        self.put(server_frame(Opcode::Ping, payload), ticket, account);
+        let frame = server_frame(Opcode::Ping, payload);
+        self.put(frame, ticket, account, effects);
         self.times
             .get_or_insert_with(|| Box::new(Times::NEW))
             .sent_ping(payload);
@@ -109,8 +112,8 @@ impl Sender {
 
     /// What has this ticket is not sent: the ticket goes back when everything before it is, as that of something sent.
     pub(super) fn give_up(&mut self, ticket: usize, effects: &mut Effects) {
-        let compressing = self.compressing.as_mut();
-        match compressing.and_then(|compressing| compressing.last_ticket()) {
+        let door = self.door.as_mut();
+        match door.and_then(|door| door.last_ticket()) {
             Some(last) => *last += ticket,
             None => self.output.add_ticket(ticket, effects),
         }
@@ -124,9 +127,9 @@ impl Sender {
     }
 
     /// Whole frames, or other bytes, behind what was given before.
-    fn put(&mut self, bytes: Vec<u8>, ticket: usize, account: &mut Account) {
-        if self.is_compressing() {
-            self.enqueue_bytes(None, bytes, true, ticket, account);
+    fn put(&mut self, bytes: Vec<u8>, ticket: usize, account: &mut Account, effects: &mut Effects) {
+        if self.has_waiting() {
+            self.enqueue_bytes(None, bytes, true, ticket, account, effects);
         } else {
             self.output.keep(bytes, account);
             self.output.set_last_ticket(ticket);
@@ -140,23 +143,32 @@ impl Sender {
         }
     }
 
-    /// Compresses what waits, as far as `budget` goes.
-    pub fn compress(&mut self, budget: &mut usize, account: &mut Account, effects: &mut Effects) {
-        if self.is_compressing() {
+    /// Sends what waits at the door, as far as `budget` goes.
+    pub fn work(&mut self, budget: &mut usize, account: &mut Account, effects: &mut Effects) {
+        if self.has_waiting() {
             // Who waits for us is not idle; from here on it may be.
             self.heard();
         }
-        if let Some(compressing) = &mut self.compressing {
+        let Some(door) = &mut self.door else {
+            return;
+        };
+        match door.run(budget, &mut self.output, account) {
+            Ok(None) => {}
+            Ok(Some(cut)) => self.cut(cut, account, effects),
             // Nothing can follow a message that is not sent.
-            if compressing.run(budget, &mut self.output, account).is_err() {
-                self.exhaust(account, effects);
-            }
-            self.settle(account, effects);
+            Err(Exhausted) => self.exhaust(account, effects),
         }
+        self.leave_door();
+        self.settle(account, effects);
     }
 
     /// Whole frames, of which those that are not marked are compressed if they are long enough.
-    pub(super) fn compress_frames(&mut self, mut frames: &[u8], account: &mut Account) {
+    pub(super) fn enqueue_frames(
+        &mut self,
+        mut frames: &[u8],
+        account: &mut Account,
+        effects: &mut Effects,
+    ) {
         while let Some((first, payload, rest)) = split_server_frame(frames) {
             self.enqueue_bytes(
                 Some(Kind::of_frame(first).opcode()),
@@ -164,6 +176,7 @@ impl Sender {
                 first & AS_IT_IS != 0,
                 0,
                 account,
+                effects,
             );
             frames = rest;
         }
@@ -176,17 +189,18 @@ impl Sender {
         must_be_plain: bool,
         ticket: usize,
         account: &mut Account,
+        effects: &mut Effects,
     ) {
         let charged = payload.capacity();
         if !account.charge_anyway(charged) {
             self.output.note_over();
         }
         let payload = vec![Chunk::new(payload, charged)];
-        self.enqueue(opcode, payload, must_be_plain, ticket, account);
+        self.enqueue(opcode, payload, must_be_plain, ticket, account, effects);
     }
 
     /// Puts a message, or without `opcode` whole frames, behind those that wait; it is compressed if it may be and is
-    /// long enough.
+    /// long enough, and a doorkeeper decides about it if there is one.
     pub(super) fn enqueue(
         &mut self,
         opcode: Option<Opcode>,
@@ -194,12 +208,24 @@ impl Sender {
         must_be_plain: bool,
         ticket: usize,
         account: &mut Account,
+        effects: &mut Effects,
     ) {
-        if let Some(compressing) = &mut self.compressing {
-            let len = payload.iter().map(|chunk| chunk.bytes().len()).sum();
-            let is_plain = must_be_plain || compressing.is_short(len);
-            if !compressing.push(opcode, payload, is_plain, ticket, account) {
-                self.output.note_over();
+        let Some(door) = &mut self.door else {
+            return;
+        };
+        match (door.doorkeeper(), opcode) {
+            (Some(doorkeeper), Some(opcode)) => self.judge(
+                &*doorkeeper,
+                (opcode, payload),
+                must_be_plain,
+                ticket,
+                account,
+                effects,
+            ),
+            _ => {
+                if !door.push(opcode, payload, must_be_plain, ticket, 0, account) {
+                    self.output.note_over();
+                }
             }
         }
     }

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// What a chunk costs beside its bytes: its place in the queue and the allocator's.
 const OVERHEAD: usize = 64;
+/// Short pieces are joined up to this length.
+const JOINED: usize = 16 << 10;
 /// Pieces that are sent with one call.
 pub const MAX_SLICES: usize = 16;
 
@@ -87,6 +89,10 @@ impl Output {
         self.chunks.is_empty() && !self.is_unflushed
     }
 
+    pub(super) const fn has_response(&self) -> bool {
+        self.response > 0
+    }
+
     pub(super) fn has_chunks(&self) -> bool {
         !self.chunks.is_empty()
     }
@@ -117,6 +123,18 @@ impl Output {
         self.is_over |= !account.charge_anyway(charged);
     }
 
+    /// Appends a few bytes: to what was appended last, if that is short, too.
+    pub(super) fn append(&mut self, bytes: &[u8], account: &mut Account) {
+        if let Some(Piece::Own(last)) = self.chunks.back_mut()
+            && last.takes(bytes.len(), JOINED)
+        {
+            let pieces = std::iter::once(bytes);
+            self.is_over |= !last.append(&[], bytes.len(), pieces, account);
+        } else {
+            self.keep(bytes.to_vec(), account);
+        }
+    }
+
     /// Appends a frame that others have as well, and is charged for all of them.
     pub(super) fn share(&mut self, frame: Arc<SharedFrame>, account: &mut Account) {
         self.chunks.push_back(Piece::Shared {
@@ -140,7 +158,7 @@ impl Output {
     /// The chunk that was appended last has this ticket.
     pub(super) fn set_last_ticket(&mut self, ticket: usize) {
         if let Some(chunk) = self.chunks.back_mut() {
-            *chunk.ticket() = ticket;
+            *chunk.ticket() += ticket;
         }
     }
 

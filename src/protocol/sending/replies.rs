@@ -1,6 +1,6 @@
 //! What goes back for the client's messages, in their order.
 
-use super::compressing::STEP;
+use super::door::{Door, STEP};
 use super::{Effects, Sender};
 use crate::protocol::account::Account;
 use crate::protocol::deflate::compressing::Compression;
@@ -80,27 +80,21 @@ impl Sender {
             return message.release(account);
         }
         effects.messages_sent += 1;
-        let is_short = self
-            .compressing
-            .as_ref()
-            .is_none_or(|one| one.is_short(len));
+        let door = self.door.as_ref();
+        let is_short = door.is_none_or(|door| door.is_short(len));
         if !is_short && len > STEP {
-            return self.enqueue(
-                Some(kind.opcode()),
-                message.into_chunks(),
-                false,
-                0,
-                account,
-            );
+            let payload = message.into_chunks();
+            let opcode = Some(kind.opcode());
+            return self.enqueue(opcode, payload, false, 0, account, effects);
         }
         if !is_short {
             *budget = budget.saturating_sub(Compression::cost(len));
         }
         self.spill(window, account);
-        let Some(compressing) = &mut self.compressing else {
+        let Some(door) = &mut self.door else {
             return message.release(account);
         };
-        if compressing
+        if door
             .send(kind.opcode(), message, &mut self.output, account)
             .is_err()
         {
@@ -110,15 +104,16 @@ impl Sender {
 
     /// What an echo is marked with that must not be compressed, because it did not come so.
     #[must_use]
-    pub const fn mark(&self) -> u8 {
-        if self.compressing.is_some() {
+    pub fn mark(&self) -> u8 {
+        let door = self.door.as_deref();
+        if door.is_some_and(Door::has_compression) {
             AS_IT_IS
         } else {
             0
         }
     }
 
-    fn hold_reply<'a>(
+    pub(super) fn hold_reply<'a>(
         &mut self,
         kind: Kind,
         mark: u8,
@@ -165,11 +160,11 @@ impl Sender {
             effects.messages_sent += u64::from(end > before);
             before = end;
             while let Some(held) = self.slots.take_held(account) {
-                self.put_frames(&mut wire, start..end, account);
+                self.put_frames(&mut wire, start..end, account, effects);
                 start = end;
                 effects.messages_sent += held.messages as u64;
-                if self.compressing.is_some() {
-                    self.compress_frames(held.frames.bytes(), account);
+                if self.door.is_some() {
+                    self.enqueue_frames(held.frames.bytes(), account, effects);
                     held.frames.free(account);
                 } else {
                     self.output.push(held.frames);
@@ -177,17 +172,23 @@ impl Sender {
             }
         }
         let end = wire.len();
-        self.put_frames(&mut wire, start..end, account);
+        self.put_frames(&mut wire, start..end, account, effects);
         self.settle(account, effects);
     }
 
     /// Whole frames of answers, which are all of `wire` if possible.
-    fn put_frames(&mut self, wire: &mut Vec<u8>, range: Range<usize>, account: &mut Account) {
+    fn put_frames(
+        &mut self,
+        wire: &mut Vec<u8>,
+        range: Range<usize>,
+        account: &mut Account,
+        effects: &mut Effects,
+    ) {
         if range.is_empty() {
             return;
         }
-        if self.compressing.is_some() {
-            self.compress_frames(&wire[range], account);
+        if self.door.is_some() {
+            self.enqueue_frames(&wire[range], account, effects);
         } else if range.len() == wire.len() {
             self.output.keep(std::mem::take(wire), account);
         } else {

@@ -2,6 +2,8 @@
 
 mod alarms;
 mod charges;
+mod door;
+mod door_ends;
 mod endings;
 
 use super::{Effects, Ended, MAX_SLICES, Rung, Sender, Settings, Timeout};
@@ -144,11 +146,11 @@ impl Rig {
         self.flush();
     }
 
-    /// Compresses all that waits for it.
+    /// Sends all that waits at the door.
     fn compress(&mut self) {
         let (account, effects) = (&mut self.account, &mut self.effects);
         let mut budget = usize::MAX;
-        self.sender.compress(&mut budget, account, effects);
+        self.sender.work(&mut budget, account, effects);
         self.flush();
     }
 

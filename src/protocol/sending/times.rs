@@ -136,6 +136,18 @@ impl Times {
         }
     }
 
+    /// The time for the closing handshake is granted again, from `now` on.
+    pub(super) fn prolong_close(&mut self, now: Instant, timeout: Duration) {
+        if let Close::Until { due, .. } = &mut self.close {
+            *due = now + timeout;
+        }
+    }
+
+    /// Nobody has to end anything.
+    pub(super) const fn forget_close(&mut self) {
+        self.close = Close::No;
+    }
+
     /// The client has taken `len` bytes of output that had to wait.
     pub(super) const fn took(&mut self, len: usize) {
         self.is_alive = true;

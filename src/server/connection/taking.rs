@@ -52,7 +52,7 @@ impl<W: Wire> Connection<W> {
         turn.wants = self.seated.desk.shared.wants();
         let len = bytes.len();
         let mut window = Window::new(bytes);
-        while self.sender.takes_input() && !self.sender.is_compressing() {
+        while self.sender.takes_input() && !self.sender.has_waiting() {
             if let Err(violation) = self.echo_short(&mut window, turn) {
                 self.sender.fail(&violation, &mut turn.effects);
                 break;

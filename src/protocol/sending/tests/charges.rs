@@ -47,8 +47,7 @@ fn converse(rig: &mut Rig) {
         }
         rig.answer(&[round; 200]);
         let (account, effects) = (&mut rig.account, &mut rig.effects);
-        rig.sender
-            .compress(&mut usize::MAX.clone(), account, effects);
+        rig.sender.work(&mut usize::MAX.clone(), account, effects);
         rig.flush();
     }
 }
