@@ -15,7 +15,7 @@ CONFORMANCE = @run() { tests/conformance/run --python $(BIN)/python "$$@" || [ $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run develop test check bench conformance conformance-full fuzz soak conversations stall clients costs fixture-soak clean
+.PHONY: help run develop test check bench conformance conformance-full fuzz soak conversations stall clients faults costs fixture-soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ stall: $(VENV)/.tools ## how fast others are served while Python is busy
 
 clients: $(VENV)/.tools ## what clients of others do, run again and written to docs/clients.md
 	$(BIN)/python tests/python/client_table.py
+
+faults: $(VENV)/.tools ## the classes of faults and their table in docs/faults.md, from the core's table
+	$(BIN)/python tests/python/fault_table.py
 
 costs: $(VENV)/.tools ## what the pytest plugin costs at pytest's start and in a test
 	$(BIN)/python tests/python/costs.py

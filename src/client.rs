@@ -2,7 +2,7 @@
 //! from any thread.
 
 use crate::mailbox::Mailbox;
-use crate::order::{Message, Order, Ping, Raw, Share};
+use crate::order::{Message, Order, Payload, Ping, Raw, SendError, Share};
 use crate::protocol::account::Account;
 use crate::protocol::broadcast::SharedFrame;
 use crate::protocol::close;
@@ -45,6 +45,8 @@ pub struct Client {
     closing: AtomicBool,
     /// Its end was asked for by us: nobody is asked about its messages any more.
     dismissed: AtomicBool,
+    /// A fault holds it up: it can't be expected to answer in time.
+    held: AtomicBool,
     ended: OnceLock<Box<(u16, String)>>,
     /// Nanoseconds of the last ping's round trip; `u64::MAX` before there is one.
     rtt: AtomicU64,
@@ -61,21 +63,6 @@ pub(crate) struct Ends {
 
 /// An order on its way to the connection of a client; nobody's business if that is gone.
 pub type Letter = (Arc<Client>, Order);
-
-/// Bytes that are copied only if they have to be.
-pub trait Payload: AsRef<[u8]> + Into<Vec<u8>> {}
-impl<T: AsRef<[u8]> + Into<Vec<u8>>> Payload for T {}
-
-/// Why [`Client::send`] did not send.
-#[derive(Debug, PartialEq, Eq)]
-pub enum SendError {
-    /// The close frame was sent or the connection has ended.
-    Closed,
-    /// That many bytes wait already.
-    Full(usize),
-    /// A ping with that many bytes of payload; it has at most 125 (RFC 6455 section 5.5).
-    PingTooLong(usize),
-}
 
 impl Client {
     pub(crate) fn new(
@@ -101,6 +88,7 @@ impl Client {
             known: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             dismissed: AtomicBool::new(false),
+            held: AtomicBool::new(false),
             ended: OnceLock::new(),
             rtt: AtomicU64::new(u64::MAX),
             queue: OnceLock::new(),
@@ -124,6 +112,16 @@ impl Client {
     #[must_use]
     pub fn is_dismissed(&self) -> bool {
         self.dismissed.load(Ordering::Acquire)
+    }
+
+    /// Whether a fault holds it up, so that nothing can be expected of it in time.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_held(&self, is_held: bool) {
+        self.held.store(is_held, Ordering::Release);
     }
 
     /// Keeps what is charged for this client until the last who has it lets go: for those who keep something of the

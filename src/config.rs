@@ -48,6 +48,8 @@ pub struct Config {
     /// Bytes that are kept of what clients do, for those who read it: requests, clients, messages. Default `None`: nothing
     /// is. 16 MiB are enough for the longest tests; at most half of `memory_limit` is used.
     pub record: Option<usize>,
+    /// What the chance of faults comes from: the same seed gives the same on each connection. Default `None`: any.
+    pub seed: Option<u64>,
     /// Threads that serve connections. Default `None`: one per core, at most 4, which is beyond what loopback needs.
     pub workers: Option<usize>,
     /// The `Server` header; empty leaves it out. Default `echoserver`.
@@ -74,6 +76,7 @@ impl Default for Config {
             ping_interval: None,
             ping_timeout: Duration::from_secs(20),
             record: None,
+            seed: None,
             workers: None,
             server_header: "echoserver".into(),
             tls: None,

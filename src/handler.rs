@@ -36,6 +36,8 @@ impl Wants {
     pub const REFUSAL: Self = Self(1 << 8);
     /// Not the handler's: every message is to be recorded.
     pub(crate) const RECORD: Self = Self(1 << 9);
+    /// Nor this: something is to be asked about every message of this connection.
+    pub(crate) const SLOW: Self = Self(1 << 10);
 
     /// Whether something of `other` is wanted.
     #[must_use]
@@ -69,7 +71,8 @@ impl Wants {
 
     /// Whether messages of this kind are echoed, and nobody wants to see them.
     pub(crate) const fn passes(self, kind: Kind) -> bool {
-        self.0 & (Self::SILENCE.0 | Self::RECORD.0 | Self::of_kind(kind).0) == 0
+        let seen = Self::SILENCE.0 | Self::RECORD.0 | Self::SLOW.0;
+        self.0 & (seen | Self::of_kind(kind).0) == 0
     }
 
     const fn of_kind(kind: Kind) -> Self {

@@ -12,6 +12,7 @@ pub mod client;
 mod condition;
 pub mod config;
 pub mod error;
+pub mod faults;
 mod fork_lock;
 pub mod handler;
 pub mod mailbox;

@@ -5,7 +5,9 @@ use crate::protocol::broadcast::SharedFrame;
 use crate::protocol::close;
 use crate::protocol::message::Kind;
 use crate::queue::Room;
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 /// What a connection is asked to do by another thread.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub enum Order {
     Abort,
     /// The same with a reset of TCP, whatever is on its way.
     Reset,
+    /// Other faults are set. Whoever waits for that waits until this is dropped.
+    Faults(Option<Sender<Infallible>>),
 }
 
 /// A message of the application's. [`Client::message`](crate::client::Client::message) makes it.
@@ -61,6 +65,21 @@ pub struct Raw {
 pub struct Ping {
     pub(crate) payload: Vec<u8>,
     pub(crate) room: Room,
+}
+
+/// Bytes that are copied only if they have to be.
+pub trait Payload: AsRef<[u8]> + Into<Vec<u8>> {}
+impl<T: AsRef<[u8]> + Into<Vec<u8>>> Payload for T {}
+
+/// Why [`Client::send`](crate::client::Client::send) did not send.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The close frame was sent or the connection has ended.
+    Closed,
+    /// That many bytes wait already.
+    Full(usize),
+    /// A ping with that many bytes of payload; it has at most 125 (RFC 6455 section 5.5).
+    PingTooLong(usize),
 }
 
 /// What a close frame says.

@@ -9,6 +9,7 @@ from weakref import ReferenceType
 
 from typing_extensions import Buffer
 
+from echoserver.faults import FaultKind
 from echoserver.headers import Headers
 from echoserver.server import EchoServer
 
@@ -16,11 +17,13 @@ __all__ = [
     "CALLBACKS",
     "DEFAULTS",
     "DEFLATE_DEFAULTS",
+    "FAULTS",
     "NO_REPLY",
     "TLS",
     "Accept",
     "Callbacks",
     "Client",
+    "Fault",
     "Held",
     "Mail",
     "NoReply",
@@ -33,6 +36,7 @@ __all__ = [
     "Thread",
     "__version__",
     "at_end",
+    "check_fault",
     "checked_name",
     "checked_timeout",
     "checked_value",
@@ -49,6 +53,8 @@ DEFAULTS: Final[dict[str, object]]
 """The defaults of all options, as the core has them."""
 DEFLATE_DEFAULTS: Final[dict[str, object]]
 """Those of `Deflate`."""
+FAULTS: Final[tuple[dict[str, Any], ...]]
+"""The table of all faults."""
 
 def shown(value: object) -> str:
     """What an error shows of a value: its `repr()`, shortened; something also if that raises."""
@@ -67,6 +73,12 @@ def checked_name(name: str) -> str:
 
 def checked_value(value: str) -> str:
     """The value of a `WrongExtension`, checked."""
+
+def check_fault(kind: str, values: dict[str, Any]) -> None:
+    """Checks what a fault of that class was told.
+
+    TypeError or ValueError that name fault, parameter, value and what there is.
+    """
 
 @final
 class NoReply:
@@ -427,12 +439,46 @@ class Client(_Asked):
         closed client it does nothing.
         """
 
+    def fault(
+        self,
+        fault: FaultKind,
+        /,
+        *,
+        after: int | str = 0,
+        every: int = 1,
+        probability: float = 1.0,
+        times: int | None = None,
+    ) -> Fault:
+        """Sets a fault on this client, as `EchoServer.fault()`."""
+
+    @property
+    def _is_held(self) -> bool: ...
     def abort(self) -> None:
         """Drops the connection without a close frame and returns at once. On a closed client it does nothing."""
 
     def __getattr__(self, name: str) -> Any: ...
     def __setattr__(self, name: str, value: object, /) -> None: ...
     def __delattr__(self, name: str, /) -> None: ...
+
+@final
+class Fault:
+    """A fault that is set, by `EchoServer.fault()`. It ends with `stop()`, with its `with`, or with the server."""
+
+    @property
+    def kind(self) -> FaultKind:
+        """What it is, as it was given."""
+
+    @property
+    def hits(self) -> int:
+        """How often it has acted; of what acts on bytes, on how many connections."""
+
+    @property
+    def _is_sure(self) -> bool: ...
+    def stop(self) -> None:
+        """Ends it, and returns when every connection knows that; what it holds up goes on at once."""
+
+    def __enter__(self) -> Fault: ...
+    def __exit__(self, *_error: object) -> None: ...
 
 @final
 class Reader:
@@ -695,6 +741,13 @@ class Server:
 
     def clear(self) -> None:
         """Forgets messages, pongs, requests, clients that nobody has taken, and clients that are gone."""
+
+    def set_fault(self, kind: FaultKind, values: dict[str, Any], selectors: dict[str, Any]) -> Fault:
+        """Sets a fault of that kind, with the values of its parameters; returns when every connection knows it."""
+
+    @property
+    def seed(self) -> int:
+        """What the chance of faults comes from."""
 
     def accepted(self) -> list[Client]:
         """The clients since the beginning or `clear`, and who was connected then, in the order of their coming."""

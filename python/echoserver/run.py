@@ -313,7 +313,9 @@ class Run:
     def _drop(self) -> None:
         """Drops the clients that are left."""
         for client in self.core.clients():
-            self.dropped[client] = None
+            # Of one that a fault holds up nothing was expected.
+            if not client._is_held:
+                self.dropped[client] = None
             client.abort()
 
     def _wait_for_stop(self, timeout: float | None, limit: float) -> bool:

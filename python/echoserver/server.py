@@ -11,6 +11,7 @@ from weakref import ref
 from echoserver._core import CALLBACKS, DEFAULTS, Server, shown
 from echoserver.attributes import CallbackAttributes
 from echoserver.down import Down
+from echoserver.faults import Faulting
 from echoserver.reading import Reading
 
 # Not from typing, which takes longer to import than all that is here. The same is why some imports are in functions.
@@ -54,7 +55,7 @@ def _names_the_nearest(init: _Init) -> _Init:
     return checked  # type: ignore[return-value]
 
 
-class EchoServer(CallbackAttributes, Reading):
+class EchoServer(CallbackAttributes, Reading, Faulting):
     """A WebSocket server (RFC 6455) that sends back what it gets, unless a callback decides otherwise.
 
     The constructor listens: from then on clients can connect, and port 0 is known as `port`. They are served by one
@@ -143,6 +144,7 @@ class EchoServer(CallbackAttributes, Reading):
       clients, messages, also those that are only echoed. Beyond it recording stops until `clear()`, and what reads what
       is missing raises RuntimeError. It counts for `memory_limit`, of which it takes half at most. None: nothing is
       recorded.
+    - `seed`: what the chance of faults comes from, see `fault()`. None: any.
     - `workers`: threads that serve connections. None: one per core, at most 4.
     - `server_header`: the `Server` header; "" leaves it out.
 
@@ -182,6 +184,7 @@ class EchoServer(CallbackAttributes, Reading):
         ping_interval: float | None = None,
         ping_timeout: float = 20.0,
         record: int | None = None,
+        seed: int | None = None,
         workers: int | None = None,
         server_header: str = "echoserver",
         tls: TLS | Literal["self-signed", "expired", "wrong-host"] | None = None,

@@ -196,6 +196,13 @@ impl<'py> Argument<'py> {
         })
     }
 
+    /// What chance comes from.
+    pub(super) fn seed(self) -> PyResult<u64> {
+        let int = self.int("an int")?;
+        int.extract()
+            .map_err(|_error| self.bad_value("must be 0 to 2**64 - 1, or None"))
+    }
+
     /// A code for a close frame; which may be sent is not decided here.
     pub(super) fn close_code(self) -> PyResult<i64> {
         self.int("an int")?

@@ -13,7 +13,8 @@ use super::recording::PyRecord;
 use super::tls::PyTlsInfo;
 use super::values::{payload, sendable};
 use super::waiting;
-use crate::client::{Client, SendError};
+use crate::client::Client;
+use crate::order::SendError;
 use crate::order::{Close, Order};
 use crate::protocol::message::Kind;
 use pyo3::exceptions::{PyReferenceError, PyRuntimeError, PyTimeoutError, PyTypeError};
@@ -497,6 +498,41 @@ impl PyClient {
         let reason = reason.read("reason", Argument::text)?.unwrap_or_default();
         link.order(&self.client, Order::Close(Close::new(code, &reason)?));
         Ok(())
+    }
+
+    /// Sets a fault on this client, as `EchoServer.fault()`.
+    #[pyo3(
+        signature = (fault, /, *, after=Given::Default, every=Given::Default, probability=Given::Default, times=None),
+        text_signature = "($self, fault, /, *, after=0, every=1, probability=1.0, times=None)"
+    )]
+    fn fault<'py>(
+        slf: &Bound<'py, Self>,
+        fault: &Bound<'py, PyAny>,
+        after: Given<'py>,
+        every: Given<'py>,
+        probability: Given<'py>,
+        times: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let server = slf.get().server(slf.py())?;
+        let selectors = PyDict::new(slf.py());
+        selectors.set_item("client", slf)?;
+        for (name, value) in [
+            ("after", after),
+            ("every", every),
+            ("probability", probability),
+        ] {
+            if let Given::Value(value) = value {
+                selectors.set_item(name, value)?;
+            }
+        }
+        selectors.set_item("times", times)?;
+        server.call_method("fault", (fault,), Some(&selectors))
+    }
+
+    /// Whether a fault holds it up, so that nothing can be expected of it in time.
+    #[getter(_is_held)]
+    fn is_held(&self) -> bool {
+        self.client.is_held()
     }
 
     /// Drops the connection without a close frame and returns at once. On a closed client it does nothing.

@@ -1,7 +1,7 @@
 //! [`Error`] as a Python exception: the only place where that is decided.
 
-use crate::client::SendError;
 use crate::error::{Error, shortened};
+use crate::order::SendError;
 use crate::protocol::frame::MAX_CONTROL;
 use crate::protocol::http;
 use pyo3::PyTypeInfo;

@@ -179,6 +179,11 @@ impl Link {
         self.record.get().is_some_and(|record| record.is_over()) && !self.drain.is_expected()
     }
 
+    /// Posts the answers that are finished: what is done next concerns those after them.
+    pub(super) fn post_finished(&self) {
+        lock(&self.outgoing).look();
+    }
+
     /// Gives a client's connection an order, which goes behind the answers before it. Any thread.
     pub(super) fn order(&self, client: &Arc<Client>, order: Order) {
         let is_end = matches!(order, Order::Close(..) | Order::Abort);

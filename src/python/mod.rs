@@ -26,6 +26,7 @@ mod drain;
 mod enter;
 mod errors;
 mod events;
+mod faults;
 mod fork;
 mod handshake;
 mod head;
@@ -88,6 +89,8 @@ mod _core {
     #[pymodule_export]
     use super::errors::shown;
     #[pymodule_export]
+    use super::faults::{PyFault, check_fault};
+    #[pymodule_export]
     use super::finish;
     #[pymodule_export]
     use super::handshake::{PyAccept, PyRequest, PyResponse};
@@ -112,6 +115,7 @@ mod _core {
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("CALLBACKS", super::calls::names(module.py())?)?;
         module.add("DEFAULTS", options::defaults(module.py())?)?;
+        module.add("FAULTS", super::faults::table(module.py())?)?;
         module.add("DEFLATE_DEFAULTS", options::deflate_defaults(module.py())?)?;
         module.add("NO_REPLY", module.getattr("NoReply")?.call0()?)?;
         super::at_fork::register(module)

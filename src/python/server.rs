@@ -8,6 +8,7 @@ use super::broadcast::broadcast;
 use super::calls::Stage;
 use super::client::PyClient;
 use super::crossing;
+use super::faults::PyFault;
 use super::imported::{imported, printing};
 use super::link::{self, Link};
 use super::lock::lock;
@@ -369,6 +370,22 @@ impl PyServer {
         let wanted = &shared.link.wanted;
         wanted.set(Whom::Handshakes, Wants::HANDSHAKE);
         Ok(())
+    }
+
+    /// Sets a fault of that kind, with the values of its parameters; returns when every connection knows it.
+    fn set_fault(
+        &self,
+        kind: &Bound<'_, PyAny>,
+        values: &Bound<'_, PyDict>,
+        selectors: &Bound<'_, PyDict>,
+    ) -> PyResult<PyFault> {
+        PyFault::set(self.shared()?, kind, values, selectors)
+    }
+
+    /// What the chance of faults comes from.
+    #[getter]
+    fn seed(&self) -> PyResult<u64> {
+        Ok(self.shared()?.core.faults().seed())
     }
 
     /// What clients did. RuntimeError if that is not recorded.

@@ -48,12 +48,6 @@ impl Record {
         drop(self.lock());
     }
 
-    /// As long as what this gives is kept nothing happens: for a look at several things. It waits for a moment that has
-    /// begun.
-    pub(crate) fn still(&self) -> impl Sized + '_ {
-        self.lock()
-    }
-
     /// Whether `len` more bytes of messages may be kept; if not, something is missing from now on.
     pub(crate) fn has_room(&self, len: usize) -> bool {
         let has_room = len <= self.room.load(Ordering::Relaxed);

@@ -4,6 +4,7 @@
 //! lie, and writes these with one call. Nothing is read while output waits, so a client that does not read is not read
 //! from. Messages that the handler wants leave as a batch per read.
 
+mod faults;
 mod leaving;
 mod orders;
 mod reading;
@@ -19,15 +20,18 @@ use super::stats::Counters;
 use super::wire::Wire;
 use crate::admission::Request;
 use crate::client::Client;
+use crate::faults::script::Script;
 use crate::handler::{Gate, Wants};
+use crate::order::Order;
 use crate::protocol::account::Account;
 use crate::protocol::close;
 use crate::protocol::limit::Limit;
 use crate::protocol::receiving::Receiver;
-use crate::protocol::sending::{Rung, Sender};
+use crate::protocol::sending::{Cut, Rung, Sender};
 use std::future::Future;
 use std::io;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::task::yield_now;
@@ -69,6 +73,10 @@ pub(super) struct Upgraded {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says something of its own; no state is made of them"
+)]
 pub(super) struct Connection<W> {
     wire: W,
     seated: Seated,
@@ -82,6 +90,12 @@ pub(super) struct Connection<W> {
     has_left: bool,
     /// One of `max_connections`.
     has_place: bool,
+    /// It has work that takes turns with that of others: compression, or what faults do.
+    is_paced: bool,
+    /// What is wanted of its messages beside what the server wants.
+    own: Wants,
+    /// What faults do to it; `None` as long as there never was one.
+    script: Option<Rc<Script>>,
     /// Set at the sender's deadline or before it.
     alarm: Alarm,
 }
@@ -119,6 +133,10 @@ impl<W: Wire> Connection<W> {
             receiver.agree(agreed);
             sender.agree(agreed, settings.level, settings.threshold);
         }
+        if shared.faults.is_any() {
+            // Taken up first thing: whoever sets another tells the connection from now on.
+            seated.seat.give_later(Order::Faults(None));
+        }
         let mut turn = Turn::new(0);
         if let Err(violation) = receiver.keep_rest(rest, &mut account) {
             sender.fail(&violation, &mut turn.effects);
@@ -126,6 +144,9 @@ impl<W: Wire> Connection<W> {
         turn.apply(seated.desk.counters(), &client);
         Self {
             wire,
+            is_paced: client.deflate.is_some(),
+            own: Wants::NOTHING,
+            script: None,
             client,
             charge: Some(charge),
             account,
@@ -158,13 +179,16 @@ impl<W: Wire> Connection<W> {
         self.seated.seat.register(cx);
         if self.seated.seat.has_orders() {
             for order in self.seated.seat.take_orders() {
-                if !self.obey(order, turn) {
+                if !self.obey(cx, order, turn) {
                     return Poll::Ready(End::Drop);
                 }
             }
             self.record_answers(turn);
         }
         if self.seated.desk.is_stopping() {
+            if self.is_held() {
+                return Poll::Ready(End::Drop);
+            }
             let (account, effects) = (&mut self.account, &mut turn.effects);
             let reason = "the server is stopping";
             self.sender
@@ -210,7 +234,10 @@ impl<W: Wire> Connection<W> {
             }
             if self.has_ended || !self.sender.may_read() || self.has_to_wait(turn) {
                 if self.has_ended || !self.sender.awaits_admission() {
-                    return Poll::Pending;
+                    match ready!(self.poll_unread(cx, turn)) {
+                        Some(end) => return Poll::Ready(end),
+                        None => continue,
+                    }
                 }
                 match ready!(self.watch(cx, turn)) {
                     Ok(()) => continue,
@@ -241,13 +268,21 @@ impl<W: Wire> Connection<W> {
             self.sender.heard();
         }
         let now = self.clock().now().into_std();
-        let (account, effects) = (&mut self.account, &mut turn.effects);
-        match self.sender.on_time(now, account, effects) {
+        if self.end_in_time(now, turn) {
+            return Poll::Ready(None);
+        }
+        match self.ring(now, turn) {
             Rung::Nothing => {}
             Rung::Something => return Poll::Ready(None),
-            Rung::End => return Poll::Ready(Some(End::Drop)),
+            Rung::End if self.waits_for_line(now) => {}
+            Rung::End => {
+                if self.sender.cutting() == Some(Cut::Reset) {
+                    self.wire.reset_on_drop();
+                }
+                return Poll::Ready(Some(End::Drop));
+            }
         }
-        let Some(due) = self.sender.deadline().map(Instant::from_std) else {
+        let Some(due) = self.due().map(Instant::from_std) else {
             return Poll::Pending;
         };
         let clock = self.clock();
@@ -256,7 +291,7 @@ impl<W: Wire> Connection<W> {
 
     /// What this turn may spend on compressed messages.
     fn allowance(&self) -> usize {
-        if self.client.deflate.is_none() {
+        if !self.is_paced {
             return 0;
         }
         self.seated.desk.pace.allowance(&self.seated.seat)
@@ -265,7 +300,7 @@ impl<W: Wire> Connection<W> {
     /// Whether there is work that this turn has no room for; the connection is woken for the next one then.
     fn has_to_wait(&self, turn: &Turn) -> bool {
         let has_to = turn.budget == 0
-            && self.client.deflate.is_some()
+            && self.is_paced
             && (self.sender.has_waiting()
                 || self.receiver.is_behind()
                 || self.receiver.is_inflating());

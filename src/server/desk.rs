@@ -124,6 +124,16 @@ impl Desk {
         }
     }
 
+    /// Tells the connections of all clients that other faults are set. Each drops `done` when it knows them.
+    pub(super) fn tell_faults(&self, done: &Sender<Infallible>) {
+        for (_, seat) in self.seats.borrow().iter() {
+            // Who is no client yet looks at them at the 101.
+            if seat.client.get() != 0 {
+                seat.give(Order::Faults(Some(done.clone())));
+            }
+        }
+    }
+
     /// Takes a seat for a connection.
     pub(super) fn sit(self: &Rc<Self>) -> Seated {
         let seat = Rc::new(Seat::default());
@@ -166,11 +176,6 @@ impl Desk {
     /// TLS with `peer` failed; it is reported once.
     pub(super) fn report_tls(&self, peer: SocketAddr, reason: &str) {
         self.count(|counters| counters.tls_failures.add(1));
-        self.tell_tls(peer, reason);
-    }
-
-    /// TLS with `peer` failed, which is counted already.
-    pub(super) fn tell_tls(&self, peer: SocketAddr, reason: &str) {
         let handler = &self.shared.handler;
         if handler.wants().has(Wants::REFUSAL) {
             handler.on_tls_failure(peer, reason);

@@ -8,6 +8,7 @@ pub(super) mod timer;
 use self::timer::GRAIN;
 use super::desk::{Phase, Seated};
 use super::wire::Wire;
+use crate::order::Order;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
@@ -60,12 +61,26 @@ pub(super) async fn linger<W: Wire>(wire: &mut W, seated: &Seated, due: Instant)
             wire.reset_on_drop();
             return Poll::Ready(());
         }
+        let mut is_aborted = false;
+        for order in seated.seat.take_orders() {
+            match order {
+                Order::Abort => is_aborted = true,
+                // What is held up has to go on, if nothing holds it up any more.
+                Order::Faults(_done) => {
+                    if let Some(Some(line)) = wire.line() {
+                        line.follow(&desk.shared.faults);
+                    }
+                }
+                // There is nobody left whom they are for.
+                _ => {}
+            }
+        }
         let mut buffer = desk.buffer.borrow_mut();
         let before = left;
         let now = clock.now();
         if poll_end(wire, cx, &mut is_shut_down, &mut left, &mut buffer).is_ready()
             || desk.phase() >= Phase::Hurried
-            || seated.seat.is_aborted()
+            || is_aborted
             || now >= due
         {
             return Poll::Ready(());

@@ -7,7 +7,9 @@
 mod clock;
 mod connection;
 mod desk;
+mod faults;
 mod http;
+mod line;
 mod linger;
 mod listener;
 mod listening;
@@ -16,6 +18,7 @@ mod opening;
 mod pace;
 mod pending;
 mod seat;
+mod shaped;
 mod shared;
 #[cfg(any(test, fuzzing))]
 mod simulation;
@@ -36,6 +39,7 @@ use crate::client::Client;
 use crate::condition::wait_while;
 use crate::config::Config;
 use crate::error::Error;
+use crate::faults::registry::Faults;
 use crate::handler::{Handler, Wants};
 use crate::protocol::account::Memory;
 use crate::protocol::broadcast::SharedFrame;
@@ -114,6 +118,7 @@ impl Server {
             memory,
             record_wants: record.as_ref().map_or(Wants::NOTHING, |_| Wants::RECORD),
             record,
+            faults: Faults::new(config.seed),
             workers: (0..config.worker_count())
                 .map(|_| Face::default())
                 .collect(),
@@ -346,8 +351,7 @@ impl Server {
     /// The counters, added up.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        // What changes between two of them changes both.
-        let _still = self.record().map(|record| record.still());
+        self.settle();
         let mut stats = Stats {
             memory_used: self.shared.memory.used() as u64,
             ..Stats::default()

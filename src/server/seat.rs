@@ -45,12 +45,6 @@ impl Seat {
         !self.orders.borrow().is_empty()
     }
 
-    /// Whether there is an order to drop the connection; all others are thrown away.
-    pub(super) fn is_aborted(&self) -> bool {
-        let orders = self.take_orders();
-        orders.iter().any(|order| matches!(order, Order::Abort))
-    }
-
     /// Has the connection end with a reset, as a client's or before it is one. `done` is dropped after that.
     pub(super) fn reset(&self, done: Sender<Infallible>) {
         let was_reset = self.is_reset();
@@ -68,6 +62,11 @@ impl Seat {
     pub(super) fn give(&self, order: Order) {
         self.orders.borrow_mut().push(order);
         self.wake();
+    }
+
+    /// The same, for when its task is woken anyway.
+    pub(super) fn give_later(&self, order: Order) {
+        self.orders.borrow_mut().push(order);
     }
 
     pub(super) fn wake(&self) {

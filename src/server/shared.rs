@@ -6,6 +6,7 @@ use super::tls::identity::Identity;
 use crate::client::{Client, Ends, Letter};
 use crate::config::Config;
 use crate::error::Error;
+use crate::faults::registry::Faults;
 use crate::handler::{Handler, Wants};
 use crate::mailbox::Mailbox;
 use crate::protocol::account::Memory;
@@ -49,6 +50,8 @@ pub(super) enum Command {
     Change(Asked),
     /// Reset every connection. Each drops the sender when it is closed.
     Reset(Sender<Infallible>),
+    /// Other faults are set. Each client's connection drops the sender when it knows them.
+    Faults(Sender<Infallible>),
 }
 
 /// What all threads of a server share.
@@ -65,6 +68,7 @@ pub(super) struct Shared {
     /// With the option of that name, and what workers want for it beside the handler.
     pub(super) record: Option<Arc<Record>>,
     pub(super) record_wants: Wants,
+    pub(super) faults: Faults,
     /// What the sending halves of all connections have in common.
     pub(super) sending: Arc<Settings>,
     pub(super) workers: Box<[Face]>,

@@ -23,6 +23,14 @@ mod codec;
 mod compression;
 #[cfg(test)]
 mod endings;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod faults_at_ends;
+#[cfg(test)]
+mod faults_on_bytes;
+#[cfg(test)]
+mod faults_on_late_ends;
 #[cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "it is for the fuzzer"))]
 pub mod fuzz;
 #[cfg(test)]
@@ -55,6 +63,7 @@ mod watch;
 use super::desk::Desk;
 use super::linger::timer::GRAIN;
 use super::opening::newcomer::Newcomer;
+use super::shaped::Shaped;
 use super::worker;
 use super::{Server, opening};
 use crate::client::{Client, Ends};
@@ -177,7 +186,7 @@ impl Simulation {
     }
 
     /// Somebody who has connected, and the other end.
-    fn newcomer(&self, temper: Temper) -> (Newcomer<Stream>, Peer) {
+    fn newcomer(&self, temper: Temper) -> (Newcomer<Shaped<Stream>>, Peer) {
         let (stream, peer) = stream::pair(temper);
         let face = &self.server.shared.workers[0];
         face.load.fetch_add(1, Ordering::Relaxed);
@@ -186,7 +195,8 @@ impl Simulation {
             peer: address,
             local: address,
         };
-        (Newcomer::new(stream, ends, self.desk.sit()), peer)
+        let newcomer = Newcomer::new(Shaped::new(stream), ends, self.desk.sit());
+        (newcomer, peer)
     }
 
     /// A TCP connection, whose task may not go round in circles.

@@ -73,12 +73,8 @@ async fn open<W: Wire>(
     }
     if first[0].is_ascii_uppercase() {
         let answer = http::write(&http::needs_tls(), desk);
-        // One event, and so one moment.
-        desk.count(|counters| {
-            counters.handshakes_refused.add(1);
-            counters.tls_failures.add(1);
-        });
-        desk.tell_tls(ends.peer, "the client speaks plain HTTP");
+        desk.count(|counters| counters.handshakes_refused.add(1));
+        desk.report_tls(ends.peer, "the client speaks plain HTTP");
         linger::answer(&mut wire, &answer, &seated).await;
         return None;
     }

@@ -1,7 +1,10 @@
 //! What a connection needs of what lies below it.
 
+use super::line::Line;
 use crate::sockets::Listed;
 use socket2::SockRef;
+use std::io;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -14,6 +17,16 @@ pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin {
     /// Bytes that it has taken from us and keeps, since what lies below takes no more of them.
     fn unsent(&self) -> usize {
         0
+    }
+
+    /// Where a slow line can be put in; `None` where it can't.
+    fn line(&mut self) -> Option<&mut Option<Box<Line>>> {
+        None
+    }
+
+    /// Moves what is on its way on a slow line; ready when nothing is any more.
+    fn poll_clear(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -31,5 +44,13 @@ impl<W: Wire> Wire for Box<W> {
 
     fn unsent(&self) -> usize {
         (**self).unsent()
+    }
+
+    fn line(&mut self) -> Option<&mut Option<Box<Line>>> {
+        (**self).line()
+    }
+
+    fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_clear(cx)
     }
 }

@@ -4,6 +4,7 @@
 use super::desk::{Desk, Phase};
 use super::listening::Listening;
 use super::opening::newcomer::Newcomer;
+use super::shaped::Shaped;
 use super::shared::{Command, Shared};
 use super::{opening, tls};
 use crate::client::{Ends, Letter};
@@ -169,6 +170,7 @@ fn serve(desk: &Rc<Desk>, stream: Listed<TcpStream>, ends: Ends) {
     }
     // It fails only if the client is gone already, which the first read tells.
     let _ = stream.set_nodelay(true);
+    let stream = Shaped::new(stream);
     match &desk.shared.tls {
         None => spawn_local(opening::serve(Newcomer::new(stream, ends, seated))),
         Some(identity) => spawn_local(tls::serve(
@@ -187,5 +189,6 @@ fn obey(desk: &Rc<Desk>, command: Command, listening: &mut Listening) {
         Command::Stop => desk.enter(Phase::Closing),
         Command::Change(asked) => listening.ask(asked),
         Command::Reset(done) => desk.reset(&done),
+        Command::Faults(done) => desk.tell_faults(&done),
     }
 }

@@ -263,21 +263,6 @@ def test_what_is_no_answer_is_refused_where_it_is_put_in(put: Any) -> None:
         assert list(server.handshakes) == [Reset()]
 
 
-def test_an_entry_may_be_of_a_class_of_its_own() -> None:
-    class Denied(BadAccept):
-        """For tests that say why."""
-
-    class Vanished(Reset):
-        """The same."""
-
-    with EchoTestServer() as server:
-        good = answered(server)[1]["sec-websocket-accept"]
-        server.handshakes.extend([Denied(), Delay(0, Vanished())])
-        assert answered(server)[1]["sec-websocket-accept"] != good
-        with RawClient(server.port) as raw, pytest.raises(ConnectionResetError):
-            raw.socket.recv(1)
-
-
 def test_it_is_a_deque() -> None:
     with EchoTestServer(check_unused=False) as server:
         queue = server.handshakes

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -22,9 +22,6 @@ from echoserver._core import CALLBACKS
 from echoserver.stats import Stats
 from echoserver.testing import Delay, EchoTestServer, Hang, Response
 from support import TIMEOUT, RawClient, eventually, frame, in_thread, join
-
-if TYPE_CHECKING:
-    from aio_support import Run
 
 Asked = Callable[[], object]
 
@@ -303,32 +300,6 @@ def test_what_a_callback_has_done_is_told(name: str, is_async: bool) -> None:
     failing: dict[str, Any] = {"on_text": raises} if name == "on_error" else {}
     with called(gate, name, **failing) as server:
         waits(server, lambda: gate.traces, gate.go.set)
-
-
-def test_what_a_callback_has_done_is_told_on_its_own_loop(on_loop: Run) -> None:
-    async def main() -> None:
-        traces: list[Client] = []
-        asked, go_on, leave = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-        async def on_connect(client: Client) -> None:
-            await go_on.wait()
-            traces.append(client)
-            await leave.wait()
-
-        def predicate() -> object:
-            asked.set()
-            return traces
-
-        async with EchoTestServer(on_connect=on_connect) as server:
-            raw = await asyncio.to_thread(lambda: RawClient(server.port).opened())
-            waiting = asyncio.create_task(server.wait_until_async(predicate, None))
-            await asked.wait()
-            go_on.set()
-            assert await asyncio.wait_for(waiting, TIMEOUT) == server.accepted
-            leave.set()
-            raw.close()
-
-    on_loop(main)
 
 
 @pytest.mark.parametrize("name", ["on_handshake", "on_connect", "on_text", "on_disconnect", "on_closed"])

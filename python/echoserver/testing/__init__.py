@@ -8,19 +8,47 @@
 Under pytest the fixture `echo_server` is one of them. Nothing here needs pytest.
 """
 
-from echoserver._core import Accept, Response
-from echoserver.testing.handshakes import BadAccept, Delay, Hang, Reset, WrongExtension, WrongSubprotocol
+from echoserver._core import Accept, Fault, Response
+from echoserver.testing.faults import (
+    Bandwidth,
+    Close,
+    Drop,
+    Duplicate,
+    Fragment,
+    Freeze,
+    HalfClose,
+    Latency,
+    NoCloseReply,
+    NoPong,
+    Replace,
+    Reset,
+    Slice,
+)
+from echoserver.testing.handshakes import BadAccept, Delay, Hang, WrongExtension, WrongSubprotocol
 from echoserver.testing.server import EchoTestServer
 from echoserver.testing.violations import violations
 
 __all__ = [
     "Accept",
     "BadAccept",
+    "Bandwidth",
+    "Close",
     "Delay",
+    "Drop",
+    "Duplicate",
     "EchoTestServer",
+    "Fault",
+    "Fragment",
+    "Freeze",
+    "HalfClose",
     "Hang",
+    "Latency",
+    "NoCloseReply",
+    "NoPong",
+    "Replace",
     "Reset",
     "Response",
+    "Slice",
     "WrongExtension",
     "WrongSubprotocol",
     "violations",

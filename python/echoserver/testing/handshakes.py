@@ -8,18 +8,14 @@ from dataclasses import dataclass
 from typing import SupportsIndex, TypeAlias
 
 from echoserver._core import Accept, Response, checked_name, checked_value, shown
+from echoserver.testing.faults import Reset
 
-__all__ = ["BadAccept", "Delay", "Handshake", "Handshakes", "Hang", "Reset", "WrongExtension", "WrongSubprotocol"]
+__all__ = ["BadAccept", "Delay", "Handshake", "Handshakes", "Hang", "WrongExtension", "WrongSubprotocol"]
 
 
 @dataclass(frozen=True)
 class Hang:
     """Nothing: the connection stays open, and the request without an answer, until the client or the server ends it."""
-
-
-@dataclass(frozen=True)
-class Reset:
-    """No answer, but a TCP reset (RST)."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +138,4 @@ def _for_core(entry: Handshake | None) -> tuple[str, object] | None:
         case Delay(seconds, then):
             return "delay", (seconds, _for_core(then))
         case _:
-            # Those of a test may be of classes of its own.
-            words = (word for kind, word in _WORDS.items() if isinstance(entry, kind))
-            return next(words, "decision"), entry
+            return _WORDS.get(type(entry), "decision"), entry

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-    from echoserver._core import Client
+    from echoserver._core import Client, Fault
 
 __all__ = ["EchoTestServer", "told"]
 
@@ -33,14 +33,15 @@ class EchoTestServer(EchoServer):
     or `async with` raise what went wrong meanwhile:
 
     - the first exception of a callback, unless `on_error` is given, which has them then, or `check_errors` is False;
-    - AssertionError for what is left in `handshakes`, unless `check_unused` is False;
+    - AssertionError for what is left in `handshakes`, and for a fault that had no opportunity, unless `check_unused` is
+      False;
     - TimeoutError for a thread that still runs, such as that of a callback, unless `check_threads` is False.
 
     Where the block itself raises, that comes out, with a note on the rest.
     """
 
     check_unused: bool
-    """Whether the end of the server is an error while there are `handshakes` left; may be set at any time."""
+    """Whether the end of the server is an error if `handshakes` or faults were not used; may be set at any time."""
 
     check_threads: bool
     """Whether the end of the server raises TimeoutError while a thread of its own runs on; may be set at any time."""
@@ -69,6 +70,8 @@ class EchoTestServer(EchoServer):
         self.check_unused = check_unused
         self.check_threads = check_threads
         self._handshakes: Handshakes | None = None
+        # All that were set.
+        self._faults: list[Fault] = []
         if options.get("on_error") is None and getattr(type(self), "on_error", None) is None:
             # It does not refer to the server, which would then have to be collected.
             options["on_error"] = lambda _client, error: errors.append(error)
@@ -93,14 +96,21 @@ class EchoTestServer(EchoServer):
             self._core.take_handshakes(self._handshakes)
         return self._handshakes
 
+    def _note_fault(self, fault: Fault) -> None:
+        self._faults.append(fault)
+
     @property
     def unanswered(self) -> tuple[Client, ...]:
-        """The clients that did not answer the close at the end in time, and were dropped."""
+        """The clients that did not answer the close at the end in time, and were dropped; no fault held them up."""
         return tuple(self._run.dropped)
 
     def transcript(self) -> str:
-        """What clients did, a line for each event, with the seconds since the first; for the report of a failure."""
-        return transcript(self._core.record, self.unanswered)
+        """What clients did, a line for each event, with the seconds since the first; for the report of a failure.
+
+        With faults their `seed` is in it, too: it gives the same chance again.
+        """
+        text = transcript(self._core.record, self.unanswered)
+        return f"{text}\nseed={self.seed}" if self._faults else text
 
     def stop(self, timeout: float | None = None, wait: bool = True) -> None:
         """As `EchoServer.stop()`, but without a `timeout` clients have 50 ms; raises what went wrong meanwhile."""
@@ -173,6 +183,13 @@ class EchoTestServer(EchoServer):
             left = ", ".join(map(shown, self._handshakes))
             self._handshakes.clear()
             errors.append(AssertionError(f"{shown(self)}: no client has asked for these handshakes: {left}"))
+        if self.check_unused:
+            # What chance has decided is nobody's fault.
+            unused = [shown(fault.kind) for fault in self._faults if fault.hits == 0 and fault._is_sure]
+            if unused:
+                left = ", ".join(unused)
+                errors.append(AssertionError(f"{shown(self)}: these faults had no opportunity: {left}"))
+        self._faults.clear()
         return errors
 
 

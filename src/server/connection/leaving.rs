@@ -5,19 +5,24 @@ use super::turn::Turn;
 use crate::handler::Wants;
 use crate::server::clock::Alarm;
 use crate::server::desk::Seated;
+use crate::server::wire::Wire;
 use std::mem;
 use std::sync::atomic::{Ordering, fence};
 use std::thread;
 use tokio::time::Instant;
 
-impl<W> Connection<W> {
+impl<W: Wire> Connection<W> {
     /// When the closing handshake, and the end of TCP with it, has to be over.
-    pub(in crate::server) fn close_due(&self) -> Instant {
+    pub(in crate::server) fn close_due(&mut self) -> Instant {
         let shared = &self.seated.desk.shared;
+        let now = shared.clock.now();
         let due = self.sender.close_due().map(Instant::from_std);
-        due.unwrap_or_else(|| shared.clock.now() + shared.config.close_timeout)
+        let due = due.unwrap_or_else(|| now + shared.config.close_timeout);
+        due + self.lag(now.into_std()).unwrap_or_default()
     }
+}
 
+impl<W> Connection<W> {
     /// Counts among the clients again: it is about to be answered. It was there before those that came meanwhile.
     pub(super) fn take_place(&mut self) {
         if !mem::replace(&mut self.has_place, true) {

@@ -4,10 +4,11 @@ use super::Connection;
 use super::turn::Turn;
 use crate::order::{Message, Order, Ping, Raw, Replies, Share};
 use crate::server::wire::Wire;
+use std::task::Context;
 
 impl<W: Wire> Connection<W> {
     /// `false`: the connection is to be dropped.
-    pub(super) fn obey(&mut self, order: Order, turn: &mut Turn) -> bool {
+    pub(super) fn obey(&mut self, cx: &mut Context<'_>, order: Order, turn: &mut Turn) -> bool {
         let (account, effects) = (&mut self.account, &mut turn.effects);
         match order {
             Order::Admit => {
@@ -46,6 +47,7 @@ impl<W: Wire> Connection<W> {
                 let (code, reason) = (close.code(), close.reason());
                 self.sender.close(code, reason, account, effects);
             }
+            Order::Faults(done) => self.follow_faults(cx, done, turn),
             Order::Abort => return false,
             Order::Reset => {
                 self.wire.reset_on_drop();

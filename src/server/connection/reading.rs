@@ -21,8 +21,8 @@ const MIN_ADOPTED: usize = READ_BUFFER / 2;
 /// Bytes that are kept of a client before it is admitted. One that has sent so many is not read from until then, and its
 /// end is not seen before.
 const MAX_EARLY: usize = MAX_HEAD;
-/// Bytes read at once from a client that compresses, since what can't be inflated in this turn has to be kept; and where
-/// nothing can be inflated or kept, but what comes may be something else.
+/// Bytes read at once from a client that compresses, since what can't be inflated in this turn has to be kept, or that has
+/// faults; and where nothing can be inflated or kept, but what comes may be something else.
 const COMPRESSED_READ: usize = 64 << 10;
 const LOOK: usize = 4 << 10;
 
@@ -116,10 +116,10 @@ impl<W: Wire> Connection<W> {
 
     /// How much is read at once: hardly more than may be kept, if the client does not take the echo of it.
     fn most_read(&self, turn: &Turn) -> usize {
-        let most = match self.client.deflate {
-            None => READ_BUFFER,
-            Some(_) if turn.budget == 0 => LOOK,
-            Some(_) => COMPRESSED_READ,
+        let most = match self.is_paced {
+            false => READ_BUFFER,
+            true if turn.budget == 0 => LOOK,
+            true => COMPRESSED_READ,
         };
         self.account.room().clamp(LOOK, most)
     }

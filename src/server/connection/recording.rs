@@ -1,7 +1,7 @@
 //! Records what a client sends, where the server does that. Without recording nothing here is called for a message.
 
 use super::Connection;
-use super::taking::UNECHOED;
+use super::taking::APART;
 use super::turn::Turn;
 use crate::handler::Wants;
 use crate::protocol::message::Kind;
@@ -22,7 +22,7 @@ impl<W: Wire> Connection<W> {
         window: &mut Window<'_>,
         turn: &mut Turn,
     ) -> Result<(), Violation> {
-        if turn.wants.has(UNECHOED) || !self.sender.is_free() {
+        if turn.wants.has(APART) || !self.sender.is_free() {
             return Ok(());
         }
         let from = window.write;

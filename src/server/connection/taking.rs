@@ -2,6 +2,7 @@
 
 use super::Connection;
 use super::turn::Turn;
+use crate::faults::action::State;
 use crate::handler::{Batch, Wants};
 use crate::protocol::account::Account;
 use crate::protocol::frame::{self, Opcode};
@@ -16,10 +17,11 @@ use std::ops::Range;
 use std::task::Context;
 
 /// What keeps messages from the shortest way.
-const SEEN: Wants = Wants::from_bits(UNECHOED.bits() | Wants::RECORD.bits());
-/// What keeps them from being echoed at once.
-pub(super) const UNECHOED: Wants =
-    Wants::from_bits(Wants::TEXT.bits() | Wants::BINARY.bits() | Wants::SILENCE.bits());
+const SEEN: Wants = Wants::from_bits(APART.bits() | Wants::RECORD.bits());
+/// What has each of them looked at.
+pub(super) const APART: Wants = Wants::from_bits(
+    Wants::TEXT.bits() | Wants::BINARY.bits() | Wants::SILENCE.bits() | Wants::SLOW.bits(),
+);
 
 impl<W: Wire> Connection<W> {
     /// The end of a long message, or a further part of it.
@@ -30,7 +32,7 @@ impl<W: Wire> Connection<W> {
         turn: &mut Turn,
     ) -> io::Result<()> {
         self.sender.heard();
-        turn.wants = self.seated.desk.shared.wants();
+        turn.wants = self.seated.desk.shared.wants() | self.own;
         let mut window = Window::new(&mut []);
         match self.receiver.filled(len) {
             Ok(None) => {}
@@ -49,7 +51,7 @@ impl<W: Wire> Connection<W> {
         turn: &mut Turn,
     ) -> io::Result<usize> {
         self.sender.heard();
-        turn.wants = self.seated.desk.shared.wants();
+        turn.wants = self.seated.desk.shared.wants() | self.own;
         let len = bytes.len();
         let mut window = Window::new(bytes);
         while self.sender.takes_input() && !self.sender.has_waiting() {
@@ -102,13 +104,12 @@ impl<W: Wire> Connection<W> {
 
     #[inline]
     fn take(&mut self, event: Event, window: &mut Window<'_>, turn: &mut Turn) {
-        let account = &mut self.account;
         if !self.sender.may_send() {
             // After our close frame only the client's matters.
             match event {
                 Event::Close(payload) => self.sender.closed(payload.payload()),
                 Event::Message { parts: message, .. } | Event::Inflated { message, .. } => {
-                    message.release(account);
+                    message.release(&mut self.account);
                 }
                 Event::Ping(_) | Event::Pong(_) => {}
             }
@@ -121,30 +122,32 @@ impl<W: Wire> Connection<W> {
                 payload,
             } => {
                 turn.message(kind);
-                if turn.wants.passes(kind) || self.see(kind, &parts, &payload, window, turn) {
+                if turn.wants.passes(kind) {
                     let (account, effects) = (&mut self.account, &mut turn.effects);
                     self.sender
                         .reply(kind, parts, payload, window, account, effects);
                 } else {
-                    let mark = self.sender.mark();
-                    self.give(kind, mark, parts, payload, window, turn);
+                    self.take_apart(kind, parts, payload, true, window, turn);
                 }
             }
             Event::Inflated { kind, message } => {
                 turn.message(kind);
-                if turn.wants.passes(kind) || self.see(kind, &message, &(0..0), window, turn) {
+                if turn.wants.passes(kind) {
                     let account = &mut self.account;
                     let (budget, effects) = (&mut turn.budget, &mut turn.effects);
                     self.sender
                         .reply_compressed(kind, message, window, budget, account, effects);
                 } else {
-                    self.give(kind, 0, message, 0..0, window, turn);
+                    self.take_apart(kind, message, 0..0, false, window, turn);
                 }
             }
             Event::Ping(ping) => {
                 turn.counts.pings_received += 1;
+                if turn.wants.has(Wants::SLOW) && self.holds(State::NoPong) {
+                    return;
+                }
                 self.sender
-                    .send_control(Opcode::Pong, ping.payload(), window, account);
+                    .send_control(Opcode::Pong, ping.payload(), window, &mut self.account);
             }
             Event::Pong(pong) => {
                 turn.counts.pongs_received += 1;
@@ -153,7 +156,42 @@ impl<W: Wire> Connection<W> {
                     self.see_pong(pong.payload(), turn);
                 }
             }
-            Event::Close(payload) => self.sender.closed(payload.payload()),
+            Event::Close(close) => {
+                if turn.wants.has(Wants::SLOW) && self.holds(State::NoCloseReply) {
+                    self.sender.closed_unanswered(close.payload());
+                } else {
+                    self.sender.closed(close.payload());
+                }
+            }
+        }
+    }
+
+    /// A message that somebody wants to see, or about which faults decide. `is_plain`: it did not come compressed.
+    fn take_apart(
+        &mut self,
+        kind: Kind,
+        parts: Partial,
+        payload: Range<usize>,
+        is_plain: bool,
+        window: &mut Window<'_>,
+        turn: &mut Turn,
+    ) {
+        if !self.see(kind, &parts, &payload, window, turn) {
+            let mark = if is_plain { self.sender.mark() } else { 0 };
+            return self.give(kind, mark, parts, payload, window, turn);
+        }
+        let account = &mut self.account;
+        let (budget, effects) = (&mut turn.budget, &mut turn.effects);
+        if turn.wants.has(Wants::SLOW) && self.sender.has_doorkeeper() {
+            self.sender.reply_judged(
+                kind, parts, payload, is_plain, window, budget, account, effects,
+            );
+        } else if is_plain {
+            self.sender
+                .reply(kind, parts, payload, window, account, effects);
+        } else {
+            self.sender
+                .reply_compressed(kind, parts, window, budget, account, effects);
         }
     }
 

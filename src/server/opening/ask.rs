@@ -158,12 +158,10 @@ async fn wait<W: AsyncRead + Unpin>(
                 return Poll::Ready(Some(answer));
             }
             Heard::End => return Poll::Ready(Some(Answer::Silence)),
-            // It never gets an answer.
-            Heard::Finished if due.is_none() => return Poll::Ready(Some(Answer::Silence)),
-            Heard::Nothing | Heard::Finished if seated.has_to_end() => {
+            Heard::Nothing if seated.has_to_end() => {
                 return Poll::Ready(Some(Answer::Silence));
             }
-            Heard::Nothing | Heard::Finished => {}
+            Heard::Nothing => {}
         }
         time.as_mut().poll(cx).map(|()| None)
     })
@@ -200,10 +198,8 @@ fn tricked(upgrade: Upgrade, trick: Trick) -> (Fields, Upgrade) {
 enum Heard {
     /// Nothing, or what is kept for later.
     Nothing,
-    /// Its end.
+    /// Its end. One that has sent messages and then its end is answered all the same.
     End,
-    /// The same after messages, which are answered all the same if it comes to that.
-    Finished,
     /// More than there is memory for.
     TooMuch,
 }
@@ -224,9 +220,9 @@ fn listen<W: AsyncRead + Unpin>(
         }
         let room = rest.capacity() - rest.len();
         match pin!(wire.read_buf(&mut (&mut *rest).limit(room))).poll(cx) {
-            Poll::Ready(Ok(0)) if !rest.is_empty() => return Heard::Finished,
-            Poll::Ready(Ok(0) | Err(_)) => return Heard::End,
-            Poll::Pending => break,
+            Poll::Ready(Ok(0)) if rest.is_empty() => return Heard::End,
+            Poll::Ready(Err(_)) => return Heard::End,
+            Poll::Pending | Poll::Ready(Ok(0)) => break,
             Poll::Ready(Ok(_)) => {}
         }
     }

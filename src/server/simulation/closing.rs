@@ -6,7 +6,7 @@ use super::{
     BINARY, CLOSE, Config, Duration, GRAIN, Gate, Instant, NEVER, PING, PONG, Peer, Recorder,
     Simulation, TEXT, Wants, close, frame, sent, settle,
 };
-use crate::client::SendError;
+use crate::order::SendError;
 use crate::order::{Order, Replies};
 use crate::protocol::frame::{Opcode, server_frame};
 use crate::protocol::message::Kind;

@@ -5,8 +5,8 @@ use super::{
     BINARY, CLOSE, Config, Duration, Gate, Instant, NEVER, PING, PONG, REQUEST, Recorder,
     Simulation, TEXT, Temper, Wants, close, closed, frame, sent, settle,
 };
-use crate::client::SendError;
 use crate::order::Order;
+use crate::order::SendError;
 use crate::protocol::message::Kind;
 use tokio::time::timeout;
 

@@ -1,22 +1,15 @@
 //! What those who wait are told of is whole: who looks at the moment of being told finds all of it, or nothing.
 
-use super::stream::Temper;
-use super::tls_peer::connect;
-use super::{
-    CLOSE, Config, Echo, PING, PONG, REQUEST, Simulation, TEXT, close, frame, sent, settle, tls,
-};
+use super::{CLOSE, Config, Echo, PING, PONG, Simulation, TEXT, close, frame, sent, settle};
 use crate::client::Client;
 use crate::protocol::message::Kind;
 use crate::record::What;
 use crate::record::news::Heard;
-use crate::server::Server;
 use crate::server::shared::Shared;
 use crate::server::stats::Stats;
-use std::hint;
 use std::mem;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread;
 
 /// Looks whenever it is told of something.
 struct Witness {
@@ -159,53 +152,5 @@ fn an_end_is_told_with_all_that_ends() {
         peer.send_end();
         settle().await;
         expect_one_moment(&witness.end());
-    });
-}
-
-#[test]
-fn plain_http_where_tls_is_spoken_is_told_as_both_that_it_is() {
-    let config = Config {
-        record: Some(1 << 20),
-        ..tls::config()
-    };
-    Simulation::run(config, Arc::new(Echo), async |one| {
-        let (_peer, client) = one.open().await;
-        let witness = Witness::new(one, &client, |stats, _, _| {
-            vec![stats.handshakes_refused == 1, stats.tls_failures == 1]
-        });
-        let plain = connect(one, Temper::even());
-        plain.send(REQUEST);
-        assert!(plain.read_head().await.starts_with("HTTP/1.1 400 "));
-        expect_one_moment(&witness.end());
-    });
-}
-
-#[test]
-fn who_looks_at_all_counters_sees_all_of_an_event_or_nothing() {
-    let config = Config {
-        host: Some("127.0.0.1".to_owned()),
-        port: 0,
-        // Many, so that a look takes its time.
-        workers: Some(64),
-        ..config()
-    };
-    let server = Server::bind(config, Arc::new(Echo)).unwrap();
-    let workers = &server.shared.workers;
-    let (first, last) = (workers.first().unwrap(), workers.last().unwrap());
-    thread::scope(|scope| {
-        let counting = scope.spawn(|| {
-            for _ in 0..20_000 {
-                let moment = server.shared.moment();
-                first.counters.text_messages_received.add(1);
-                last.counters.messages_sent.add(1);
-                drop(moment);
-                // So that a look may begin before the next one.
-                (0..50).for_each(|_| hint::spin_loop());
-            }
-        });
-        while !counting.is_finished() {
-            let stats = server.stats();
-            assert_eq!(stats.text_messages_received, stats.messages_sent);
-        }
     });
 }

@@ -1,6 +1,6 @@
 //! Answers that no server gives in earnest: none, late ones, and wrong ones.
 
-use super::super::{Instant, TEXT, Temper, frame};
+use super::super::{Instant, Temper};
 use super::{ask, decide, expect_room, narrow, run};
 use crate::admission::{Decision, Trick, Unheard};
 use crate::protocol::http::{Fields, Response};
@@ -75,13 +75,6 @@ fn who_hangs_keeps_its_place_until_it_goes() {
         decide(&request, Decision::Hang).unwrap();
         sleep(simulation.server.config().open_timeout * 3).await;
         assert!(peer.take_received().is_empty() && !peer.is_dropped());
-        peer.send_end();
-        peer.expect_drop().await;
-        expect_room(simulation, doorkeeper).await;
-        // Also if it has not waited for its answer.
-        let peer = ask(simulation, Temper::even());
-        peer.send(frame(TEXT, "early"));
-        decide(&doorkeeper.asked().await, Decision::Hang).unwrap();
         peer.send_end();
         peer.expect_drop().await;
         expect_room(simulation, doorkeeper).await;

@@ -1,6 +1,7 @@
 //! A [`TlsStream`] as tokio reads and writes it.
 
 use super::{Incoming, Scratch, TOGETHER, TlsStream, room};
+use crate::server::line::Line;
 use crate::server::wire::Wire;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -104,5 +105,15 @@ impl<S: Wire> Wire for TlsStream<S> {
 
     fn unsent(&self) -> usize {
         self.unsent.len()
+    }
+
+    fn line(&mut self) -> Option<&mut Option<Box<Line>>> {
+        self.io.line()
+    }
+
+    fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // What could not be sent before goes first.
+        ready!(self.poll_send(cx))?;
+        self.io.poll_clear(cx)
     }
 }

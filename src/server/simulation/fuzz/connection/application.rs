@@ -1,8 +1,9 @@
 //! What the application orders and sends.
 
 use super::{MARK, Play};
-use crate::client::{Client, SendError};
+use crate::client::Client;
 use crate::order::Order;
+use crate::order::SendError;
 use crate::protocol::message::Kind;
 use std::sync::Arc;
 

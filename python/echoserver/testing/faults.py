@@ -1,0 +1,183 @@
+"""The kinds of faults, for `EchoServer.fault()`. Made from the core's table by `make faults`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from echoserver.faults import FaultKind
+
+__all__ = [
+    "Bandwidth",
+    "Close",
+    "Drop",
+    "Duplicate",
+    "Fragment",
+    "Freeze",
+    "HalfClose",
+    "Latency",
+    "NoCloseReply",
+    "NoPong",
+    "Replace",
+    "Reset",
+    "Slice",
+]
+
+
+@dataclass(frozen=True)
+class Drop(FaultKind):
+    """A message is not sent.
+
+    Seen as: nothing. A strict client waits for it (RFC 6455 section 6.1). Its opportunity is a message that goes out;
+    selectors: path, client, after, every, probability, times.
+    """
+
+
+@dataclass(frozen=True)
+class Duplicate(FaultKind):
+    """A message is sent again.
+
+    Seen as: its frame, and that many more of them. A strict client gets it as often (RFC 6455 section 6.1). Its
+    opportunity is a message that goes out; selectors: path, client, after, every, probability, times.
+    """
+
+    copies: int = 1
+    """1 to 10 copies."""
+
+
+@dataclass(frozen=True)
+class Replace(FaultKind):
+    """Another message is sent instead, text or bytes.
+
+    Seen as: a frame with that payload. A strict client gets that (RFC 6455 section 6.1). Its opportunity is a message
+    that goes out; selectors: path, client, after, every, probability, times.
+    """
+
+    data: str | bytes
+    """Text or bytes, 1048576 bytes at most."""
+
+
+@dataclass(frozen=True)
+class Fragment(FaultKind):
+    """A message is sent in frames of at most `size` bytes each.
+
+    Seen as: a frame without FIN, and continuation frames. A strict client gets the whole message (RFC 6455 section
+    5.4). Its opportunity is a frame, or a fragment of it, that goes out; selectors: path, client, after, every,
+    probability, times.
+    """
+
+    size: int
+    """1 to 1048576 bytes."""
+
+
+@dataclass(frozen=True)
+class Close(FaultKind):
+    """Instead of a message a close frame is sent, and nothing after it.
+
+    Seen as: a close frame with that code and reason. A strict client answers it, and closes (RFC 6455 section 7.1.2).
+    Its opportunity is a message that goes out; selectors: path, client, after, every, probability, times.
+    """
+
+    code: int = 1000
+    """1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 section 7.4)."""
+
+    reason: str = ""
+    """At most 123 bytes in UTF-8 (RFC 6455 section 5.5)."""
+
+
+@dataclass(frozen=True)
+class Reset(FaultKind):
+    """Instead of a frame TCP is reset.
+
+    Seen as: RST, behind all that was sent before. A strict client reports 1006 (RFC 6455 section 7.1.5). Its
+    opportunity is a frame, or a fragment of it, that goes out; selectors: path, client, after, every, probability,
+    times.
+    """
+
+
+@dataclass(frozen=True)
+class HalfClose(FaultKind):
+    """Instead of a frame the server's half of TCP ends; it reads on, and throws away.
+
+    Seen as: FIN, with TLS behind a close_notify; the client can still send. A strict client reports 1006, and closes
+    (RFC 6455 section 7.1.5). Its opportunity is a frame, or a fragment of it, that goes out; selectors: path, client,
+    after, every, probability, times.
+    """
+
+
+@dataclass(frozen=True)
+class Latency(FaultKind):
+    """Bytes arrive later; with `jitter` up to so much more, by chance, and in their order.
+
+    Seen as: the same bytes, so much later. A strict client gets them; it closes, if that is too late for it (RFC 6455
+    section 1.5). Its opportunity is bytes that move; selectors: path, client, after, probability.
+    """
+
+    seconds: float
+    """0 to 60 seconds."""
+
+    jitter: float = 0.0
+    """0 to 60 seconds."""
+
+    direction: Literal["in", "out", "both"] = "out"
+    """'in', 'out' or 'both'."""
+
+
+@dataclass(frozen=True)
+class Bandwidth(FaultKind):
+    """So many bytes pass in a second.
+
+    Seen as: the same bytes, at that rate. A strict client gets them; it closes, if that is too late for it (RFC 6455
+    section 1.5). Its opportunity is bytes that move; selectors: path, client, after, probability.
+    """
+
+    bytes_per_second: int
+    """1 to 1073741824 bytes per second."""
+
+    direction: Literal["in", "out", "both"] = "out"
+    """'in', 'out' or 'both'."""
+
+
+@dataclass(frozen=True)
+class Slice(FaultKind):
+    """Bytes pass in pieces of at most `size`, with a pause of `gap` after each.
+
+    Seen as: the same bytes, in TCP segments of that size. A strict client gets them (RFC 6455 section 1.5). Its
+    opportunity is bytes that move; selectors: path, client, after, probability.
+    """
+
+    size: int
+    """1 to 1048576 bytes."""
+
+    gap: float = 0.0
+    """0 to 60 seconds."""
+
+    direction: Literal["in", "out", "both"] = "out"
+    """'in', 'out' or 'both'."""
+
+
+@dataclass(frozen=True)
+class NoPong(FaultKind):
+    """Pings are not answered.
+
+    Seen as: no pong. A strict client closes, if it waits for pongs (RFC 6455 section 5.5.2). Its opportunity is none:
+    it lasts; selectors: path, client.
+    """
+
+
+@dataclass(frozen=True)
+class NoCloseReply(FaultKind):
+    """A close frame is not answered, and the connection not closed.
+
+    Seen as: no close frame, and no FIN until the client's. A strict client closes TCP after a time of its own (RFC 6455
+    section 7.1.1). Its opportunity is none: it lasts; selectors: path, client.
+    """
+
+
+@dataclass(frozen=True)
+class Freeze(FaultKind):
+    """Nothing is read or written, as by a server that hangs; nor are pings answered, or an end seen.
+
+    Seen as: nothing, until it thaws. A strict client closes, if it waits for pongs (RFC 6455 section 5.5.2). Its
+    opportunity is none: it lasts; selectors: path, client.
+    """

@@ -1,0 +1,99 @@
+//! What a fault does, and what gives it the opportunity.
+
+use super::shape::Shape;
+use super::values::Values;
+use crate::protocol::sending::{Cut, Passing};
+
+/// What a fault does.
+#[derive(Debug, Clone, Copy)]
+pub enum Action {
+    /// To a message that is about to go out.
+    Message(fn(&Values, &mut Passing<'_>)),
+    /// Instead of a message that is about to go out: our close frame with this code and reason.
+    Close(fn(&Values) -> (u16, String)),
+    /// To a message's frame that is about to go out: the most bytes of payload that one frame has.
+    Fragment(fn(&Values) -> usize),
+    /// Instead of a frame that is about to go out: the stream ends so.
+    Cut(Cut),
+    /// To the bytes that move one way.
+    Bytes(fn(&Values, &mut Shape)),
+    /// It lasts.
+    State(State),
+}
+
+/// What a connection is like while a fault lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Pings of the client's are not answered.
+    NoPong,
+    /// Nor is its close frame.
+    NoCloseReply,
+    /// Nothing is read or written.
+    Frozen,
+}
+
+/// What gives a fault the opportunity to act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opportunity {
+    /// A message that is about to go out.
+    Message,
+    /// A frame of a message that is about to go out.
+    Frame,
+    /// Bytes that move.
+    Bytes,
+    /// None: it lasts.
+    State,
+}
+
+impl Action {
+    /// What gives it the opportunity.
+    #[must_use]
+    pub const fn opportunity(&self) -> Opportunity {
+        match self {
+            Self::Message(_) | Self::Close(_) => Opportunity::Message,
+            Self::Fragment(_) | Self::Cut(_) => Opportunity::Frame,
+            Self::Bytes(_) => Opportunity::Bytes,
+            Self::State(_) => Opportunity::State,
+        }
+    }
+
+    /// Whether it ends the connection, so that a time that is given for it is an opportunity in itself.
+    #[must_use]
+    pub const fn is_end(&self) -> bool {
+        matches!(self, Self::Close(_) | Self::Cut(_))
+    }
+}
+
+impl Opportunity {
+    /// As documents call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Message => "message out",
+            Self::Frame => "frame out",
+            Self::Bytes => "bytes",
+            Self::State => "state",
+        }
+    }
+
+    /// The selectors that there are for it.
+    pub fn selectors(self) -> impl Iterator<Item = &'static str> {
+        let all = ["path", "client", "after", "every", "probability", "times"];
+        all.into_iter()
+            .filter(move |name| self.objection(name, false).is_none())
+    }
+
+    /// Why it can't have the selector of that name; `is_time`: which was given as a time.
+    pub(super) fn objection(self, selector: &str, _is_time: bool) -> Option<&'static str> {
+        match (self, selector) {
+            (_, "path" | "client") => None,
+            (Self::State, _) => {
+                Some("it lasts as long as it is set, and takes path and client only")
+            }
+            (Self::Bytes, "every" | "times") => Some(
+                "it acts on bytes, which nobody counts: it takes path, client, after and probability",
+            ),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! What the faults that are set do on one connection: asked at each opportunity, it answers "what now?".
+
+use super::action::{Action, State};
+use super::fault::Fault;
+use super::random::Random;
+use super::registry::Faults;
+use super::selector::After;
+use super::shape::{Shape, Way};
+use crate::protocol::sending::{Cut, Doorkeeper, Passing};
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The faults of one connection. Its worker alone has it.
+pub struct Script {
+    /// The connection's number, from which its chance comes.
+    connection: u64,
+    /// What it asked for.
+    path: Box<str>,
+    /// When it got its 101.
+    begun: Instant,
+    /// Asked only for faults that wait for a time.
+    now: Box<dyn Fn() -> Instant>,
+    /// For jitter, of each way.
+    jitter: [RefCell<Random>; 2],
+    active: RefCell<Vec<Active>>,
+}
+
+/// A fault on this connection.
+#[derive(Debug)]
+struct Active {
+    fault: Arc<Fault>,
+    /// Opportunities that there were.
+    seen: u64,
+    random: Random,
+    /// It ends the connection, and its time has not come.
+    is_awaited: bool,
+    /// Of what acts on bytes: whether it does on this connection.
+    is_chosen: Option<bool>,
+}
+
+/// How a fault ends a connection when its time has come.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By our close frame, with this code and reason.
+    Close(u16, String),
+    /// Without one.
+    Cut(Cut),
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Script")
+            .field("connection", &self.connection)
+            .field("active", &self.active)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Script {
+    /// For a connection that has just got its 101. `now` tells the time.
+    pub fn new(
+        seed: u64,
+        connection: u64,
+        path: &str,
+        begun: Instant,
+        now: impl Fn() -> Instant + 'static,
+    ) -> Self {
+        let jitter = |way: Way| RefCell::new(Random::new(seed, connection, u64::MAX - way as u64));
+        Self {
+            jitter: [jitter(Way::In), jitter(Way::Out)],
+            connection,
+            path: path.into(),
+            begun,
+            now: Box::new(now),
+            active: RefCell::default(),
+        }
+    }
+
+    /// Takes up what is set for this connection, and forgets what is not any more.
+    pub fn follow(&self, faults: &Faults) {
+        let all = faults.all();
+        let mut active = self.active.borrow_mut();
+        active.retain(|one| all.iter().any(|fault| Arc::ptr_eq(fault, &one.fault)));
+        let last = active.last().map_or(0, |one| one.fault.number);
+        for fault in all {
+            let is_new = fault.number > last;
+            if is_new && fault.selector.meets(&self.path, Some(self.connection)) {
+                // It acts by being there.
+                if matches!(fault.row.action, Action::State(State::Frozen)) && !fault.hit() {
+                    continue;
+                }
+                let has_time = matches!(fault.selector.after, After::Time(_));
+                active.push(Active {
+                    seen: 0,
+                    random: Random::new(faults.seed(), self.connection, fault.number),
+                    is_awaited: has_time && fault.row.action.is_end(),
+                    is_chosen: None,
+                    fault,
+                });
+            }
+        }
+    }
+
+    /// A number from 0 to 1 by chance, for bytes that move one way.
+    #[must_use]
+    pub fn chance(&self, way: Way) -> f64 {
+        self.jitter[way as usize].borrow_mut().fraction()
+    }
+
+    /// Whether nothing is to be asked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.active.borrow().is_empty()
+    }
+
+    /// Whether something is to be asked about messages and their frames.
+    #[must_use]
+    pub fn judges(&self) -> bool {
+        self.has(|action| !matches!(action, Action::Bytes(_) | Action::State(_)))
+    }
+
+    /// Whether something is to be asked about bytes.
+    #[must_use]
+    pub fn moves_bytes(&self) -> bool {
+        self.has(|action| matches!(action, Action::Bytes(_) | Action::State(State::Frozen)))
+    }
+
+    /// Whether the connection is in this state. That alone is no hit.
+    #[must_use]
+    pub fn is_in(&self, state: State) -> bool {
+        self.has(|action| matches!(action, Action::State(other) if *other == state))
+    }
+
+    fn has(&self, is_it: impl Fn(&Action) -> bool) -> bool {
+        let active = self.active.borrow();
+        let mut active = active.iter();
+        active.any(|one| is_it(&one.fault.row.action))
+    }
+
+    /// Whether the connection is in this state, in which something is not done that would be done now.
+    #[must_use]
+    pub fn holds(&self, state: State) -> bool {
+        let active = self.active.borrow();
+        let is_it =
+            |one: &&Active| matches!(one.fault.row.action, Action::State(other) if other == state);
+        // All of them hold it.
+        active
+            .iter()
+            .filter(is_it)
+            .filter(|one| one.fault.hit())
+            .count()
+            > 0
+    }
+
+    /// What happens to the bytes that move one way, of which `moved` have moved before.
+    #[must_use]
+    pub fn shape(&self, way: Way, moved: u64) -> Shape {
+        let mut shape = Shape::default();
+        for one in self.active.borrow_mut().iter_mut() {
+            let Action::Bytes(act) = one.fault.row.action else {
+                continue;
+            };
+            if !one.fault.values.includes(way) {
+                continue;
+            }
+            match one.fault.selector.after {
+                After::Count(passing) if moved < passing => {
+                    shape.until = shape.until.min(passing - moved);
+                    continue;
+                }
+                After::Time(time) if (self.now)() < self.begun + time => continue,
+                After::Count(_) | After::Time(_) => {}
+            }
+            if one.is_chosen.is_none() {
+                let is_chosen = one.random.fraction() < one.fault.selector.probability;
+                one.is_chosen = Some(is_chosen && one.fault.hit());
+            }
+            if one.is_chosen == Some(true) {
+                act(&one.fault.values, &mut shape);
+            }
+        }
+        shape
+    }
+
+    /// When something is to be asked without an opportunity.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let active = self.active.borrow();
+        let awaited = active.iter().filter(|one| one.is_awaited);
+        let due = awaited.filter_map(|one| match one.fault.selector.after {
+            After::Time(time) => Some(self.begun + time),
+            After::Count(_) => None,
+        });
+        due.min()
+    }
+
+    /// It is `now`: how the connection ends, if it does.
+    #[must_use]
+    pub fn on_time(&self, now: Instant) -> Option<Ending> {
+        let mut ending = None;
+        for one in self.active.borrow_mut().iter_mut() {
+            let After::Time(time) = one.fault.selector.after else {
+                continue;
+            };
+            if !one.is_awaited || now < self.begun + time {
+                continue;
+            }
+            one.is_awaited = false;
+            if ending.is_none() && self.acts(one) {
+                ending = match one.fault.row.action {
+                    Action::Close(how) => {
+                        let (code, reason) = how(&one.fault.values);
+                        Some(Ending::Close(code, reason))
+                    }
+                    Action::Cut(cut) => Some(Ending::Cut(cut)),
+                    _ => None,
+                };
+            }
+        }
+        ending
+    }
+
+    /// Whether a fault takes this opportunity.
+    fn acts(&self, one: &mut Active) -> bool {
+        let selector = &one.fault.selector;
+        let passing = match selector.after {
+            After::Count(passing) => passing,
+            After::Time(time) if (self.now)() < self.begun + time => return false,
+            After::Time(_) => 0,
+        };
+        one.seen += 1;
+        let Some(count) = one.seen.checked_sub(passing).filter(|count| *count > 0) else {
+            return false;
+        };
+        count % selector.every == 0
+            && (selector.probability >= 1.0 || one.random.fraction() < selector.probability)
+            && one.fault.hit()
+    }
+}
+
+impl Doorkeeper for Script {
+    fn message(&self, passing: &mut Passing<'_>) {
+        for one in self.active.borrow_mut().iter_mut() {
+            // What is not sent any more is no opportunity.
+            if passing.times == 0 || passing.close.is_some() {
+                return;
+            }
+            let action = one.fault.row.action;
+            match action {
+                Action::Message(act) if self.acts(one) => act(&one.fault.values, passing),
+                Action::Close(how) if self.acts(one) => {
+                    passing.close = Some(how(&one.fault.values));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn fragment(&self, len: usize) -> usize {
+        let mut most = usize::MAX;
+        for one in self.active.borrow_mut().iter_mut() {
+            if let Action::Fragment(size) = one.fault.row.action {
+                let size = size(&one.fault.values).max(1);
+                // What has room in one frame is no opportunity.
+                if size < len && self.acts(one) {
+                    most = most.min(size);
+                }
+            }
+        }
+        most
+    }
+
+    fn frame(&self) -> Option<Cut> {
+        let mut active = self.active.borrow_mut();
+        active.iter_mut().find_map(|one| {
+            let action = one.fault.row.action;
+            match action {
+                Action::Cut(cut) if self.acts(one) => Some(cut),
+                _ => None,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

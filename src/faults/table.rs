@@ -1,0 +1,218 @@
+//! The table of all faults: names, parameters, what they do, and what is to be seen of it. Whatever else there is of
+//! them, in Python, in URLs, in the documents and in the tests, is made from it.
+
+use super::action::{Action, State};
+use super::values::{Parameter, Type};
+use crate::protocol::sending::Cut;
+
+/// A fault.
+#[derive(Debug)]
+pub struct Row {
+    /// In URLs.
+    pub name: &'static str,
+    /// In Python.
+    pub class: &'static str,
+    /// In one sentence.
+    pub summary: &'static str,
+    /// What it can be told, in the order of Python's arguments.
+    pub parameters: &'static [Parameter],
+    /// What it does.
+    pub action: Action,
+    /// What is to be seen of it on the wire.
+    pub wire: &'static str,
+    /// What a strict client does.
+    pub strict: &'static str,
+    /// Where the rule is, in RFC 6455.
+    pub section: &'static str,
+}
+
+const fn required(name: &'static str, kind: Type) -> Parameter {
+    Parameter {
+        name,
+        kind,
+        default: None,
+    }
+}
+
+const fn optional(name: &'static str, kind: Type, default: &'static str) -> Parameter {
+    Parameter {
+        name,
+        kind,
+        default: Some(default),
+    }
+}
+
+/// Seconds that something is held up at the most.
+const LONGEST: u32 = 60;
+/// Bytes of a message that a fault brings.
+const LARGEST: usize = 1 << 20;
+
+/// All of them.
+pub const TABLE: &[Row] = &[
+    Row {
+        name: "drop",
+        class: "Drop",
+        summary: "A message is not sent.",
+        parameters: &[],
+        action: Action::Message(|_, passing| passing.times = 0),
+        wire: "nothing",
+        strict: "waits for it",
+        section: "6.1",
+    },
+    Row {
+        name: "duplicate",
+        class: "Duplicate",
+        summary: "A message is sent again.",
+        parameters: &[optional("copies", Type::Count("copies", 1, 10), "1")],
+        action: Action::Message(|values, passing| {
+            if passing.times > 0 {
+                passing.times += values.size("copies");
+            }
+        }),
+        wire: "its frame, and that many more of them",
+        strict: "gets it as often",
+        section: "6.1",
+    },
+    Row {
+        name: "replace",
+        class: "Replace",
+        summary: "Another message is sent instead, text or bytes.",
+        parameters: &[required("data", Type::Message(LARGEST))],
+        action: Action::Message(|values, passing| passing.instead = values.message("data")),
+        wire: "a frame with that payload",
+        strict: "gets that",
+        section: "6.1",
+    },
+    Row {
+        name: "fragment",
+        class: "Fragment",
+        summary: "A message is sent in frames of at most `size` bytes each.",
+        parameters: &[required("size", Type::Count("bytes", 1, LARGEST as u64))],
+        action: Action::Fragment(|values| values.size("size")),
+        wire: "a frame without FIN, and continuation frames",
+        strict: "gets the whole message",
+        section: "5.4",
+    },
+    Row {
+        name: "close",
+        class: "Close",
+        summary: "Instead of a message a close frame is sent, and nothing after it.",
+        parameters: &[
+            optional("code", Type::Code, "1000"),
+            optional("reason", Type::Reason, ""),
+        ],
+        action: Action::Close(|values| (values.code("code"), values.text("reason"))),
+        wire: "a close frame with that code and reason",
+        strict: "answers it, and closes",
+        section: "7.1.2",
+    },
+    Row {
+        name: "reset",
+        class: "Reset",
+        summary: "Instead of a frame TCP is reset.",
+        parameters: &[],
+        action: Action::Cut(Cut::Reset),
+        wire: "RST, behind all that was sent before",
+        strict: "reports 1006",
+        section: "7.1.5",
+    },
+    Row {
+        name: "half-close",
+        class: "HalfClose",
+        summary: "Instead of a frame the server's half of TCP ends; it reads on, and throws away.",
+        parameters: &[],
+        action: Action::Cut(Cut::HalfClose),
+        wire: "FIN, with TLS behind a close_notify; the client can still send",
+        strict: "reports 1006, and closes",
+        section: "7.1.5",
+    },
+    Row {
+        name: "latency",
+        class: "Latency",
+        summary: "Bytes arrive later; with `jitter` up to so much more, by chance, and in their order.",
+        parameters: &[
+            required("seconds", Type::Seconds(LONGEST)),
+            optional("jitter", Type::Seconds(LONGEST), "0"),
+            optional("direction", Type::Direction, "out"),
+        ],
+        action: Action::Bytes(|values, shape| {
+            shape.latency += values.seconds("seconds");
+            shape.jitter += values.seconds("jitter");
+        }),
+        wire: "the same bytes, so much later",
+        strict: "gets them; it closes, if that is too late for it",
+        section: "1.5",
+    },
+    Row {
+        name: "bandwidth",
+        class: "Bandwidth",
+        summary: "So many bytes pass in a second.",
+        parameters: &[
+            required(
+                "bytes_per_second",
+                Type::Count("bytes per second", 1, 1 << 30),
+            ),
+            optional("direction", Type::Direction, "out"),
+        ],
+        action: Action::Bytes(|values, shape| {
+            let rate = values.count("bytes_per_second");
+            shape.rate = Some(shape.rate.map_or(rate, |other| other.min(rate)));
+        }),
+        wire: "the same bytes, at that rate",
+        strict: "gets them; it closes, if that is too late for it",
+        section: "1.5",
+    },
+    Row {
+        name: "slice",
+        class: "Slice",
+        summary: "Bytes pass in pieces of at most `size`, with a pause of `gap` after each.",
+        parameters: &[
+            required("size", Type::Count("bytes", 1, LARGEST as u64)),
+            optional("gap", Type::Seconds(LONGEST), "0"),
+            optional("direction", Type::Direction, "out"),
+        ],
+        action: Action::Bytes(|values, shape| {
+            shape.size = shape.size.min(values.size("size"));
+            shape.gap = shape.gap.max(values.seconds("gap"));
+        }),
+        wire: "the same bytes, in TCP segments of that size",
+        strict: "gets them",
+        section: "1.5",
+    },
+    Row {
+        name: "no-pong",
+        class: "NoPong",
+        summary: "Pings are not answered.",
+        parameters: &[],
+        action: Action::State(State::NoPong),
+        wire: "no pong",
+        strict: "closes, if it waits for pongs",
+        section: "5.5.2",
+    },
+    Row {
+        name: "no-close-reply",
+        class: "NoCloseReply",
+        summary: "A close frame is not answered, and the connection not closed.",
+        parameters: &[],
+        action: Action::State(State::NoCloseReply),
+        wire: "no close frame, and no FIN until the client's",
+        strict: "closes TCP after a time of its own",
+        section: "7.1.1",
+    },
+    Row {
+        name: "freeze",
+        class: "Freeze",
+        summary: "Nothing is read or written, as by a server that hangs; nor are pings answered, or an end seen.",
+        parameters: &[],
+        action: Action::State(State::Frozen),
+        wire: "nothing, until it thaws",
+        strict: "closes, if it waits for pongs",
+        section: "5.5.2",
+    },
+];
+
+/// The fault of that name.
+#[must_use]
+pub fn row(name: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.name == name)
+}

@@ -1,0 +1,329 @@
+//! What a fault can be told: parameters with their units and limits, and the values that were given.
+
+use super::shape::Way;
+use crate::error::{quoted, shortened};
+use crate::protocol::close;
+use crate::protocol::message::Kind;
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+/// Something that a fault can be told.
+#[derive(Debug)]
+pub struct Parameter {
+    /// As it is written everywhere.
+    pub name: &'static str,
+    /// What it can be.
+    pub kind: Type,
+    /// As it would be written in a URL; `None`: it has to be given.
+    pub default: Option<&'static str>,
+}
+
+/// What a parameter can be.
+#[derive(Debug, Clone, Copy)]
+pub enum Type {
+    /// A time, of so many seconds at most.
+    Seconds(u32),
+    /// A whole number, of this unit, and its limits.
+    Count(&'static str, u64, u64),
+    /// A close code that may be sent (RFC 6455 section 7.4).
+    Code,
+    /// Text for which a close frame has room (section 5.5).
+    Reason,
+    /// A message of that many bytes at most.
+    Message(usize),
+    /// One way, or both.
+    Direction,
+}
+
+/// A value of one of these types, within its limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// A time.
+    Seconds(Duration),
+    /// A number.
+    Count(u64),
+    /// A close code.
+    Code(u16),
+    /// Text.
+    Text(String),
+    /// A message.
+    Message(Kind, Vec<u8>),
+    /// One way; both without one.
+    Direction(Option<Way>),
+}
+
+impl Type {
+    /// What values there are, as an error says it behind "must be".
+    #[must_use]
+    pub fn range(&self) -> String {
+        match self {
+            Self::Seconds(most) => format!("0 to {most} seconds"),
+            Self::Count(unit, least, most) => format!("{least} to {most} {unit}"),
+            Self::Code => {
+                "1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 section 7.4)".into()
+            }
+            Self::Reason => format!(
+                "at most {} bytes in UTF-8 (RFC 6455 section 5.5)",
+                close::MAX_REASON
+            ),
+            Self::Message(most) => format!("text or bytes, {most} bytes at most"),
+            Self::Direction => "'in', 'out' or 'both'".into(),
+        }
+    }
+
+    /// The value, if it is one of these.
+    #[must_use]
+    pub fn accept(&self, value: Value) -> Option<Value> {
+        let is_good = match (self, &value) {
+            (Self::Seconds(most), Value::Seconds(seconds)) => {
+                *seconds <= Duration::from_secs((*most).into())
+            }
+            (Self::Count(_, least, most), Value::Count(count)) => (least..=most).contains(&count),
+            (Self::Code, Value::Code(code)) => close::is_valid(*code),
+            (Self::Reason, Value::Text(text)) => text.len() <= close::MAX_REASON,
+            (Self::Message(most), Value::Message(_, payload)) => payload.len() <= *most,
+            (Self::Direction, Value::Direction(_)) => true,
+            _ => false,
+        };
+        is_good.then_some(value)
+    }
+
+    /// The value that is written so.
+    #[must_use]
+    pub fn parse(&self, text: &str) -> Option<Value> {
+        let value = match self {
+            Self::Seconds(_) => Value::Seconds(seconds(text)?),
+            Self::Count(..) => Value::Count(count(text)?),
+            Self::Code => Value::Code(text.parse().ok()?),
+            Self::Reason => Value::Text(text.to_owned()),
+            Self::Message(_) => Value::Message(Kind::Text, text.as_bytes().to_vec()),
+            Self::Direction => Value::Direction(match text {
+                "in" => Some(Way::In),
+                "out" => Some(Way::Out),
+                "both" => None,
+                _ => return None,
+            }),
+        };
+        self.accept(value)
+    }
+}
+
+/// A time as it is written: `2`, `0.5s`, `200ms`, `1min`.
+#[must_use]
+pub fn seconds(text: &str) -> Option<Duration> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let number: f64 = number.parse().ok()?;
+    let unit = match unit {
+        "" | "s" => 1.0,
+        "ms" => 0.001,
+        "min" => 60.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number * unit).ok()
+}
+
+/// A number as it is written, also with a unit of bytes: `5`, `64KiB`, `100kB`.
+#[must_use]
+pub fn count(text: &str) -> Option<u64> {
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    let (number, unit) = text.split_at(end.unwrap_or(text.len()));
+    let unit = match &*unit.to_ascii_lowercase() {
+        "" | "b" => 1,
+        "kb" => 1000,
+        "mb" => 1_000_000,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// The values of all parameters of a fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Values {
+    parameters: Vec<(&'static str, Value)>,
+}
+
+impl Values {
+    /// Those of `parameters`, in their order.
+    #[must_use]
+    pub fn new(parameters: &'static [Parameter], values: Vec<Value>) -> Self {
+        debug_assert_eq!(parameters.len(), values.len());
+        let names = parameters.iter().map(|parameter| parameter.name);
+        Self {
+            parameters: names.zip(values).collect(),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        let mut parameters = self.parameters.iter();
+        let found = parameters.find(|(other, _)| *other == name);
+        debug_assert!(found.is_some(), "no parameter {name}");
+        found.map(|(_, value)| value)
+    }
+
+    /// The time of that name.
+    #[must_use]
+    pub fn seconds(&self, name: &str) -> Duration {
+        match self.get(name) {
+            Some(Value::Seconds(seconds)) => *seconds,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// The number of that name.
+    #[must_use]
+    pub fn count(&self, name: &str) -> u64 {
+        match self.get(name) {
+            Some(Value::Count(count)) => *count,
+            _ => 0,
+        }
+    }
+
+    /// The same, as a size in memory.
+    #[must_use]
+    pub fn size(&self, name: &str) -> usize {
+        usize::try_from(self.count(name)).unwrap_or(usize::MAX)
+    }
+
+    /// The close code of that name.
+    #[must_use]
+    pub fn code(&self, name: &str) -> u16 {
+        match self.get(name) {
+            Some(Value::Code(code)) => *code,
+            _ => close::NORMAL,
+        }
+    }
+
+    /// The text of that name.
+    #[must_use]
+    pub fn text(&self, name: &str) -> String {
+        match self.get(name) {
+            Some(Value::Text(text)) => text.clone(),
+            _ => String::new(),
+        }
+    }
+
+    /// The message of that name.
+    #[must_use]
+    pub fn message(&self, name: &str) -> Option<(Kind, Vec<u8>)> {
+        match self.get(name) {
+            Some(Value::Message(kind, payload)) => Some((*kind, payload.clone())),
+            _ => None,
+        }
+    }
+
+    /// Whether what moves that way is meant; everything is, without a parameter that says so.
+    #[must_use]
+    pub fn includes(&self, way: Way) -> bool {
+        self.parameters.iter().all(|(_, value)| match value {
+            Value::Direction(only) => only.is_none_or(|only| only == way),
+            _ => true,
+        })
+    }
+}
+
+/// Why a fault can't be so.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// As whoever asked for it calls the fault.
+    pub fault: String,
+    /// The parameter or selector.
+    pub name: String,
+    /// As it was written.
+    pub value: String,
+    /// What would be right.
+    pub reason: String,
+}
+
+impl Wrong {
+    /// A text that was given for a parameter.
+    #[must_use]
+    pub fn text(fault: &str, parameter: &Parameter, text: &str) -> Self {
+        Self {
+            fault: fault.to_owned(),
+            name: parameter.name.to_owned(),
+            value: quoted(text),
+            reason: format!("must be {}", parameter.kind.range()),
+        }
+    }
+}
+
+impl Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            fault,
+            name,
+            value,
+            reason,
+        } = self;
+        write!(f, "{fault}: {name}={}: {reason}", shortened(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_numbers_are_read() {
+        let cases = [
+            ("2", 2000),
+            ("0.5s", 500),
+            ("200ms", 200),
+            ("1min", 60_000),
+            ("0", 0),
+        ];
+        for (text, millis) in cases {
+            assert_eq!(seconds(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "s", "-1", "1h", "1.2.3", "1 s", "nan", "1e3"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+        let cases = [
+            ("5", 5),
+            ("64KiB", 64 << 10),
+            ("100kB", 100_000),
+            ("1MiB", 1 << 20),
+        ];
+        for (text, number) in cases {
+            assert_eq!(count(text), Some(number), "{text}");
+        }
+        for text in [
+            "",
+            "-1",
+            "1.5",
+            "k",
+            "5 k",
+            "99999999999999999999",
+            "18446744073709551615kib",
+        ] {
+            assert_eq!(count(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_none() {
+        let cases: [(Type, &[&str], &[&str]); 5] = [
+            (
+                Type::Seconds(60),
+                &["0", "60", "60000ms"],
+                &["60.001", "2min"],
+            ),
+            (Type::Count("bytes", 1, 10), &["1", "10"], &["0", "11"]),
+            (Type::Code, &["1000", "1011", "4999"], &["1005", "999", "x"]),
+            (Type::Direction, &["in", "out", "both"], &["", "up"]),
+            (Type::Message(3), &["", "abc"], &["abcd"]),
+        ];
+        for (kind, good, bad) in cases {
+            for text in good {
+                assert!(kind.parse(text).is_some(), "{kind:?} {text}");
+            }
+            for text in bad {
+                assert!(kind.parse(text).is_none(), "{kind:?} {text}");
+            }
+        }
+        assert!(Type::Reason.parse(&"é".repeat(62)).is_none());
+    }
+}

@@ -1,0 +1,226 @@
+//! What faults do to a connection, beside what they do to its messages and bytes: they are taken up and let go of, and
+//! end it or keep it from its end. Without faults nothing here is called but where there is nothing else to do.
+
+use super::turn::Turn;
+use super::{Connection, End};
+use crate::faults::action::State;
+use crate::faults::script::{Ending, Script};
+use crate::handler::Wants;
+use crate::order::Order;
+use crate::protocol::account::Account;
+use crate::protocol::sending::{Cut, Doorkeeper, Rung};
+use crate::server::line::Line;
+use crate::server::wire::Wire;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::mpsc::Sender;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+use tokio::io::AsyncReadExt;
+use tokio::task::yield_now;
+
+/// Reads of what nobody looks at, before others have their turn.
+const READS: usize = 16;
+
+impl<W: Wire> Connection<W> {
+    /// Takes up the faults that are set now, and lets go of the others. `done` is dropped when that is done.
+    pub(super) fn follow_faults(
+        &mut self,
+        cx: &mut Context<'_>,
+        done: Option<Sender<Infallible>>,
+        turn: &mut Turn,
+    ) {
+        let desk = self.seated.desk.clone();
+        let (faults, clock) = (&desk.shared.faults, desk.shared.clock);
+        let script = match &self.script {
+            Some(script) => script.clone(),
+            None if !faults.is_any() => return,
+            None => {
+                let now = move || clock.now().into_std();
+                let head = self.client.head();
+                let path = head.as_ref().map_or("", |head| head.path());
+                let script = Script::new(faults.seed(), self.client.id, path, now(), now);
+                self.script.insert(Rc::new(script)).clone()
+            }
+        };
+        script.follow(faults);
+        let judges = script.judges();
+        let is_asked = judges || script.is_in(State::NoPong) || script.is_in(State::NoCloseReply);
+        self.own = if is_asked {
+            Wants::SLOW
+        } else {
+            Wants::NOTHING
+        };
+        // What waits at the door may stay for a while.
+        self.is_paced |= judges;
+        let doorkeeper = judges.then(|| script.clone() as Rc<dyn Doorkeeper>);
+        self.sender.attach(doorkeeper);
+        if script.deadline().is_some() {
+            self.sender.keep_time();
+        }
+        if !script.is_in(State::NoCloseReply) {
+            let (account, effects) = (&mut self.account, &mut turn.effects);
+            self.sender.answer_close(account, effects);
+        }
+        // While it was frozen nothing was expected of the client.
+        self.sender.heard();
+        self.follow_line(cx, &script, done, turn);
+        self.client.set_held(script.moves_bytes());
+    }
+
+    /// Makes the line below a slow one, or a good one again.
+    fn follow_line(
+        &mut self,
+        cx: &mut Context<'_>,
+        script: &Rc<Script>,
+        done: Option<Sender<Infallible>>,
+        turn: &mut Turn,
+    ) {
+        if !script.moves_bytes() {
+            if let Some(line) = self.wire.line() {
+                *line = line.take().filter(|line| !line.is_needless());
+            }
+            return;
+        }
+        if self.sender.has_response() {
+            // Faults begin behind the 101. What is wrong with the wire is seen at the next write.
+            let _ = self.send(cx, &[], turn);
+        }
+        if self.sender.has_response() {
+            // The task is woken when there is room for it.
+            return self.seated.seat.give_later(Order::Faults(done));
+        }
+        let shared = &self.seated.desk.shared;
+        if let Some(line) = self.wire.line() {
+            line.get_or_insert_with(|| {
+                let account = Account::new(shared.memory.clone());
+                Line::new(script.clone(), shared.clock, account)
+            });
+        }
+    }
+
+    /// Whether it is in this state now, in which something is not done.
+    pub(super) fn holds(&self, state: State) -> bool {
+        self.script
+            .as_ref()
+            .is_some_and(|script| script.holds(state))
+    }
+
+    fn is_frozen(&self) -> bool {
+        let script = self.script.as_ref();
+        script.is_some_and(|script| script.is_in(State::Frozen))
+    }
+
+    /// Whether it would not come to an end in order.
+    pub(super) fn is_held(&self) -> bool {
+        self.sender.is_unanswered() || self.sender.is_halved() || self.is_frozen()
+    }
+
+    /// What is done while nothing is read of a client's messages: an end of the connection, or that something was done.
+    pub(super) fn poll_unread(
+        &mut self,
+        cx: &mut Context<'_>,
+        turn: &mut Turn,
+    ) -> Poll<Option<End>> {
+        if let Some(cut) = self.sender.cutting() {
+            return self.poll_cut(cx, cut);
+        }
+        if (self.sender.is_unanswered() || self.sender.is_halved()) && !self.has_ended {
+            self.has_ended = ready!(self.poll_end(cx, turn));
+            return Poll::Ready(None);
+        }
+        // An error comes out at the next write.
+        let _ = self.wire.poll_clear(cx);
+        Poll::Pending
+    }
+
+    /// Cuts the stream when everything before that is sent.
+    fn poll_cut(&mut self, cx: &mut Context<'_>, cut: Cut) -> Poll<Option<End>> {
+        let is_sent = match self.wire.poll_clear(cx) {
+            // What is frozen is not sent.
+            Poll::Pending if self.is_frozen() => Ok(()),
+            polled => ready!(polled),
+        };
+        if cut == Cut::Reset {
+            self.wire.reset_on_drop();
+        }
+        if cut == Cut::Reset || is_sent.is_err() {
+            return Poll::Ready(Some(End::Drop));
+        }
+        if ready!(Pin::new(&mut self.wire).poll_shutdown(cx)).is_err() {
+            return Poll::Ready(Some(End::Drop));
+        }
+        self.sender.halved();
+        Poll::Ready(None)
+    }
+
+    /// Reads and throws away until the client's end: ready when that has come.
+    fn poll_end(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<bool> {
+        let desk = self.seated.desk.clone();
+        let mut buffer = desk.buffer.borrow_mut();
+        for _ in 0..READS {
+            buffer.clear();
+            match ready!(pin!(self.wire.read_buf(&mut *buffer)).poll(cx)) {
+                Ok(0) | Err(_) => return Poll::Ready(true),
+                Ok(len) => turn.received(len),
+            }
+        }
+        // Comes back after the others and the event queue had their turn.
+        let _ = pin!(yield_now()).poll(cx);
+        Poll::Pending
+    }
+
+    /// What faults do because their time has come: whether they did something.
+    pub(super) fn end_in_time(&mut self, now: Instant, turn: &mut Turn) -> bool {
+        let ending = self.script.as_ref().and_then(|script| script.on_time(now));
+        let Some(ending) = ending.filter(|_| self.sender.may_send()) else {
+            return false;
+        };
+        let (account, effects) = (&mut self.account, &mut turn.effects);
+        match ending {
+            Ending::Close(code, reason) => {
+                self.sender.close_last(code, &reason, account, effects);
+            }
+            Ending::Cut(cut) => self.sender.cut(cut, account, effects),
+        }
+        true
+    }
+
+    /// What the sender does because it is time; what is frozen does nothing.
+    pub(super) fn ring(&mut self, now: Instant, turn: &mut Turn) -> Rung {
+        if self.is_frozen() {
+            return Rung::Nothing;
+        }
+        let (account, effects) = (&mut self.account, &mut turn.effects);
+        self.sender.on_time(now, account, effects)
+    }
+
+    /// When something is due; what is frozen waits for faults only.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let faults = self.script.as_ref().and_then(|script| script.deadline());
+        let own = if self.is_frozen() {
+            None
+        } else {
+            self.sender.deadline()
+        };
+        own.into_iter().chain(faults).min()
+    }
+
+    /// Whether it is not up to the client that the closing handshake is not over: the time for it begins again when
+    /// what is on its way has arrived.
+    pub(super) fn waits_for_line(&mut self, now: Instant) -> bool {
+        let lag = self.lag(now);
+        lag.is_some_and(|lag| {
+            self.sender.prolong_close(now + lag);
+            true
+        })
+    }
+
+    /// How long until all that was sent has arrived, on a slow line.
+    pub(super) fn lag(&mut self, now: Instant) -> Option<Duration> {
+        let line = self.wire.line()?.as_ref()?;
+        line.lag(now.into())
+    }
+}

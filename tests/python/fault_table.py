@@ -1,0 +1,139 @@
+"""The faults of the core's table as Python classes, and as a table of docs/faults.md. `make faults` writes these.
+
+test_faults_table.py compares.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from echoserver._core import FAULTS
+
+__all__ = ["CLASSES", "DOCUMENT", "PACKAGE", "classes", "document", "package"]
+
+ROOT = Path(__file__).resolve().parents[2]
+CLASSES = ROOT / "python" / "echoserver" / "testing" / "faults.py"
+PACKAGE = CLASSES.with_name("__init__.py")
+DOCUMENT = ROOT / "docs" / "faults.md"
+
+_WIDTH = 120
+_HEAD = '''"""The kinds of faults, for `EchoServer.fault()`. Made from the core's table by `make faults`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+{typing}
+from echoserver.faults import FaultKind
+
+__all__ = [
+{names}
+]
+'''
+# Where the table of the document begins; it is the rest of it.
+_TABLE = "## All faults\n"
+_OPPORTUNITIES = {
+    "message out": "a message that goes out",
+    "frame out": "a frame, or a fragment of it, that goes out",
+    "bytes": "bytes that move",
+    "state": "none: it lasts",
+}
+
+
+def classes() -> str:
+    """The module."""
+    names = sorted(row["class"] for row in FAULTS)
+    parts = [_class(row) for row in FAULTS]
+    typing = "from typing import Literal\n" if any("Literal" in part for part in parts) else ""
+    head = _HEAD.format(typing=typing, names="\n".join(f'    "{name}",' for name in names))
+    return "\n\n".join([head, *parts])
+
+
+def _class(row: dict[str, Any]) -> str:
+    told = f"Seen as: {row['wire']}. A strict client {row['strict']} (RFC 6455 section {row['section']})."
+    when = f"Its opportunity is {_OPPORTUNITIES[row['opportunity']]}; selectors: {', '.join(row['selectors'])}."
+    lines = [
+        "@dataclass(frozen=True)",
+        f"class {row['class']}(FaultKind):",
+        *_wrapped(f'"""{row["summary"]}'),
+        "",
+        *_wrapped(f"{told} {when}"),
+        '    """',
+    ]
+    for parameter in row["parameters"]:
+        default = f" = {_literal(parameter['default'])}" if "default" in parameter else ""
+        kind = parameter["type"].replace("'", '"')
+        lines += ["", f"    {parameter['name']}: {kind}{default}"]
+        lines += _wrapped(f'"""{parameter["range"][0].upper()}{parameter["range"][1:]}."""')
+    return "\n".join(lines) + "\n"
+
+
+def package(text: str) -> str:
+    """What has the classes beside others, with those of the table."""
+    before, heading, rest = text.partition("from echoserver.testing.faults import (\n")
+    were, end, after = rest.partition(")\n")
+    others = set(re.findall(r'"(\w+)"', after)) - set(re.findall(r"\w+", were))
+    names = sorted(row["class"] for row in FAULTS)
+    imported = "".join(f"    {name},\n" for name in names)
+    # As ruff sorts them: constants, classes, functions.
+    everything = sorted([*others, *names], key=lambda name: (name[0].islower(), name))
+    listed = "".join(f'    "{name}",\n' for name in everything)
+    after = re.sub(r"__all__ = \[\n.*?\]\n", lambda _: f"__all__ = [\n{listed}]\n", after, flags=re.DOTALL)
+    return before + heading + imported + end + after
+
+
+def _literal(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
+
+
+def document(text: str) -> str:
+    """The document, with its table."""
+    before, heading, _ = text.partition(_TABLE)
+    rows = [
+        "| | opportunity | what is seen | what a strict client does | RFC 6455 |",
+        "| --- | --- | --- | --- | --- |",
+        *(
+            f"| `{_call(row)}` | {row['opportunity']} | {row['wire']} | {row['strict']} | {row['section']} |"
+            for row in FAULTS
+        ),
+    ]
+    parameters = [
+        "| | | can be |",
+        "| --- | --- | --- |",
+        *(
+            f"| `{row['class']}` | `{parameter['name']}` | {parameter['range']} |"
+            for row in FAULTS
+            for parameter in row["parameters"]
+        ),
+    ]
+    return before + heading + "\n" + "\n".join(rows) + "\n\n" + "\n".join(parameters) + "\n"
+
+
+def _call(row: dict[str, Any]) -> str:
+    parameters = [
+        f"{one['name']}={_literal(one['default'])}" if "default" in one else one["name"] for one in row["parameters"]
+    ]
+    return f"{row['class']}({', '.join(parameters)})"
+
+
+def main() -> None:
+    """Writes what has changed."""
+    made = (
+        (CLASSES, classes()),
+        (PACKAGE, package(PACKAGE.read_text(encoding="utf-8"))),
+        (DOCUMENT, document(DOCUMENT.read_text(encoding="utf-8"))),
+    )
+    for path, text in made:
+        if path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            print("changed:", path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
