@@ -23,6 +23,7 @@ __all__ = [
     "Accept",
     "Callbacks",
     "Client",
+    "Down",
     "Fault",
     "Held",
     "Mail",
@@ -461,6 +462,20 @@ class Client(_Asked):
     def __delattr__(self, name: str, /) -> None: ...
 
 @final
+class Down:
+    """The time for which a server is down, as the block of a `with`."""
+
+    def __enter__(self) -> None:
+        """Goes down. The address stays the server's."""
+
+    def __exit__(self, *error: object) -> None:
+        """Listens again. RuntimeError if it was not entered, or was left.
+
+        If it fails, or a signal's handler raises meanwhile, it may be left once more. In a forked child it does
+        nothing: the server is its parent's.
+        """
+
+@final
 class Fault:
     """A fault that is set, by `EchoServer.fault()`. It ends with `stop()`, with its `with`, or with the server."""
 
@@ -696,14 +711,14 @@ class Server:
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until the workers have ended and `drain` has returned, if it was called: False after `timeout`."""
 
-    def change(self, change: Literal["pause", "resume", "down", "up"], outage: int = 0) -> None:
-        """Changes how it listens. BindError if an address is not to be had; then nothing is changed.
+    def pause(self) -> None:
+        """Accepts nobody until `resume`. RuntimeError if it makes no sense now."""
 
-        RuntimeError if it makes no sense now. "up" ends the "down" of the same `outage`, and else does nothing.
-        """
+    def resume(self) -> None:
+        """Accepts clients again. Errors as `pause`."""
 
-    def reset(self) -> None:
-        """Resets all connections, and returns when they are closed."""
+    def down(self, clients: Literal["reset", "close", "keep"]) -> Down:
+        """A time for which it is down; `clients` is "reset", "close" or "keep"."""
 
     def reload_tls(self) -> None:
         """Reads certificate and key again, for the connections from now on."""

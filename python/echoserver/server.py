@@ -10,7 +10,6 @@ from weakref import ref
 
 from echoserver._core import CALLBACKS, DEFAULTS, Server, shown
 from echoserver.attributes import CallbackAttributes
-from echoserver.down import Down
 from echoserver.faults import Faulting
 from echoserver.reading import Reading
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from echoserver._core import TLS, Client
+    from echoserver._core import TLS, Client, Down
     from echoserver.compression import Deflate
     from echoserver.run import Run
     from echoserver.stats import Stats
@@ -268,11 +267,11 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
 
         From any thread, also an event loop's, and in callbacks. RuntimeError if it does not serve, or is down.
         """
-        self._core.change("pause")
+        self._core.pause()
 
     def resume(self) -> None:
         """Accepts clients again after `pause()`, those first that have waited. Errors as `pause()`."""
-        self._core.change("resume")
+        self._core.resume()
 
     def down(self, clients: Literal["reset", "close", "keep"] = "reset") -> Down:
         """A context manager: while its block runs connects are refused, then the same port is listened on again.
@@ -287,7 +286,7 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
         or a callback. RuntimeError, where the block begins, if the server does not serve, is paused or down already.
         If it is stopped meanwhile, it stays so.
         """
-        return Down(self._core, clients)
+        return self._core.down(clients)
 
     def wait_closed(self, timeout: float | None = None) -> None:
         """Waits until the server has stopped and its callbacks have ended; any number of threads may.

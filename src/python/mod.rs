@@ -22,6 +22,7 @@ mod coroutine;
 mod crossing;
 mod dispatcher;
 mod doorbell;
+mod down;
 mod drain;
 mod enter;
 mod errors;
@@ -86,6 +87,8 @@ mod _core {
     use super::asyncio::turn::Reader;
     #[pymodule_export]
     use super::client::{PyClient, at_end};
+    #[pymodule_export]
+    use super::down::Down;
     #[pymodule_export]
     use super::errors::shown;
     #[pymodule_export]

@@ -8,6 +8,7 @@ use super::broadcast::broadcast;
 use super::calls::Stage;
 use super::client::PyClient;
 use super::crossing;
+use super::down::{self, Down};
 use super::faults::PyFault;
 use super::imported::{imported, printing};
 use super::link::{self, Link};
@@ -19,7 +20,6 @@ use super::recording::PyRecord;
 use super::shared::Shared;
 use super::waiting;
 use super::wanted::Whom;
-use crate::error::Error;
 use crate::handler::Wants;
 use crate::server::{Change, Server};
 use pyo3::exceptions::PyTypeError;
@@ -30,7 +30,7 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 /// How long a worker may take to drop what is left at the deadline of a stop.
@@ -277,41 +277,20 @@ impl PyServer {
         })
     }
 
-    /// Changes how it listens. BindError if an address is not to be had; then nothing is changed.
-    ///
-    /// RuntimeError if it makes no sense now. "up" ends the "down" of the same `outage`, and else does nothing.
-    #[pyo3(signature = (change, outage=0))]
-    fn change(&self, py: Python<'_>, change: &str, outage: u64) -> PyResult<()> {
-        let core = &self.shared()?.core;
-        let change = match change {
-            "pause" => Change::Pause,
-            "resume" => Change::Resume,
-            "down" => Change::Down(outage),
-            _ => Change::Up(outage),
-        };
-        let answer = OnceLock::new();
-        match py.detach(|| core.change(change)) {
-            Err(error) if change == Change::Up(outage) => drop(error),
-            pending => {
-                let pending = pending?;
-                waiting::wait(py, None, |until| {
-                    let answered = pending.wait(until).map(|done| answer.set(done));
-                    answered.is_some()
-                })?;
-            }
-        }
-        match answer.into_inner().flatten() {
-            Some(done) => Ok(done?),
-            None if change == Change::Up(outage) => Ok(()),
-            None => Err(Error::State("the server has stopped").into()),
-        }
+    /// Accepts nobody until `resume`. RuntimeError if it makes no sense now.
+    fn pause(&self, py: Python<'_>) -> PyResult<()> {
+        down::change(py, self.shared()?, Change::Pause)
     }
 
-    /// Resets all connections, and returns when they are closed.
-    fn reset(&self, py: Python<'_>) -> PyResult<()> {
-        let pending = self.shared()?.core.reset();
-        waiting::wait(py, None, |until| pending.wait(until).is_some())?;
-        Ok(())
+    /// Accepts clients again. Errors as `pause`.
+    fn resume(&self, py: Python<'_>) -> PyResult<()> {
+        down::change(py, self.shared()?, Change::Resume)
+    }
+
+    /// A time for which it is down; `clients` is "reset", "close" or "keep".
+    fn down(slf: &Bound<'_, Self>, clients: Bound<'_, PyAny>) -> PyResult<Down> {
+        let server = slf.clone().into_any().unbind();
+        Down::new(slf.get().shared()?, server, clients)
     }
 
     /// Reads certificate and key again, for the connections from now on.

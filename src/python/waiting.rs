@@ -49,6 +49,25 @@ pub(super) fn wait(
     }
 }
 
+/// Waits for what commonly is a matter of a moment, in which no Python code runs, and then as `wait` does.
+///
+/// # Errors
+/// As `wait`.
+pub(super) fn wait_undisturbed(
+    py: Python<'_>,
+    wait_until: impl Fn(Instant) -> bool + Sync,
+) -> PyResult<()> {
+    if !moment(py, &wait_until) {
+        wait(py, None, wait_until)?;
+    }
+    Ok(())
+}
+
+/// Waits for a moment: whether it has come. No Python code runs.
+pub(super) fn moment(py: Python<'_>, wait: impl Fn(Instant) -> bool + Sync) -> bool {
+    detached(py, || wait(Instant::now() + SIGNAL_CHECK))
+}
+
 /// Does what may wait for a file, without the interpreter.
 ///
 /// # Errors

@@ -6,14 +6,13 @@ import asyncio
 import errno
 import socket
 import sys
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import websockets
 from websockets.asyncio.client import connect as connect_async
 
 from echoserver import Client, EchoServer
-from echoserver.down import Down
 from echoserver.testing import EchoTestServer, Hang
 from support import REQUEST, TIMEOUT, RawClient, connect, eventually
 
@@ -267,29 +266,32 @@ def test_one_that_was_left_can_be_entered_again() -> None:
             assert echoes(server)
 
 
-def test_what_a_signal_handler_raises_while_it_begins_ends_it() -> None:
-    class Alarmed:
-        """A core whose `change("down")` is left by the error of a signal handler, one that it could have itself."""
-
-        def __init__(self, core: Any) -> None:
-            self._core = core
-
-        def change(self, change: str, outage: int) -> None:
-            self._core.change(change, outage)
-            if change == "down":
-                raise TimeoutError("alarm")
-
+def test_one_that_is_refused_does_not_end_itself() -> None:
     with EchoTestServer() as server:
-        down = Down(cast("Any", Alarmed(server._core)), "keep")
-        with pytest.raises(TimeoutError, match="alarm"), down:
-            pass
-        assert echoes(server)
-        with server.down():
-            # One that is refused does not end the one that is on.
+        down = server.down()
+        with down:
             with pytest.raises(RuntimeError, match="down already"), down:
                 pass
             assert is_refused(server)
         assert echoes(server)
+
+
+def test_one_that_is_not_on_can_not_be_left() -> None:
+    with EchoTestServer() as server:
+        down = server.down()
+        with server.down():
+            with pytest.raises(RuntimeError, match="this down\\(\\) was not entered, or was left: use `with server"):
+                down.__exit__(None, None, None)
+            with pytest.raises(RuntimeError, match="down already"), down:
+                pass
+            with pytest.raises(RuntimeError, match="was not entered"):
+                down.__exit__(None, None, None)
+            assert is_refused(server)
+        assert echoes(server)
+        with down:
+            pass
+        with pytest.raises(RuntimeError, match="or was left"):
+            down.__exit__(None, None, None)
 
 
 def test_a_stop_meanwhile_is_the_end() -> None:
