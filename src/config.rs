@@ -1,6 +1,7 @@
 //! Every option of a server: its unit, its default and the reason for it. Checked once, in [`Config::check`].
 
 use crate::error::{Error, quoted};
+use crate::faults::plan::Plan;
 use crate::protocol::extensions::Deflate;
 use crate::protocol::handshake::Policy;
 use crate::protocol::request::is_token;
@@ -48,6 +49,8 @@ pub struct Config {
     /// Bytes that are kept of what clients do, for those who read it: requests, clients, messages. Default `None`: nothing
     /// is. 16 MiB are enough for the longest tests; at most half of `memory_limit` is used.
     pub record: Option<usize>,
+    /// Faults that are set from the beginning, as [`grammar`](crate::faults::grammar) reads them. Default: none.
+    pub faults: Plan,
     /// What the chance of faults comes from: the same seed gives the same on each connection. Default `None`: any.
     pub seed: Option<u64>,
     /// Threads that serve connections. Default `None`: one per core, at most 4, which is beyond what loopback needs.
@@ -76,6 +79,7 @@ impl Default for Config {
             ping_interval: None,
             ping_timeout: Duration::from_secs(20),
             record: None,
+            faults: Plan::default(),
             seed: None,
             workers: None,
             server_header: "echoserver".into(),
@@ -145,6 +149,9 @@ impl Config {
                     "must be at most a year, in seconds",
                 ));
             }
+        }
+        if let (Some(seed), Some(_)) = (self.seed, self.faults.seed) {
+            return Err(invalid("seed", &seed, "is given in faults, too"));
         }
         if let Some(host) = &self.host
             && (host.is_empty() || host.contains('\0'))

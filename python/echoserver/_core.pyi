@@ -760,6 +760,9 @@ class Server:
     def set_fault(self, kind: FaultKind, values: dict[str, Any], selectors: dict[str, Any]) -> Fault:
         """Sets a fault of that kind, with the values of its parameters; returns when every connection knows it."""
 
+    def given_faults(self) -> list[Fault]:
+        """The faults that it was made with, in their order."""
+
     @property
     def seed(self) -> int:
         """What the chance of faults comes from."""

@@ -143,6 +143,8 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
       clients, messages, also those that are only echoed. Beyond it recording stops until `clear()`, and what reads what
       is missing raises RuntimeError. It counts for `memory_limit`, of which it takes half at most. None: nothing is
       recorded.
+    - `faults`: what it does to clients that it should not, from the beginning, see `fault()`; as text such as
+      "latency=200ms&close=1011,after:5", or several. ValueError names fault, parameter, value and what it can be.
     - `seed`: what the chance of faults comes from, see `fault()`. None: any.
     - `workers`: threads that serve connections. None: one per core, at most 4.
     - `server_header`: the `Server` header; "" leaves it out.
@@ -183,6 +185,7 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
         ping_interval: float | None = None,
         ping_timeout: float = 20.0,
         record: int | None = None,
+        faults: str | Iterable[str] = (),
         seed: int | None = None,
         workers: int | None = None,
         server_header: str = "echoserver",

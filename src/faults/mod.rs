@@ -4,6 +4,8 @@
 
 pub mod action;
 pub mod fault;
+pub mod grammar;
+pub mod plan;
 mod random;
 pub mod registry;
 pub mod script;

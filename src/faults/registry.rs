@@ -1,6 +1,7 @@
 //! The faults of one server.
 
 use super::fault::Fault;
+use super::plan::Plan;
 use super::random::any_seed;
 use super::selector::Selector;
 use super::table::Row;
@@ -34,6 +35,16 @@ impl Faults {
             is_any: AtomicBool::new(false),
             set: Mutex::default(),
         }
+    }
+
+    /// Those of a plan are set; `seed` if it has none.
+    #[must_use]
+    pub fn planned(plan: &Plan, seed: Option<u64>) -> Self {
+        let faults = Self::new(plan.seed.or(seed));
+        for asked in plan.faults.iter().cloned() {
+            faults.set(asked.row, asked.values, asked.selector);
+        }
+        faults
     }
 
     /// The same seed gives the same chance, for each connection by its number.

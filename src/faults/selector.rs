@@ -1,7 +1,11 @@
 //! When a fault acts: on whom, and at which of the opportunities.
 
 use super::action::Opportunity;
+use super::values;
 use std::time::Duration;
+
+/// The longest time that may pass before a fault acts.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Which of the opportunities a fault takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +46,58 @@ impl Default for Selector {
     }
 }
 
+/// What the selector of that name can be, as an error says it.
+#[must_use]
+pub fn range(name: &str) -> &'static str {
+    match name {
+        "path" => "must be the path that a client asks for, without its query, such as '/room'",
+        "after" => {
+            "must be a number, or a time of at most an hour since the 101, such as '2s' or '200ms'"
+        }
+        "probability" => "must be a number above 0, and at most 1",
+        "every" | "times" => "must be a whole number, 1 or more",
+        _ => "must be a client of this server",
+    }
+}
+
+impl After {
+    /// The time that is written so, with its unit.
+    #[must_use]
+    pub fn time(text: &str) -> Option<Self> {
+        let has_unit = !text.ends_with(|c: char| c.is_ascii_digit());
+        let time = values::seconds(text).filter(|time| has_unit && *time <= LONGEST);
+        time.map(Self::Time)
+    }
+}
+
 impl Selector {
+    /// Takes the selector of that name as it is written: `None` if it can't be that.
+    #[must_use]
+    pub fn read(&mut self, name: &str, text: &str) -> Option<()> {
+        match name {
+            "path" => self.path = Some(text.to_owned()).filter(|path| path.starts_with('/')),
+            "after" => {
+                let count = values::whole(text).map(After::Count);
+                self.after = count.or_else(|| After::time(text))?;
+            }
+            "every" => self.every = values::whole(text).filter(|every| *every > 0)?,
+            "probability" => {
+                let is_one = |one: &f64| *one > 0.0 && *one <= 1.0;
+                self.probability = text.parse().ok().filter(is_one)?;
+            }
+            "times" => self.times = Some(values::whole(text).filter(|times| *times > 0)?),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Whether every opportunity is taken.
+    #[must_use]
+    pub fn is_always(&self) -> bool {
+        let chance_or_end = self.probability < 1.0 || self.times.is_some();
+        self.after == After::Count(0) && self.every == 1 && !chance_or_end
+    }
+
     /// The first selector that faults with this opportunity can't have, and why.
     #[must_use]
     pub fn misfit(&self, opportunity: Opportunity) -> Option<(&'static str, &'static str)> {

@@ -123,6 +123,13 @@ pub fn seconds(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(number * unit).ok()
 }
 
+/// A whole number as it is written, without a unit.
+#[must_use]
+pub fn whole(text: &str) -> Option<u64> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_plain)
+}
+
 /// A number as it is written, also with a unit of bytes: `5`, `64KiB`, `100kB`.
 #[must_use]
 pub fn count(text: &str) -> Option<u64> {
@@ -229,24 +236,41 @@ impl Values {
 pub struct Wrong {
     /// As whoever asked for it calls the fault.
     pub fault: String,
-    /// The parameter or selector.
+    /// The parameter or selector; empty if it is about none.
     pub name: String,
-    /// As it was written.
+    /// As it was written; empty if it was not.
     pub value: String,
     /// What would be right.
     pub reason: String,
 }
 
 impl Wrong {
+    /// What was given for a parameter or selector.
+    #[must_use]
+    pub fn of(fault: &str, name: &str, value: &str, reason: String) -> Self {
+        Self {
+            fault: fault.to_owned(),
+            name: name.to_owned(),
+            value: value.to_owned(),
+            reason,
+        }
+    }
+
     /// A text that was given for a parameter.
     #[must_use]
     pub fn text(fault: &str, parameter: &Parameter, text: &str) -> Self {
-        Self {
-            fault: fault.to_owned(),
-            name: parameter.name.to_owned(),
-            value: quoted(text),
-            reason: format!("must be {}", parameter.kind.range()),
-        }
+        let reason = format!("must be {}", parameter.kind.range());
+        Self::of(fault, parameter.name, &quoted(text), reason)
+    }
+
+    /// A text that was given for nothing that there is.
+    pub(super) fn value(fault: &str, value: &str, reason: String) -> Self {
+        Self::of(fault, "", value, reason)
+    }
+
+    /// The fault itself.
+    pub(super) fn fault(fault: &str, reason: String) -> Self {
+        Self::of(fault, "", "", reason)
     }
 }
 
@@ -258,7 +282,15 @@ impl Display for Wrong {
             value,
             reason,
         } = self;
-        write!(f, "{fault}: {name}={}: {reason}", shortened(value))
+        let (fault, value) = (shortened(fault), shortened(value));
+        let separator = if name.is_empty() || value.is_empty() {
+            ""
+        } else {
+            "="
+        };
+        let about = format!("{}{separator}{value}", shortened(name));
+        let colon = if about.is_empty() { "" } else { ": " };
+        write!(f, "{fault}: {about}{colon}{reason}")
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::errors::{shown, type_name};
 use crate::config::{MIN_TIMEOUT, TOO_SHORT};
-use crate::error::Error;
+use crate::error::{Error, quoted, shortened};
+use crate::faults::grammar::{self, Place};
+use crate::faults::plan::Plan;
 use crate::order::NOT_SENDABLE;
 use crate::protocol::extensions::Deflate;
 use crate::protocol::http::check_value;
@@ -193,6 +195,20 @@ impl<'py> Argument<'py> {
         int.extract().map_err(|_error| match int.lt(0) {
             Ok(true) => self.bad_value("must not be negative"),
             _ => self.out_of_range("is more than this machine can address"),
+        })
+    }
+
+    /// Faults as they are written, in one text or several.
+    pub(super) fn faults(self) -> PyResult<Plan> {
+        let text = if self.value.is_instance_of::<PyString>() {
+            self.str()?.to_owned()
+        } else {
+            let value = Self::of(self.name, self.value.clone());
+            value.list(Argument::text)?.join("&")
+        };
+        grammar::parse(&text, Place::Server).map_err(|wrong| {
+            let text = shortened(&quoted(&text)).into_owned();
+            PyValueError::new_err(format!("{}={text}: {wrong}", self.name))
         })
     }
 

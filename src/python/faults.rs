@@ -8,9 +8,9 @@ use super::shared::Shared;
 use super::values::payload;
 use super::waiting;
 use crate::faults::fault::Fault;
-use crate::faults::selector::{After, Selector};
+use crate::faults::selector::{self, After, Selector};
 use crate::faults::table::{Row, TABLE};
-use crate::faults::values::{self, Parameter, Type, Value, Values, Wrong};
+use crate::faults::values::{Parameter, Type, Value, Values, Wrong};
 use crate::server::Server;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -18,9 +18,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The longest time that may pass before a fault acts.
-const LONGEST: Duration = Duration::from_secs(3600);
 
 /// The table, for whatever is made from it.
 pub(super) fn table(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
@@ -166,55 +163,48 @@ fn found(kind: Type, value: &Bound<'_, PyAny>) -> PyResult<Found> {
 /// The selectors, from a dictionary that has all of them.
 fn selector(kind: &str, shared: &Shared, selectors: &Bound<'_, PyDict>) -> PyResult<Selector> {
     let get = |name| Argument::new(selectors, name);
-    let bad = |name: &'static str, reason: &str| {
+    let bad = |name: &'static str| {
         let value = selectors.get_item(name).ok().flatten();
         let value = value.unwrap_or_else(|| selectors.py().None().into_bound(selectors.py()));
-        wrong(kind, name, &value, reason.to_owned())
+        wrong(kind, name, &value, selector::range(name).to_owned())
     };
     let client = get("client")?.optional(|client| {
         let client = client.value().cast::<PyClient>().ok().map(Bound::get);
         client
             .filter(|client| client.is_of(&shared.link))
             .map(|client| client.client.id)
-            .ok_or_else(|| PyValueError::new_err(bad("client", "must be a client of this server")))
+            .ok_or_else(|| PyValueError::new_err(bad("client")))
     })?;
+    let is_number = |value: &Bound<'_, PyAny>| {
+        let is_one = value.is_instance_of::<PyFloat>() || value.is_instance_of::<PyInt>();
+        is_one && !value.is_instance_of::<PyBool>()
+    };
     let count = |name: &'static str, least: u64| {
         let value = get(name)?;
-        let reason = format!("must be a whole number, {least} or more");
-        if !value.value().is_instance_of::<PyInt>() || value.value().is_instance_of::<PyBool>() {
-            return Err(PyTypeError::new_err(bad(name, &reason)));
+        if !value.value().is_instance_of::<PyInt>() || !is_number(value.value()) {
+            return Err(PyTypeError::new_err(bad(name)));
         }
         let number: Option<u64> = value.value().extract().ok();
         number
             .filter(|number| *number >= least)
-            .ok_or_else(|| PyValueError::new_err(bad(name, &reason)))
+            .ok_or_else(|| PyValueError::new_err(bad(name)))
     };
     let after = match get("after")?.value().cast::<PyString>() {
         Ok(text) => {
-            let reason = "must be a number, or a time of at most an hour since the 101, such as '2s' or '200ms'";
-            let time = text
-                .to_str()
-                .ok()
-                .filter(|text| !text.ends_with(|c: char| c.is_ascii_digit()));
-            let time = time
-                .and_then(values::seconds)
-                .filter(|time| *time <= LONGEST);
-            After::Time(time.ok_or_else(|| PyValueError::new_err(bad("after", reason)))?)
+            let time = text.to_str().ok().and_then(After::time);
+            time.ok_or_else(|| PyValueError::new_err(bad("after")))?
         }
         Err(_) => After::Count(count("after", 0)?),
     };
     let probability = get("probability")?;
     let probability = probability.value();
-    let is_number =
-        probability.is_instance_of::<PyFloat>() || probability.is_instance_of::<PyInt>();
-    let reason = "must be a number above 0, and at most 1";
-    if !is_number || probability.is_instance_of::<PyBool>() {
-        return Err(PyTypeError::new_err(bad("probability", reason)));
+    if !is_number(probability) {
+        return Err(PyTypeError::new_err(bad("probability")));
     }
     let probability = probability.extract::<f64>().ok();
     let probability = probability
         .filter(|one| *one > 0.0 && *one <= 1.0)
-        .ok_or_else(|| PyValueError::new_err(bad("probability", reason)))?;
+        .ok_or_else(|| PyValueError::new_err(bad("probability")))?;
     Ok(Selector {
         path: get("path")?.optional(Argument::text)?,
         client,
@@ -235,6 +225,19 @@ pub(super) struct PyFault {
 }
 
 impl PyFault {
+    /// Those that the server was made with.
+    pub(super) fn given(py: Python<'_>, shared: &Shared) -> Vec<Self> {
+        let texts = &shared.core.config().faults.faults;
+        let faults = shared.core.faults().all();
+        let given = faults.into_iter().zip(texts).map(|(fault, asked)| Self {
+            fault,
+            core: shared.core.clone(),
+            link: shared.link.clone(),
+            kind: PyString::new(py, &asked.text).into_any().unbind(),
+        });
+        given.collect()
+    }
+
     /// Sets one; every connection knows it then.
     pub(super) fn set(
         shared: &Arc<Shared>,

@@ -361,6 +361,11 @@ impl PyServer {
         PyFault::set(self.shared()?, kind, values, selectors)
     }
 
+    /// The faults that it was made with, in their order.
+    fn given_faults(&self, py: Python<'_>) -> PyResult<Vec<PyFault>> {
+        Ok(PyFault::given(py, self.shared()?))
+    }
+
     /// What the chance of faults comes from.
     #[getter]
     fn seed(&self) -> PyResult<u64> {

@@ -118,7 +118,7 @@ impl Server {
             memory,
             record_wants: record.as_ref().map_or(Wants::NOTHING, |_| Wants::RECORD),
             record,
-            faults: Faults::new(config.seed),
+            faults: Faults::planned(&config.faults, config.seed),
             workers: (0..config.worker_count())
                 .map(|_| Face::default())
                 .collect(),

@@ -119,9 +119,10 @@ def test_help_has_every_option_with_its_default(flag: str) -> None:
     status, out, err = result(flag)
     assert (status, err) == (0, "")
     text = " ".join(out.split())
-    # What is recorded is read by a program, and faults are set by one.
+    # What is recorded is read by a program; a seed comes with faults.
     for option in _core.DEFAULTS.keys() - {"record", "seed"}:
-        name = {"subprotocols": "subprotocol", "origins": "origin", "compression": "deflate"}.get(option, option)
+        names = {"subprotocols": "subprotocol", "origins": "origin", "compression": "deflate", "faults": "fault"}
+        name = names.get(option, option)
         described = text.partition(f"--{name.replace('_', '-')} ")[2].partition(" --")[0]
         assert "(default: " in described, option
     for shown in ("(default: 1234)", "(default: 64 MiB)", "(default: 1 GiB)", "(default: 10)", "(default: echoserver)"):

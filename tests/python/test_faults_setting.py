@@ -245,8 +245,8 @@ BYTES = "it acts on bytes, which nobody counts: it takes path, client, after and
 @pytest.mark.parametrize(
     ("kind", "selectors", "error", "message"),
     [
-        (Drop(), {"after": -1}, ValueError, "Drop: after=-1: must be a whole number, 0 or more"),
-        (Drop(), {"after": 1.5}, TypeError, "Drop: after=1.5: must be a whole number, 0 or more"),
+        (Drop(), {"after": -1}, ValueError, "Drop: after=-1: must be a number, or a time of at most an hour"),
+        (Drop(), {"after": 1.5}, TypeError, "Drop: after=1.5: must be a number, or a time"),
         (Drop(), {"after": "2"}, ValueError, "Drop: after='2': must be a number, or a time of at most an hour"),
         (Drop(), {"after": "61min"}, ValueError, "Drop: after='61min': must be"),
         (Drop(), {"every": 0}, ValueError, "Drop: every=0: must be a whole number, 1 or more"),

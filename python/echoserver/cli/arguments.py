@@ -27,7 +27,7 @@ _UNITS: Final = {
 }  # fmt: skip
 _LONGEST_ERROR: Final = 500
 # Options of the API whose names differ here: each use of them adds one value, or they name a value.
-_SINGULAR: Final = {"subprotocols": "subprotocol", "origins": "origin", "compression": "deflate"}
+_SINGULAR: Final = {"subprotocols": "subprotocol", "origins": "origin", "compression": "deflate", "faults": "fault"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -114,6 +114,16 @@ def parser() -> argparse.ArgumentParser:
     add(group, "idle_timeout", "without a byte from the client (default: none)", _seconds, "SECONDS")
     add(group, "ping_interval", "between keepalive pings (default: no pings)", _seconds, "SECONDS")
     add(group, "ping_timeout", "for the answer to a keepalive ping", _seconds, "SECONDS")
+
+    group = made.add_argument_group("faults")
+    group.add_argument(
+        "--fault",
+        action="append",
+        dest="faults",
+        metavar="FAULT",
+        help="do to clients what no server should, such as latency=200ms or close=1011,after:5; may be repeated; "
+        "a wrong one is answered with those that there are (default: none)",
+    )
 
     group = made.add_argument_group("the server itself")
     group.add_argument("-d", "--debug", action="store_true", help="print the port, each message and each disconnect")

@@ -77,6 +77,7 @@ class EchoTestServer(EchoServer):
             options["on_error"] = lambda _client, error: errors.append(error)
         super().__init__(port, debug, parent, host=host, workers=workers, record=record, **options)
         self._run.grace = _GRACE
+        self._faults += self._core.given_faults()
 
     @property
     def errors(self) -> list[BaseException]:

@@ -1,0 +1,152 @@
+//! Faults that are asked for together, in one text: those that leave nothing of each other's opportunities are an error,
+//! and by URL, where anybody can ask, so is what would be too much.
+
+use super::action::{Action, Opportunity, State};
+use super::selector::Selector;
+use super::shape::Shape;
+use super::table::Row;
+use super::values::{Values, Wrong};
+use crate::protocol::message::Kind;
+use crate::protocol::sending::Passing;
+use std::time::Duration;
+
+/// Faults of one URL at the most: each is asked about each message.
+const MOST: usize = 16;
+/// By which bytes arrive later altogether.
+const LONGEST: Duration = Duration::from_secs(60);
+/// How often a message goes out again, altogether.
+const COPIES: usize = 10;
+/// What a fault costs beside what it was told.
+const COST: usize = 512;
+
+/// A fault that is asked for.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// As it was written.
+    pub text: String,
+    /// What it is.
+    pub row: &'static Row,
+    /// What it was told.
+    pub values: Values,
+    /// When it acts.
+    pub selector: Selector,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// In this order.
+    pub faults: Vec<Asked>,
+    /// What their chance comes from.
+    pub seed: Option<u64>,
+    /// Whether the client wants to be told what the server saw of it.
+    pub info: bool,
+}
+
+impl Plan {
+    /// Bytes that a connection counts for it; `len`: of its text.
+    #[must_use]
+    pub const fn cost(&self, len: usize) -> usize {
+        self.faults.len() * COST + len
+    }
+
+    /// Whether there is an opportunity for each of them.
+    ///
+    /// # Errors
+    /// Of two faults the first leaves nothing for the second.
+    pub(super) fn check(&self) -> Result<(), Wrong> {
+        for (index, first) in self.faults.iter().enumerate() {
+            let others = self.faults.iter().enumerate();
+            let mut others = others.filter(|(other, _)| *other != index);
+            if let Some((_, second)) = others.find(|(_, second)| first.excludes(second)) {
+                let (first, second) = (first.row.name, second.row.name);
+                return Err(Wrong::fault(
+                    second,
+                    format!(
+                        "{first} leaves nothing for it: they exclude each other, unless {first} has a selector such as \
+                         after, where it can have one"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anybody may have it.
+    ///
+    /// # Errors
+    /// It is more than that.
+    pub(super) fn limit(&self) -> Result<(), Wrong> {
+        let Some(last) = self.faults.last() else {
+            return Ok(());
+        };
+        let too_much = |what: String| Err(Wrong::fault(last.row.name, what));
+        if self.faults.len() > MOST {
+            return too_much(format!("a URL can have {MOST} faults at most"));
+        }
+        let (mut shape, mut passing) = (Shape::default(), Passing::new(Kind::Text, &[]));
+        for asked in &self.faults {
+            match asked.row.action {
+                Action::Bytes(act) => act(&asked.values, &mut shape),
+                // What is not sent would not be sent again.
+                Action::Message(act) if !asked.drops() => act(&asked.values, &mut passing),
+                _ => {}
+            }
+        }
+        if shape.latency + shape.jitter > LONGEST {
+            let most = LONGEST.as_secs();
+            return too_much(format!(
+                "by URL bytes can arrive {most} seconds later at most, altogether"
+            ));
+        }
+        if passing.times > 1 + COPIES {
+            return too_much(format!(
+                "by URL a message can be sent {COPIES} more times at most, altogether"
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Asked {
+    /// Whether another fault would have no opportunity that is left.
+    fn excludes(&self, other: &Self) -> bool {
+        let apart = self.selector.path.is_some() && self.selector.path != other.selector.path;
+        if apart || !self.selector.is_always() {
+            return false;
+        }
+        let action = self.row.action;
+        match action {
+            Action::State(State::Frozen) => true,
+            Action::Close(_) | Action::Cut(_) => other.wants_messages(),
+            Action::Message(_) => self.drops() && other.wants_messages(),
+            _ => false,
+        }
+    }
+
+    /// Whether it changes messages or their frames.
+    fn wants_messages(&self) -> bool {
+        match self.row.action {
+            Action::Message(act) => {
+                let mut passing = Passing::new(Kind::Text, &[]);
+                act(&self.values, &mut passing);
+                // What goes out before one goes out all the same.
+                passing.times != 1 || passing.instead.is_some()
+            }
+            action => matches!(
+                action.opportunity(),
+                Opportunity::Message | Opportunity::Frame
+            ),
+        }
+    }
+
+    /// Whether the messages on which it acts are not sent.
+    fn drops(&self) -> bool {
+        let Action::Message(act) = self.row.action else {
+            return false;
+        };
+        let mut passing = Passing::new(Kind::Text, &[]);
+        act(&self.values, &mut passing);
+        passing.times == 0
+    }
+}
