@@ -215,6 +215,14 @@ impl Config {
         }
     }
 
+    /// The shortest time after which a client that takes nothing ends.
+    #[must_use]
+    pub fn shortest_limit(&self) -> Duration {
+        let limits = [Some(self.ping_timeout), self.idle_timeout];
+        let limits = limits.into_iter().flatten();
+        limits.fold(self.close_timeout, Duration::min)
+    }
+
     /// What the request check needs to know.
     #[must_use]
     pub fn policy(&self) -> Policy {

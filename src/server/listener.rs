@@ -9,25 +9,33 @@ use crate::error::Error;
 use crate::sockets::Listed;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
+use std::time::Duration;
 
 /// Connects that may wait to be accepted. Beyond what a load test opens at once; the system cuts it to its maximum.
 pub(super) const BACKLOG: i32 = 4096;
 /// Attempts to find one free port for several addresses.
 const PORT_ATTEMPTS: usize = 16;
 
-/// Listens on every address of `host`, all on the same port; `None` is all interfaces.
+/// Listens on every address of `host`, all on the same port; `None` is all interfaces. `limit` is the shortest time that
+/// a client who takes nothing has.
 ///
 /// # Errors
 /// [`Error::Listen`] with the operating system's reason.
-pub(super) fn bind(host: Option<&str>, port: u16) -> Result<Vec<Listed<StdListener>>, Error> {
+pub(super) fn bind(
+    host: Option<&str>,
+    port: u16,
+    limit: Duration,
+) -> Result<Vec<Listed<StdListener>>, Error> {
     let listen = |source| Error::Listen {
         host: host.unwrap_or("*").to_owned(),
         port,
         source,
     };
     let Some(name) = host else {
-        return any(port).map(|listener| vec![listener]).map_err(listen);
+        return any(port, unsent(limit))
+            .map(|listener| vec![listener])
+            .map_err(listen);
     };
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in (name, port).to_socket_addrs().map_err(listen)? {
@@ -38,7 +46,7 @@ pub(super) fn bind(host: Option<&str>, port: u16) -> Result<Vec<Listed<StdListen
     let mut attempt = 0;
     loop {
         attempt += 1;
-        match all(&addresses, port) {
+        match all(&addresses, port, unsent(limit)) {
             // Port 0 gave a port that is taken on another of the addresses.
             Err(error)
                 if port == 0 && error.kind() == ErrorKind::AddrInUse && attempt < PORT_ATTEMPTS => {
@@ -48,12 +56,21 @@ pub(super) fn bind(host: Option<&str>, port: u16) -> Result<Vec<Listed<StdListen
     }
 }
 
-fn all(addresses: &[SocketAddr], mut port: u16) -> io::Result<Vec<Listed<StdListener>>> {
+fn all(
+    addresses: &[SocketAddr],
+    mut port: u16,
+    unsent: u32,
+) -> io::Result<Vec<Listed<StdListener>>> {
     let mut listeners: Vec<Listed<StdListener>> = Vec::with_capacity(addresses.len());
     for address in addresses {
         let mut address = *address;
         address.set_port(port);
-        match one(address, true) {
+        let place = Place {
+            address,
+            only_v6: true,
+            unsent,
+        };
+        match one(&place) {
             Ok(listener) => {
                 port = listener.local_addr()?.port();
                 listeners.push(listener);
@@ -71,9 +88,14 @@ fn all(addresses: &[SocketAddr], mut port: u16) -> io::Result<Vec<Listed<StdList
 }
 
 /// All interfaces: one dual-stack socket, or IPv4 alone where there is no IPv6.
-fn any(port: u16) -> io::Result<Listed<StdListener>> {
-    match one((Ipv6Addr::UNSPECIFIED, port).into(), false) {
-        Err(error) if is_no_ipv6(&error) => one((Ipv4Addr::UNSPECIFIED, port).into(), false),
+fn any(port: u16, unsent: u32) -> io::Result<Listed<StdListener>> {
+    let place = |address: IpAddr| Place {
+        address: (address, port).into(),
+        only_v6: false,
+        unsent,
+    };
+    match one(&place(Ipv6Addr::UNSPECIFIED.into())) {
+        Err(error) if is_no_ipv6(&error) => one(&place(Ipv4Addr::UNSPECIFIED.into())),
         result => result,
     }
 }
@@ -88,38 +110,56 @@ fn is_no_ipv6(error: &io::Error) -> bool {
     }
 }
 
-fn one(address: SocketAddr, only_v6: bool) -> io::Result<Listed<StdListener>> {
-    Listed::listener(|| open(address, only_v6))
+fn one(place: &Place) -> io::Result<Listed<StdListener>> {
+    Listed::listener(|| open(place))
 }
 
-/// Bytes that the kernel takes of a client's output beyond what it can send. With more it would take megabytes at once,
-/// and then nothing for seconds, although the client reads all the time: who reads 320 KiB in a second shows it every 0.4
-/// seconds instead of 4.5.
-#[cfg(any(target_os = "android", target_os = "linux"))]
-const UNSENT: u32 = 16 << 10;
+/// Where a socket is to be bound, and what its connections inherit.
+struct Place {
+    address: SocketAddr,
+    only_v6: bool,
+    /// See [`unsent`].
+    unsent: u32,
+}
 
-fn open(address: SocketAddr, only_v6: bool) -> io::Result<StdListener> {
-    let socket = unbound(address, only_v6)?;
-    socket.bind(&SockAddr::from(address))?;
+/// Bytes that the kernel takes of a client's output beyond what it can send (`TCP_NOTSENT_LOWAT`). With more it would
+/// take megabytes at once, and then nothing for seconds, although the client reads all the time. The less it takes, the
+/// more calls a large message needs.
+///
+/// Progress is seen when half of it and a step of TCP's window, of at most 128 KiB, were taken. So who reads 256 KiB in
+/// a second shows it within half of `limit`; where that is less than half a second, as soon as can be.
+fn unsent(limit: Duration) -> u32 {
+    const STEADY: u128 = 256 << 10;
+    const LEAST: u128 = 16 << 10;
+    /// With it the kernel takes a message of 1 MiB in one call mostly.
+    const MOST: u32 = 1 << 20;
+    let spare = limit.saturating_sub(Duration::from_secs(1));
+    let bytes = (STEADY * spare.as_millis() / 1000).max(LEAST);
+    u32::try_from(bytes).map_or(MOST, |bytes| bytes.min(MOST))
+}
+
+fn open(place: &Place) -> io::Result<StdListener> {
+    let socket = unbound(place)?;
+    socket.bind(&SockAddr::from(place.address))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
 
-fn unbound(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
+fn unbound(place: &Place) -> io::Result<Socket> {
     let socket = Socket::new(
-        Domain::for_address(address),
+        Domain::for_address(place.address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
-    if address.is_ipv6() {
-        socket.set_only_v6(only_v6)?;
+    if place.address.is_ipv6() {
+        socket.set_only_v6(place.only_v6)?;
     }
     // On Windows the option would let another program take the port over.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     // Inherited by the connections.
     #[cfg(any(target_os = "android", target_os = "linux"))]
-    socket.set_tcp_notsent_lowat(UNSENT)?;
+    socket.set_tcp_notsent_lowat(place.unsent)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }
@@ -129,7 +169,7 @@ fn unbound(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
 /// # Errors
 /// Somebody else has one. The listeners are left as they are, where that is possible.
 pub(super) fn hold(listeners: &mut Vec<Listed<StdListener>>) -> io::Result<Vec<Listed<Socket>>> {
-    let places = listeners.iter().map(|one| place(&SockRef::from(&**one)));
+    let places = listeners.iter().map(|one| shared(&SockRef::from(&**one)));
     let places: io::Result<Vec<_>> = places.collect();
     let places = places?;
     if cfg!(not(unix)) {
@@ -137,7 +177,7 @@ pub(super) fn hold(listeners: &mut Vec<Listed<StdListener>>) -> io::Result<Vec<L
     }
     let held = places
         .into_iter()
-        .map(|(address, only_v6)| Listed::listener(|| hold_one(address, only_v6)));
+        .map(|place| Listed::listener(|| hold_one(&place)));
     let held: io::Result<Vec<_>> = held.collect();
     let held = held?;
     listeners.clear();
@@ -145,19 +185,26 @@ pub(super) fn hold(listeners: &mut Vec<Listed<StdListener>>) -> io::Result<Vec<L
 }
 
 /// Where a socket is bound; it may be shared from now on.
-fn place(socket: &SockRef<'_>) -> io::Result<(SocketAddr, bool)> {
+fn shared(socket: &SockRef<'_>) -> io::Result<Place> {
     let address = socket.local_addr()?.as_socket();
     let address = address.ok_or(ErrorKind::AddrNotAvailable)?;
     #[cfg(unix)]
     socket.set_reuse_port(true)?;
-    Ok((address, address.is_ipv6() && socket.only_v6()?))
+    Ok(Place {
+        address,
+        only_v6: address.is_ipv6() && socket.only_v6()?,
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        unsent: socket.tcp_notsent_lowat()?,
+        #[cfg(not(any(target_os = "android", target_os = "linux")))]
+        unsent: 0,
+    })
 }
 
-fn hold_one(address: SocketAddr, only_v6: bool) -> io::Result<Socket> {
-    let socket = unbound(address, only_v6)?;
+fn hold_one(place: &Place) -> io::Result<Socket> {
+    let socket = unbound(place)?;
     #[cfg(unix)]
     socket.set_reuse_port(true)?;
-    socket.bind(&SockAddr::from(address))?;
+    socket.bind(&SockAddr::from(place.address))?;
     // Only to be bound beside the first: from now on who does not ask for the same is refused.
     #[cfg(unix)]
     {
@@ -183,8 +230,8 @@ pub(super) fn listen(held: &mut [Listed<Socket>]) -> io::Result<()> {
     });
     if listened.is_err() {
         for socket in &mut held[..count] {
-            let again = place(&SockRef::from(&**socket))
-                .and_then(|(address, only_v6)| Listed::listener(|| hold_one(address, only_v6)));
+            let again = shared(&SockRef::from(&**socket))
+                .and_then(|place| Listed::listener(|| hold_one(&place)));
             // Without one, as on Windows, who connects there waits until all can be listened on.
             if let Ok(again) = again {
                 *socket = again;
@@ -203,7 +250,7 @@ mod tests {
     fn all_addresses_are_listened_on_or_none() {
         let hosts = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2)];
         let addresses = hosts.map(|host| SocketAddr::from((host, 0)));
-        let mut listeners = all(&addresses, 0).unwrap();
+        let mut listeners = all(&addresses, 0, 16 << 10).unwrap();
         let addresses = [0, 1].map(|index| listeners[index].local_addr().unwrap());
         let mut held = hold(&mut listeners).unwrap();
         let are_refused = || {
@@ -212,7 +259,12 @@ mod tests {
         };
         assert_eq!(are_refused(), [true, true]);
         // Of the same user, and only if it asks for it.
-        let other = unbound(addresses[1], false).unwrap();
+        let other = unbound(&Place {
+            address: addresses[1],
+            only_v6: false,
+            unsent: 1 << 20,
+        })
+        .unwrap();
         other.set_reuse_port(true).unwrap();
         other.bind(&SockAddr::from(addresses[1])).unwrap();
         other.listen(BACKLOG).unwrap();
@@ -225,5 +277,32 @@ mod tests {
         assert_eq!(are_refused(), [true, true]);
         listen(&mut held).unwrap();
         assert_eq!(are_refused(), [false, false]);
+    }
+
+    #[test]
+    fn what_the_kernel_takes_depends_on_the_shortest_limit() {
+        for (limit, bytes) in [
+            (0, 16 << 10),
+            (1062, 16 << 10),
+            (1500, 128 << 10),
+            (5000, 1 << 20),
+        ] {
+            assert_eq!(unsent(Duration::from_millis(limit)), bytes, "{limit} ms");
+        }
+        assert_eq!(unsent(Duration::MAX), 1 << 20);
+        let address = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
+        let mut listeners = all(&address, 0, 32 << 10).unwrap();
+        let inherited = |listener: &StdListener| {
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            listener.set_nonblocking(false).unwrap();
+            let (stream, _) = listener.accept().unwrap();
+            SockRef::from(&stream).tcp_notsent_lowat().unwrap()
+        };
+        assert_eq!(inherited(&listeners[0]), 32 << 10);
+        // Also after an outage.
+        let mut held = hold(&mut listeners).unwrap();
+        listen(&mut held).unwrap();
+        let again = held.pop().unwrap().try_map(|one| Ok(one.into())).unwrap();
+        assert_eq!(inherited(&again), 32 << 10);
     }
 }

@@ -98,7 +98,8 @@ impl Server {
             .as_ref()
             .map(|tls| Identity::new(tls, config.host.as_deref(), patience))
             .transpose()?;
-        let listeners = listener::bind(config.host.as_deref(), config.port)?;
+        let listeners =
+            listener::bind(config.host.as_deref(), config.port, config.shortest_limit())?;
         let address = match listeners.first() {
             Some(listener) => listener.local_addr()?,
             None => return Err(io::Error::from(io::ErrorKind::AddrNotAvailable).into()),
