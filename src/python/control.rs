@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Poll, Waker};
-use std::thread;
+use std::thread::{self, ThreadId};
 use tokio::runtime::{Builder, Handle};
 
 /// What a task waits for something of.
@@ -18,6 +18,7 @@ pub(super) trait Awaited: Send + Sync {
 
 /// What ends a control thread.
 pub(super) struct Thread {
+    id: ThreadId,
     tasks: Arc<Tasks>,
     /// Whoever joins it has the lock meanwhile: nobody takes it for joined before it has ended.
     handle: Mutex<Option<thread::JoinHandle<()>>>,
@@ -119,6 +120,7 @@ impl Control {
             .name("echoserver-asyncio".to_owned())
             .spawn(move || runtime.block_on(end))?;
         let thread = Thread {
+            id: thread.thread().id(),
             tasks: tasks.clone(),
             handle: Mutex::new(Some(thread)),
         };
@@ -137,6 +139,10 @@ impl Thread {
     /// Waits for its end; with `End::WithTasks` only for that of the tasks that wait for what has ended, if there are
     /// others.
     pub(super) fn join(&self, end: End) {
+        if thread::current().id() == self.id {
+            // The collector may run in it, while it completes a future, and end a server that nobody has any more.
+            return;
+        }
         if end == End::WithTasks {
             let (shared, has_ended) = &*self.tasks;
             let shared = wait_while(has_ended, lock(shared), None, |shared| {

@@ -274,6 +274,46 @@ def test_a_future_that_crosses_to_a_loop_that_was_closed_is_forgotten(
     no_thread_stays()
 
 
+COLLECTED = """
+import asyncio, gc, threading, warnings
+from echoserver import EchoServer
+warnings.simplefilter("ignore")
+gc.disable()
+collected = []
+class Loop(asyncio.SelectorEventLoop):
+    # Asked by the thread that completes a future of this loop: there the collector may run at any time.
+    def is_closed(self):
+        if threading.current_thread() is not threading.main_thread():
+            collected.append(gc.collect())
+        return super().is_closed()
+
+def abandon():
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)
+    server = EchoServer(0, host="127.0.0.1", on_text=lambda *_: None)
+    loop.run_until_complete(server.__aenter__())
+    loop.itself = loop
+
+async def main():
+    waiting = asyncio.ensure_future(server.wait_closed_async())
+    thread = threading.Thread(target=abandon)
+    thread.start()
+    thread.join()
+    server.stop(wait=False)
+    await waiting
+
+loop = Loop()
+server = EchoServer(0, host="127.0.0.1").start()
+loop.run_until_complete(main())
+loop.close()
+print(len(collected), collected[0] > 0, server.is_serving)
+"""
+
+
+def test_the_collector_may_end_the_last_server_in_the_thread_that_completes_futures() -> None:
+    assert finished(python(COLLECTED)) == (0, "1 True False\n", "")
+
+
 def test_a_notebook_runs_cell_after_cell(make_loop: MakeLoop) -> None:
     loop = Loop(make_loop)
     got: list[str] = []
