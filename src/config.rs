@@ -51,6 +51,9 @@ pub struct Config {
     pub record: Option<usize>,
     /// Faults that are set from the beginning, as [`grammar`](crate::faults::grammar) reads them. Default: none.
     pub faults: Plan,
+    /// Whether clients may ask for faults on their own connection, by URL. Default: no, since an application that embeds a
+    /// server has paths of its own.
+    pub fault_urls: bool,
     /// What the chance of faults comes from: the same seed gives the same on each connection. Default `None`: any.
     pub seed: Option<u64>,
     /// Threads that serve connections. Default `None`: one per core, at most 4, which is beyond what loopback needs.
@@ -80,6 +83,7 @@ impl Default for Config {
             ping_timeout: Duration::from_secs(20),
             record: None,
             faults: Plan::default(),
+            fault_urls: false,
             seed: None,
             workers: None,
             server_header: "echoserver".into(),

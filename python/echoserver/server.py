@@ -145,6 +145,9 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
       recorded.
     - `faults`: what it does to clients that it should not, from the beginning, see `fault()`; as text such as
       "latency=200ms&close=1011,after:5", or several. ValueError names fault, parameter, value and what it can be.
+    - `fault_urls`: whether clients may ask for faults of their own connection by URL, such as
+      `/faults?latency=200ms&close=1011,after:5`, which a GET of `/faults` explains. 400 for what can't be right, or is
+      more than anybody may ask for. The program has it on.
     - `seed`: what the chance of faults comes from, see `fault()`. None: any.
     - `workers`: threads that serve connections. None: one per core, at most 4.
     - `server_header`: the `Server` header; "" leaves it out.
@@ -186,6 +189,7 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
         ping_timeout: float = 20.0,
         record: int | None = None,
         faults: str | Iterable[str] = (),
+        fault_urls: bool = False,
         seed: int | None = None,
         workers: int | None = None,
         server_header: str = "echoserver",

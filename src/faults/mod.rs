@@ -12,4 +12,5 @@ pub mod script;
 pub mod selector;
 pub mod shape;
 pub mod table;
+pub mod url;
 pub mod values;

@@ -2,15 +2,22 @@
 
 use super::action::{Action, State};
 use super::fault::Fault;
+use super::plan::Plan;
 use super::random::Random;
 use super::registry::Faults;
 use super::selector::After;
 use super::shape::{Shape, Way};
 use crate::protocol::sending::{Cut, Doorkeeper, Passing};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long a connection that has asked for its faults itself is held at once. A client that is gone is not noticed
+/// meanwhile.
+const LONGEST: Duration = Duration::from_secs(600);
+/// Faults that a connection has asked for itself have numbers from here on.
+const OWN: u64 = 1 << 32;
 
 /// The faults of one connection. Its worker alone has it.
 pub struct Script {
@@ -24,6 +31,8 @@ pub struct Script {
     now: Box<dyn Fn() -> Instant>,
     /// For jitter, of each way.
     jitter: [RefCell<Random>; 2],
+    /// When it is looked whether the connection is held, if it has asked for that itself.
+    patience: Cell<Option<Instant>>,
     active: RefCell<Vec<Active>>,
 }
 
@@ -49,6 +58,30 @@ pub enum Ending {
     Cut(Cut),
 }
 
+impl Active {
+    /// `None` if there is nothing for it to do.
+    fn new(fault: Arc<Fault>, seed: u64, connection: u64) -> Option<Self> {
+        // It acts by being there.
+        if matches!(fault.row.action, Action::State(State::Frozen)) && !fault.hit() {
+            return None;
+        }
+        let has_time = matches!(fault.selector.after, After::Time(_));
+        Some(Self {
+            seen: 0,
+            random: Random::new(seed, connection, fault.number),
+            is_awaited: has_time && fault.row.action.is_end(),
+            is_chosen: None,
+            fault,
+        })
+    }
+}
+
+/// What jitter comes from, each way.
+fn jitter(seed: u64, connection: u64) -> [RefCell<Random>; 2] {
+    let jitter = |way: Way| RefCell::new(Random::new(seed, connection, u64::MAX - way as u64));
+    [jitter(Way::In), jitter(Way::Out)]
+}
+
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Script")
@@ -67,9 +100,9 @@ impl Script {
         begun: Instant,
         now: impl Fn() -> Instant + 'static,
     ) -> Self {
-        let jitter = |way: Way| RefCell::new(Random::new(seed, connection, u64::MAX - way as u64));
         Self {
-            jitter: [jitter(Way::In), jitter(Way::Out)],
+            jitter: jitter(seed, connection),
+            patience: Cell::default(),
             connection,
             path: path.into(),
             begun,
@@ -78,27 +111,34 @@ impl Script {
         }
     }
 
+    /// The same, of one that has asked for faults itself: they come before those that are set. With a seed of its own it
+    /// has the same chance as each with that seed.
+    #[must_use]
+    pub fn planned(mut self, seed: u64, plan: Plan) -> Self {
+        let (seed, connection) = plan.seed.map_or((seed, self.connection), |own| (own, 0));
+        self.jitter = jitter(seed, connection);
+        self.patience.set(Some(self.begun + LONGEST));
+        let numbered = (OWN..).zip(plan.faults);
+        let active = numbered.filter_map(|(number, asked)| {
+            let fault = Fault::new(asked.row, asked.values, asked.selector, number);
+            Active::new(Arc::new(fault), seed, connection)
+        });
+        self.active = RefCell::new(active.collect());
+        self
+    }
+
     /// Takes up what is set for this connection, and forgets what is not any more.
     pub fn follow(&self, faults: &Faults) {
         let all = faults.all();
         let mut active = self.active.borrow_mut();
-        active.retain(|one| all.iter().any(|fault| Arc::ptr_eq(fault, &one.fault)));
-        let last = active.last().map_or(0, |one| one.fault.number);
+        let is_set = |one: &Arc<Fault>| all.iter().any(|fault| Arc::ptr_eq(fault, one));
+        active.retain(|one| one.fault.number >= OWN || is_set(&one.fault));
+        let numbers = active.iter().map(|one| one.fault.number);
+        let last = numbers.filter(|number| *number < OWN).max().unwrap_or(0);
         for fault in all {
             let is_new = fault.number > last;
             if is_new && fault.selector.meets(&self.path, Some(self.connection)) {
-                // It acts by being there.
-                if matches!(fault.row.action, Action::State(State::Frozen)) && !fault.hit() {
-                    continue;
-                }
-                let has_time = matches!(fault.selector.after, After::Time(_));
-                active.push(Active {
-                    seen: 0,
-                    random: Random::new(faults.seed(), self.connection, fault.number),
-                    is_awaited: has_time && fault.row.action.is_end(),
-                    is_chosen: None,
-                    fault,
-                });
+                active.extend(Active::new(fault, faults.seed(), self.connection));
             }
         }
     }
@@ -193,7 +233,17 @@ impl Script {
             After::Time(time) => Some(self.begun + time),
             After::Count(_) => None,
         });
-        due.min()
+        due.chain(self.patience.get()).min()
+    }
+
+    /// It is `now`: whether the connection ends, if something holds it.
+    #[must_use]
+    pub fn is_enough(&self, now: Instant) -> bool {
+        let is_due = self.patience.get().is_some_and(|due| due <= now);
+        if is_due {
+            self.patience.set(Some(now + LONGEST));
+        }
+        is_due
     }
 
     /// It is `now`: how the connection ends, if it does.

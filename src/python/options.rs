@@ -30,6 +30,7 @@ pub(super) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
         ping_timeout: get("ping_timeout")?.timeout()?,
         record: get("record")?.optional(Argument::size)?,
         faults: get("faults")?.faults()?,
+        fault_urls: get("fault_urls")?.boolean()?,
         seed: get("seed")?.optional(Argument::seed)?,
         workers: get("workers")?.optional(Argument::size)?,
         server_header: get("server_header")?.text()?,
@@ -63,6 +64,7 @@ pub(super) fn defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     defaults.set_item("ping_timeout", seconds(config.ping_timeout))?;
     defaults.set_item("record", config.record)?;
     defaults.set_item("faults", pyo3::types::PyTuple::empty(py))?;
+    defaults.set_item("fault_urls", config.fault_urls)?;
     defaults.set_item("seed", config.seed)?;
     defaults.set_item("workers", config.workers)?;
     defaults.set_item("server_header", config.server_header)?;

@@ -20,6 +20,7 @@ use super::stats::Counters;
 use super::wire::Wire;
 use crate::admission::Request;
 use crate::client::Client;
+use crate::faults::plan::Plan;
 use crate::faults::script::Script;
 use crate::handler::{Gate, Wants};
 use crate::order::Order;
@@ -70,6 +71,8 @@ pub(super) struct Upgraded {
     pub(super) rest: Vec<u8>,
     /// For the client itself.
     pub(super) charge: Arc<Account>,
+    /// The faults that it has asked for itself.
+    pub(super) plan: Option<Box<Plan>>,
 }
 
 #[derive(Debug)]
@@ -107,6 +110,7 @@ impl<W: Wire> Connection<W> {
             response,
             rest,
             charge,
+            plan,
         } = upgraded;
         let shared = &seated.desk.shared;
         let mut moment = shared.moment();
@@ -133,7 +137,8 @@ impl<W: Wire> Connection<W> {
             receiver.agree(agreed);
             sender.agree(agreed, settings.level, settings.threshold);
         }
-        if shared.faults.is_any() {
+        let script = plan.map(|plan| faults::planned(*plan, &client, &seated));
+        if script.is_some() || shared.faults.is_any() {
             // Taken up first thing: whoever sets another tells the connection from now on.
             seated.seat.give_later(Order::Faults(None));
         }
@@ -146,7 +151,7 @@ impl<W: Wire> Connection<W> {
             wire,
             is_paced: client.deflate.is_some(),
             own: Wants::NOTHING,
-            script: None,
+            script,
             client,
             charge: Some(charge),
             account,
@@ -268,6 +273,9 @@ impl<W: Wire> Connection<W> {
             self.sender.heard();
         }
         let now = self.clock().now().into_std();
+        if self.is_held_too_long(now) {
+            return Poll::Ready(Some(End::Drop));
+        }
         if self.end_in_time(now, turn) {
             return Poll::Ready(None);
         }

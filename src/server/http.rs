@@ -1,17 +1,29 @@
 //! HTTP on the port of the server: what those get who ask for no WebSocket, and those who are not let in.
 
 use super::desk::Desk;
+use crate::faults::url;
 use crate::protocol::handshake::Plain;
+use crate::protocol::head::Head;
 use crate::protocol::http::{Refusal, refuse_response};
 use crate::tungstenite::http::StatusCode;
 use std::time::SystemTime;
 
-/// 426, for a GET or HEAD: what this server is.
-pub(super) fn not_websocket(request: &Plain) -> Refusal {
-    let reason = "this is a WebSocket echo server: connect with a WebSocket client (ws://...)";
+/// What a GET or HEAD gets: how faults are asked for, where that is; else 426, with what this server is.
+pub(super) fn plain(head: &[u8], request: &Plain, desk: &Desk) -> Refusal {
+    let head = Head::parse(head).filter(|_| desk.shared.config.fault_urls);
+    let plan = head.and_then(|head| url::plan(head.path(), head.query()));
+    let answer = match plan {
+        None => {
+            let reason =
+                "this is a WebSocket echo server: connect with a WebSocket client (ws://...)";
+            Refusal::upgrade_required(reason)
+        }
+        Some(Ok(_)) => Refusal::new(StatusCode::OK, url::document()),
+        Some(Err(wrong)) => Refusal::bad_request(wrong),
+    };
     Refusal {
         head: request.method_is_head,
-        ..Refusal::upgrade_required(reason)
+        ..answer
     }
 }
 

@@ -9,6 +9,7 @@ mod connection;
 mod desk;
 mod faults;
 mod http;
+mod info;
 mod line;
 mod linger;
 mod listener;

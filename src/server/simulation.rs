@@ -28,6 +28,8 @@ mod faults;
 #[cfg(test)]
 mod faults_at_ends;
 #[cfg(test)]
+mod faults_by_url;
+#[cfg(test)]
 mod faults_on_bytes;
 #[cfg(test)]
 mod faults_on_late_ends;

@@ -135,9 +135,9 @@ def browser(url: str, folder: Path) -> Iterator[Path]:
             process.wait(TIMEOUT)
 
 
-def play(name: str, server: EchoServer, site: Site, folder: Path) -> dict[str, Any]:
+def play(name: str, server: EchoServer, site: Site, folder: Path, path: str = "/") -> dict[str, Any]:
     """What the page reports after playing this scenario with the server."""
-    address = f"{site.origin}/?{urlencode({'play': name, 'url': server.url})}"
+    address = f"{site.origin}/?{urlencode({'play': name, 'url': server.url_for(path)})}"
     with browser(address, folder) as log:
         try:
             report = site.reports.get(timeout=TIMEOUT)
@@ -235,6 +235,26 @@ def test_a_close_by_the_server_is_told_with_code_and_reason(site: Site, tmp_path
         report = play("closed_by_server", server, site, tmp_path)
     assert report["messages"] == [described("text", b"please close: yes")]
     assert (report["closed"], report["errors"]) == ({"code": 4000, "reason": "wie gewünscht", "wasClean": True}, 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "messages", "closed"),
+    [
+        ("/faults?duplicate=2,times:1&latency=20ms", ["one", "one", "one", "two", "end"], (1000, "")),
+        ("/faults?replace=b%2Cc,after:1,times:1&fragment=1", ["one", "b,c", "end"], (1000, "")),
+        ("/faults?close=4000,after:1,reason:enough", ["one"], (4000, "enough")),
+        ("/faults?reset", [], (1006, "")),
+        ("/faults?lattency=20ms", [], (1006, "")),
+    ],
+)
+def test_a_page_gets_the_faults_that_it_asks_for(
+    path: str, messages: list[str], closed: tuple[int, str], site: Site, tmp_path: Path
+) -> None:
+    with serve(fault_urls=True) as server:
+        report = play("talk", server, site, tmp_path, path)
+    assert report["messages"] == messages
+    assert (report["closed"]["code"], report["closed"]["reason"]) == closed
+    assert report["closed"]["wasClean"] is (closed[0] != 1006)
 
 
 def test_a_page_of_another_origin_is_refused(site: Site, tmp_path: Path) -> None:

@@ -96,10 +96,11 @@ def document(text: str) -> str:
     """The document, with its table."""
     before, heading, _ = text.partition(_TABLE)
     rows = [
-        "| | opportunity | what is seen | what a strict client does | RFC 6455 |",
-        "| --- | --- | --- | --- | --- |",
+        "| | as text | opportunity | what is seen | what a strict client does | RFC 6455 |",
+        "| --- | --- | --- | --- | --- | --- |",
         *(
-            f"| `{_call(row)}` | {row['opportunity']} | {row['wire']} | {row['strict']} | {row['section']} |"
+            f"| `{_call(row)}` | `{_text(row)}` | "
+            f"{row['opportunity']} | {row['wire']} | {row['strict']} | {row['section']} |"
             for row in FAULTS
         ),
     ]
@@ -113,6 +114,10 @@ def document(text: str) -> str:
         ),
     ]
     return before + heading + "\n" + "\n".join(rows) + "\n\n" + "\n".join(parameters) + "\n"
+
+
+def _text(row: dict[str, Any]) -> str:
+    return "=".join([row["name"], *(parameter["name"] for parameter in row["parameters"][:1])])
 
 
 def _call(row: dict[str, Any]) -> str:

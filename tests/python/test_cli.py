@@ -121,7 +121,13 @@ def test_help_has_every_option_with_its_default(flag: str) -> None:
     text = " ".join(out.split())
     # What is recorded is read by a program; a seed comes with faults.
     for option in _core.DEFAULTS.keys() - {"record", "seed"}:
-        names = {"subprotocols": "subprotocol", "origins": "origin", "compression": "deflate", "faults": "fault"}
+        names = {
+            "subprotocols": "subprotocol",
+            "origins": "origin",
+            "compression": "deflate",
+            "faults": "fault",
+            "fault_urls": "no-faults",
+        }
         name = names.get(option, option)
         described = text.partition(f"--{name.replace('_', '-')} ")[2].partition(" --")[0]
         assert "(default: " in described, option

@@ -125,6 +125,15 @@ def parser() -> argparse.ArgumentParser:
         "a wrong one is answered with those that there are (default: none)",
     )
 
+    group.add_argument(
+        "--no-faults",
+        action="store_false",
+        default=True,
+        dest="fault_urls",
+        help="don't let clients ask for faults of their own connection, as ws://localhost:1234/faults?latency=200ms "
+        "does; belongs on public hosts (default: they may)",
+    )
+
     group = made.add_argument_group("the server itself")
     group.add_argument("-d", "--debug", action="store_true", help="print the port, each message and each disconnect")
     add(group, "workers", "threads that serve clients (default: one per core, at most 4)", _count, "COUNT")

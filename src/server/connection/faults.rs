@@ -3,12 +3,17 @@
 
 use super::turn::Turn;
 use super::{Connection, End};
+use crate::client::Client;
 use crate::faults::action::State;
+use crate::faults::plan::Plan;
 use crate::faults::script::{Ending, Script};
 use crate::handler::Wants;
 use crate::order::Order;
 use crate::protocol::account::Account;
+use crate::protocol::message::Kind;
 use crate::protocol::sending::{Cut, Doorkeeper, Rung};
+use crate::server::desk::Seated;
+use crate::server::info;
 use crate::server::line::Line;
 use crate::server::wire::Wire;
 use std::convert::Infallible;
@@ -24,6 +29,27 @@ use tokio::task::yield_now;
 /// Reads of what nobody looks at, before others have their turn.
 const READS: usize = 16;
 
+/// Without faults, of a connection that has got its 101.
+fn script(client: &Client, seated: &Seated) -> Script {
+    let shared = &seated.desk.shared;
+    let clock = shared.clock;
+    let now = move || clock.now().into_std();
+    let head = client.head();
+    let path = head.as_ref().map_or("", |head| head.path());
+    Script::new(shared.faults.seed(), client.id, path, now(), now)
+}
+
+/// With those that it has asked for; what it is told besides is ordered.
+pub(super) fn planned(plan: Plan, client: &Client, seated: &Seated) -> Rc<Script> {
+    if plan.info
+        && let Ok(order) = client.message(Kind::Text, info::json(client), usize::MAX)
+    {
+        seated.seat.give_later(order);
+    }
+    let seed = seated.desk.shared.faults.seed();
+    Rc::new(script(client, seated).planned(seed, plan))
+}
+
 impl<W: Wire> Connection<W> {
     /// Takes up the faults that are set now, and lets go of the others. `done` is dropped when that is done.
     pub(super) fn follow_faults(
@@ -33,15 +59,12 @@ impl<W: Wire> Connection<W> {
         turn: &mut Turn,
     ) {
         let desk = self.seated.desk.clone();
-        let (faults, clock) = (&desk.shared.faults, desk.shared.clock);
+        let faults = &desk.shared.faults;
         let script = match &self.script {
             Some(script) => script.clone(),
             None if !faults.is_any() => return,
             None => {
-                let now = move || clock.now().into_std();
-                let head = self.client.head();
-                let path = head.as_ref().map_or("", |head| head.path());
-                let script = Script::new(faults.seed(), self.client.id, path, now(), now);
+                let script = script(&self.client, &self.seated);
                 self.script.insert(Rc::new(script)).clone()
             }
         };
@@ -116,6 +139,12 @@ impl<W: Wire> Connection<W> {
     /// Whether it would not come to an end in order.
     pub(super) fn is_held(&self) -> bool {
         self.sender.is_unanswered() || self.sender.is_halved() || self.is_frozen()
+    }
+
+    /// Whether that has lasted for as long as it may, on a connection that has asked for it.
+    pub(super) fn is_held_too_long(&self, now: Instant) -> bool {
+        let script = self.script.as_ref();
+        script.is_some_and(|script| script.is_enough(now)) && self.is_held()
     }
 
     /// What is done while nothing is read of a client's messages: an end of the connection, or that something was done.

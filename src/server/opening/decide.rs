@@ -6,12 +6,15 @@ use super::newcomer::Newcomer;
 use super::read::Read;
 use crate::admission::Request;
 use crate::client::Client;
+use crate::faults::plan::Plan;
+use crate::faults::url;
 use crate::handler::Wants;
 use crate::protocol::account::{Account, Exhausted};
 use crate::protocol::handshake::{Upgrade, Verdict};
 use crate::protocol::head::Head;
-use crate::protocol::http::{Fields, accept_response};
+use crate::protocol::http::{Fields, Refusal, accept_response};
 use crate::server::connection::Upgraded;
+use crate::server::desk::Desk;
 use crate::server::http;
 use crate::server::shared::Shared;
 use std::sync::Arc;
@@ -127,14 +130,25 @@ async fn judge<W: AsyncRead + Unpin>(
                 },
             }
         }
-        Read::Judged(_, Verdict::Plain(plain)) => {
-            Answer::plain(&http::not_websocket(&plain), &desk)
+        Read::Judged(head, Verdict::Plain(plain)) => {
+            Answer::plain(&http::plain(&head, &plain, &desk), &desk)
         }
         Read::Judged(_, Verdict::Refuse(refusal)) => Answer::refusal(&refusal, &desk),
         Read::Late => Answer::refusal(&http::late(), &desk),
         Read::TooMuch => Answer::refusal(&http::exhausted(shared.config.memory_limit), &desk),
         Read::Judged(_, Verdict::Incomplete) | Read::Gone => Answer::Silence,
     }
+}
+
+/// The faults that a request asks for itself; `None` if it has another path, or that is not allowed.
+///
+/// # Errors
+/// 400: it can't have these.
+fn planned(head: &[u8], desk: &Desk) -> Result<Option<Plan>, Refusal> {
+    let is_allowed = desk.shared.config.fault_urls;
+    let head = is_allowed.then(|| Head::parse(head)).flatten();
+    let plan = head.and_then(|head| url::plan(head.path(), head.query()));
+    plan.transpose().map_err(Refusal::bad_request)
 }
 
 /// Makes a client of somebody whose request is good, unless the handler does not want it.
@@ -147,6 +161,7 @@ async fn admit<W: AsyncRead + Unpin>(
     let desk = newcomer.seated.desk.clone();
     let shared = &desk.shared;
     let mut rest = head.split_off(upgrade.head_len);
+    let plan = planned(&head, &desk).map_err(|refusal| Answer::refusal(&refusal, &desk))?;
     let (fields, upgrade) = if shared.handler.wants().has(Wants::HANDSHAKE)
         && let Some(request) = request
     {
@@ -163,7 +178,8 @@ async fn admit<W: AsyncRead + Unpin>(
         &fields,
     );
     let mut charge = Account::new(shared.memory.clone());
-    if charge.charge(Client::cost(head.len())).is_err() {
+    let planned = plan.as_ref().map_or(0, |plan| plan.cost(head.len()));
+    if charge.charge(Client::cost(head.len()) + planned).is_err() {
         let refusal = http::exhausted(shared.config.memory_limit);
         return Err(Answer::refusal(&refusal, &desk));
     }
@@ -182,6 +198,7 @@ async fn admit<W: AsyncRead + Unpin>(
         response,
         rest,
         charge,
+        plan: plan.map(Box::new),
     };
     Ok((client, upgraded))
 }

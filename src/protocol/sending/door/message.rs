@@ -16,8 +16,9 @@ pub(in crate::protocol::sending) const STEP: usize = 64 << 10;
 const COST: usize = size_of::<Message>() + 64;
 /// Payload that is rather copied behind other output than sent as a piece of its own.
 const SMALL: usize = 4 << 10;
-/// What a byte that is copied costs of the budget is this part of one.
-const COPIED: usize = 4;
+/// What a byte costs of the budget that goes out where a doorkeeper decides is this part of one: whether it is copied or
+/// not, it may be one that the doorkeeper has made, of a message that had none.
+const PASSED: usize = 4;
 
 /// A message that is to be sent.
 #[derive(Debug)]
@@ -98,7 +99,7 @@ impl Message {
                 return Ok(Step::Cut(cut));
             }
             let sent = frames.send_next(output, account);
-            *budget = budget.saturating_sub(sent / COPIED + 1);
+            *budget = budget.saturating_sub(sent / PASSED + 1);
             return Ok(self.after_frame(output));
         }
         if let Some(compression) = compression.filter(|_| !self.is_plain)
@@ -108,6 +109,9 @@ impl Message {
             return Ok(Step::More);
         }
         let Some((opcode, doorkeeper)) = self.opcode.zip(doorkeeper) else {
+            if self.opcode.is_none() {
+                *budget = budget.saturating_sub(self.len / PASSED + 1);
+            }
             self.send(!self.is_plain, output, account);
             return Ok(Step::Done);
         };
@@ -228,7 +232,7 @@ struct Frames {
 }
 
 impl Frames {
-    /// Sends the next frame, and returns how many bytes were copied for it.
+    /// Sends the next frame, and returns how many bytes it has.
     fn send_next(&mut self, output: &mut Output, account: &mut Account) -> usize {
         let len = self.left.min(self.size);
         self.is_over = len == self.left;
@@ -241,7 +245,7 @@ impl Frames {
             for chunk in mem::take(&mut self.payload) {
                 push(chunk, output, account);
             }
-            return header_len;
+            return header_len + len;
         }
         let mut wanted = len;
         while wanted > 0

@@ -1,0 +1,139 @@
+//! Faults that a client asks for itself: they are its own, they cost it something, and they don't last for ever.
+
+use super::faults::SECOND;
+use super::stream::Temper;
+use super::{CLOSE, Config, Peer, REQUEST, Simulation, TEXT, close, closed, frame, sent, settle};
+use tokio::time::{Instant, sleep};
+
+fn config() -> Config {
+    Config {
+        fault_urls: true,
+        ..Config::default()
+    }
+}
+
+fn ask(simulation: &Simulation, query: &str) -> Peer {
+    let peer = simulation.connect(Temper::even());
+    peer.send(REQUEST.replacen("GET /", &format!("GET /faults?{query}"), 1));
+    peer
+}
+
+async fn open(simulation: &Simulation, query: &str) -> Peer {
+    let peer = ask(simulation, query);
+    assert!(peer.read_head().await.starts_with("HTTP/1.1 101 "));
+    peer
+}
+
+#[test]
+fn they_are_of_one_connection() {
+    Simulation::echo(config(), async |simulation| {
+        let query = "replace=b,after:1,times:1&close=4000,after:3,reason:done";
+        let (peer, other) = (
+            open(simulation, query).await,
+            open(simulation, "seed=1").await,
+        );
+        for text in ["1", "2", "3", "4"] {
+            peer.send(frame(TEXT, text));
+            other.send(frame(TEXT, text));
+        }
+        for text in ["1", "b", "3"] {
+            assert_eq!(peer.read().await, sent(TEXT, text));
+        }
+        assert_eq!(peer.read().await, closed(4000, "done"));
+        peer.send(frame(CLOSE, close::payload(4000, "")));
+        peer.expect_shut_down().await;
+        for text in ["1", "2", "3", "4"] {
+            assert_eq!(other.read().await, sent(TEXT, text));
+        }
+    });
+}
+
+#[test]
+fn who_is_held_is_dropped_after_ten_minutes() {
+    for query in ["freeze", "no-close-reply", "half-close", "freeze&info"] {
+        Simulation::echo(config(), async |simulation| {
+            let begun = Instant::now();
+            let peer = open(simulation, query).await;
+            peer.send([frame(TEXT, "a"), frame(CLOSE, close::payload(1000, ""))].concat());
+            sleep(599 * SECOND).await;
+            assert!(!peer.is_dropped(), "{query}");
+            // It has a place as long.
+            assert_eq!(simulation.server.client_count(), 1);
+            peer.expect_drop().await;
+            assert_eq!(begun.elapsed(), 600 * SECOND, "{query}");
+        });
+    }
+}
+
+#[test]
+fn who_is_not_held_is_left_alone() {
+    Simulation::echo(config(), async |simulation| {
+        let peer = open(
+            simulation,
+            "no-close-reply&no-pong&latency=30&half-close,after:9",
+        )
+        .await;
+        for _ in 0..3 {
+            sleep(700 * SECOND).await;
+            peer.send(frame(TEXT, "a"));
+            assert_eq!(peer.read().await, sent(TEXT, "a"));
+        }
+        // It is looked at every ten minutes: at 2400 s, the next time.
+        let begun = Instant::now();
+        peer.send(frame(CLOSE, close::payload(1000, "")));
+        peer.expect_drop().await;
+        assert!(begun.elapsed() <= 600 * SECOND);
+    });
+}
+
+#[test]
+fn what_is_asked_for_is_charged() {
+    let config = Config {
+        memory_limit: 16 << 10,
+        ..config()
+    };
+    Simulation::echo(config, async |simulation| {
+        let plain = open(simulation, "").await;
+        let used = || simulation.server.stats().memory_used;
+        let before = used();
+        let query = format!("replace=data:{}", "x".repeat(1000));
+        let peer = open(simulation, &query).await;
+        // The text twice: of the request, and of what it asks for.
+        let cost = used() - before;
+        assert!(cost > 2500, "{cost}");
+        // What there is no room for is refused: the request itself is given back.
+        let query = format!("{query}{}", "&latency=0".repeat(15));
+        let refused = ask(simulation, &query);
+        assert!(refused.read_head().await.starts_with("HTTP/1.1 503 "));
+        peer.send_end();
+        settle().await;
+        drop(peer);
+        settle().await;
+        assert_eq!(used(), before);
+        plain.send(frame(TEXT, "a"));
+        assert_eq!(plain.read().await, sent(TEXT, "a"));
+    });
+}
+
+#[test]
+fn a_message_that_is_made_many_times_as_long_is_not_made_at_once() {
+    let config = Config {
+        memory_limit: 2 << 20,
+        ..config()
+    };
+    Simulation::echo(config, async |simulation| {
+        let query = format!("replace={}&duplicate=10", "x".repeat(12_000));
+        let peer = open(simulation, &query).await;
+        peer.take_only(0);
+        // A read's worth of messages, each answered by 132 kB.
+        peer.send(frame(TEXT, "").repeat(10_000));
+        settle().await;
+        // What is not taken is not made: nobody has run out of memory for it.
+        assert!(!peer.is_dropped());
+        let used = simulation.server.stats().memory_used;
+        assert!(used < 1 << 20, "{used}");
+        let other = open(simulation, "").await;
+        other.send(frame(TEXT, "a"));
+        assert_eq!(other.read().await, sent(TEXT, "a"));
+    });
+}
