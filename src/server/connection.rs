@@ -182,13 +182,8 @@ impl<W: Wire> Connection<W> {
 
     fn poll_turn(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<End> {
         self.seated.seat.register(cx);
-        if self.seated.seat.has_orders() {
-            for order in self.seated.seat.take_orders() {
-                if !self.obey(cx, order, turn) {
-                    return Poll::Ready(End::Drop);
-                }
-            }
-            self.record_answers(turn);
+        if self.seated.seat.has_orders() && !self.obey_all(cx, turn) {
+            return Poll::Ready(End::Drop);
         }
         if self.seated.desk.is_stopping() {
             if self.is_held() {

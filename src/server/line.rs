@@ -85,6 +85,7 @@ impl Line {
     }
 
     /// Takes bytes to send, as many as there is room for.
+    #[cold]
     pub(super) fn poll_write<S: AsyncWrite + Unpin>(
         &mut self,
         io: &mut S,
@@ -142,6 +143,7 @@ impl Line {
     }
 
     /// Reads what has arrived.
+    #[cold]
     pub(super) fn poll_read<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         io: &mut S,

@@ -148,6 +148,7 @@ impl<W: Wire> Connection<W> {
     }
 
     /// What is done while nothing is read of a client's messages: an end of the connection, or that something was done.
+    #[inline(never)]
     pub(super) fn poll_unread(
         &mut self,
         cx: &mut Context<'_>,
