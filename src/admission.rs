@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 /// What becomes of an upgrade request.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// 101.
     Accept {
@@ -38,7 +38,7 @@ pub enum Decision {
 }
 
 /// What a client has to fail a handshake for (RFC 6455 section 4.1).
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trick {
     /// A `Sec-WebSocket-Accept` that does not answer its key.
     Accept,
@@ -151,16 +151,20 @@ impl Request {
         matches!(*self.lock(), State::Waiting(_))
     }
 
+    /// Whether the client has offered the subprotocol that is chosen, if one is.
+    pub(crate) fn has_offered(&self, decision: &Decision) -> bool {
+        decision.subprotocol().is_none_or(|chosen| {
+            let head = self.head();
+            head.is_some_and(|head| head.subprotocols().any(|offer| offer == chosen))
+        })
+    }
+
     /// Decides. Any thread; never blocks.
     ///
     /// # Errors
     /// [`Unheard`] if that changes nothing.
     pub fn decide(&self, decision: Decision) -> Result<(), Unheard> {
-        if let Some(chosen) = decision.subprotocol()
-            && !self
-                .head()
-                .is_some_and(|head| head.subprotocols().any(|offer| offer == chosen))
-        {
+        if !self.has_offered(&decision) {
             return Err(Unheard::NotOffered);
         }
         let mut state = self.lock();

@@ -38,13 +38,12 @@ __all__ = [
     "__version__",
     "at_end",
     "check_fault",
-    "checked_name",
     "checked_timeout",
-    "checked_value",
     "finish",
     "keep_for_ever",
     "password_file",
     "shown",
+    "violations",
 ]
 
 __version__: Final[str]
@@ -69,14 +68,11 @@ def keep_for_ever(object: object) -> None:
 def checked_timeout(timeout: float | None) -> float | None:
     """A timeout of the package's own calls, checked."""
 
-def checked_name(name: str) -> str:
-    """The name of a `WrongSubprotocol`, checked."""
+def violations() -> dict[str, tuple[bytes, str, int, bool]]:
+    """What no server may send, by name: the bytes, the rule, the close code, and whether it needs compression."""
 
-def checked_value(value: str) -> str:
-    """The value of a `WrongExtension`, checked."""
-
-def check_fault(kind: str, values: dict[str, Any]) -> None:
-    """Checks what a fault of that class was told.
+def check_fault(kind: FaultKind) -> None:
+    """Checks what a fault was told.
 
     TypeError or ValueError that name fault, parameter, value and what there is.
     """
@@ -480,7 +476,7 @@ class Fault:
     """A fault that is set, by `EchoServer.fault()`. It ends with `stop()`, with its `with`, or with the server."""
 
     @property
-    def kind(self) -> FaultKind:
+    def kind(self) -> FaultKind | Response | Accept:
         """What it is, as it was given."""
 
     @property
@@ -757,8 +753,8 @@ class Server:
     def clear(self) -> None:
         """Forgets messages, pongs, requests, clients that nobody has taken, and clients that are gone."""
 
-    def set_fault(self, kind: FaultKind, values: dict[str, Any], selectors: dict[str, Any]) -> Fault:
-        """Sets a fault of that kind, with the values of its parameters; returns when every connection knows it."""
+    def set_fault(self, kind: FaultKind | Response | Accept, selectors: dict[str, Any]) -> Fault:
+        """Sets a fault of that kind; returns when every connection knows it."""
 
     def given_faults(self) -> list[Fault]:
         """The faults that it was made with, in their order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from echoserver._core import FAULTS, check_fault, shown
+from echoserver._core import FAULTS, Accept, Response, check_fault, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ class FaultKind:
     """
 
     def __post_init__(self) -> None:
-        check_fault(type(self).__name__, dict(vars(self)))
+        check_fault(self)
 
 
 class Faulting:
@@ -30,7 +30,7 @@ class Faulting:
 
     def fault(  # noqa: PLR0913  # One selector, one keyword.
         self,
-        fault: FaultKind,
+        fault: FaultKind | Response | Accept,
         /,
         *,
         path: str | None = None,
@@ -45,15 +45,16 @@ class Faulting:
         It acts from the call on, on connections that are and that come. Of its opportunities on those that match `path`
         (without a query) and `client` the first `after` pass; or, with a time such as "2s" or "200ms", those before
         that time since the 101. Of the others it takes each `every`-th, of these some by chance with `probability`,
-        and `times` altogether. `after` and `every` count for each connection by itself. What acts on bytes has `after`
-        bytes, and chance decides once for each connection; what lasts has neither. What ends a connection does so at
-        the time of `after` also if nothing is sent.
+        and `times` altogether. `after` and `every` count for each connection by itself, requests for the server. What
+        acts on bytes has `after` bytes, and chance decides once for each connection; what lasts has neither. What ends
+        a connection does so at the time of `after` also if nothing is sent. What answers requests does so before
+        `handshakes` and `on_handshake` are asked.
 
         The same `seed` gives the same chance on each connection, by its number. Several faults act in the order in
         which they were set. May be called from any thread, also in callbacks; returns when every connection knows it.
         TypeError or ValueError for arguments that can't be right, and for what the fault can't have.
         """
-        if not isinstance(fault, FaultKind):
+        if not isinstance(fault, FaultKind | Response | Accept):
             classes = ", ".join(row["class"] for row in FAULTS)
             what = f"the class {fault.__name__}, not one of its objects" if isinstance(fault, type) else shown(fault)
             raise TypeError(f"fault() takes {classes}, not {what}")
@@ -65,7 +66,7 @@ class Faulting:
             "probability": probability,
             "times": times,
         }
-        made = self._core.set_fault(fault, dict(vars(fault)), selectors)
+        made = self._core.set_fault(fault, selectors)
         self._note_fault(made)
         return made
 

@@ -2,6 +2,7 @@
 
 use super::shape::Shape;
 use super::values::Values;
+use crate::admission::Decision;
 use crate::protocol::sending::{Cut, Passing};
 
 /// What a fault does.
@@ -19,6 +20,8 @@ pub enum Action {
     Bytes(fn(&Values, &mut Shape)),
     /// It lasts.
     State(State),
+    /// To an upgrade request, which gets that answer.
+    Answer(fn(&Values) -> Decision),
 }
 
 /// What a connection is like while a fault lasts.
@@ -43,6 +46,8 @@ pub enum Opportunity {
     Bytes,
     /// None: it lasts.
     State,
+    /// A good upgrade request.
+    Request,
 }
 
 impl Action {
@@ -54,6 +59,16 @@ impl Action {
             Self::Fragment(_) | Self::Cut(_) => Opportunity::Frame,
             Self::Bytes(_) => Opportunity::Bytes,
             Self::State(_) => Opportunity::State,
+            Self::Answer(_) => Opportunity::Request,
+        }
+    }
+
+    /// What an upgrade request gets.
+    #[must_use]
+    pub fn answer(&self, values: &Values) -> Option<Decision> {
+        match self {
+            Self::Answer(made) => Some(values.answer().cloned().unwrap_or_else(|| made(values))),
+            _ => None,
         }
     }
 
@@ -73,6 +88,7 @@ impl Opportunity {
             Self::Frame => "frame out",
             Self::Bytes => "bytes",
             Self::State => "state",
+            Self::Request => "request",
         }
     }
 
@@ -84,8 +100,12 @@ impl Opportunity {
     }
 
     /// Why it can't have the selector of that name; `is_time`: which was given as a time.
-    pub(super) fn objection(self, selector: &str, _is_time: bool) -> Option<&'static str> {
+    pub(super) fn objection(self, selector: &str, is_time: bool) -> Option<&'static str> {
         match (self, selector) {
+            (Self::Request, "client") => Some("it acts on requests, which are of no client yet"),
+            (Self::Request, "after") if is_time => {
+                Some("it acts on requests, before there is a 101: it takes a number of them")
+            }
             (_, "path" | "client") => None,
             (Self::State, _) => {
                 Some("it lasts as long as it is set, and takes path and client only")

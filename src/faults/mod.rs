@@ -14,3 +14,4 @@ pub mod shape;
 pub mod table;
 pub mod url;
 pub mod values;
+pub mod violations;

@@ -2,10 +2,11 @@
 //! and by URL, where anybody can ask, so is what would be too much.
 
 use super::action::{Action, Opportunity, State};
-use super::selector::Selector;
+use super::selector::{After, Selector};
 use super::shape::Shape;
 use super::table::Row;
 use super::values::{Values, Wrong};
+use crate::admission::Decision;
 use crate::protocol::message::Kind;
 use crate::protocol::sending::Passing;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use std::time::Duration;
 const MOST: usize = 16;
 /// By which bytes arrive later altogether.
 const LONGEST: Duration = Duration::from_secs(60);
+/// Bytes of violations before a message, altogether.
+const BEFORE: usize = 1024;
 /// How often a message goes out again, altogether.
 const COPIES: usize = 10;
 /// What a fault costs beside what it was told.
@@ -85,8 +88,24 @@ impl Plan {
             return too_much(format!("a URL can have {MOST} faults at most"));
         }
         let (mut shape, mut passing) = (Shape::default(), Passing::new(Kind::Text, &[]));
+        let mut delay = Duration::ZERO;
         for asked in &self.faults {
             match asked.row.action {
+                Action::Answer(made) => {
+                    let wrong = |reason: &str| Err(Wrong::fault(asked.row.name, reason.into()));
+                    if asked.selector.after != After::Count(0) || asked.selector.every != 1 {
+                        return wrong(
+                            "by URL there is one request: it takes neither after nor every",
+                        );
+                    }
+                    match made(&asked.values) {
+                        Decision::Refuse(response) if response.status() < 400 => {
+                            return wrong("by URL a status can be 400 to 599");
+                        }
+                        Decision::Delay(time, _) => delay += time,
+                        _ => {}
+                    }
+                }
                 Action::Bytes(act) => act(&asked.values, &mut shape),
                 // What is not sent would not be sent again.
                 Action::Message(act) if !asked.drops() => act(&asked.values, &mut passing),
@@ -97,6 +116,17 @@ impl Plan {
             let most = LONGEST.as_secs();
             return too_much(format!(
                 "by URL bytes can arrive {most} seconds later at most, altogether"
+            ));
+        }
+        if delay > LONGEST {
+            let most = LONGEST.as_secs();
+            return too_much(format!(
+                "by URL an answer can come {most} seconds later at most, altogether"
+            ));
+        }
+        if passing.before.len() > BEFORE {
+            return too_much(format!(
+                "by URL violations can have {BEFORE} bytes at most, altogether"
             ));
         }
         if passing.times > 1 + COPIES {
@@ -120,6 +150,12 @@ impl Asked {
             Action::State(State::Frozen) => true,
             Action::Close(_) | Action::Cut(_) => other.wants_messages(),
             Action::Message(_) => self.drops() && other.wants_messages(),
+            Action::Answer(made) => match made(&self.values) {
+                Decision::Delay(..) => false,
+                // Of what answers at once only the first does.
+                Decision::Accept { .. } | Decision::Trick(_) => other.answers(),
+                _ => !other.delays(),
+            },
             _ => false,
         }
     }
@@ -138,6 +174,17 @@ impl Asked {
                 Opportunity::Message | Opportunity::Frame
             ),
         }
+    }
+
+    /// Whether it answers requests at once.
+    fn answers(&self) -> bool {
+        self.row.action.opportunity() == Opportunity::Request && !self.delays()
+    }
+
+    /// Whether it answers requests later.
+    fn delays(&self) -> bool {
+        let answer = self.row.action.answer(&self.values);
+        matches!(answer, Some(Decision::Delay(..)))
     }
 
     /// Whether the messages on which it acts are not sent.

@@ -1,11 +1,13 @@
 //! The faults of one server.
 
+use super::action::Opportunity;
 use super::fault::Fault;
 use super::plan::Plan;
-use super::random::any_seed;
+use super::random::{Random, any_seed};
 use super::selector::Selector;
 use super::table::Row;
 use super::values::Values;
+use crate::admission::Decision;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,10 +20,36 @@ pub struct Faults {
     set: Mutex<Set>,
 }
 
+/// A fault of requests, whose opportunities are those of the server.
+#[derive(Debug)]
+struct Asked {
+    fault: Arc<Fault>,
+    seen: u64,
+    random: Random,
+}
+
+impl Asked {
+    /// What a request for this path gets, if it is one of those.
+    fn answer(&mut self, path: &str) -> Option<Decision> {
+        let Self {
+            fault,
+            seen,
+            random,
+        } = self;
+        let acts = fault.selector.meets(path, None)
+            && fault.selector.takes(seen, || random.fraction())
+            && fault.hit();
+        let answer = || fault.row.action.answer(&fault.values);
+        acts.then(answer).flatten()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Set {
     /// In the order in which they were set.
     faults: Vec<Arc<Fault>>,
+    /// Those of them that act on requests.
+    asked: Vec<Asked>,
     /// How many there ever were.
     count: u64,
 }
@@ -68,8 +96,17 @@ impl Faults {
     pub(crate) fn set(&self, row: &'static Row, values: Values, selector: Selector) -> Arc<Fault> {
         let mut set = self.lock();
         set.count += 1;
-        let fault = Arc::new(Fault::new(row, values, selector, set.count));
+        let number = set.count;
+        let fault = Arc::new(Fault::new(row, values, selector, number));
         set.faults.push(fault.clone());
+        if row.action.opportunity() == Opportunity::Request {
+            set.asked.push(Asked {
+                fault: fault.clone(),
+                seen: 0,
+                // No client has this number.
+                random: Random::new(self.seed, 0, number),
+            });
+        }
         self.is_any.store(true, Ordering::Release);
         fault
     }
@@ -79,8 +116,26 @@ impl Faults {
         let mut set = self.lock();
         let before = set.faults.len();
         set.faults.retain(|other| !Arc::ptr_eq(other, fault));
+        set.asked.retain(|other| !Arc::ptr_eq(&other.fault, fault));
         self.is_any.store(!set.faults.is_empty(), Ordering::Release);
         set.faults.len() < before
+    }
+
+    /// What a good upgrade request for this path gets, if a fault says so.
+    pub(crate) fn answer(&self, path: &str) -> Option<Decision> {
+        let mut set = self.lock();
+        let mut delays = Vec::new();
+        let mut answers = set.asked.iter_mut().filter_map(|one| one.answer(path));
+        let decision = answers.find(|decision| match decision {
+            // What it gets then is up to those that were set after it.
+            Decision::Delay(time, None) => {
+                delays.push(*time);
+                false
+            }
+            _ => true,
+        });
+        let late = |then: Option<Decision>, time| Some(Decision::Delay(time, then.map(Box::new)));
+        delays.into_iter().rev().fold(decision, late)
     }
 
     fn lock(&self) -> MutexGuard<'_, Set> {

@@ -1,6 +1,6 @@
 //! What the faults that are set do on one connection: asked at each opportunity, it answers "what now?".
 
-use super::action::{Action, State};
+use super::action::{Action, Opportunity, State};
 use super::fault::Fault;
 use super::plan::Plan;
 use super::random::Random;
@@ -61,6 +61,9 @@ pub enum Ending {
 impl Active {
     /// `None` if there is nothing for it to do.
     fn new(fault: Arc<Fault>, seed: u64, connection: u64) -> Option<Self> {
+        if fault.row.action.opportunity() == Opportunity::Request {
+            return None;
+        }
         // It acts by being there.
         if matches!(fault.row.action, Action::State(State::Frozen)) && !fault.hit() {
             return None;
@@ -275,18 +278,12 @@ impl Script {
     /// Whether a fault takes this opportunity.
     fn acts(&self, one: &mut Active) -> bool {
         let selector = &one.fault.selector;
-        let passing = match selector.after {
-            After::Count(passing) => passing,
-            After::Time(time) if (self.now)() < self.begun + time => return false,
-            After::Time(_) => 0,
-        };
-        one.seen += 1;
-        let Some(count) = one.seen.checked_sub(passing).filter(|count| *count > 0) else {
+        if let After::Time(time) = selector.after
+            && (self.now)() < self.begun + time
+        {
             return false;
-        };
-        count % selector.every == 0
-            && (selector.probability >= 1.0 || one.random.fraction() < selector.probability)
-            && one.fault.hit()
+        }
+        selector.takes(&mut one.seen, || one.random.fraction()) && one.fault.hit()
     }
 }
 

@@ -125,6 +125,19 @@ impl Selector {
         })
     }
 
+    /// Whether it takes the next opportunity, behind the time that passes first; `seen` is how many there were.
+    pub(super) fn takes(&self, seen: &mut u64, chance: impl FnOnce() -> f64) -> bool {
+        *seen += 1;
+        let passing = match self.after {
+            After::Count(passing) => passing,
+            After::Time(_) => 0,
+        };
+        let Some(count) = seen.checked_sub(passing).filter(|count| *count > 0) else {
+            return false;
+        };
+        count % self.every == 0 && (self.probability >= 1.0 || chance() < self.probability)
+    }
+
     /// Whether a connection is one of those.
     #[must_use]
     pub fn meets(&self, path: &str, client: Option<u64>) -> bool {

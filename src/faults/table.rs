@@ -3,6 +3,8 @@
 
 use super::action::{Action, State};
 use super::values::{Parameter, Type};
+use crate::admission::{Decision, Trick};
+use crate::protocol::http::{Fields, Response};
 use crate::protocol::sending::Cut;
 
 /// A fault.
@@ -44,6 +46,8 @@ const fn optional(name: &'static str, kind: Type, default: &'static str) -> Para
 
 /// Seconds that something is held up at the most.
 const LONGEST: u32 = 60;
+/// Seconds that a request waits for its answer at the most.
+const LONGEST_DELAY: u32 = 3600;
 /// Bytes of a message that a fault brings.
 const LARGEST: usize = 1 << 20;
 
@@ -127,6 +131,16 @@ pub const TABLE: &[Row] = &[
         section: "7.1.5",
     },
     Row {
+        name: "violate",
+        class: "Violate",
+        summary: "Before a message bytes are sent that no server may send, those of `violations`.",
+        parameters: &[required("name", Type::Violation)],
+        action: Action::Message(|values, passing| passing.before.extend(values.violation("name"))),
+        wire: "these bytes, and then the message",
+        strict: "closes with the code of the violation",
+        section: "7.1.7",
+    },
+    Row {
         name: "latency",
         class: "Latency",
         summary: "Bytes arrive later; with `jitter` up to so much more, by chance, and in their order.",
@@ -208,6 +222,98 @@ pub const TABLE: &[Row] = &[
         wire: "nothing, until it thaws",
         strict: "closes, if it waits for pongs",
         section: "5.5.2",
+    },
+    Row {
+        name: "status",
+        class: "Response",
+        summary: "A request is refused with that response.",
+        parameters: &[
+            required("status", Type::Count("", 300, 599)),
+            optional("retry-after", Type::Field, ""),
+        ],
+        action: Action::Answer(|values| {
+            let after = values.text("retry-after");
+            let mut fields = Fields::default();
+            let pushed = if after.is_empty() {
+                Ok(())
+            } else {
+                fields.push("Retry-After", &after)
+            };
+            let status = u16::try_from(values.count("status")).unwrap_or(u16::MAX);
+            let response = pushed.and_then(|()| Response::new(status, fields, Vec::new()));
+            response.map_or(Decision::Fail, Decision::Refuse)
+        }),
+        wire: "the response, and the end of TCP",
+        strict: "fails; it may try again when the response says so",
+        section: "4.1",
+    },
+    Row {
+        name: "accept",
+        class: "Accept",
+        summary: "A request is accepted, with that subprotocol or other header lines.",
+        parameters: &[required("subprotocol", Type::Token)],
+        action: Action::Answer(|values| Decision::Accept {
+            fields: Fields::default(),
+            subprotocol: Some(values.text("subprotocol")),
+        }),
+        wire: "101 with these lines; 500, if the client has not offered the subprotocol",
+        strict: "connects, with one of its subprotocols",
+        section: "4.2.2",
+    },
+    Row {
+        name: "delay",
+        class: "Delay",
+        summary: "A request is answered later, by `then` or as it would be anyway.",
+        parameters: &[required("seconds", Type::Seconds(LONGEST_DELAY))],
+        action: Action::Answer(|values| Decision::Delay(values.seconds("seconds"), None)),
+        wire: "nothing, and then that",
+        strict: "fails, if that is too late for it",
+        section: "4.1",
+    },
+    Row {
+        name: "hang",
+        class: "Hang",
+        summary: "A request is not answered, and the connection not ended, until the client or the server goes.",
+        parameters: &[],
+        action: Action::Answer(|_| Decision::Hang),
+        wire: "nothing",
+        strict: "fails after a time of its own",
+        section: "4.1",
+    },
+    Row {
+        name: "bad-accept",
+        class: "BadAccept",
+        summary: "A request is accepted, but not for the client's key.",
+        parameters: &[],
+        action: Action::Answer(|_| Decision::Trick(Trick::Accept)),
+        wire: "101 with another `Sec-WebSocket-Accept`",
+        strict: "fails",
+        section: "4.1",
+    },
+    Row {
+        name: "wrong-subprotocol",
+        class: "WrongSubprotocol",
+        summary: "A request is accepted with a subprotocol that was not offered.",
+        parameters: &[optional("name", Type::Token, "not-offered")],
+        action: Action::Answer(|values| Decision::Trick(Trick::Subprotocol(values.text("name")))),
+        wire: "101 with that `Sec-WebSocket-Protocol`",
+        strict: "fails",
+        section: "4.1",
+    },
+    Row {
+        name: "wrong-extension",
+        class: "WrongExtension",
+        summary: "A request is accepted with an extension that was not offered, and messages go on without it.",
+        parameters: &[optional("value", Type::Field, "x-not-offered")],
+        action: Action::Answer(|values| {
+            let line = Fields::extensions(&values.text("value"));
+            line.map_or(Decision::Fail, |line| {
+                Decision::Trick(Trick::Extension(line))
+            })
+        }),
+        wire: "101 with that `Sec-WebSocket-Extensions`",
+        strict: "fails",
+        section: "9.1",
     },
 ];
 

@@ -1,13 +1,20 @@
 //! Faults by URL: each client that may ask for them asks for those of its own connection. Plain HTTP gets to know how.
 
+use super::action::Opportunity;
 use super::grammar::{Place, parse};
-use super::plan::Plan;
+use super::plan::{Asked, Plan};
+use super::registry::Faults;
 use super::table::{Row, TABLE};
 use super::values::Parameter;
+use crate::admission::Decision;
 use std::fmt::Write;
+use std::time::Duration;
 
 /// Where they are asked for.
 pub const PATH: &str = "/faults";
+
+/// How long a request can go without an answer.
+const HANG: Duration = Duration::from_secs(600);
 
 /// What a request for this path asks for; `None` for other paths.
 ///
@@ -19,6 +26,29 @@ pub fn plan(path: &str, query: &str) -> Option<Result<Plan, String>> {
         parse(query, Place::Url)
             .map_err(|wrong| format!("{wrong}; a GET of {PATH} says what there is"))
     })
+}
+
+/// What a request gets that asks for these, if one of them says so.
+#[must_use]
+pub fn answer(plan: &Plan) -> Option<Decision> {
+    let is_asked = |asked: &Asked| asked.row.action.opportunity() == Opportunity::Request;
+    if !plan.faults.iter().any(is_asked) {
+        return None;
+    }
+    // Without a seed of its own: there is no number of a client yet that chance could come from.
+    Faults::planned(plan, None).answer(PATH).map(bounded)
+}
+
+/// The same, but what hangs has an end.
+fn bounded(decision: Decision) -> Decision {
+    match decision {
+        Decision::Hang => Decision::Delay(HANG, Some(Box::new(Decision::Silence))),
+        Decision::Delay(time, then) => {
+            let then = then.map(|then| Box::new(bounded(*then)));
+            Decision::Delay(time, then)
+        }
+        other => other,
+    }
 }
 
 /// How they are asked for.

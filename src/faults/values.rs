@@ -1,9 +1,12 @@
 //! What a fault can be told: parameters with their units and limits, and the values that were given.
 
 use super::shape::Way;
+use super::violations::{VIOLATIONS, Violation, violation};
+use crate::admission::Decision;
 use crate::error::{quoted, shortened};
-use crate::protocol::close;
 use crate::protocol::message::Kind;
+use crate::protocol::request::is_token;
+use crate::protocol::{close, http};
 use std::fmt::{self, Display};
 use std::time::Duration;
 
@@ -33,6 +36,12 @@ pub enum Type {
     Message(usize),
     /// One way, or both.
     Direction,
+    /// The name of a violation.
+    Violation,
+    /// A token (RFC 9110 section 5.6.2).
+    Token,
+    /// The value of a header line (section 5.5).
+    Field,
 }
 
 /// A value of one of these types, within its limits.
@@ -50,6 +59,8 @@ pub enum Value {
     Message(Kind, Vec<u8>),
     /// One way; both without one.
     Direction(Option<Way>),
+    /// What no server may send.
+    Violation(&'static Violation),
 }
 
 impl Type {
@@ -58,7 +69,7 @@ impl Type {
     pub fn range(&self) -> String {
         match self {
             Self::Seconds(most) => format!("0 to {most} seconds"),
-            Self::Count(unit, least, most) => format!("{least} to {most} {unit}"),
+            Self::Count(unit, least, most) => format!("{least} to {most} {unit}").trim().into(),
             Self::Code => {
                 "1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 section 7.4)".into()
             }
@@ -68,6 +79,14 @@ impl Type {
             ),
             Self::Message(most) => format!("text or bytes, {most} bytes at most"),
             Self::Direction => "'in', 'out' or 'both'".into(),
+            Self::Violation => {
+                let names: Vec<_> = VIOLATIONS.iter().map(|one| quoted(one.name)).collect();
+                format!("the name of a violation: {}", names.join(", "))
+            }
+            Self::Token => "a token (RFC 9110 section 5.6.2)".into(),
+            Self::Field => "the value of a header line, without control characters, space at its ends, or what is beyond \
+                            Latin-1 (RFC 9110 section 5.5)"
+                .into(),
         }
     }
 
@@ -81,8 +100,10 @@ impl Type {
             (Self::Count(_, least, most), Value::Count(count)) => (least..=most).contains(&count),
             (Self::Code, Value::Code(code)) => close::is_valid(*code),
             (Self::Reason, Value::Text(text)) => text.len() <= close::MAX_REASON,
+            (Self::Token, Value::Text(text)) => is_token(text.as_bytes()),
+            (Self::Field, Value::Text(text)) => http::check_value(text).is_ok(),
             (Self::Message(most), Value::Message(_, payload)) => payload.len() <= *most,
-            (Self::Direction, Value::Direction(_)) => true,
+            (Self::Direction, Value::Direction(_)) | (Self::Violation, Value::Violation(_)) => true,
             _ => false,
         };
         is_good.then_some(value)
@@ -95,7 +116,7 @@ impl Type {
             Self::Seconds(_) => Value::Seconds(seconds(text)?),
             Self::Count(..) => Value::Count(count(text)?),
             Self::Code => Value::Code(text.parse().ok()?),
-            Self::Reason => Value::Text(text.to_owned()),
+            Self::Reason | Self::Token | Self::Field => Value::Text(text.to_owned()),
             Self::Message(_) => Value::Message(Kind::Text, text.as_bytes().to_vec()),
             Self::Direction => Value::Direction(match text {
                 "in" => Some(Way::In),
@@ -103,6 +124,7 @@ impl Type {
                 "both" => None,
                 _ => return None,
             }),
+            Self::Violation => Value::Violation(violation(text)?),
         };
         self.accept(value)
     }
@@ -150,6 +172,7 @@ pub fn count(text: &str) -> Option<u64> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Values {
     parameters: Vec<(&'static str, Value)>,
+    answer: Option<Decision>,
 }
 
 impl Values {
@@ -160,7 +183,21 @@ impl Values {
         let names = parameters.iter().map(|parameter| parameter.name);
         Self {
             parameters: names.zip(values).collect(),
+            answer: None,
         }
+    }
+
+    /// Of a fault that acts on requests: what they get, whatever text could say of it.
+    #[must_use]
+    pub const fn answering(answer: Decision) -> Self {
+        Self {
+            parameters: Vec::new(),
+            answer: Some(answer),
+        }
+    }
+
+    pub(super) const fn answer(&self) -> Option<&Decision> {
+        self.answer.as_ref()
     }
 
     fn get(&self, name: &str) -> Option<&Value> {
@@ -218,6 +255,15 @@ impl Values {
         match self.get(name) {
             Some(Value::Message(kind, payload)) => Some((*kind, payload.clone())),
             _ => None,
+        }
+    }
+
+    /// What no server may send, by the parameter of that name.
+    #[must_use]
+    pub fn violation(&self, name: &str) -> Vec<u8> {
+        match self.get(name) {
+            Some(Value::Violation(violation)) => violation.data(),
+            _ => Vec::new(),
         }
     }
 
@@ -295,67 +341,4 @@ impl Display for Wrong {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_and_numbers_are_read() {
-        let cases = [
-            ("2", 2000),
-            ("0.5s", 500),
-            ("200ms", 200),
-            ("1min", 60_000),
-            ("0", 0),
-        ];
-        for (text, millis) in cases {
-            assert_eq!(seconds(text), Some(Duration::from_millis(millis)), "{text}");
-        }
-        for text in ["", "s", "-1", "1h", "1.2.3", "1 s", "nan", "1e3"] {
-            assert_eq!(seconds(text), None, "{text}");
-        }
-        let cases = [
-            ("5", 5),
-            ("64KiB", 64 << 10),
-            ("100kB", 100_000),
-            ("1MiB", 1 << 20),
-        ];
-        for (text, number) in cases {
-            assert_eq!(count(text), Some(number), "{text}");
-        }
-        for text in [
-            "",
-            "-1",
-            "1.5",
-            "k",
-            "5 k",
-            "99999999999999999999",
-            "18446744073709551615kib",
-        ] {
-            assert_eq!(count(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_out_of_range_is_none() {
-        let cases: [(Type, &[&str], &[&str]); 5] = [
-            (
-                Type::Seconds(60),
-                &["0", "60", "60000ms"],
-                &["60.001", "2min"],
-            ),
-            (Type::Count("bytes", 1, 10), &["1", "10"], &["0", "11"]),
-            (Type::Code, &["1000", "1011", "4999"], &["1005", "999", "x"]),
-            (Type::Direction, &["in", "out", "both"], &["", "up"]),
-            (Type::Message(3), &["", "abc"], &["abcd"]),
-        ];
-        for (kind, good, bad) in cases {
-            for text in good {
-                assert!(kind.parse(text).is_some(), "{kind:?} {text}");
-            }
-            for text in bad {
-                assert!(kind.parse(text).is_none(), "{kind:?} {text}");
-            }
-        }
-        assert!(Type::Reason.parse(&"é".repeat(62)).is_none());
-    }
-}
+mod tests;

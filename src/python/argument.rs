@@ -7,7 +7,6 @@ use crate::faults::grammar::{self, Place};
 use crate::faults::plan::Plan;
 use crate::order::NOT_SENDABLE;
 use crate::protocol::extensions::Deflate;
-use crate::protocol::http::check_value;
 use crate::protocol::request::is_token;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -118,15 +117,6 @@ impl<'py> Argument<'py> {
             Ok(text.to_owned())
         } else {
             Err(self.bad_value("must be a token (RFC 9110 section 5.6.2)"))
-        }
-    }
-
-    /// The value of a header line.
-    pub(super) fn header_value(self) -> PyResult<String> {
-        let text = self.str()?;
-        match check_value(text) {
-            Ok(()) => Ok(text.to_owned()),
-            Err(reason) => Err(self.bad_value(reason)),
         }
     }
 
@@ -315,18 +305,6 @@ impl<'py> Argument<'py> {
 #[pyfunction]
 pub(super) fn checked_timeout(timeout: Option<Bound<'_, PyAny>>) -> PyResult<Option<f64>> {
     Ok(seconds("timeout", timeout)?.map(|timeout| timeout.as_secs_f64()))
-}
-
-/// The name of a `WrongSubprotocol`, checked.
-#[pyfunction]
-pub(super) fn checked_name(name: Bound<'_, PyAny>) -> PyResult<String> {
-    Argument::of("name", name).token()
-}
-
-/// The value of a `WrongExtension`, checked.
-#[pyfunction]
-pub(super) fn checked_value(value: Bound<'_, PyAny>) -> PyResult<String> {
-    Argument::of("value", value).header_value()
 }
 
 /// A timeout of a method: seconds, or `None`.

@@ -3,19 +3,23 @@
 use super::argument::Argument;
 use super::client::PyClient;
 use super::errors::{shown, type_name};
+use super::handshake;
 use super::link::Link;
 use super::shared::Shared;
 use super::values::payload;
 use super::waiting;
+use crate::admission::Decision;
 use crate::faults::fault::Fault;
 use crate::faults::selector::{self, After, Selector};
 use crate::faults::table::{Row, TABLE};
 use crate::faults::values::{Parameter, Type, Value, Values, Wrong};
+use crate::faults::violations::VIOLATIONS;
 use crate::server::Server;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +53,7 @@ fn described<'py>(py: Python<'py>, parameter: &Parameter) -> PyResult<Bound<'py,
     let kind = match parameter.kind {
         Type::Seconds(_) => "float",
         Type::Count(..) | Type::Code => "int",
-        Type::Reason => "str",
+        Type::Reason | Type::Violation | Type::Token | Type::Field => "str",
         Type::Message(_) => "str | bytes",
         Type::Direction => "Literal['in', 'out', 'both']",
     };
@@ -65,35 +69,60 @@ fn described<'py>(py: Python<'py>, parameter: &Parameter) -> PyResult<Bound<'py,
         }
         Some(Value::Count(count)) => described.set_item("default", count)?,
         Some(Value::Code(code)) => described.set_item("default", code)?,
-        Some(Value::Text(_) | Value::Message(..) | Value::Direction(_)) => {
-            described.set_item("default", parameter.default)?;
-        }
+        Some(_) => described.set_item("default", parameter.default)?,
     }
     Ok(described)
 }
 
-/// Checks what a fault of that class was told.
+/// Checks what a fault was told.
 ///
 /// TypeError or ValueError that name fault, parameter, value and what there is.
 #[pyfunction]
-pub(super) fn check_fault(kind: &str, values: &Bound<'_, PyDict>) -> PyResult<()> {
-    read(kind, values).map(drop)
+pub(super) fn check_fault(kind: &Bound<'_, PyAny>) -> PyResult<()> {
+    read(kind).map(drop)
 }
 
-/// The row of a class, and the values of its parameters.
-fn read(kind: &str, values: &Bound<'_, PyDict>) -> PyResult<(&'static Row, Values)> {
-    let row = TABLE.iter().find(|row| row.class == kind).ok_or_else(|| {
+/// What no server may send, by name: the bytes, the rule, the close code, and whether it needs compression.
+#[pyfunction]
+pub(super) fn violations(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let all = PyDict::new(py);
+    for violation in VIOLATIONS {
+        let data = PyBytes::new(py, &violation.data());
+        let facts = (
+            data,
+            violation.section,
+            violation.code,
+            violation.compression,
+        );
+        all.set_item(violation.name, facts)?;
+    }
+    Ok(all)
+}
+
+/// What a request gets by a fault, or by `Reset`.
+pub(super) fn answer(fault: &Bound<'_, PyAny>) -> PyResult<Decision> {
+    let (row, values) = read(fault)?;
+    let answer = row.action.answer(&values);
+    Ok(answer.unwrap_or(Decision::Reset))
+}
+
+/// The row of its class, and the values of its parameters.
+fn read(fault: &Bound<'_, PyAny>) -> PyResult<(&'static Row, Values)> {
+    let kind = &type_name(fault);
+    let row = TABLE.iter().find(|row| row.class == *kind).ok_or_else(|| {
         let classes: Vec<_> = TABLE.iter().map(|row| row.class).collect();
         PyTypeError::new_err(format!(
             "{kind} is no fault: there are {}",
             classes.join(", ")
         ))
     })?;
+    if handshake::is_answer(fault) {
+        let answer = handshake::decision(|| kind.clone(), fault)?;
+        return Ok((row, Values::answering(answer)));
+    }
     let read = row.parameters.iter().map(|parameter| {
         let name = parameter.name;
-        let value = values
-            .get_item(name)?
-            .ok_or_else(|| PyTypeError::new_err(format!("{kind}: {name} is missing")))?;
+        let value = fault.getattr(name)?;
         let range = parameter.kind.range();
         let found = match found(parameter.kind, &value)? {
             Found::OtherType => {
@@ -110,7 +139,17 @@ fn read(kind: &str, values: &Bound<'_, PyDict>) -> PyResult<(&'static Row, Value
         })
     });
     let read = read.collect::<PyResult<Vec<_>>>()?;
-    Ok((row, Values::new(row.parameters, read)))
+    let values = Values::new(row.parameters, read);
+    let answer = row.action.answer(&values);
+    if let Some(Decision::Delay(time, None)) = answer
+        && let then = fault.getattr(intern!(fault.py(), "then"))?
+        && !then.is_none()
+    {
+        let then = self::answer(&then)?;
+        let late = Decision::Delay(time, Some(Box::new(then)));
+        return Ok((row, Values::answering(late)));
+    }
+    Ok((row, values))
 }
 
 fn wrong(fault: &str, name: &str, value: &Bound<'_, PyAny>, reason: String) -> String {
@@ -149,10 +188,11 @@ fn found(kind: Type, value: &Bound<'_, PyAny>) -> PyResult<Found> {
         Type::Count(..) if is_int => Found::of(value.extract().ok(), Value::Count),
         Type::Code if is_int => Found::of(value.extract().ok(), Value::Code),
         Type::Seconds(_) | Type::Count(..) | Type::Code => Found::OtherType,
-        Type::Reason | Type::Direction => text.map_or(Found::OtherType, |text| {
-            let text = text.to_str().ok();
-            Found::of(text.and_then(|text| kind.parse(text)), |value| value)
-        }),
+        Type::Reason | Type::Direction | Type::Violation | Type::Token | Type::Field => text
+            .map_or(Found::OtherType, |text| {
+                let text = text.to_str().ok();
+                Found::of(text.and_then(|text| kind.parse(text)), |value| value)
+            }),
         Type::Message(_) => payload(value)?.map_or(Found::OtherType, |payload| {
             let bytes = payload.bytes().ok().map(<[u8]>::to_vec);
             Found::of(bytes, |bytes| Value::Message(payload.kind, bytes))
@@ -242,12 +282,11 @@ impl PyFault {
     pub(super) fn set(
         shared: &Arc<Shared>,
         kind: &Bound<'_, PyAny>,
-        values: &Bound<'_, PyDict>,
         selectors: &Bound<'_, PyDict>,
     ) -> PyResult<Self> {
         let py = kind.py();
         let class = type_name(kind);
-        let (row, values) = read(&class, values)?;
+        let (row, values) = read(kind)?;
         let selector = selector(&class, shared, selectors)?;
         if let Some((name, reason)) = selector.misfit(row.action.opportunity()) {
             let value = selectors.get_item(name)?;

@@ -7,7 +7,7 @@ use super::head::{self, since_epoch};
 use super::link::Link;
 use super::tls::PyTlsInfo;
 use super::values::payload;
-use crate::admission::{Decision, Request, Trick};
+use crate::admission::{Decision, Request};
 use crate::protocol::head::Head;
 use crate::protocol::http::{Fields, Response};
 use crate::protocol::message::Kind;
@@ -233,6 +233,11 @@ impl PyAccept {
     }
 }
 
+/// Whether it is one of these answers.
+pub(super) fn is_answer(object: &Bound<'_, PyAny>) -> bool {
+    object.is_instance_of::<PyAccept>() || object.is_instance_of::<PyResponse>()
+}
+
 /// The rules for what `on_handshake` returns: `None` accepts, as does `Accept`, and `Response` refuses.
 pub(super) fn decision(
     name: impl FnOnce() -> String,
@@ -262,29 +267,6 @@ pub(super) fn decision(
 fn surrogate(argument: &'static str, value: &Bound<'_, PyAny>) -> PyErr {
     let argument = Argument::of(argument, value.clone());
     argument.bad_value(SURROGATE)
-}
-
-/// What `Handshakes.draw` gives: `None`, or a word and its value.
-pub(super) fn drawn(next: &Bound<'_, PyAny>) -> PyResult<Option<Decision>> {
-    if next.is_none() {
-        return Ok(None);
-    }
-    let (word, value): (String, Bound<'_, PyAny>) = next.extract()?;
-    Ok(Some(match &*word {
-        "hang" => Decision::Hang,
-        "reset" => Decision::Reset,
-        "bad accept" => Decision::Trick(Trick::Accept),
-        "wrong subprotocol" => Decision::Trick(Trick::Subprotocol(value.extract()?)),
-        "wrong extension" => {
-            Decision::Trick(Trick::Extension(Fields::extensions(value.extract()?)?))
-        }
-        "delay" => {
-            let (seconds, then): (Bound<'_, PyAny>, Bound<'_, PyAny>) = value.extract()?;
-            let seconds = Argument::of("seconds", seconds).seconds()?;
-            Decision::Delay(seconds, drawn(&then)?.map(Box::new))
-        }
-        _ => decision(|| "handshakes".to_owned(), &value)?,
-    }))
 }
 
 /// Header lines from a mapping or from pairs, in their order.

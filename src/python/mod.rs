@@ -78,7 +78,7 @@ fn finish(py: Python<'_>) {
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::argument::{checked_name, checked_timeout, checked_value};
+    use super::argument::checked_timeout;
     #[pymodule_export]
     use super::asyncio::inbox::{Held, Mail};
     #[pymodule_export]
@@ -92,7 +92,7 @@ mod _core {
     #[pymodule_export]
     use super::errors::shown;
     #[pymodule_export]
-    use super::faults::{PyFault, check_fault};
+    use super::faults::{PyFault, check_fault, violations};
     #[pymodule_export]
     use super::finish;
     #[pymodule_export]

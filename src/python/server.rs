@@ -351,14 +351,13 @@ impl PyServer {
         Ok(())
     }
 
-    /// Sets a fault of that kind, with the values of its parameters; returns when every connection knows it.
+    /// Sets a fault of that kind; returns when every connection knows it.
     fn set_fault(
         &self,
         kind: &Bound<'_, PyAny>,
-        values: &Bound<'_, PyDict>,
         selectors: &Bound<'_, PyDict>,
     ) -> PyResult<PyFault> {
-        PyFault::set(self.shared()?, kind, values, selectors)
+        PyFault::set(self.shared()?, kind, selectors)
     }
 
     /// The faults that it was made with, in their order.

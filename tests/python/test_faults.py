@@ -35,6 +35,8 @@ from echoserver.testing import (
     Replace,
     Reset,
     Slice,
+    Violate,
+    violations,
 )
 from support import TIMEOUT, RawClient, eventually
 
@@ -179,6 +181,12 @@ ROWS = [
     Row(Close(4000, "enough"), closed, lambda got: got == b"\x88\x08\x0f\xa0enough"),
     Row(Reset(), ended, lambda how: how == "reset"),
     Row(HalfClose(), half_closed, bool),
+    *(
+        Row(Violate(name), said, (violation.data + WHOLE).__eq__)
+        for name, violation in violations.items()
+        if "bomb" not in name
+    ),
+    Row(Violate("length-not-minimal-16-bits"), said, lambda got: got == b"\x81\x7e\x00\x05short" + WHOLE),
     Row(Latency(60), held_up, lambda seen: seen == (True, True, WHOLE)),
     Row(Latency(60, direction="in"), held_up, lambda seen: seen == (False, True, WHOLE)),
     Row(Latency(30, jitter=30, direction="both"), held_up, lambda seen: seen == (False, True, WHOLE)),
@@ -221,7 +229,9 @@ def test_without_it_it_is_not(row: Row, tls: bool) -> None:
 
 
 def test_every_fault_has_a_row() -> None:
-    assert {type(row.fault).__name__ for row in ROWS} == {row["class"] for row in FAULTS}
+    # Those of requests have theirs in test_faults_requests.py.
+    classes = {row["class"] for row in FAULTS if row["opportunity"] != "request"}
+    assert {type(row.fault).__name__ for row in ROWS} == classes
 
 
 def test_what_is_late_comes_by_itself() -> None:

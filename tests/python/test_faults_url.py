@@ -15,6 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import client_packages
+import test_faults_requests as asking
 from echoserver import EchoServer
 from echoserver._core import FAULTS
 from echoserver.testing import Drop, EchoTestServer
@@ -56,6 +57,8 @@ ROWS = [
     Row("close=4000,reason:%C3%A9", closed, lambda got: got == b"\x88\x04\x0f\xa0\xc3\xa9"),
     Row("reset", ended, lambda how: how == "reset"),
     Row("half-close", half_closed, bool),
+    Row("violate=reserved-bit-1", said, lambda got: got == b"\xc1\x04rsv1" + WHOLE),
+    Row("violate=length%20not%20minimal%2C%2016%20bits", said, lambda got: got == b"\x81\x7e\x00\x05short" + WHOLE),
     Row("latency=60", held, lambda seen: seen == (True, b"")),
     Row("latency=1min,direction:in", held, lambda seen: seen == (False, b"")),
     Row("bandwidth=1", held, lambda seen: seen[0] and len(seen[1]) < 10),
@@ -92,8 +95,47 @@ def test_without_it_it_is_not(row: Row) -> None:
         assert not row.check(row.talk(played))
 
 
+ANSWERS: list[tuple[str, Callable[[asking.Scene], Any], Callable[[Any], bool]]] = [
+    ("status=503", asking.refused, lambda got: got[0] == 503),
+    ("status=429,retry-after:1", asking.refused, lambda got: (got[0], got[1].get("retry-after")) == (429, "1")),
+    ("delay=10ms&status=503", asking.refused, lambda got: got[0] == 503),
+    ("accept=b", asking.answered, lambda got: got[1].get("sec-websocket-protocol") == "b"),
+    ("accept=c", asking.answered, lambda got: got[0] == 500),
+    ("delay=60", asking.is_silent, bool),
+    ("hang", asking.is_silent, bool),
+    ("bad-accept", asking.answered, lambda got: got[1]["sec-websocket-accept"].startswith("A")),
+    ("wrong-subprotocol=c", asking.answered, lambda got: got[1].get("sec-websocket-protocol") == "c"),
+    ("wrong-extension", asking.answered, lambda got: got[1].get("sec-websocket-extensions") == "x-not-offered"),
+]
+
+
+@pytest.mark.parametrize("acts", [True, False])
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize(("query", "talk", "check"), ANSWERS, ids=[query for query, _, _ in ANSWERS])
+def test_a_request_gets_this(
+    query: str, talk: Callable[[asking.Scene], Any], check: Callable[[Any], bool], acts: bool, recorded: bool
+) -> None:
+    options: dict[str, Any] = {} if recorded else {"record": None}
+    with EchoTestServer(fault_urls=True, subprotocols=["a"], **options) as server:
+        path = f"/faults?{query if acts else 'seed=1'}"
+        with RawClient(server.port, *asking.OFFERS, path=path) as raw:
+            assert check(talk(asking.Scene(server, raw, None))) == acts
+
+
+def test_what_answers_by_url_may_act_by_chance_and_goes_on() -> None:
+    with EchoTestServer(fault_urls=True) as server:
+        path = "/faults?status=503,probability:0.5&drop"
+        found = asking.statuses(server, 32, path)
+        assert set(found) == {503, 101}
+        assert asking.statuses(server, 4, f"{path}&seed=7") in ([503] * 4, [101] * 4)
+        with RawClient(server.port, path="/faults?delay=1ms&replace=b").opened() as raw:
+            raw.send(1, b"a")
+            assert raw.receive() == (1, b"b")
+
+
 def test_every_fault_has_a_row() -> None:
-    assert {row.name for row in ROWS} == {row["name"] for row in FAULTS}
+    names = {row.name for row in ROWS} | {re.split("[=,]", query)[0] for query, _, _ in ANSWERS}
+    assert names == {row["name"] for row in FAULTS}
 
 
 def test_a_client_of_a_library_gets_what_it_asks_for() -> None:
@@ -261,6 +303,19 @@ def test_plain_http_says_how() -> None:
         ("latency=60&latency=1ms", "latency: by URL bytes can arrive 60 seconds later at most"),
         ("duplicate=11", "duplicate: copies='11': must be 1 to 10 copies"),
         ("duplicate=10&duplicate", "duplicate: by URL a message can be sent 10 more times at most"),
+        ("delay=40&delay=21", "delay: by URL an answer can come 60 seconds later at most, altogether"),
+        ("status=302", "status: by URL a status can be 400 to 599"),
+        ("status=600", "status: status='600': must be 300 to 599; "),
+        ("status=503,retry-after:%0D%0AX", r"status: retry-after='\\r\\nX': by URL a value can have no CR or LF"),
+        ("hang,after:1", "hang: by URL there is one request: it takes neither after nor every"),
+        ("hang,after:1s", "hang: after='1s': it acts on requests, before there is a 101"),
+        ("hang&drop", "drop: hang leaves nothing for it: they exclude each other"),
+        (
+            "bad-accept&status=503",
+            "bad-accept: status leaves nothing for it: they exclude each other|status: bad-accept",
+        ),
+        ("violate=bomb-of-256-MiB", "violate: by URL violations can have 1024 bytes at most"),
+        ("violate=x", "violate: name='x': must be the name of a violation: 'reserved bit 1', "),
         ("replace=a%0D%0Ab", r"replace: data='a\\r\\nb': by URL a value can have no CR or LF"),
         ("drop,path:/x", "drop: 'path': there is no such key; there are after, every, probability, times"),
         ("freeze&drop", "drop: freeze leaves nothing for it: they exclude each other"),

@@ -154,11 +154,12 @@ def test_reading_names_a_path_or_a_count_that_is_none(server: EchoTestServer) ->
 
 @pytest.mark.parametrize("value", [None, 5, b"x"])
 def test_what_a_wrong_handshake_says_is_named(value: Any) -> None:
-    says(TypeError, f"value={value!r}: must be a str, not", lambda: WrongExtension(value))
-    says(ValueError, "value='a\\x00b': a header value has no control", lambda: WrongExtension("a\0b"))
-    says(ValueError, f"value='a\\udcff': {SURROGATE}", lambda: WrongExtension(HALF))
-    says(TypeError, f"name={value!r}: must be a str, not", lambda: WrongSubprotocol(value))
-    says(ValueError, "name='a b': must be a token", lambda: WrongSubprotocol("a b"))
+    line = "must be the value of a header line, without control characters"
+    says(TypeError, f"WrongExtension: value={value!r}: {line}", lambda: WrongExtension(value))
+    for text, shown in (("a\0b", "a\\x00b"), (HALF, "a\\udcff"), (" x", " x"), ("€", "€")):
+        says(ValueError, f"WrongExtension: value='{shown}': {line}", lambda text=text: WrongExtension(text))
+    says(TypeError, f"WrongSubprotocol: name={value!r}: must be a token", lambda: WrongSubprotocol(value))
+    says(ValueError, "WrongSubprotocol: name='a b': must be a token", lambda: WrongSubprotocol("a b"))
 
 
 @pytest.mark.parametrize("option", ["certfile", "keyfile", "client_ca"])

@@ -10,6 +10,7 @@ Under pytest the fixture `echo_server` is one of them. Nothing here needs pytest
 
 from echoserver._core import Accept, Fault, Response
 from echoserver.testing.faults import (
+    BadAccept,
     Bandwidth,
     Close,
     Drop,
@@ -17,14 +18,18 @@ from echoserver.testing.faults import (
     Fragment,
     Freeze,
     HalfClose,
+    Hang,
     Latency,
     NoCloseReply,
     NoPong,
     Replace,
     Reset,
     Slice,
+    Violate,
+    WrongExtension,
+    WrongSubprotocol,
 )
-from echoserver.testing.handshakes import BadAccept, Delay, Hang, WrongExtension, WrongSubprotocol
+from echoserver.testing.handshakes import Delay
 from echoserver.testing.server import EchoTestServer
 from echoserver.testing.violations import violations
 
@@ -49,6 +54,7 @@ __all__ = [
     "Reset",
     "Response",
     "Slice",
+    "Violate",
     "WrongExtension",
     "WrongSubprotocol",
     "violations",

@@ -8,6 +8,7 @@ from typing import Literal
 from echoserver.faults import FaultKind
 
 __all__ = [
+    "BadAccept",
     "Bandwidth",
     "Close",
     "Drop",
@@ -15,12 +16,16 @@ __all__ = [
     "Fragment",
     "Freeze",
     "HalfClose",
+    "Hang",
     "Latency",
     "NoCloseReply",
     "NoPong",
     "Replace",
     "Reset",
     "Slice",
+    "Violate",
+    "WrongExtension",
+    "WrongSubprotocol",
 ]
 
 
@@ -106,6 +111,25 @@ class HalfClose(FaultKind):
 
 
 @dataclass(frozen=True)
+class Violate(FaultKind):
+    """Before a message bytes are sent that no server may send, those of `violations`.
+
+    Seen as: these bytes, and then the message. A strict client closes with the code of the violation (RFC 6455 section
+    7.1.7). Its opportunity is a message that goes out; selectors: path, client, after, every, probability, times.
+    """
+
+    name: str
+    """The name of a violation: 'reserved bit 1', 'reserved bit 2', 'reserved bit 3', 'reserved data opcode', 'reserved
+    control opcode', 'masked', 'length not minimal, 16 bits', 'length not minimal, 64 bits', 'length beyond 63 bits',
+    'length of a terabyte', 'fragmented ping', 'fragmented close', 'ping of 126 bytes', 'continuation without a
+    message', 'message inside a message', 'text that is no UTF-8', 'text that is a surrogate', 'text that ends in a
+    character', 'fragments that are no UTF-8 together', 'close reason that is no UTF-8', 'close code 999', 'close code
+    1005', 'close code 1006', 'close code 1015', 'close code 5000', 'close of one byte', 'compressed block of a reserved
+    type', 'compressed reference to nothing', 'compressed message that is cut', 'compressed text that is no UTF-8',
+    'compressed ping', 'compressed continuation', 'bomb of 256 MiB', 'message after the close'."""
+
+
+@dataclass(frozen=True)
 class Latency(FaultKind):
     """Bytes arrive later; with `jitter` up to so much more, by chance, and in their order.
 
@@ -181,3 +205,46 @@ class Freeze(FaultKind):
     Seen as: nothing, until it thaws. A strict client closes, if it waits for pongs (RFC 6455 section 5.5.2). Its
     opportunity is none: it lasts; selectors: path, client.
     """
+
+
+@dataclass(frozen=True)
+class Hang(FaultKind):
+    """A request is not answered, and the connection not ended, until the client or the server goes.
+
+    Seen as: nothing. A strict client fails after a time of its own (RFC 6455 section 4.1). Its opportunity is a good
+    upgrade request; selectors: path, after, every, probability, times.
+    """
+
+
+@dataclass(frozen=True)
+class BadAccept(FaultKind):
+    """A request is accepted, but not for the client's key.
+
+    Seen as: 101 with another `Sec-WebSocket-Accept`. A strict client fails (RFC 6455 section 4.1). Its opportunity is a
+    good upgrade request; selectors: path, after, every, probability, times.
+    """
+
+
+@dataclass(frozen=True)
+class WrongSubprotocol(FaultKind):
+    """A request is accepted with a subprotocol that was not offered.
+
+    Seen as: 101 with that `Sec-WebSocket-Protocol`. A strict client fails (RFC 6455 section 4.1). Its opportunity is a
+    good upgrade request; selectors: path, after, every, probability, times.
+    """
+
+    name: str = "not-offered"
+    """A token (RFC 9110 section 5.6.2)."""
+
+
+@dataclass(frozen=True)
+class WrongExtension(FaultKind):
+    """A request is accepted with an extension that was not offered, and messages go on without it.
+
+    Seen as: 101 with that `Sec-WebSocket-Extensions`. A strict client fails (RFC 6455 section 9.1). Its opportunity is
+    a good upgrade request; selectors: path, after, every, probability, times.
+    """
+
+    value: str = "x-not-offered"
+    """The value of a header line, without control characters, space at its ends, or what is beyond Latin-1 (RFC 9110
+    section 5.5)."""

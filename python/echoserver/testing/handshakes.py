@@ -7,70 +7,30 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import SupportsIndex, TypeAlias
 
-from echoserver._core import Accept, Response, checked_name, checked_value, shown
-from echoserver.testing.faults import Reset
+from echoserver._core import Accept, Response, shown
+from echoserver.faults import FaultKind
+from echoserver.testing.faults import BadAccept, Hang, Reset, WrongExtension, WrongSubprotocol
 
-__all__ = ["BadAccept", "Delay", "Handshake", "Handshakes", "Hang", "WrongExtension", "WrongSubprotocol"]
-
-
-@dataclass(frozen=True)
-class Hang:
-    """Nothing: the connection stays open, and the request without an answer, until the client or the server ends it."""
+__all__ = ["Delay", "Handshake", "Handshakes"]
 
 
 @dataclass(frozen=True)
-class BadAccept:
-    """101, with a `Sec-WebSocket-Accept` that does not answer the client's key (RFC 6455 section 4.1, point 4)."""
-
-
-@dataclass(frozen=True)
-class WrongSubprotocol:
-    """101, with a subprotocol that the client has not offered (RFC 6455 section 4.1, point 6)."""
-
-    name: str = "not-offered"
-    """What the response says, a token."""
-
-    def __post_init__(self) -> None:
-        checked_name(self.name)
-
-
-@dataclass(frozen=True)
-class WrongExtension:
-    """101, with an extension that the client has not offered (RFC 6455 sections 4.1, point 5, and 9.1). None is spoken.
-
-    A client that offers permessage-deflate takes that one, and messages are not compressed, which it allows.
-    """
-
-    value: str = "x-not-offered"
-    """What the response says: names, each with its parameters."""
-
-    def __post_init__(self) -> None:
-        checked_value(self.value)
-
-
-@dataclass(frozen=True)
-class Delay:
+class Delay(FaultKind):
     """What `then` is, `seconds` later; without it what the server does anyway. `open_timeout` counts from there."""
 
     seconds: float
     then: Handshake | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.seconds, bool) or not isinstance(self.seconds, int | float):
-            raise TypeError(f"seconds={shown(self.seconds)}: must be a number of seconds")
-        if not 0 <= self.seconds <= _MAX_DELAY:
-            raise ValueError(f"seconds={shown(self.seconds)}: must be 0 to {_MAX_DELAY}")
         if self.then is not None:
             _check(self.then)
+        super().__post_init__()
 
 
 Handshake: TypeAlias = Accept | BadAccept | Delay | Hang | Reset | Response | WrongExtension | WrongSubprotocol
 """An answer to an upgrade request."""
 
 _KINDS = (Accept, BadAccept, Delay, Hang, Reset, Response, WrongExtension, WrongSubprotocol)
-
-# An hour: longer is not a test.
-_MAX_DELAY = 3600
 
 
 class Handshakes(deque[Handshake]):
@@ -107,10 +67,10 @@ class Handshakes(deque[Handshake]):
         self.extend(entries)
         return self
 
-    def draw(self) -> tuple[str, object] | None:
-        """The first, for the core, which takes it out."""
+    def draw(self) -> Handshake | None:
+        """The first, which is taken out; None when there is none."""
         try:
-            return _for_core(self.popleft())
+            return self.popleft()
         except IndexError:
             return None
 
@@ -121,21 +81,3 @@ def _check(entry: Handshake) -> Handshake:
     kinds = ", ".join(kind.__name__ for kind in _KINDS)
     what = f"the class {entry.__name__}, not one of its objects" if isinstance(entry, type) else shown(entry)
     raise TypeError(f"handshakes takes {kinds}, not {what}")
-
-
-# What the core calls those that have nothing to say.
-_WORDS: dict[type, str] = {Hang: "hang", Reset: "reset", BadAccept: "bad accept"}
-
-
-def _for_core(entry: Handshake | None) -> tuple[str, object] | None:
-    match entry:
-        case None:
-            return None
-        case WrongSubprotocol(name):
-            return "wrong subprotocol", name
-        case WrongExtension(value):
-            return "wrong extension", value
-        case Delay(seconds, then):
-            return "delay", (seconds, _for_core(then))
-        case _:
-            return _WORDS.get(type(entry), "decision"), entry

@@ -40,11 +40,15 @@ fn a_parameter_is_a_fault() {
 fn each_row_can_be_written_as_it_is_called() {
     for row in TABLE {
         let sample = |kind: Type| match kind {
-            Type::Seconds(_) => "0.5",
-            Type::Count(..) | Type::Message(_) => "2",
-            Type::Code => "1001",
-            Type::Reason => "why",
-            Type::Direction => "both",
+            Type::Seconds(_) => "0.5".to_owned(),
+            Type::Count(_, least, _) => least.to_string(),
+            Type::Message(_) => "2".into(),
+            Type::Code => "1001".into(),
+            Type::Reason => "why".into(),
+            Type::Direction => "both".into(),
+            Type::Violation => "reserved-bit-1".into(),
+            Type::Token => "token".into(),
+            Type::Field => "any text".into(),
         };
         let mut parameters = row.parameters.iter();
         let main = parameters
@@ -174,9 +178,9 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         }
     }
     let text = wrong("lattency", Place::Url);
-    assert!(text.ends_with("freeze, seed, info"), "{text}");
+    assert!(text.ends_with("wrong-extension, seed, info"), "{text}");
     let text = wrong("info", Place::Server);
-    assert!(text.ends_with("freeze, seed"), "{text}");
+    assert!(text.ends_with("wrong-extension, seed"), "{text}");
     let text = wrong("drop,client:1", Place::Server);
     let expected = "drop: 'client': there is no such key; there are path, after";
     assert!(text.starts_with(expected), "{text}");

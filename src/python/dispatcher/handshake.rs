@@ -2,7 +2,8 @@
 
 use super::super::calls::{Args, Stage, Whose};
 use super::super::enter::call_method;
-use super::super::handshake::{PyRequest, decision, drawn};
+use super::super::faults;
+use super::super::handshake::{PyRequest, decision};
 use super::super::runner::Runner;
 use super::Dispatcher;
 use crate::admission::{Decision, Request, Unheard};
@@ -41,7 +42,11 @@ impl<'py, R: Runner<'py>> Dispatcher<'_, 'py, R> {
             Some(handshakes) if !request.is_delayed() => {
                 let handshakes = handshakes.bind(self.py);
                 let next = call_method(handshakes, intern!(self.py, "draw"), ())?;
-                drawn(&next)
+                let answer = |entry| faults::answer(&entry);
+                Some(next)
+                    .filter(|next| !next.is_none())
+                    .map(answer)
+                    .transpose()
             }
             _ => Ok(None),
         }

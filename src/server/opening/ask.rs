@@ -3,6 +3,7 @@
 use super::answer::Answer;
 use super::newcomer::Newcomer;
 use crate::admission::{Decision, Request, Trick, Unheard};
+use crate::handler::Wants;
 use crate::protocol::account::Account;
 use crate::protocol::handshake::{MAX_HEAD, Upgrade};
 use crate::protocol::http::{Fields, Refusal};
@@ -33,22 +34,29 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Asks the handler about an upgrade request, and reads meanwhile what the client sends after it, to `rest`. Lines for
-/// the 101, and what else it says, if the client may come in.
+/// Asks the handler about an upgrade request, unless it is `known` what becomes of it, and reads meanwhile what the client
+/// sends after it, to `rest`. Lines for the 101, and what else it says, if the client may come in.
 pub(super) async fn ask<W: AsyncRead + Unpin>(
     newcomer: &mut Newcomer<W>,
     request: &Arc<Request>,
     upgrade: Upgrade,
     rest: &mut Vec<u8>,
+    mut known: Option<Decision>,
 ) -> Result<(Fields, Upgrade), Answer> {
     let desk = newcomer.seated.desk.clone();
     let (clock, config) = (desk.shared.clock, &desk.shared.config);
     let _waiting = Waiting(request);
-    let mut known = None;
+    let mut was_asked = false;
     loop {
         let decision = match known.take() {
+            // As one of the handler's.
+            Some(decision) if !request.has_offered(&decision) => Decision::Fail,
             Some(decision) => decision,
-            None => decided(newcomer, request, rest).await?,
+            None if !desk.shared.handler.wants().has(Wants::HANDSHAKE) => Decision::accept(),
+            None => {
+                was_asked = true;
+                decided(newcomer, request, rest).await?
+            }
         };
         return Err(match decision {
             Decision::Accept {
@@ -75,7 +83,7 @@ pub(super) async fn ask<W: AsyncRead + Unpin>(
                 }
                 newcomer.due = clock.now() + config.open_timeout;
                 known = then.map(|then| *then);
-                if known.is_none() {
+                if known.is_none() && was_asked {
                     request.ask_again();
                 }
                 continue;

@@ -4,7 +4,7 @@ use super::answer::Answer;
 use super::ask::ask;
 use super::newcomer::Newcomer;
 use super::read::Read;
-use crate::admission::Request;
+use crate::admission::{Decision, Request};
 use crate::client::Client;
 use crate::faults::plan::Plan;
 use crate::faults::url;
@@ -97,16 +97,17 @@ fn request<W>(newcomer: &mut Newcomer<W>, read: &Read) -> Result<Option<Arc<Requ
     let Some(head) = head else {
         return Ok(None);
     };
-    newcomer.charge.charge(size_of::<Request>() + head.len())?;
-    let request = Arc::new(Request::new(
-        newcomer.ends.peer,
-        newcomer.tls.clone(),
-        head.into(),
-    ));
-    if let Some(mut moment) = shared.moment() {
+    let request = seen(newcomer, head)?;
+    if let Some(mut moment) = newcomer.seated.desk.shared.moment() {
         moment.requested(&request);
     }
     Ok(Some(request))
+}
+
+fn seen<W>(newcomer: &mut Newcomer<W>, head: &[u8]) -> Result<Arc<Request>, Exhausted> {
+    newcomer.charge.charge(size_of::<Request>() + head.len())?;
+    let (peer, tls) = (newcomer.ends.peer, newcomer.tls.clone());
+    Ok(Arc::new(Request::new(peer, tls, head.into())))
 }
 
 async fn judge<W: AsyncRead + Unpin>(
@@ -151,6 +152,16 @@ fn planned(head: &[u8], desk: &Desk) -> Result<Option<Plan>, Refusal> {
     plan.transpose().map_err(Refusal::bad_request)
 }
 
+/// What a request gets by a fault: by one that it asks for itself, or that is set.
+fn answer(head: &[u8], plan: Option<&Plan>, shared: &Shared) -> Option<Decision> {
+    let own = plan.and_then(url::answer);
+    if own.is_some() || !shared.faults.is_any() {
+        return own;
+    }
+    let head = Head::parse(head)?;
+    shared.faults.answer(head.path())
+}
+
 /// Makes a client of somebody whose request is good, unless the handler does not want it.
 async fn admit<W: AsyncRead + Unpin>(
     newcomer: &mut Newcomer<W>,
@@ -162,11 +173,22 @@ async fn admit<W: AsyncRead + Unpin>(
     let shared = &desk.shared;
     let mut rest = head.split_off(upgrade.head_len);
     let plan = planned(&head, &desk).map_err(|refusal| Answer::refusal(&refusal, &desk))?;
-    let (fields, upgrade) = if shared.handler.wants().has(Wants::HANDSHAKE)
-        && let Some(request) = request
+    let known = answer(&head, plan.as_ref(), shared);
+    let made = match request {
+        None if known.is_some() => {
+            let made = seen(newcomer, &head);
+            Some(made.map_err(|_full| {
+                let refusal = http::exhausted(shared.config.memory_limit);
+                Answer::refusal(&refusal, &desk)
+            })?)
+        }
+        _ => None,
+    };
+    let (fields, upgrade) = if (known.is_some() || shared.handler.wants().has(Wants::HANDSHAKE))
+        && let Some(request) = request.or(made.as_ref())
     {
         // Boxed: it is large, and most are not asked about.
-        Box::pin(ask(newcomer, request, upgrade, &mut rest)).await?
+        Box::pin(ask(newcomer, request, upgrade, &mut rest, known)).await?
     } else {
         (Fields::default(), upgrade)
     };
