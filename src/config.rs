@@ -2,6 +2,7 @@
 
 use crate::error::{Error, quoted};
 use crate::faults::plan::Plan;
+use crate::manual_clock::ManualClock;
 use crate::protocol::extensions::Deflate;
 use crate::protocol::handshake::Policy;
 use crate::protocol::request::is_token;
@@ -9,6 +10,7 @@ use crate::protocol::sending::{Settings, Timeout};
 use crate::tls::Tls;
 use std::fmt::Display;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -46,6 +48,8 @@ pub struct Config {
     pub ping_interval: Option<Duration>,
     /// From a keepalive ping to its pong; the client gets 1011 after it. Default 20 s.
     pub ping_timeout: Duration,
+    /// What these five go by. Default `None`: the runtime's clock. A test may have one that it advances.
+    pub clock: Option<Arc<ManualClock>>,
     /// Bytes that are kept of what clients do, for those who read it: requests, clients, messages. Default `None`: nothing
     /// is. 16 MiB are enough for the longest tests; at most half of `memory_limit` is used.
     pub record: Option<usize>,
@@ -81,6 +85,7 @@ impl Default for Config {
             idle_timeout: None,
             ping_interval: None,
             ping_timeout: Duration::from_secs(20),
+            clock: None,
             record: None,
             faults: Plan::default(),
             fault_urls: false,
@@ -95,11 +100,13 @@ impl Default for Config {
 /// More threads than this is a mistake in the call, not a machine.
 const MAX_WORKERS: usize = 1024;
 /// tokio's timers reach about two years; a longer timeout is meant as "never".
-const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
+pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
 /// The resolution of tokio's timers.
 pub(crate) const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 /// Why a timeout below that is none.
 pub(crate) const TOO_SHORT: &str = "must be at least 0.001, in seconds";
+/// Why one beyond a year is none.
+pub(crate) const TOO_LONG: &str = "must be at most a year, in seconds";
 
 impl Config {
     /// Checks every option; after this nothing checks again.
@@ -147,11 +154,7 @@ impl Config {
             .chain([("close_timeout", Some(self.close_timeout))])
         {
             if let Some(timeout) = timeout.filter(|timeout| *timeout > MAX_TIMEOUT) {
-                return Err(invalid(
-                    option,
-                    &timeout.as_secs_f64(),
-                    "must be at most a year, in seconds",
-                ));
+                return Err(invalid(option, &timeout.as_secs_f64(), TOO_LONG));
             }
         }
         if let (Some(seed), Some(_)) = (self.seed, self.faults.seed) {

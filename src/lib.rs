@@ -16,6 +16,7 @@ pub mod faults;
 mod fork_lock;
 pub mod handler;
 pub mod mailbox;
+pub mod manual_clock;
 pub mod order;
 pub mod protocol;
 #[cfg(feature = "python")]

@@ -27,6 +27,7 @@ __all__ = [
     "Fault",
     "Held",
     "Mail",
+    "ManualClock",
     "NoReply",
     "Reader",
     "Record",
@@ -490,6 +491,39 @@ class Fault:
 
     def __enter__(self) -> Fault: ...
     def __exit__(self, *_error: object) -> None: ...
+
+@final
+class ManualClock:
+    """A clock for the timers of servers that stands still until a test advances it: `EchoServer(clock=ManualClock())`.
+
+    Several servers may share one, and it may outlive them. Any thread. In a process that was forked after it was made
+    every call raises RuntimeError.
+    """
+
+    def __new__(cls) -> ManualClock: ...
+    @property
+    def time(self) -> float:
+        """Seconds by which it was advanced in all."""
+
+    def advance(self, seconds: float) -> None:
+        """Lets `seconds` pass in one jump, and returns when the servers have done all that was due by then.
+
+        What clients had sent before, as far as it has arrived, is seen at the old time. Then the clock shows the new
+        one, and everything due by then happens once, in the order of its times on all connections of all servers; what
+        that arms counts from the new time: `advance(100)` with a `ping_interval` of 20 brings one ping, and 20 s later
+        the next is due. Each server waits for its clients again then; callbacks are queued, and not awaited.
+
+        With no server that serves it only shows another time. Of several threads one advances after the other, each by
+        its own seconds. Ctrl-C ends the wait, and not what was begun. TypeError or ValueError for what is no number
+        from 0 to a year. RuntimeError in a callback of one of the servers, and in the thread of a running event loop,
+        which waiting would stop: there use `advance_async()`.
+        """
+
+    def advance_async(self, seconds: float) -> Future[None]:
+        """As `advance`, to be awaited, on any event loop. It begins with the call; cancelled, it goes on all the same.
+
+        RuntimeError in a callback, and where no event loop runs.
+        """
 
 @final
 class Reader:

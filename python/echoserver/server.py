@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from echoserver._core import TLS, Client, Down
+    from echoserver._core import TLS, Client, Down, ManualClock
     from echoserver.compression import Deflate
     from echoserver.run import Run
     from echoserver.stats import Stats
@@ -128,6 +128,10 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
     - `ping_interval`: between keepalive pings. None: no pings.
     - `ping_timeout`: for the answer to one; 1011 after it.
 
+    - `clock`: a `ManualClock` of echoserver.testing, by which all of these go then, and what faults and handshakes
+      delay: it stands still until a test advances it. What calls wait for, such as `stop()`, stays real. None: the
+      system's clock.
+
     TLS:
 
     - `tls`: a `TLS` with the files of certificate and key; or "self-signed": an authority and a certificate of the
@@ -187,6 +191,7 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
         idle_timeout: float | None = None,
         ping_interval: float | None = None,
         ping_timeout: float = 20.0,
+        clock: ManualClock | None = None,
         record: int | None = None,
         faults: str | Iterable[str] = (),
         fault_urls: bool = False,
@@ -208,6 +213,7 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
         core = Server(options, callbacks, echo, debug, ref(self))
         self.parent = parent
         self._is_everywhere = host is None
+        self._clock = clock
         self._scheme = "ws" if tls is None else "wss"
         self._stats_class = Stats
         self._own_run = Run(self, core, close_timeout)
@@ -401,6 +407,11 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
     def is_serving(self) -> bool:
         """Whether clients are served: from `serve()` or `start()` to `stop()`."""
         return self._core.is_serving
+
+    @property
+    def clock(self) -> ManualClock | None:
+        """The clock of its timers, if a test has given it one."""
+        return self._clock
 
     @property
     def debug(self) -> bool:

@@ -244,7 +244,7 @@ impl Script {
     pub fn is_enough(&self, now: Instant) -> bool {
         let is_due = self.patience.get().is_some_and(|due| due <= now);
         if is_due {
-            self.patience.set(Some(now + LONGEST));
+            self.patience.set(Some((self.now)() + LONGEST));
         }
         is_due
     }

@@ -1,7 +1,7 @@
 //! One argument of a call: its type is checked here, and an error names it and its value.
 
 use super::errors::{shown, type_name};
-use crate::config::{MIN_TIMEOUT, TOO_SHORT};
+use crate::config::{MAX_TIMEOUT, MIN_TIMEOUT, TOO_LONG, TOO_SHORT};
 use crate::error::{Error, quoted, shortened};
 use crate::faults::grammar::{self, Place};
 use crate::faults::plan::Plan;
@@ -239,6 +239,15 @@ impl<'py> Argument<'py> {
             return Err(self.bad_value(TOO_SHORT));
         }
         Ok(timeout)
+    }
+
+    /// Seconds by which a clock can be advanced.
+    pub(super) fn advance(self) -> PyResult<Duration> {
+        let seconds = self.seconds()?;
+        if seconds > MAX_TIMEOUT {
+            return Err(self.bad_value(TOO_LONG));
+        }
+        Ok(seconds)
     }
 
     /// Seconds; not negative, finite.

@@ -136,6 +136,12 @@ impl Link {
         self.drain.is_here() && self.events.has_doorbell()
     }
 
+    /// The name of the callback that has called this.
+    pub(super) fn own_callback(&self) -> Option<&'static str> {
+        let is_here = self.drain.is_here();
+        is_here.then(|| *lock(&self.callback)).flatten()
+    }
+
     /// Runs one callback, or a piece of one, with its name where `stop()` finds it.
     pub(super) fn call<T>(
         &self,

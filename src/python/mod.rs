@@ -17,6 +17,7 @@ mod attributes;
 mod broadcast;
 mod calls;
 mod client;
+mod clock;
 mod control;
 mod coroutine;
 mod crossing;
@@ -87,6 +88,8 @@ mod _core {
     use super::asyncio::turn::Reader;
     #[pymodule_export]
     use super::client::{PyClient, at_end};
+    #[pymodule_export]
+    use super::clock::PyManualClock;
     #[pymodule_export]
     use super::down::Down;
     #[pymodule_export]

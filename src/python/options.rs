@@ -2,6 +2,7 @@
 //! and its value.
 
 use super::argument::Argument;
+use super::clock;
 use super::tls;
 use crate::config::Config;
 use crate::protocol::extensions::Deflate;
@@ -28,6 +29,7 @@ pub(super) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
         idle_timeout: get("idle_timeout")?.optional(Argument::timeout)?,
         ping_interval: get("ping_interval")?.optional(Argument::timeout)?,
         ping_timeout: get("ping_timeout")?.timeout()?,
+        clock: get("clock")?.optional(|clock| clock::option(&clock))?,
         record: get("record")?.optional(Argument::size)?,
         faults: get("faults")?.faults()?,
         fault_urls: get("fault_urls")?.boolean()?,
@@ -62,6 +64,7 @@ pub(super) fn defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     defaults.set_item("idle_timeout", config.idle_timeout.map(seconds))?;
     defaults.set_item("ping_interval", config.ping_interval.map(seconds))?;
     defaults.set_item("ping_timeout", seconds(config.ping_timeout))?;
+    defaults.set_item("clock", py.None())?;
     defaults.set_item("record", config.record)?;
     defaults.set_item("faults", pyo3::types::PyTuple::empty(py))?;
     defaults.set_item("fault_urls", config.fault_urls)?;

@@ -7,6 +7,7 @@ use super::asyncio::turn::Reader;
 use super::broadcast::broadcast;
 use super::calls::Stage;
 use super::client::PyClient;
+use super::clock;
 use super::crossing;
 use super::down::{self, Down};
 use super::faults::PyFault;
@@ -63,6 +64,7 @@ impl PyServer {
         let debug = Argument::of("debug", debug).boolean()?;
         let config = options::config(options)?;
         let link = Link::new(config.max_send_queue);
+        clock::note(options, &link)?;
         link.set_echo(echo);
         switch_debug(py, &link, debug)?;
         let handler = link.clone();
@@ -318,8 +320,7 @@ impl PyServer {
 
     /// Whether this is called by a callback.
     fn in_callback(&self) -> PyResult<bool> {
-        let link = &self.shared()?.link;
-        Ok(link.drain.is_here() && lock(&link.callback).is_some())
+        Ok(self.shared()?.link.own_callback().is_some())
     }
 
     /// The name of the callback that runs now, or of one that waits.

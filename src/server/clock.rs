@@ -1,44 +1,119 @@
 //! The one source of time for what the options of a server limit: opening, closing, silence, pings. Who waits for one of
 //! these waits here, and asks here how late it is. When a stop ends is for its caller to say, and no matter of this.
+//!
+//! It is the runtime's clock, or a worker's hand of one that a test advances.
 
-use std::future::Future;
+mod timers;
+
+use self::timers::{Entry, Timers};
+use crate::manual_clock::Hand;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
-use tokio::time::{Instant, Sleep, sleep_until};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
-/// The runtime's clock.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Clock;
+/// The clock of a worker.
+#[derive(Debug, Clone)]
+pub(super) struct Clock(Option<Rc<Timers>>);
 
-/// What somebody waits with, again and again. It owns nothing before it is set.
+/// What somebody waits with, again and again, always by the same clock. It owns nothing before it is set.
 #[derive(Debug, Default)]
-pub(super) struct Alarm(Option<Pin<Box<Sleep>>>);
+pub(super) struct Alarm {
+    real: Option<Pin<Box<Sleep>>>,
+    manual: Option<Entry>,
+}
 
-#[expect(
-    clippy::unused_self,
-    reason = "who wants to know the time has to have the server's clock"
-)]
 impl Clock {
-    pub(super) fn now(self) -> Instant {
-        Instant::now()
+    /// The runtime's.
+    pub(super) const REAL: Self = Self(None);
+
+    /// That of this hand, if there is one.
+    pub(super) fn new(hand: Option<Hand>) -> Self {
+        Self(hand.map(|hand| Rc::new(Timers::new(hand))))
     }
 
-    pub(super) async fn sleep_until(self, due: Instant) {
-        sleep_until(due).await;
+    /// From which timers count.
+    pub(super) fn now(&self) -> Instant {
+        self.0.as_ref().map_or_else(Instant::now, |own| own.now())
+    }
+
+    /// What was due by then may happen. Before `now` while a clock is advanced, and other things are due before.
+    pub(super) fn reached(&self) -> Instant {
+        let own = self.0.as_ref();
+        own.map_or_else(Instant::now, |own| own.reached())
+    }
+
+    /// Whether there is such a difference.
+    pub(super) fn is_behind(&self) -> bool {
+        let own = self.0.as_ref();
+        own.is_some_and(|own| own.reached() < own.now())
+    }
+
+    /// Whether what is due has to happen just then, and not somewhat later where that is cheaper.
+    pub(super) const fn is_exact(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(super) async fn sleep_until(&self, due: Instant) {
+        match &self.0 {
+            None => sleep_until(due).await,
+            Some(own) => {
+                let mut entry = None;
+                poll_fn(|cx| own.poll(&mut entry, due, cx)).await;
+            }
+        }
     }
 
     /// What `future` gives, or `None` if it does not by `due`.
-    pub(super) async fn before<F: Future>(self, due: Instant, future: F) -> Option<F::Output> {
-        tokio::time::timeout_at(due, pin!(future)).await.ok()
+    pub(super) async fn before<F: Future>(&self, due: Instant, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        match &self.0 {
+            None => timeout_at(due, future).await.ok(),
+            Some(own) => {
+                let mut entry = None;
+                poll_fn(|cx| match future.as_mut().poll(cx) {
+                    Poll::Ready(output) => Poll::Ready(Some(output)),
+                    Poll::Pending => own.poll(&mut entry, due, cx).map(|()| None),
+                })
+                .await
+            }
+        }
     }
 
     /// Sets the alarm unless it goes off earlier anyway; ready when it does. Who finds that it was too early sets it
     /// again: something that is put off all the time moves no timer.
-    pub(super) fn poll(self, alarm: &mut Alarm, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let sleep = alarm.0.get_or_insert_with(|| Box::pin(sleep_until(due)));
+    pub(super) fn poll(&self, alarm: &mut Alarm, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(own) = &self.0 {
+            return own.poll(&mut alarm.manual, due, cx);
+        }
+        let sleep = alarm.real.get_or_insert_with(|| Box::pin(sleep_until(due)));
         if due < sleep.deadline() || sleep.is_elapsed() {
             sleep.as_mut().reset(due);
         }
         sleep.as_mut().poll(cx)
+    }
+
+    /// Ready when it is `due`, and not before.
+    pub(super) fn poll_due(
+        &self,
+        alarm: &mut Alarm,
+        due: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        while self.reached() < due {
+            ready!(self.poll(alarm, due, cx));
+        }
+        Poll::Ready(())
+    }
+
+    /// What keeps the time of a hand, and has to run then; it never ends. `is_busy` says whether somebody has work that
+    /// waits for nobody else.
+    pub(super) fn keeper<B: Fn() -> bool>(
+        &self,
+        is_busy: B,
+    ) -> Option<impl Future<Output = ()> + use<B>> {
+        let own = self.0.clone()?;
+        Some(own.keep(is_busy))
     }
 }

@@ -267,13 +267,14 @@ impl<W: Wire> Connection<W> {
             // It can't answer a ping any more, and what is awaited is our answer.
             self.sender.heard();
         }
-        let now = self.clock().now().into_std();
-        if self.is_held_too_long(now) {
+        let (now, reached) = (self.clock().now(), self.clock().reached());
+        if self.is_held_too_long(reached.into_std()) {
             return Poll::Ready(Some(End::Drop));
         }
-        if self.end_in_time(now, turn) {
+        if self.end_in_time(reached.into_std(), turn) {
             return Poll::Ready(None);
         }
+        let now = now.into_std();
         match self.ring(now, turn) {
             Rung::Nothing => {}
             Rung::Something => return Poll::Ready(None),
@@ -288,8 +289,18 @@ impl<W: Wire> Connection<W> {
         let Some(due) = self.due().map(Instant::from_std) else {
             return Poll::Pending;
         };
-        let clock = self.clock();
+        let clock = &self.seated.desk.clock;
         clock.poll(&mut self.alarm, due, cx).map(|()| None)
+    }
+
+    /// Whether what is due has to wait, since others are due before it. What has happened so far happened now.
+    fn has_to_be_later(&mut self, turn: &mut Turn) -> bool {
+        if !self.clock().is_behind() {
+            return false;
+        }
+        self.tick(turn);
+        let (due, reached) = (self.sender.deadline(), self.clock().reached());
+        due.is_none_or(|due| due > reached.into_std())
     }
 
     /// What this turn may spend on compressed messages.
@@ -328,8 +339,8 @@ impl<W: Wire> Connection<W> {
         }
     }
 
-    fn clock(&self) -> Clock {
-        self.seated.desk.shared.clock
+    fn clock(&self) -> &Clock {
+        &self.seated.desk.clock
     }
 
     fn counters(&self) -> &Counters {

@@ -1,9 +1,10 @@
 //! A worker's own state: its seats, its buffers, and how far it is on its way to the end. Never leaves its thread.
 
+use super::clock::Clock;
 use super::linger::timer::Lingering;
 use super::look::Look;
 use super::pace::Pace;
-use super::seat::Seat;
+use super::seat::{Queueing, Seat};
 use super::shared::{Face, Shared, lock};
 use super::stats::Counters;
 use super::tls::scratch::Scratch;
@@ -30,6 +31,7 @@ pub(super) const READ_BUFFER: usize = 512 << 10;
 /// What the connections of a worker share.
 pub(super) struct Desk {
     pub(super) shared: Arc<Shared>,
+    pub(super) clock: Clock,
     pub(super) buffer: RefCell<Vec<u8>>,
     pub(super) pace: Rc<Pace>,
     pub(super) look: Rc<Look>,
@@ -65,9 +67,10 @@ impl fmt::Debug for Desk {
 
 impl Desk {
     /// A worker without clients, to be run by `worker::main`.
-    pub(super) fn new(shared: Arc<Shared>, index: usize) -> Rc<Self> {
+    pub(super) fn new(shared: Arc<Shared>, index: usize, clock: Clock) -> Rc<Self> {
         Rc::new(Self {
             shared,
+            clock,
             buffer: RefCell::new(Vec::with_capacity(READ_BUFFER)),
             pace: Rc::default(),
             look: Rc::default(),
@@ -136,13 +139,21 @@ impl Desk {
 
     /// Takes a seat for a connection.
     pub(super) fn sit(self: &Rc<Self>) -> Seated {
-        let seat = Rc::new(Seat::default());
-        let index = self.seats.borrow_mut().insert(seat.clone());
+        let mut seats = self.seats.borrow_mut();
+        let entry = seats.vacant_entry();
+        let seat = Rc::new(Seat::new(entry.key()));
+        entry.insert(seat.clone());
         Seated {
             desk: self.clone(),
             seat,
-            index,
         }
+    }
+
+    /// Whether a connection waits for its turn at what takes a while.
+    pub(super) fn has_queue(&self) -> bool {
+        let seats = self.seats.borrow();
+        let mut states = seats.iter().map(|(_, seat)| seat.queueing.get());
+        states.any(|state| state != Queueing::No)
     }
 
     /// Adds a client to those that anybody may list, and to those that can be given orders.
@@ -215,7 +226,6 @@ impl Desk {
 pub(super) struct Seated {
     pub(super) desk: Rc<Desk>,
     pub(super) seat: Rc<Seat>,
-    pub(super) index: usize,
 }
 
 impl Seated {
@@ -228,7 +238,7 @@ impl Seated {
 impl Drop for Seated {
     fn drop(&mut self) {
         let mut seats = self.desk.seats.borrow_mut();
-        seats.remove(self.index);
+        seats.remove(self.seat.index);
         if seats.is_empty() {
             account::forget_spare();
             deflate::forget_spare();

@@ -99,7 +99,7 @@ impl Line {
         }
         let shape = self.outgoing.entry(&self.script);
         if is_clear && !shape.delays() {
-            ready!(self.outgoing.poll_gate(self.clock, &shape, cx));
+            ready!(self.outgoing.poll_gate(&self.clock, &shape, cx));
             let portion = &bytes[..shape.portion(bytes.len())];
             let sent = ready!(Pin::new(io).poll_write(cx, portion))?;
             self.outgoing.pass(sent, &shape, self.clock.now());
@@ -128,8 +128,8 @@ impl Line {
         let lane = &mut self.outgoing;
         while !lane.pieces.is_empty() {
             let shape = lane.exit(&self.script);
-            ready!(lane.poll_due(self.clock, &shape, cx));
-            ready!(lane.poll_gate(self.clock, &shape, cx));
+            ready!(lane.poll_due(&self.clock, &shape, cx));
+            ready!(lane.poll_gate(&self.clock, &shape, cx));
             let bytes = lane.front();
             let portion = &bytes[..shape.portion(bytes.len())];
             let sent = ready!(Pin::new(&mut *io).poll_write(cx, portion))?;
@@ -158,7 +158,7 @@ impl Line {
         let lane = &mut self.incoming;
         let shape = lane.entry(&self.script);
         if lane.pieces.is_empty() && lane.end.is_none() && !shape.delays() {
-            ready!(lane.poll_gate(self.clock, &shape, cx));
+            ready!(lane.poll_gate(&self.clock, &shape, cx));
             let mut buffer = [0; READ];
             let most = shape.portion(into.remaining().min(READ));
             let mut read = ReadBuf::new(&mut buffer[..most]);
@@ -172,10 +172,10 @@ impl Line {
         let lane = &mut self.incoming;
         let shape = lane.exit(&self.script);
         if lane.pieces.is_empty() {
-            return lane.poll_end(self.clock, &shape, cx);
+            return lane.poll_end(&self.clock, &shape, cx);
         }
-        ready!(lane.poll_due(self.clock, &shape, cx));
-        ready!(lane.poll_gate(self.clock, &shape, cx));
+        ready!(lane.poll_due(&self.clock, &shape, cx));
+        ready!(lane.poll_gate(&self.clock, &shape, cx));
         let bytes = lane.front();
         let len = shape.portion(bytes.len().min(into.remaining()));
         into.put_slice(&bytes[..len]);
@@ -300,17 +300,17 @@ impl Lane {
     }
 
     /// Ready when the first piece has arrived; at once if nothing is held up any more.
-    fn poll_due(&mut self, clock: Clock, shape: &Shape, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_due(&mut self, clock: &Clock, shape: &Shape, cx: &mut Context<'_>) -> Poll<()> {
         match self.pieces.front() {
-            Some((due, _)) if shape.delays() => wait(clock, &mut self.alarm, *due, cx),
+            Some((due, _)) if shape.delays() => clock.poll_due(&mut self.alarm, *due, cx),
             _ => Poll::Ready(()),
         }
     }
 
     /// Ready when bytes may move after those before them.
-    fn poll_gate(&mut self, clock: Clock, shape: &Shape, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_gate(&mut self, clock: &Clock, shape: &Shape, cx: &mut Context<'_>) -> Poll<()> {
         match self.next {
-            Some(next) if shape.paces() => wait(clock, &mut self.alarm, next, cx),
+            Some(next) if shape.paces() => clock.poll_due(&mut self.alarm, next, cx),
             _ => Poll::Ready(()),
         }
     }
@@ -318,7 +318,7 @@ impl Lane {
     /// Ready with the end, behind all pieces.
     fn poll_end(
         &mut self,
-        clock: Clock,
+        clock: &Clock,
         shape: &Shape,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
@@ -326,15 +326,8 @@ impl Lane {
             return Poll::Pending;
         };
         if shape.delays() {
-            ready!(wait(clock, &mut self.alarm, *due, cx));
+            ready!(clock.poll_due(&mut self.alarm, *due, cx));
         }
         Poll::Ready(mem::replace(result, Ok(())))
     }
-}
-
-fn wait(clock: Clock, alarm: &mut Alarm, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
-    while clock.now() < due {
-        ready!(clock.poll(alarm, due, cx));
-    }
-    Poll::Ready(())
 }

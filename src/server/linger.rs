@@ -6,6 +6,7 @@
 pub(super) mod timer;
 
 use self::timer::GRAIN;
+use super::clock::{Alarm, Clock};
 use super::desk::{Phase, Seated};
 use super::wire::Wire;
 use crate::order::Order;
@@ -21,7 +22,7 @@ const MAX_LINGER: usize = 1 << 20;
 /// Sends the last that is to be said, and ends TCP, within `close_timeout`.
 pub(super) async fn answer<W: Wire>(wire: &mut W, mut bytes: &[u8], seated: &Seated) {
     let desk = &seated.desk;
-    let clock = desk.shared.clock;
+    let clock = &desk.clock;
     let due = clock.now() + desk.shared.config.close_timeout;
     let mut time = pin!(clock.sleep_until(due));
     let said = poll_fn(|cx| {
@@ -50,9 +51,8 @@ pub(super) async fn answer<W: Wire>(wire: &mut W, mut bytes: &[u8], seated: &Sea
 /// worker that closes, unless the client goes on sending: that waits until it is silent, or time gets short.
 pub(super) async fn linger<W: Wire>(wire: &mut W, seated: &Seated, due: Instant) {
     let desk = &seated.desk;
-    let clock = desk.shared.clock;
-    let entry = desk.lingering.enter(due, &seated.seat);
-    let mut silent_at = None;
+    let _entry = desk.lingering.enter(due, &seated.seat);
+    let (mut silent_at, mut silence) = (None, Alarm::default());
     let mut is_shut_down = false;
     let mut left = MAX_LINGER;
     poll_fn(|cx| {
@@ -77,27 +77,26 @@ pub(super) async fn linger<W: Wire>(wire: &mut W, seated: &Seated, due: Instant)
         }
         let mut buffer = desk.buffer.borrow_mut();
         let before = left;
-        let now = clock.now();
         if poll_end(wire, cx, &mut is_shut_down, &mut left, &mut buffer).is_ready()
             || desk.phase() >= Phase::Hurried
             || is_aborted
-            || now >= due
+            || desk.clock.reached() >= due
         {
             return Poll::Ready(());
         }
         if desk.phase() < Phase::Closing {
             return Poll::Pending;
         }
-        match silent_at {
-            _ if left == MAX_LINGER => Poll::Ready(()),
-            Some(silent_at) if left == before && now >= silent_at => Poll::Ready(()),
-            Some(_) if left == before => Poll::Pending,
-            _ => {
-                silent_at = Some(now + GRAIN);
-                entry.put(due.min(now + GRAIN));
-                Poll::Pending
-            }
+        if left == MAX_LINGER {
+            return Poll::Ready(());
         }
+        if left < before {
+            silent_at = None;
+        }
+        // A stop goes by the system's clock, and so does what it waits for.
+        let clock = Clock::REAL;
+        let silent_at = *silent_at.get_or_insert_with(|| clock.now() + GRAIN);
+        clock.poll_due(&mut silence, silent_at, cx)
     })
     .await;
 }

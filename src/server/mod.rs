@@ -42,6 +42,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::faults::registry::Faults;
 use crate::handler::{Handler, Wants};
+use crate::manual_clock::ManualClock;
 use crate::protocol::account::Memory;
 use crate::protocol::broadcast::SharedFrame;
 use crate::protocol::limit::Limit;
@@ -49,7 +50,6 @@ use crate::protocol::message::Kind;
 use crate::record::Record;
 use crate::sockets::Listed;
 use crate::tls::Patience;
-use clock::Clock;
 use shared::{Command, Face, Life, Shared, lock};
 use std::convert::Infallible;
 use std::io;
@@ -115,7 +115,6 @@ impl Server {
             policy: config.policy(),
             tls,
             handler,
-            clock: Clock,
             sending: Arc::new(config.sending()),
             memory,
             record_wants: record.as_ref().map_or(Wants::NOTHING, |_| Wants::RECORD),
@@ -159,9 +158,12 @@ impl Server {
         *state = State::Started(threads);
         // Sockets may be closed from here on, and if all workers have ended already the handler hears of it: see `State`.
         drop(state);
+        // Whoever advances the clock from now on waits for all of them.
+        let clock = self.shared.config.clock.as_ref();
         for go in go {
             // One that has panicked since then is missed by nobody.
-            let _ = go.send((std::mem::take(&mut listeners), life.clone()));
+            let hand = clock.map(ManualClock::join);
+            let _ = go.send((std::mem::take(&mut listeners), hand, life.clone()));
         }
         Ok(())
     }

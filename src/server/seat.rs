@@ -10,6 +10,8 @@ use std::task::{Context, Waker};
 /// Where a connection is found by those who have an order for it.
 #[derive(Default)]
 pub(super) struct Seat {
+    /// Its number at the worker's desk.
+    pub(super) index: usize,
     /// The client's id; 0 before the upgrade.
     pub(super) client: Cell<u64>,
     waker: Cell<Option<Waker>>,
@@ -28,6 +30,13 @@ impl fmt::Debug for Seat {
 }
 
 impl Seat {
+    pub(super) fn new(index: usize) -> Self {
+        Self {
+            index,
+            ..Self::default()
+        }
+    }
+
     /// Called first at each poll, so that an order wakes the right task.
     pub(super) fn register(&self, cx: &Context<'_>) {
         let waker = match self.waker.take() {

@@ -1,6 +1,5 @@
 //! What all threads of a server share, and what others know of each worker.
 
-use super::clock::Clock;
 use super::stats::Counters;
 use super::tls::identity::Identity;
 use crate::client::{Client, Ends, Letter};
@@ -63,7 +62,6 @@ pub(super) struct Shared {
     pub(super) policy: Policy,
     pub(super) tls: Option<Identity>,
     pub(super) handler: Arc<dyn Handler>,
-    pub(super) clock: Clock,
     pub(super) memory: Arc<Memory>,
     /// With the option of that name, and what workers want for it beside the handler.
     pub(super) record: Option<Arc<Record>>,

@@ -15,6 +15,10 @@
 )]
 
 #[cfg(test)]
+mod advancing;
+#[cfg(test)]
+mod advancing_faults;
+#[cfg(test)]
 mod asking;
 #[cfg(test)]
 mod closing;
@@ -62,6 +66,7 @@ mod tls_peer;
 mod tls_records;
 mod watch;
 
+use super::clock::Clock;
 use super::desk::Desk;
 use super::linger::timer::GRAIN;
 use super::opening::newcomer::Newcomer;
@@ -71,6 +76,7 @@ use super::{Server, opening};
 use crate::client::{Client, Ends};
 use crate::config::Config;
 use crate::handler::{Batch, Echo, Gate, Handler, Wants};
+use crate::manual_clock::ManualClock;
 use crate::order::{Close, Order, Replies};
 use crate::protocol::close;
 use std::net::Ipv4Addr;
@@ -150,7 +156,8 @@ impl Simulation {
             ..config
         };
         let server = Server::bind(config, handler).unwrap();
-        let desk = Desk::new(server.shared.clone(), 0);
+        let hand = server.config().clock.as_ref().map(ManualClock::join);
+        let desk = Desk::new(server.shared.clone(), 0, Clock::new(hand));
         let simulation = Self { server, desk };
         runtime.block_on(async {
             let main = spawn_local(worker::main(simulation.desk.clone(), Vec::new()));

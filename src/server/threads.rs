@@ -2,14 +2,15 @@
 
 use super::shared::{Life, Shared};
 use super::worker;
+use crate::manual_clock::Hand;
 use crate::sockets::Listed;
 use std::io;
 use std::net::TcpListener;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
-/// What a worker's thread waits for: its listeners, and its part in the life of the server.
-type Go = (Vec<Listed<TcpListener>>, Arc<Life>);
+/// What a worker's thread waits for: its listeners, its hand of the clock, and its part in the life of the server.
+type Go = (Vec<Listed<TcpListener>>, Option<Hand>, Arc<Life>);
 
 /// A thread, and what has it go.
 pub(super) type Thread = (JoinHandle<()>, mpsc::Sender<Go>);
@@ -57,8 +58,8 @@ fn spawn_each(
             // The receiver waits for it.
             let _ = ready.send(Ok(()));
             drop(ready);
-            if let Ok((listeners, life)) = gone.recv() {
-                worker::run(runtime, shared, index, listeners);
+            if let Ok((listeners, hand, life)) = gone.recv() {
+                worker::run(runtime, shared, index, listeners, hand);
                 drop(life);
             }
         };

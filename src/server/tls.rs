@@ -52,7 +52,7 @@ async fn open<W: Wire>(
         ..
     } = newcomer;
     let desk = &seated.desk;
-    let clock = desk.shared.clock;
+    let clock = &desk.clock;
     let mut first = Vec::with_capacity(FIRST_READ);
     match clock
         .before(due, read_more(&mut wire, &mut first, &seated))

@@ -1,6 +1,7 @@
 //! One thread with its own runtime and many connections. What happens to a connection happens on this thread; others
 //! leave an order in its letterbox.
 
+use super::clock::Clock;
 use super::desk::{Desk, Phase};
 use super::listening::Listening;
 use super::opening::newcomer::Newcomer;
@@ -9,6 +10,7 @@ use super::shared::{Command, Shared};
 use super::{opening, tls};
 use crate::client::{Ends, Letter};
 use crate::handler::Handler;
+use crate::manual_clock::Hand;
 use crate::sockets::Listed;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -43,9 +45,11 @@ pub(super) fn run(
     shared: Arc<Shared>,
     index: usize,
     listeners: Vec<Listed<StdListener>>,
+    hand: Option<Hand>,
 ) {
     let _ended = Ended(shared.clone(), index);
-    runtime.block_on(main(Desk::new(shared, index), listeners));
+    let desk = Desk::new(shared, index, Clock::new(hand));
+    runtime.block_on(main(desk, listeners));
     // Aborts what is left.
     drop(runtime);
 }
@@ -65,7 +69,12 @@ pub(super) async fn main(desk: Rc<Desk>, listeners: Vec<Listed<StdListener>>) {
     let mut listening = Listening::begin(listeners, &desk, place);
     // They end with the runtime.
     drop(spawn_local(desk.pace.clone().keep()));
-    drop(spawn_local(desk.lingering.clone().keep(desk.shared.clock)));
+    let lingering = desk.lingering.clone();
+    drop(spawn_local(lingering.keep(desk.clock.clone())));
+    let own = desk.clone();
+    if let Some(keeper) = desk.clock.keeper(move || own.has_queue()) {
+        drop(spawn_local(keeper));
+    }
     let handler = desk.shared.handler.clone();
     drop(spawn_local(desk.look.clone().keep(handler)));
     let mut post = Post::default();

@@ -8,7 +8,7 @@
 Under pytest the fixture `echo_server` is one of them. Nothing here needs pytest.
 """
 
-from echoserver._core import Accept, Fault, Response
+from echoserver._core import Accept, Fault, ManualClock, Response
 from echoserver.testing.faults import (
     BadAccept,
     Bandwidth,
@@ -48,6 +48,7 @@ __all__ = [
     "HalfClose",
     "Hang",
     "Latency",
+    "ManualClock",
     "NoCloseReply",
     "NoPong",
     "Replace",

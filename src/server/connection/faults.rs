@@ -32,7 +32,7 @@ const READS: usize = 16;
 /// Without faults, of a connection that has got its 101.
 fn script(client: &Client, seated: &Seated) -> Script {
     let shared = &seated.desk.shared;
-    let clock = shared.clock;
+    let clock = seated.desk.clock.clone();
     let now = move || clock.now().into_std();
     let head = client.head();
     let path = head.as_ref().map_or("", |head| head.path());
@@ -115,11 +115,11 @@ impl<W: Wire> Connection<W> {
             // The task is woken when there is room for it.
             return self.seated.seat.give_later(Order::Faults(done));
         }
-        let shared = &self.seated.desk.shared;
+        let desk = &self.seated.desk;
         if let Some(line) = self.wire.line() {
             line.get_or_insert_with(|| {
-                let account = Account::new(shared.memory.clone());
-                Line::new(script.clone(), shared.clock, account)
+                let account = Account::new(desk.shared.memory.clone());
+                Line::new(script.clone(), desk.clock.clone(), account)
             });
         }
     }
@@ -220,7 +220,7 @@ impl<W: Wire> Connection<W> {
 
     /// What the sender does because it is time; what is frozen does nothing.
     pub(super) fn ring(&mut self, now: Instant, turn: &mut Turn) -> Rung {
-        if self.is_frozen() {
+        if self.is_frozen() || self.has_to_be_later(turn) {
             return Rung::Nothing;
         }
         let (account, effects) = (&mut self.account, &mut turn.effects);

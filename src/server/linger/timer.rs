@@ -7,8 +7,9 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Poll, Waker, ready};
+use std::task::{Poll, Waker};
 use std::time::Duration;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 /// The timer goes off no more often than that; so much longer than `close_timeout` somebody may linger.
@@ -36,17 +37,6 @@ impl fmt::Debug for Lingering {
 #[derive(Debug)]
 pub(super) struct Entry<'a>(&'a Lingering, usize);
 
-impl Entry<'_> {
-    /// It is `due` then.
-    pub(super) fn put(&self, due: Instant) {
-        let Self(lingering, index) = self;
-        if let Some((before, _)) = lingering.all.borrow_mut().get_mut(*index) {
-            *before = due;
-        }
-        lingering.look_at(due);
-    }
-}
-
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
         self.0.all.borrow_mut().remove(self.1);
@@ -70,21 +60,15 @@ impl Lingering {
     }
 
     /// Waits until the first of them is due, but not less than until `earliest`.
-    async fn wait(&self, earliest: Instant, clock: Clock) {
+    async fn wait(&self, earliest: Instant, clock: &Clock) {
         let mut alarm = Alarm::default();
         poll_fn(|cx| {
             self.keeper.set(Some(cx.waker().clone()));
-            loop {
-                let first = self.all.borrow().iter().map(|(_, (due, _))| *due).min();
-                self.next.set(first);
-                let Some(first) = first else {
-                    return Poll::Pending;
-                };
-                let due = first.max(earliest);
-                ready!(clock.poll(&mut alarm, due, cx));
-                if clock.now() >= due {
-                    return Poll::Ready(());
-                }
+            let first = self.all.borrow().iter().map(|(_, (due, _))| *due).min();
+            self.next.set(first);
+            match first {
+                None => Poll::Pending,
+                Some(first) => clock.poll_due(&mut alarm, first.max(earliest), cx),
             }
         })
         .await;
@@ -92,15 +76,20 @@ impl Lingering {
 
     /// Keeps the time; never ends.
     pub(in crate::server) async fn keep(self: Rc<Self>, clock: Clock) {
-        let mut earliest = clock.now();
+        let mut earliest = clock.reached();
         loop {
-            self.wait(earliest, clock).await;
-            let now = clock.now();
-            earliest = now + GRAIN;
+            self.wait(earliest, &clock).await;
+            let reached = clock.reached();
             for (_, (due, seat)) in self.all.borrow().iter() {
-                if *due <= now {
+                if *due <= reached {
                     seat.wake();
                 }
+            }
+            if clock.is_exact() {
+                // They leave before this looks again.
+                yield_now().await;
+            } else {
+                earliest = reached + GRAIN;
             }
         }
     }

@@ -44,10 +44,12 @@ pub(super) async fn ask<W: AsyncRead + Unpin>(
     mut known: Option<Decision>,
 ) -> Result<(Fields, Upgrade), Answer> {
     let desk = newcomer.seated.desk.clone();
-    let (clock, config) = (desk.shared.clock, &desk.shared.config);
+    let (clock, config) = (&desk.clock, &desk.shared.config);
     let _waiting = Waiting(request);
     let mut was_asked = false;
     loop {
+        // However long it takes the handler to say that the client has to wait.
+        let asked = clock.now();
         let decision = match known.take() {
             // As one of the handler's.
             Some(decision) if !request.has_offered(&decision) => Decision::Fail,
@@ -77,7 +79,7 @@ pub(super) async fn ask<W: AsyncRead + Unpin>(
             Decision::Reset => Answer::Reset,
             Decision::Hang => wait(newcomer, None, rest).await.unwrap_or(Answer::Silence),
             Decision::Delay(time, then) => {
-                let due = clock.now() + time;
+                let due = asked + time;
                 if let Some(answer) = wait(newcomer, Some(due), rest).await {
                     return Err(answer);
                 }
@@ -107,7 +109,7 @@ async fn decided<W: AsyncRead + Unpin>(
     } = newcomer;
     let desk = &seated.desk;
     desk.shared.handler.on_handshake(request);
-    let mut time = pin!(desk.shared.clock.sleep_until(*due));
+    let mut time = pin!(desk.clock.sleep_until(*due));
     let decided = poll_fn(|cx| {
         seated.seat.register(cx);
         if let Poll::Ready(decision) = request.poll_decided(cx) {
@@ -150,7 +152,7 @@ async fn wait<W: AsyncRead + Unpin>(
         seated,
         ..
     } = newcomer;
-    let clock = seated.desk.shared.clock;
+    let clock = &seated.desk.clock;
     let mut time = pin!(async {
         match due {
             Some(due) => clock.sleep_until(due).await,

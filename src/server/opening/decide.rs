@@ -212,7 +212,7 @@ async fn admit<W: AsyncRead + Unpin>(
         upgrade,
         newcomer.tls.take(),
         head.into(),
-        (newcomer.seated.index, desk.face().orders.clone()),
+        (newcomer.seated.seat.index, desk.face().orders.clone()),
         &charge,
     );
     let upgraded = Upgraded {

@@ -24,13 +24,13 @@ pub(in crate::server) struct Newcomer<W> {
 impl<W> Newcomer<W> {
     /// Without TLS, from now on.
     pub(in crate::server) fn new(wire: W, ends: Ends, seated: Seated) -> Self {
-        let shared = &seated.desk.shared;
+        let desk = &seated.desk;
         Self {
             wire,
             ends,
             tls: None,
-            due: shared.clock.now() + shared.config.open_timeout,
-            charge: Account::new(shared.memory.clone()),
+            due: desk.clock.now() + desk.shared.config.open_timeout,
+            charge: Account::new(desk.shared.memory.clone()),
             seated,
         }
     }

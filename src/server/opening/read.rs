@@ -27,7 +27,7 @@ pub(super) enum Read {
 
 /// Until the bytes received give a verdict.
 pub(super) async fn read<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>) -> Read {
-    let (clock, due) = (newcomer.seated.desk.shared.clock, newcomer.due);
+    let (clock, due) = (newcomer.seated.desk.clock.clone(), newcomer.due);
     match clock.before(due, read_request(newcomer)).await {
         Some(Ok(read)) => read,
         Some(Err(_broken)) => Read::Gone,

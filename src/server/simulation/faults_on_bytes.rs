@@ -23,11 +23,11 @@ pub(super) fn latency(latency: Duration, jitter: Duration, way: Option<Way>) -> 
     ]
 }
 
-fn bandwidth(rate: u64, way: Option<Way>) -> Vec<Value> {
+pub(super) fn bandwidth(rate: u64, way: Option<Way>) -> Vec<Value> {
     vec![Value::Count(rate), Value::Direction(way)]
 }
 
-fn slice(size: u64, gap: Duration, way: Option<Way>) -> Vec<Value> {
+pub(super) fn slice(size: u64, gap: Duration, way: Option<Way>) -> Vec<Value> {
     vec![
         Value::Count(size),
         Value::Seconds(gap),

@@ -1,9 +1,12 @@
 //! Answers that no server gives in earnest: none, late ones, and wrong ones.
 
-use super::super::{Instant, Temper};
+use super::super::advancing::Advanced;
+use super::super::{Config, Instant, Temper, settle};
 use super::{ask, decide, expect_room, narrow, run};
 use crate::admission::{Decision, Trick, Unheard};
+use crate::manual_clock::ManualClock;
 use crate::protocol::http::{Fields, Response};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -102,5 +105,39 @@ fn a_trick_is_a_101_that_is_wrong() {
             peer.send_end();
             peer.expect_drop().await;
         }
+    });
+}
+
+#[test]
+fn a_delay_goes_by_a_clock_that_is_advanced_however_long_the_handler_takes() {
+    let clock = Arc::new(ManualClock::new());
+    let config = Config {
+        clock: Some(clock.clone()),
+        ..narrow()
+    };
+    run(config, async |simulation, doorkeeper| {
+        let advanced = Advanced { simulation, clock };
+        let second = Duration::from_secs(1);
+        let (timeout, delay) = (simulation.server.config().open_timeout, 2 * second);
+        for is_late in [false, true] {
+            let peer = ask(simulation, Temper::even());
+            let request = doorkeeper.asked().await;
+            if is_late {
+                advanced.advance(delay).await;
+            }
+            decide(&request, Decision::Delay(delay, None)).unwrap();
+            settle().await;
+            if !is_late {
+                advanced.advance_almost(delay).await;
+                assert!(doorkeeper.requests.lock().unwrap().is_empty());
+                advanced.advance(Duration::from_nanos(1)).await;
+            }
+            // From there on it has the time for a decision.
+            let request = doorkeeper.asked().await;
+            assert!(request.is_delayed());
+            advanced.advance_to_news(&peer, timeout).await;
+            assert!(peer.read_head().await.starts_with("HTTP/1.1 503 "));
+        }
+        expect_room(simulation, doorkeeper).await;
     });
 }

@@ -1,0 +1,106 @@
+//! What is timed on a worker whose clock a test advances.
+
+use crate::manual_clock::{Hand, Time};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use tokio::task::yield_now;
+use tokio::time::Instant;
+
+/// When something is due; a number, for several that are due then.
+type Key = (Instant, u64);
+
+/// A worker's timers.
+#[derive(Debug)]
+pub(super) struct Timers {
+    hand: Hand,
+    time: Cell<Time>,
+    /// Who is to be woken when.
+    all: RefCell<BTreeMap<Key, Waker>>,
+    last: Cell<u64>,
+}
+
+/// One of them. It is none any more when that is dropped.
+#[derive(Debug)]
+pub(super) struct Entry(Box<(Rc<Timers>, Key)>);
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let (timers, key) = &*self.0;
+        let waker = timers.all.borrow_mut().remove(key);
+        // After the borrow: a task that has ended may go with it.
+        drop(waker);
+    }
+}
+
+impl Timers {
+    pub(super) fn new(hand: Hand) -> Self {
+        Self {
+            time: Cell::new(hand.time()),
+            hand,
+            all: RefCell::default(),
+            last: Cell::new(0),
+        }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.time.get().now.into()
+    }
+
+    pub(super) fn reached(&self) -> Instant {
+        self.time.get().reached.into()
+    }
+
+    /// Ready when it is `due`; the task is woken then.
+    pub(super) fn poll(
+        self: &Rc<Self>,
+        entry: &mut Option<Entry>,
+        due: Instant,
+        cx: &Context<'_>,
+    ) -> Poll<()> {
+        if due <= self.reached() {
+            *entry = None;
+            return Poll::Ready(());
+        }
+        let set = entry.as_ref().map(|Entry(own)| own.1);
+        let key = set.filter(|(before, _)| *before == due).unwrap_or_else(|| {
+            self.last.set(self.last.get() + 1);
+            (due, self.last.get())
+        });
+        let waker = self.all.borrow_mut().insert(key, cx.waker().clone());
+        drop(waker);
+        if set != Some(key) {
+            *entry = Some(Entry(Box::new((self.clone(), key))));
+        }
+        Poll::Pending
+    }
+
+    /// Keeps the time; never ends.
+    pub(super) async fn keep(self: Rc<Self>, is_busy: impl Fn() -> bool) {
+        loop {
+            let time = poll_fn(|cx| self.hand.poll_told(cx)).await;
+            self.time.set(time);
+            self.ring();
+            // Comes back after the event queue was looked at, behind all who were woken until then.
+            yield_now().await;
+            let first = self.all.borrow().keys().next().map(|(due, _)| *due);
+            self.hand.answer(first.map(Instant::into_std), is_busy());
+        }
+    }
+
+    /// Wakes who is due, in the order of that.
+    fn ring(&self) {
+        let reached = self.reached();
+        loop {
+            let mut all = self.all.borrow_mut();
+            let Some(first) = all.first_entry().filter(|first| first.key().0 <= reached) else {
+                return;
+            };
+            let waker = first.remove();
+            drop(all);
+            waker.wake();
+        }
+    }
+}
