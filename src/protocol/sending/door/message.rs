@@ -19,6 +19,8 @@ const SMALL: usize = 4 << 10;
 /// What a byte costs of the budget that goes out where a doorkeeper decides is this part of one: whether it is copied or
 /// not, it may be one that the doorkeeper has made, of a message that had none.
 const PASSED: usize = 4;
+/// What a frame costs of it beside its bytes: as long as it takes to make one, so much is inflated.
+const FRAME: usize = 64;
 
 /// A message that is to be sent.
 #[derive(Debug)]
@@ -99,7 +101,7 @@ impl Message {
                 return Ok(Step::Cut(cut));
             }
             let sent = frames.send_next(output, account);
-            *budget = budget.saturating_sub(sent / PASSED + 1);
+            *budget = budget.saturating_sub(sent / PASSED + FRAME);
             return Ok(self.after_frame(output));
         }
         if let Some(compression) = compression.filter(|_| !self.is_plain)
@@ -110,7 +112,7 @@ impl Message {
         }
         let Some((opcode, doorkeeper)) = self.opcode.zip(doorkeeper) else {
             if self.opcode.is_none() {
-                *budget = budget.saturating_sub(self.len / PASSED + 1);
+                *budget = budget.saturating_sub(self.len / PASSED + FRAME);
             }
             self.send(!self.is_plain, output, account);
             return Ok(Step::Done);

@@ -2,6 +2,7 @@
 
 use super::super::{Cut, Doorkeeper, Passing};
 use super::{Kind, Opcode, Partial, Rig, Window, charges, settings, split_server_frame};
+use crate::protocol::frame::server_frame;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -304,5 +305,36 @@ fn whatever_fails_for_want_of_memory_every_charge_is_given_back() {
             assert_eq!(rig.effects.released, 4, "{limit}");
             assert_eq!(rig.memory.used(), 0, "{limit}");
         }
+    }
+}
+
+#[test]
+fn what_is_made_in_one_turn_is_bounded_whatever_it_is_made_of() {
+    const BUDGET: usize = 64 << 10;
+    let large =
+        |passing: &mut Passing<'_>| passing.instead = Some((Kind::Text, vec![b'x'; 50_000]));
+    let before = |passing: &mut Passing<'_>| {
+        passing.before = server_frame(Opcode::Binary, &[0; 50_000]);
+        passing.times = 0;
+    };
+    let many = |passing: &mut Passing<'_>| {
+        passing.instead = Some((Kind::Text, Vec::new()));
+        passing.times = 100_000;
+    };
+    let cases: [(Judgement, usize); 4] = [(pass, 1), (many, 9), (large, 60_000), (before, 9)];
+    for (judge, size) in cases {
+        let mut rig = rig(&Keeper::new(judge, size), false);
+        for _ in 0..20 {
+            rig.send(&[0; 10_000], 1);
+        }
+        let (account, effects) = (&mut rig.account, &mut rig.effects);
+        rig.sender.work(&mut BUDGET.clone(), account, effects);
+        assert!(rig.sender.has_waiting());
+        rig.flush();
+        let bytes = rig.wire.len();
+        assert!(bytes > 0 && bytes < 8 * BUDGET, "{bytes}");
+        let frames = rig.frames().len();
+        assert!(frames <= BUDGET / 64, "{frames}");
+        rig.end();
     }
 }
