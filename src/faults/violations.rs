@@ -60,9 +60,11 @@ impl Violation {
     }
 }
 
-/// The one of that name, which may be written as in a URL: `length-not-minimal-16-bits`.
+/// The one of that name, which may be written as in a URL: `length-not-minimal-16-bits`, and `rsv1` for `reserved bit 1`.
 #[must_use]
 pub fn violation(name: &str) -> Option<&'static Violation> {
+    let bit = name.strip_prefix("rsv");
+    let name = bit.map_or(name.into(), |bit| format!("reserved bit {bit}"));
     let is_it = |one: &&Violation| {
         one.name == name || one.name.replace(", ", " ").replace(' ', "-") == name
     };

@@ -57,6 +57,7 @@ ROWS = [
     Row("close=4000,reason:%C3%A9", closed, lambda got: got == b"\x88\x04\x0f\xa0\xc3\xa9"),
     Row("reset", ended, lambda how: how == "reset"),
     Row("half-close", half_closed, bool),
+    Row("violate=rsv1", said, lambda got: got == b"\xc1\x04rsv1" + WHOLE),
     Row("violate=reserved-bit-1", said, lambda got: got == b"\xc1\x04rsv1" + WHOLE),
     Row("violate=length%20not%20minimal%2C%2016%20bits", said, lambda got: got == b"\x81\x7e\x00\x05short" + WHOLE),
     Row("latency=60", held, lambda seen: seen == (True, b"")),
