@@ -314,7 +314,7 @@ fn what_is_made_in_one_turn_is_bounded_whatever_it_is_made_of() {
     let large =
         |passing: &mut Passing<'_>| passing.instead = Some((Kind::Text, vec![b'x'; 50_000]));
     let before = |passing: &mut Passing<'_>| {
-        passing.before = server_frame(Opcode::Binary, &[0; 50_000]);
+        passing.before = server_frame(Opcode::Binary, &vec![0; 50_000]);
         passing.times = 0;
     };
     let many = |passing: &mut Passing<'_>| {
