@@ -1,6 +1,9 @@
 //! One client as the rest of the program sees it: what its handshake said, how it ended, and a way to its connection
 //! from any thread.
 
+#[cfg(test)]
+mod tests;
+
 use crate::mailbox::Mailbox;
 use crate::order::{Message, Order, Payload, Ping, Raw, SendError, Share};
 use crate::protocol::account::Account;
@@ -101,10 +104,10 @@ impl Client {
         Head::parse(&self.head)
     }
 
-    /// Whether messages can be sent.
+    /// Whether messages can be sent. Who finds that they can't, and then no [`Self::ended`], sees it closing.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        !self.closing.load(Ordering::Acquire)
+        !self.closing.load(Ordering::Acquire) && self.ended.get().is_none()
     }
 
     /// Whether [`Order::Close`], [`Order::Abort`] or [`Order::Reset`] was given: what it has sent and nobody has seen is
@@ -313,10 +316,11 @@ impl Client {
 
     /// How it has ended; [`Self::tell_ended`] has to follow.
     pub(crate) fn set_ended(&self, code: u16, reason: String) {
-        self.set_closing();
         debug_assert!(code == close::NO_STATUS || code == close::ABNORMAL || close::is_valid(code));
         // A connection ends once.
         let _ = self.ended.set(Box::new((code, reason)));
+        // After that: who finds it neither open nor ended has seen that it was told to close, or has begun to.
+        self.set_closing();
     }
 
     /// Wakes those who wait for its end.

@@ -543,6 +543,8 @@ impl PyClient {
 
     fn __repr__(&self, py: Python<'_>) -> String {
         let client = self.settled();
+        // In this order: it may end meanwhile.
+        let is_open = client.is_open();
         let state = match client.ended() {
             Some((code, reason)) if reason.is_empty() => format!("closed {code}"),
             Some((code, reason)) => {
@@ -551,7 +553,7 @@ impl PyClient {
                     errors::shown(&PyString::new(py, reason))
                 )
             }
-            None if client.is_open() => "open".to_owned(),
+            None if is_open => "open".to_owned(),
             None => "closing".to_owned(),
         };
         format!(
