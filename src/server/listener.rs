@@ -169,6 +169,16 @@ fn unbound(place: &Place) -> io::Result<Socket> {
 /// # Errors
 /// Somebody else has one. The listeners are left as they are, where that is possible.
 pub(super) fn hold(listeners: &mut Vec<Listed<StdListener>>) -> io::Result<Vec<Listed<Socket>>> {
+    let held = hold_all(listeners);
+    if held.is_err() {
+        for listener in listeners {
+            unshare(&SockRef::from(&**listener));
+        }
+    }
+    held
+}
+
+fn hold_all(listeners: &mut Vec<Listed<StdListener>>) -> io::Result<Vec<Listed<Socket>>> {
     let places = listeners.iter().map(|one| shared(&SockRef::from(&**one)));
     let places: io::Result<Vec<_>> = places.collect();
     let places = places?;
@@ -200,6 +210,15 @@ fn shared(socket: &SockRef<'_>) -> io::Result<Place> {
     })
 }
 
+/// Nobody is to be bound beside it any more.
+fn unshare(socket: &SockRef<'_>) {
+    // It fails only where sharing did.
+    #[cfg(unix)]
+    let _ = socket.set_reuse_port(false);
+    #[cfg(not(unix))]
+    let _ = socket;
+}
+
 fn hold_one(place: &Place) -> io::Result<Socket> {
     let socket = unbound(place)?;
     #[cfg(unix)]
@@ -229,12 +248,16 @@ pub(super) fn listen(held: &mut [Listed<Socket>]) -> io::Result<()> {
         Ok(())
     });
     if listened.is_err() {
+        // As long as it does not listen whoever asks for the same would get the address.
+        #[cfg(unix)]
+        let _ = held[count].set_reuse_address(false);
         for socket in &mut held[..count] {
             let again = shared(&SockRef::from(&**socket))
                 .and_then(|place| Listed::listener(|| hold_one(&place)));
-            // Without one, as on Windows, who connects there waits until all can be listened on.
-            if let Ok(again) = again {
-                *socket = again;
+            match again {
+                Ok(again) => *socket = again,
+                // As on Windows: who connects there waits until all can be listened on.
+                Err(_) => unshare(&SockRef::from(&**socket)),
             }
         }
     }
@@ -245,6 +268,30 @@ pub(super) fn listen(held: &mut [Listed<Socket>]) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::net::TcpStream;
+
+    const fn place(address: SocketAddr) -> Place {
+        Place {
+            address,
+            only_v6: false,
+            unsent: 1 << 20,
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_held_is_not_shared() {
+        let address = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
+        let mut listeners = all(&address, 0, 1 << 20).unwrap();
+        let address = listeners[0].local_addr().unwrap();
+        // One that has no such address.
+        let odd = || Socket::new(Domain::UNIX, Type::STREAM, None).map(StdListener::from);
+        listeners.push(Listed::listener(odd).unwrap());
+        let error = hold(&mut listeners).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
+        let other = unbound(&place(address)).unwrap();
+        other.set_reuse_port(true).unwrap();
+        let taken = other.bind(&SockAddr::from(address)).unwrap_err();
+        assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+    }
 
     #[test]
     fn all_addresses_are_listened_on_or_none() {
@@ -259,12 +306,7 @@ mod tests {
         };
         assert_eq!(are_refused(), [true, true]);
         // Of the same user, and only if it asks for it.
-        let other = unbound(&Place {
-            address: addresses[1],
-            only_v6: false,
-            unsent: 1 << 20,
-        })
-        .unwrap();
+        let other = unbound(&place(addresses[1])).unwrap();
         other.set_reuse_port(true).unwrap();
         other.bind(&SockAddr::from(addresses[1])).unwrap();
         other.listen(BACKLOG).unwrap();
@@ -275,6 +317,13 @@ mod tests {
         }
         drop(other);
         assert_eq!(are_refused(), [true, true]);
+        for address in addresses {
+            // It asks for what it may have of a listener that was closed.
+            let taken = unbound(&place(address))
+                .unwrap()
+                .bind(&SockAddr::from(address));
+            assert_eq!(taken.unwrap_err().kind(), ErrorKind::AddrInUse);
+        }
         listen(&mut held).unwrap();
         assert_eq!(are_refused(), [false, false]);
     }
