@@ -199,13 +199,7 @@ async fn accept(listener: &Listed<TcpListener>, desk: &Rc<Desk>, place: Place) {
             }
             Err(error) => {
                 desk.count(|counters| counters.accept_errors.add(1));
-                // Of one connection, which is gone: the next one may be fine.
-                if !matches!(
-                    error.kind(),
-                    ErrorKind::ConnectionAborted
-                        | ErrorKind::ConnectionReset
-                        | ErrorKind::Interrupted
-                ) {
+                if !is_of_one(&error) {
                     // Want of descriptors or memory: the waiting connection stays in the backlog meanwhile.
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(BACK_OFF.1);
@@ -215,16 +209,18 @@ async fn accept(listener: &Listed<TcpListener>, desk: &Rc<Desk>, place: Place) {
     }
 }
 
+/// Whether an error of accepting is of one connection, which is gone: the next one may be fine.
+fn is_of_one(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted
+    )
+}
+
 /// Accepts those who have connected already. Who can't be, for want of descriptors, is reset when the socket is closed.
 fn take_backlog(listener: &StdListener, desk: &Rc<Desk>, place: Place) {
     let bound = listener.local_addr().ok();
-    // No more than that were there before.
-    for _ in 0..listener::BACKLOG {
-        let Poll::Ready(Ok((stream, peer))) =
-            Listed::poll_accepted(|| Poll::Ready(listener.accept()))
-        else {
-            return;
-        };
+    for (stream, peer) in waiting(|| Listed::poll_accepted(|| Poll::Ready(listener.accept()))) {
         let stream = stream.try_map(|stream| {
             stream.set_nonblocking(true)?;
             TcpStream::from_std(stream)
@@ -233,6 +229,17 @@ fn take_backlog(listener: &StdListener, desk: &Rc<Desk>, place: Place) {
             welcome(stream, peer, bound, desk, place);
         }
     }
+}
+
+/// What there is to accept.
+fn waiting<T>(mut accept: impl FnMut() -> Poll<io::Result<T>>) -> impl Iterator<Item = T> {
+    // No more than that were there before.
+    let attempts = (0..listener::BACKLOG).map_while(move |_| match accept() {
+        Poll::Ready(Ok(one)) => Some(Some(one)),
+        Poll::Ready(Err(error)) if is_of_one(&error) => Some(None),
+        Poll::Ready(Err(_)) | Poll::Pending => None,
+    });
+    attempts.flatten()
 }
 
 fn welcome(
@@ -263,5 +270,28 @@ fn plain(address: SocketAddr) -> SocketAddr {
             .to_ipv4_mapped()
             .map_or(address, |v4| SocketAddr::new(v4.into(), address.port())),
         IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_gone_does_not_keep_the_others_behind_it_out() {
+        let mut answers = [
+            Ok(1),
+            Err(ErrorKind::ConnectionAborted),
+            Ok(2),
+            Err(ErrorKind::Interrupted),
+            Err(ErrorKind::ConnectionReset),
+            Ok(3),
+            Err(ErrorKind::WouldBlock),
+            Ok(4),
+        ]
+        .into_iter();
+        let accept = || Poll::Ready(answers.next().unwrap().map_err(io::Error::from));
+        assert_eq!(waiting(accept).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(answers.next(), Some(Ok(4)));
     }
 }
