@@ -675,6 +675,10 @@ class Server:
         """From `start` to `stop`."""
 
     @property
+    def lets_in(self) -> bool:
+        """From `start` until every worker has heard of a stop: new clients may come."""
+
+    @property
     def debug(self) -> bool:
         """Whether the example's lines are printed."""
 

@@ -189,7 +189,8 @@ class _Accepting:
         self._core, self._path = core, path
 
     def is_over(self) -> bool:
-        return not self._core.is_serving
+        # A worker may be at a 101 while the server is told to stop.
+        return not self._core.lets_in
 
     def look(self) -> Client | None:
         return self._core.take_client(self._path)

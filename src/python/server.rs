@@ -150,6 +150,12 @@ impl PyServer {
         Ok(self.shared()?.core.is_serving())
     }
 
+    /// From `start` until every worker has heard of a stop: new clients may come.
+    #[getter]
+    fn lets_in(&self) -> PyResult<bool> {
+        Ok(self.shared()?.core.lets_in())
+    }
+
     /// Whether the example's lines are printed.
     #[getter]
     fn debug(&self) -> PyResult<bool> {

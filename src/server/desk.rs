@@ -115,6 +115,9 @@ impl Desk {
             return;
         }
         self.phase.set(phase);
+        let moment = self.shared.moment();
+        self.face().lets_in.store(false, Ordering::Release);
+        drop(moment);
         for (_, seat) in self.seats.borrow().iter() {
             seat.wake();
         }

@@ -154,6 +154,9 @@ impl Server {
         let mut listeners = std::mem::take(listeners);
         let life = Arc::new(Life(self.shared.clone()));
         self.shared.serving.store(true, Ordering::Release);
+        for worker in &self.shared.workers {
+            worker.lets_in.store(true, Ordering::Release);
+        }
         let (threads, go): (Vec<_>, Vec<_>) = workers.into_iter().unzip();
         *state = State::Started(threads);
         // Sockets may be closed from here on, and if all workers have ended already the handler hears of it: see `State`.
@@ -279,6 +282,13 @@ impl Server {
     #[must_use]
     pub fn is_serving(&self) -> bool {
         self.shared.serving.load(Ordering::Acquire)
+    }
+
+    /// From `start` until every worker has heard of a stop: new clients may come.
+    #[must_use]
+    pub fn lets_in(&self) -> bool {
+        let mut workers = self.shared.workers.iter();
+        workers.any(|worker| worker.lets_in.load(Ordering::Acquire))
     }
 
     /// What clients did, if that is recorded.

@@ -90,12 +90,15 @@ pub(super) struct Face {
     pub(super) roster: Mutex<BTreeMap<u64, Arc<Client>>>,
     /// Connections, with those on their way to it.
     pub(super) load: AtomicUsize,
+    /// From the start until it has heard of a stop: connections may become clients.
+    pub(super) lets_in: AtomicBool,
 }
 
 impl Face {
     /// Nobody takes anything for this worker any more: what has come, such as a connection, is dropped here, and what
     /// comes is dropped where it comes from. So nobody waits for an answer.
     pub(super) fn close(&self) {
+        self.lets_in.store(false, Ordering::Release);
         self.orders.close();
         self.commands.close();
     }

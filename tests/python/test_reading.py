@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,8 @@ import pytest
 import websockets
 
 from echoserver import NO_REPLY, Client, ClientClosed, EchoServer, Response
-from support import TIMEOUT, RawClient, connect, eventually, frame, refused
+from echoserver.testing import EchoTestServer
+from support import REQUEST, TIMEOUT, RawClient, connect, eventually, frame, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -214,6 +217,24 @@ def test_without_recording_a_client_says_what_to_do(server: EchoServer, read: Ca
 def test_without_recording_a_server_says_what_to_do(server: EchoServer, read: Callable[[EchoServer], object]) -> None:
     with pytest.raises(RuntimeError, match=r"is not recorded: use echoserver\.testing\.EchoTestServer"):
         read(server)
+
+
+def test_when_accept_says_that_none_will_come_none_does() -> None:
+    for _ in range(5):
+        with contextlib.ExitStack() as stack:
+            server = stack.enter_context(EchoTestServer(workers=1))
+            clients = [stack.enter_context(socket.create_connection(server.address, TIMEOUT)) for _ in range(100)]
+            for client in clients:
+                client.sendall(REQUEST)
+            accepted = [server.accept()]
+            # The worker has more of them in hand.
+            server.stop(wait=False)
+            with pytest.raises(RuntimeError, match="none will come, since the server has stopped"):
+                accepted.extend(iter(server.accept, None))
+            for client in clients:
+                client.close()
+            server.stop()
+            assert server.accepted == accepted
 
 
 def test_accept_needs_a_server_that_serves(listen: Listen) -> None:

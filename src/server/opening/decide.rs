@@ -192,6 +192,10 @@ async fn admit<W: AsyncRead + Unpin>(
     } else {
         (Fields::default(), upgrade)
     };
+    if desk.is_stopping() {
+        // The handler may have been asked before.
+        return Err(Answer::refusal(&http::stopping(), &desk));
+    }
     let now = SystemTime::now();
     let response = accept_response(
         &upgrade.agreement(),
