@@ -192,10 +192,9 @@ impl Link {
 
     /// Gives a client's connection an order, which goes behind the answers before it. Any thread.
     pub(super) fn order(&self, client: &Arc<Client>, order: Order) {
-        let is_end = matches!(order, Order::Close(..) | Order::Abort);
+        let was_open = client.is_open();
         lock(&self.outgoing).order(client, order);
-        if is_end {
-            // It is not open any more.
+        if was_open && !client.is_open() {
             self.happened();
         }
     }

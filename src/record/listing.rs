@@ -137,11 +137,13 @@ impl Record {
         let cost = mem::take(&mut state.log_cost);
         state.release(cost);
         (state.messages, state.lines) = (0, 0);
-        state.unaccepted.clear();
         let (gone, here): (BTreeMap<_, _>, _) = mem::take(&mut state.clients)
             .into_iter()
             .partition(|(_, kept)| kept.has_ended);
         state.clients = here;
+        let is_empty =
+            log.is_empty() && gone.is_empty() && state.unaccepted.is_empty() && !state.is_cut;
+        state.unaccepted.clear();
         for kept in gone.values() {
             state.cost -= kept.client.own_cost();
             state.release(Kept::COST);
@@ -158,7 +160,12 @@ impl Record {
         for client in connected() {
             state.know(&client);
         }
-        drop(moment);
+        if is_empty {
+            // Not even that it was asked for: whoever is told may do so each time.
+            moment.goes_on();
+        } else {
+            drop(moment);
+        }
         // After the lock.
         drop((log, gone));
     }

@@ -67,6 +67,26 @@ def test_a_wait_ends_although_more_goes_on_happening(recorded: EchoServer) -> No
         asyncio.run(recorded.wait_until_async(recorded.clear, timeout=0.05))
 
 
+@pytest.mark.parametrize("what", ["clear", "abort"])
+def test_what_a_predicate_does_itself_does_not_have_it_asked_again(what: str) -> None:
+    with EchoTestServer() as server, RawClient(server.port).opened():
+        client = server.accept()
+        # It stays: what would end it is not read.
+        client.pause()
+        acts = {"clear": server.clear, "abort": client.abort}
+        asked = 0
+
+        def is_asked_often() -> bool:
+            nonlocal asked
+            acts[what]()
+            asked += 1
+            return asked == 100
+
+        with pytest.raises(TimeoutError):
+            server.wait_until(is_asked_often, 0.2)
+        client.abort()
+
+
 def test_a_timeout_says_what_did_come(recorded: EchoServer) -> None:
     with connect(recorded.url) as ws:
         client = recorded.accept()
