@@ -40,8 +40,12 @@ impl Clock {
 
     /// What was due by then may happen. Before `now` while a clock is advanced, and other things are due before.
     pub(super) fn reached(&self) -> Instant {
-        let own = self.0.as_ref();
-        own.map_or_else(Instant::now, |own| own.reached())
+        self.reached_at(self.now())
+    }
+
+    /// The same, if it is `now`.
+    pub(super) fn reached_at(&self, now: Instant) -> Instant {
+        self.0.as_ref().map_or(now, |own| own.reached())
     }
 
     /// Whether there is such a difference.

@@ -267,11 +267,12 @@ impl<W: Wire> Connection<W> {
             // It can't answer a ping any more, and what is awaited is our answer.
             self.sender.heard();
         }
-        let (now, reached) = (self.clock().now(), self.clock().reached());
-        if self.is_held_too_long(reached.into_std()) {
+        let now = self.clock().now();
+        let reached = self.clock().reached_at(now).into_std();
+        if self.is_held_too_long(reached) {
             return Poll::Ready(Some(End::Drop));
         }
-        if self.end_in_time(reached.into_std(), turn) {
+        if self.end_in_time(reached, turn) {
             return Poll::Ready(None);
         }
         let now = now.into_std();

@@ -104,3 +104,29 @@ impl Timers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manual_clock::ManualClock;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    #[test]
+    fn who_is_put_off_or_waits_no_longer_is_not_kept() {
+        let timers = Rc::new(Timers::new(Arc::new(ManualClock::new()).join()));
+        let context = Context::from_waker(Waker::noop());
+        let (mut one, mut other) = (None, None);
+        for seconds in [2, 1, 1, 3] {
+            let due = timers.now() + Duration::from_secs(seconds);
+            assert!(timers.poll(&mut one, due, &context).is_pending());
+            assert!(timers.poll(&mut other, due, &context).is_pending());
+            let all: Vec<_> = timers.all.borrow().keys().map(|(due, _)| *due).collect();
+            assert_eq!(all, [due, due]);
+        }
+        assert!(timers.poll(&mut one, timers.now(), &context).is_ready());
+        assert_eq!(timers.all.borrow().len(), 1);
+        drop(other);
+        assert!(one.is_none() && timers.all.borrow().is_empty());
+    }
+}
