@@ -329,3 +329,18 @@ def test_faults_begin_and_freeze_by_the_clock() -> None:
             timed.clock.advance(10_000)
             assert is_silent(frozen)
             assert client.is_open
+
+
+def test_what_a_client_has_asked_for_by_url_ends_by_the_clock() -> None:
+    with Timed(fault_urls=True) as timed:
+        frozen, client = timed.open(path="/faults?freeze")
+        _, other = timed.open(path="/faults?latency=1ms")
+        timed.clock.advance(599)
+        assert client.close_code is None
+        timed.clock.advance(1)
+        assert client.wait_closed() == 1006
+        with pytest.raises(EOFError):
+            frozen.receive()
+        # Years of it, and nothing that holds it.
+        timed.clock.advance(300 * 86_400)
+        assert other.is_open
