@@ -200,31 +200,41 @@ ROWS = [
 ]
 
 
+# What is below the messages. So short ones are not compressed, but could be.
+OVER: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "tls": {"tls": "self-signed"},
+    "deflate": {"compression": "deflate"},
+    "tls and deflate": {"tls": "self-signed", "compression": "deflate"},
+}
+
+
 @contextlib.contextmanager
-def scene(row: Row, *, acts: bool, tls: bool) -> Iterator[Scene]:
-    options: dict[str, Any] = {"tls": "self-signed"} if tls else {}
-    with EchoTestServer(**options, **row.options) as server:
-        context = server.ssl_context() if tls else None
-        with RawClient(server.port, context=context).opened() as raw:
+def scene(row: Row, *, acts: bool, over: str) -> Iterator[Scene]:
+    with EchoTestServer(**OVER[over], **row.options) as server:
+        context = server.ssl_context() if "tls" in OVER[over] else None
+        offers = ["Sec-WebSocket-Extensions: permessage-deflate"] * ("compression" in OVER[over])
+        with RawClient(server.port, *offers, context=context).opened() as raw:
             client = server.accept()
-            with RawClient(server.port, path="/other", context=context).opened() as other:
+            assert bool(client.extensions) == bool(offers)
+            with RawClient(server.port, *offers, path="/other", context=context).opened() as other:
                 yield Scene(server, raw, other, client.fault(row.fault) if acts else None)
 
 
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("over", OVER)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: repr(row.fault))
-def test_a_fault_is_this(row: Row, tls: bool) -> None:
-    with scene(row, acts=True, tls=tls) as played:
+def test_a_fault_is_this(row: Row, over: str) -> None:
+    with scene(row, acts=True, over=over) as played:
         seen = row.talk(played)
         assert row.check(seen), seen
         assert played.fault
         assert played.fault.hits == 1
 
 
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("over", OVER)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: repr(row.fault))
-def test_without_it_it_is_not(row: Row, tls: bool) -> None:
-    with scene(row, acts=False, tls=tls) as played:
+def test_without_it_it_is_not(row: Row, over: str) -> None:
+    with scene(row, acts=False, over=over) as played:
         assert not row.check(row.talk(played))
 
 

@@ -27,6 +27,7 @@ from echoserver.testing import (
     Slice,
 )
 from support import TIMEOUT, RawClient, connect, eventually, in_thread, join
+from test_faults import END
 
 
 def heard(raw: RawClient, *messages: bytes) -> list[bytes]:
@@ -162,31 +163,54 @@ def test_it_may_be_set_before_the_server_runs_and_stopped_after(start: bool) -> 
     server.fault(Drop()).stop()
 
 
+def until_end(raw: RawClient) -> bool:
+    """Reads until the pong "end", or the close frame: whether it was the former."""
+    got = b""
+    while not got.endswith(END):
+        byte = raw.file.read(1)
+        if not byte or got.endswith(b"\x88\x02\x0f"):
+            return False
+        got += byte
+    return True
+
+
 def test_the_same_seed_gives_the_same_actions_whatever_others_do() -> None:
-    def dropped(seed: int, others: int) -> list[bytes]:
+    def told(seed: int, others: int) -> bytes:
+        """What the first client gets, as it is on the wire, while others talk, are closed and come again."""
         with EchoTestServer(seed=seed) as server:
             assert server.seed == seed
-            server.fault(Drop(), probability=0.5)
+            for kind in (Drop(), Duplicate(), Fragment(1)):
+                server.fault(kind, probability=0.3)
+            server.fault(Close(4000), path="/other", probability=0.05)
             with RawClient(server.port).opened() as raw:
                 stop = threading.Event()
 
                 def talk() -> None:
-                    with RawClient(server.port).opened() as other:
-                        while not stop.is_set():
-                            heard(other, b"x")
+                    while not stop.is_set():
+                        with RawClient(server.port, path="/other").opened() as other:
+                            is_open = True
+                            while is_open and not stop.is_set():
+                                for _ in range(16):
+                                    other.send(1, b"other")
+                                other.send(9, b"end")
+                                is_open = until_end(other)
 
                 threads = [in_thread(talk) for _ in range(others)]
-                found = heard(raw, *(b"%d" % number for number in range(64)))
+                for number in range(64):
+                    raw.send(1, b"%d" % number)
+                raw.send(9, b"end")
+                got = b""
+                while not got.endswith(END):
+                    got += raw.file.read(1)
                 stop.set()
                 for thread in threads:
                     join(thread)
-                return found
+                return got
 
-    expected = dropped(7, 0)
-    assert 10 < len(expected) < 54
-    assert dropped(8, 0) != expected
+    expected = told(7, 0)
+    assert told(8, 0) != expected
     for number in range(100):
-        assert dropped(7, number % 4) == expected
+        assert told(7, number % 4) == expected
 
 
 def test_a_seed_is_any_and_can_be_given() -> None:
