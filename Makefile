@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 FUZZ_SECONDS ?= 300
 LIFECYCLES ?= 5000
 SESSIONS ?= 2
+SECONDS ?= 600
 LINTED := python tests
 SOURCES := pyproject.toml Cargo.toml Cargo.lock $(shell find src -name '*.rs') python/echoserver/_core.pyi
 # Where its packages can't be had it says so, loudly, and ends with 77.
@@ -15,7 +16,7 @@ CONFORMANCE = @run() { tests/conformance/run --python $(BIN)/python "$$@" || [ $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run develop test check bench conformance conformance-full fuzz soak conversations stall clients faults costs fixture-soak clean
+.PHONY: help run develop test check bench conformance conformance-full fuzz soak conversations stall clients faults fault-soak costs fixture-soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +76,9 @@ costs: $(VENV)/.tools ## what the pytest plugin costs at pytest's start and in a
 
 fixture-soak: $(VENV)/.tools ## the pytest fixture LIFECYCLES (5000) times, then in SESSIONS (2) under pytest-xdist
 	$(BIN)/python tests/python/fixture_soak.py $(LIFECYCLES) $(SESSIONS)
+
+fault-soak: $(VENV)/.tools ## all faults by chance on 50 clients for SECONDS (600), each message accounted for
+	$(BIN)/python tests/python/fault_soak.py $(SECONDS)
 
 clean: ## remove what was built here
 	rm -rf .venv* .clients target dist python/echoserver/_core*.so
