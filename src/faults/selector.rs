@@ -60,11 +60,17 @@ pub fn range(name: &str) -> &'static str {
     }
 }
 
+/// The path that is written so: as a request has it, without a query.
+#[must_use]
+pub fn path(text: String) -> Option<String> {
+    Some(text).filter(|path| path.starts_with('/') && !path.contains('?'))
+}
+
 impl After {
     /// The time that is written so, with its unit.
     #[must_use]
     pub fn time(text: &str) -> Option<Self> {
-        let has_unit = !text.ends_with(|c: char| c.is_ascii_digit());
+        let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
         let time = values::seconds(text).filter(|time| has_unit && *time <= LONGEST);
         time.map(Self::Time)
     }
@@ -75,7 +81,7 @@ impl Selector {
     #[must_use]
     pub fn read(&mut self, name: &str, text: &str) -> Option<()> {
         match name {
-            "path" => self.path = Some(text.to_owned()).filter(|path| path.starts_with('/')),
+            "path" => self.path = Some(path(text.to_owned())?),
             "after" => {
                 let count = values::whole(text).map(After::Count);
                 self.after = count.or_else(|| After::time(text))?;

@@ -115,7 +115,7 @@ impl Type {
         let value = match self {
             Self::Seconds(_) => Value::Seconds(seconds(text)?),
             Self::Count(..) => Value::Count(count(text)?),
-            Self::Code => Value::Code(text.parse().ok()?),
+            Self::Code => Value::Code(whole(text)?.try_into().ok()?),
             Self::Reason | Self::Token | Self::Field => Value::Text(text.to_owned()),
             Self::Message(_) => Value::Message(Kind::Text, text.as_bytes().to_vec()),
             Self::Direction => Value::Direction(match text {

@@ -245,8 +245,11 @@ fn selector(kind: &str, shared: &Shared, selectors: &Bound<'_, PyDict>) -> PyRes
     let probability = probability
         .filter(|one| *one > 0.0 && *one <= 1.0)
         .ok_or_else(|| PyValueError::new_err(bad("probability")))?;
+    let path = get("path")?.optional(Argument::text)?;
+    let path =
+        path.map(|path| selector::path(path).ok_or_else(|| PyValueError::new_err(bad("path"))));
     Ok(Selector {
-        path: get("path")?.optional(Argument::text)?,
+        path: path.transpose()?,
         client,
         after,
         every: count("every", 1)?,

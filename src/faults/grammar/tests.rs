@@ -41,7 +41,8 @@ fn each_row_can_be_written_as_it_is_called() {
     for row in TABLE {
         let sample = |kind: Type| match kind {
             Type::Seconds(_) => "0.5".to_owned(),
-            Type::Count(_, least, _) => least.to_string(),
+            // A URL has not every status.
+            Type::Count(_, _, most) => most.to_string(),
             Type::Message(_) => "2".into(),
             Type::Code => "1001".into(),
             Type::Reason => "why".into(),
@@ -88,6 +89,12 @@ fn what_has_no_value_is_written_in_each_way() {
     for text in ["", "&", "info", "info=", "seed=1&&info"] {
         assert!(url(text).faults.is_empty(), "{text}");
     }
+    for text in ["drop,path:room", "drop,path:/room%3Fa"] {
+        let text = wrong(text, Place::Server);
+        assert!(text.contains(": must be the path that a client"), "{text}");
+    }
+    assert!(wrong("drop,after:5.", Place::Server).contains("such as '2s'"));
+    assert!(wrong("close=+1000", Place::Server).contains("must be 1000 to"));
     let path = parse("drop,path:/room", Place::Server).unwrap();
     assert_eq!(path.faults[0].selector.path.as_deref(), Some("/room"));
 }
@@ -265,6 +272,9 @@ fn by_url_there_are_limits() {
         let text = wrong(text, Place::Url);
         assert!(text.starts_with(expected), "{text}");
     }
+    // Which exclude each other, but so many are not looked at.
+    let text = wrong(&"drop&".repeat(17), Place::Url);
+    assert!(text.starts_with("drop: a URL can have 16 faults"), "{text}");
     url("latency=40&latency=20&duplicate=5&duplicate=5");
     url(&"drop,every:2&".repeat(16));
     // A URL has one path.
