@@ -249,9 +249,9 @@ impl Script {
         is_due
     }
 
-    /// It is `now`: how the connection ends, if it does.
+    /// It is `now`: how the connection ends, if it does. What ends already is no opportunity.
     #[must_use]
-    pub fn on_time(&self, now: Instant) -> Option<Ending> {
+    pub fn on_time(&self, now: Instant, is_ending: bool) -> Option<Ending> {
         let mut ending = None;
         for one in self.active.borrow_mut().iter_mut() {
             let After::Time(time) = one.fault.selector.after else {
@@ -261,7 +261,7 @@ impl Script {
                 continue;
             }
             one.is_awaited = false;
-            if ending.is_none() && self.acts(one) {
+            if !is_ending && ending.is_none() && self.acts(one) {
                 ending = match one.fault.row.action {
                     Action::Close(how) => {
                         let (code, reason) = how(&one.fault.values);

@@ -255,11 +255,14 @@ fn an_end_has_its_time_and_its_frames() {
         let (script, time) = script(&faults, 1, "/");
         let due = script.deadline().unwrap();
         assert_eq!(due - time.get(), SECOND);
-        assert_eq!((script.on_time(time.get()), script.frame()), (None, None));
+        assert_eq!(
+            (script.on_time(time.get(), false), script.frame()),
+            (None, None)
+        );
         time.set(due);
-        assert_eq!(script.on_time(due), Some(ending));
+        assert_eq!(script.on_time(due, false), Some(ending));
         assert_eq!((fault.hits(), script.deadline()), (1, None));
-        assert_eq!(script.on_time(due), None);
+        assert_eq!(script.on_time(due, false), None);
     }
     let faults = Faults::new(Some(1));
     let selector = Selector {

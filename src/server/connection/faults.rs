@@ -204,8 +204,9 @@ impl<W: Wire> Connection<W> {
 
     /// What faults do because their time has come: whether they did something.
     pub(super) fn end_in_time(&mut self, now: Instant, turn: &mut Turn) -> bool {
-        let ending = self.script.as_ref().and_then(|script| script.on_time(now));
-        let Some(ending) = ending.filter(|_| self.sender.may_send()) else {
+        let is_ending = !self.sender.may_send();
+        let script = self.script.as_ref();
+        let Some(ending) = script.and_then(|script| script.on_time(now, is_ending)) else {
             return false;
         };
         let (account, effects) = (&mut self.account, &mut turn.effects);

@@ -243,3 +243,17 @@ fn a_frozen_client_is_closed_when_it_thaws_and_cut_at_once() {
         assert_eq!(peer.read().await, closed(4000, ""));
     });
 }
+
+#[test]
+fn what_ends_already_is_no_opportunity_for_an_end() {
+    Simulation::echo(Config::default(), async |simulation| {
+        let fault = set(simulation, "reset", Vec::new(), after_time(SECOND)).await;
+        let (peer, _) = simulation.open().await;
+        let client = simulation.server.clients().pop().unwrap();
+        client.order(super::order_close(4000, ""));
+        assert_eq!(peer.read().await, closed(4000, ""));
+        sleep(2 * SECOND).await;
+        settle().await;
+        assert_eq!(fault.hits(), 0);
+    });
+}
