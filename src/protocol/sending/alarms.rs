@@ -44,6 +44,7 @@ impl Sender {
         self.tick(now, effects);
         // While our side does not read, silence is no sign of the client's; and who waits for an answer is not idle.
         let is_ours = !self.may_read() || self.has_waiting();
+        let is_busy = self.has_waiting() && !self.output.is_blocked;
         let is_owed = !self.slots.is_empty();
         let is_open = matches!(self.closing, Closing::Open);
         let settings = &*self.settings;
@@ -73,6 +74,8 @@ impl Sender {
                 let reason = format!("no pong within {name} of {value:?}");
                 self.close(close::INTERNAL_ERROR, &reason, account, effects);
             }
+            // The client could have what is yet to be made.
+            Alarm::NoClose if is_busy => times.prolong_close(now, settings.close_timeout),
             Alarm::NoClose => {
                 let waiting = self.output.len();
                 if !times.extend_close(now, waiting, settings.close_timeout) {

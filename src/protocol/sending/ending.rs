@@ -11,12 +11,14 @@ impl Sender {
     /// yet are given up.
     pub fn close(&mut self, code: u16, reason: &str, account: &mut Account, effects: &mut Effects) {
         self.begin_close(|| Due::new(code, reason, Cause::Ours));
-        if matches!(self.closing, Closing::Due(_)) && self.has_doorkeeper() {
+        match std::mem::take(&mut self.closing) {
             // It decides about what was given before, too.
-            self.slots.clear(account);
-            self.settle(account, effects);
-        } else {
-            self.hurry(account, effects);
+            Closing::Due(due) if self.has_doorkeeper() => self.end_with(due, account, effects),
+            Closing::Last(due) => self.closing = Closing::Last(due),
+            closing => {
+                self.closing = closing;
+                self.hurry(account, effects);
+            }
         }
     }
 
@@ -84,7 +86,8 @@ impl Sender {
         }
         let why = account.exhausted();
         let mut due = Due::new(why.code, &why.reason, Cause::Failure);
-        if let Closing::Due(before) | Closing::Unanswered(before) = &mut self.closing
+        if let Closing::Due(before) | Closing::Unanswered(before) | Closing::Last(before) =
+            &mut self.closing
             && before.cause == Cause::Theirs
         {
             due.ended = std::mem::take(&mut before.ended);

@@ -161,7 +161,6 @@ impl Sender {
         if !self.may_send() {
             return;
         }
-        self.slots.clear(account);
         let mut last = Due::new(code, reason, Cause::Ours);
         if let Closing::Due(due) | Closing::Unanswered(due) = std::mem::take(&mut self.closing) {
             // The frame is another one, but what it is for stays.
@@ -170,8 +169,23 @@ impl Sender {
                 last.ended = due.ended;
             }
         }
-        self.closing = Closing::Last(Box::new(last));
+        self.end_with(Box::new(last), account, effects);
+    }
+
+    /// Sends this close frame behind what waits at the door.
+    pub(super) fn end_with(
+        &mut self,
+        last: Box<Due>,
+        account: &mut Account,
+        effects: &mut Effects,
+    ) {
+        self.slots.clear(account);
+        self.closing = Closing::Last(last);
         effects.is_closing = true;
+        // It ends also if the client does not take what is sent before.
+        self.times
+            .get_or_insert_with(|| Box::new(Times::NEW))
+            .begin_close();
         self.settle(account, effects);
     }
 

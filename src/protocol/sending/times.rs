@@ -129,11 +129,9 @@ impl Times {
         }
     }
 
-    /// Our close frame is on its way: only the client can hold it up.
-    pub(super) fn begin_close(&mut self) {
-        if matches!(self.close, Close::No) {
-            self.close = Close::Begins;
-        }
+    /// Our close frame, or what goes before it, is on its way: only the client can hold it up.
+    pub(super) const fn begin_close(&mut self) {
+        self.close = Close::Begins;
     }
 
     /// The time for the closing handshake is granted again, from `now` on.

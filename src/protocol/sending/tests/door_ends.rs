@@ -164,3 +164,40 @@ fn a_message_that_is_on_its_way_ends_in_one_frame_in_a_hurry() {
     );
     rig.end();
 }
+
+#[test]
+fn what_is_sent_behind_a_close_does_not_go_before_it() {
+    let mut rig = rig(&Keeper::new(pass, usize::MAX), false);
+    rig.send(b"before", 1);
+    let (account, effects) = (&mut rig.account, &mut rig.effects);
+    rig.sender.close(1000, "", account, effects);
+    rig.send(b"after", 2);
+    rig.compress();
+    let firsts = rig.frames();
+    assert_eq!(
+        firsts,
+        [(0x81, b"before".to_vec()), (0x88, b"\x03\xe8".to_vec())]
+    );
+    assert_eq!(rig.effects.released, 3);
+    rig.end();
+}
+
+#[test]
+fn who_reads_nothing_is_not_waited_for_before_our_close_frame() {
+    for is_last in [false, true] {
+        let mut rig = rig(&Keeper::new(pass, usize::MAX), false);
+        rig.room = 3;
+        rig.send(b"kept", 1);
+        rig.compress();
+        rig.send(b"at the door", 1);
+        let (account, effects) = (&mut rig.account, &mut rig.effects);
+        if is_last {
+            rig.sender.close_last(1000, "", account, effects);
+        } else {
+            rig.sender.close(1000, "", account, effects);
+        }
+        assert!(rig.wait(Duration::ZERO) && rig.wait(4 * SECOND));
+        assert!(!rig.wait(2 * SECOND), "{is_last}");
+        rig.end();
+    }
+}
