@@ -186,6 +186,9 @@ impl Line {
 
     /// Takes what the client has sent, as much as there is room for, to arrive later.
     pub(super) fn fill<S: AsyncRead + Unpin>(&mut self, io: &mut S, cx: &mut Context<'_>) {
+        if self.is_frozen() {
+            return;
+        }
         let mut buffer = [0; READ];
         let lane = &mut self.incoming;
         while lane.end.is_none()
@@ -240,8 +243,9 @@ impl Lane {
     /// Bytes for which there is room, if there is.
     fn room(&self, account: &Account) -> Option<usize> {
         // With what it has a part of what there is: what arrives needs some, too.
-        let share = account.room().saturating_add(self.len) / SHARE;
-        let affordable = share.saturating_sub(self.len + OVERHEAD);
+        let kept = self.len + self.pieces.len() * OVERHEAD;
+        let share = account.room().saturating_add(kept) / SHARE;
+        let affordable = share.saturating_sub(kept + OVERHEAD);
         let room = if self.pieces.is_empty() {
             // A little always has: nothing would make room for it.
             affordable.max(OVERHEAD)

@@ -250,7 +250,7 @@ fn what_ends_already_is_no_opportunity_for_an_end() {
         let fault = set(simulation, "reset", Vec::new(), after_time(SECOND)).await;
         let (peer, _) = simulation.open().await;
         let client = simulation.server.clients().pop().unwrap();
-        client.order(super::order_close(4000, ""));
+        client.order(order_close(4000, ""));
         assert_eq!(peer.read().await, closed(4000, ""));
         sleep(2 * SECOND).await;
         settle().await;

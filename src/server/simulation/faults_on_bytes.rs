@@ -330,3 +330,36 @@ fn tls_is_above_it() {
         }
     }
 }
+
+#[test]
+fn what_is_frozen_reads_nothing_ahead() {
+    Simulation::echo(Config::default(), async |simulation| {
+        let peer = open(simulation, Temper::even()).await;
+        let client = simulation.server.clients().pop().unwrap();
+        client.order(Order::Pause);
+        set(simulation, "freeze", Vec::new(), Selector::default()).await;
+        peer.send(frame(TEXT, "x"));
+        settle().await;
+        assert_eq!(simulation.used(), 0);
+    });
+}
+
+#[test]
+fn many_small_pieces_take_no_more_of_the_memory_than_a_large_one() {
+    let limit = 128 << 10;
+    let config = Config {
+        memory_limit: limit,
+        ..Config::default()
+    };
+    Simulation::echo(config, async |simulation| {
+        let values = latency(60 * SECOND, Duration::ZERO, Some(Way::In));
+        set(simulation, "latency", values, Selector::default()).await;
+        let peer = open(simulation, Temper::even()).await;
+        for _ in 0..1000 {
+            peer.send([0x80]);
+            settle().await;
+        }
+        let used = usize::try_from(simulation.used()).unwrap();
+        assert!((limit / 8..=limit / 4).contains(&used), "{used}");
+    });
+}
