@@ -19,7 +19,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,7 +109,13 @@ pub(super) fn answer(fault: &Bound<'_, PyAny>) -> PyResult<Decision> {
 /// The row of its class, and the values of its parameters.
 fn read(fault: &Bound<'_, PyAny>) -> PyResult<(&'static Row, Values)> {
     let kind = &type_name(fault);
-    let row = TABLE.iter().find(|row| row.class == *kind).ok_or_else(|| {
+    // Those of a test may be of classes of its own.
+    let classes = fault.get_type().mro();
+    let mut classes = classes
+        .iter()
+        .filter_map(|class| class.cast_into::<PyType>().ok()?.name().ok());
+    let row = classes.find_map(|class| TABLE.iter().find(|row| class == row.class));
+    let row = row.ok_or_else(|| {
         let classes: Vec<_> = TABLE.iter().map(|row| row.class).collect();
         PyTypeError::new_err(format!(
             "{kind} is no fault: there are {}",

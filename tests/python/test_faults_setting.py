@@ -19,6 +19,7 @@ from echoserver.testing import (
     Fragment,
     Freeze,
     HalfClose,
+    Hang,
     Latency,
     NoCloseReply,
     NoPong,
@@ -73,6 +74,20 @@ def test_selectors() -> None:
                 assert fault.hits == 1
             with server.fault(Drop(), client=client, after="1ms"):
                 eventually(lambda: heard(raw, b"x") == [])
+
+
+def test_a_fault_may_be_of_a_class_of_its_own() -> None:
+    class Lost(Drop):
+        pass
+
+    class Stuck(Hang):
+        pass
+
+    with EchoTestServer(check_unused=False) as server, RawClient(server.port).opened() as raw:
+        server.handshakes.append(Stuck())
+        with server.fault(Lost()) as fault:
+            assert heard(raw, b"0", b"1") == []
+            assert fault.hits == 2
 
 
 def test_an_end_has_its_time() -> None:
