@@ -294,7 +294,7 @@ BYTES = "it acts on bytes, which nobody counts: it takes path, client, after and
         (Drop(), {"probability": "1"}, TypeError, "Drop: probability='1': must be a number"),
         (Drop(), {"path": 1}, TypeError, "path=1: must be a str, not int"),
         (Drop(), {"path": "room"}, ValueError, "Drop: path='room': must be the path that a client asks for"),
-        (Drop(), {"path": "/room?a"}, ValueError, "Drop: path='/room?a': must be the path that a client asks for"),
+        (Drop(), {"path": "/room?a"}, ValueError, r"Drop: path='/room\?a': must be the path that a client asks for"),
         (Drop(), {"client": 1}, ValueError, "Drop: client=1: must be a client of this server"),
         *(
             (kind, {"after": 1}, ValueError, f"{type(kind).__name__}: after=1: {STATE}")
