@@ -111,6 +111,12 @@ impl Plan {
                 Action::Message(act) if !asked.drops() => act(&asked.values, &mut passing),
                 _ => {}
             }
+            // At once: one of them can have 256 KiB.
+            if passing.before.len() > BEFORE {
+                return too_much(format!(
+                    "by URL violations can have {BEFORE} bytes at most, altogether"
+                ));
+            }
         }
         if shape.latency + shape.jitter > LONGEST {
             let most = LONGEST.as_secs();
@@ -122,11 +128,6 @@ impl Plan {
             let most = LONGEST.as_secs();
             return too_much(format!(
                 "by URL an answer can come {most} seconds later at most, altogether"
-            ));
-        }
-        if passing.before.len() > BEFORE {
-            return too_much(format!(
-                "by URL violations can have {BEFORE} bytes at most, altogether"
             ));
         }
         if passing.times > 1 + COPIES {

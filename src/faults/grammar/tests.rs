@@ -277,6 +277,10 @@ fn by_url_there_are_limits() {
     assert!(text.starts_with("drop: a URL can have 16 faults"), "{text}");
     url("latency=40&latency=20&duplicate=5&duplicate=5");
     url(&"drop,every:2&".repeat(16));
+    // Whether it is too much is found before each fault is compared with each.
+    for many in ["freeze&".repeat(17), "violate=bomb-of-256-MiB&".repeat(17)] {
+        assert!(wrong(&many, Place::Url).ends_with("a URL can have 16 faults at most"));
+    }
     // A URL has one path.
     assert!(wrong("drop,path:/room", Place::Url).contains("there are after, every"));
 }
