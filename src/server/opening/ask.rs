@@ -77,10 +77,13 @@ pub(super) async fn ask<W: AsyncRead + Unpin>(
             Decision::Fail => Answer::refusal(&http::failed(), &desk),
             Decision::Silence => Answer::Silence,
             Decision::Reset => Answer::Reset,
-            Decision::Hang => wait(newcomer, None, rest).await.unwrap_or(Answer::Silence),
+            Decision::Hang => wait(newcomer, None, false, rest)
+                .await
+                .unwrap_or(Answer::Silence),
             Decision::Delay(time, then) => {
                 let due = asked + time;
-                if let Some(answer) = wait(newcomer, Some(due), rest).await {
+                let is_answered = !matches!(then.as_deref(), Some(Decision::Silence));
+                if let Some(answer) = wait(newcomer, Some(due), is_answered, rest).await {
                     return Err(answer);
                 }
                 newcomer.due = clock.now() + config.open_timeout;
@@ -140,10 +143,12 @@ fn too_much(desk: &Desk) -> Refusal {
     http::exhausted(desk.shared.config.memory_limit)
 }
 
-/// Waits until `due`, or without it for ever: an answer if the client goes before, or the server.
+/// Waits until `due`, or without it for ever: an answer if the client goes before, or the server. What it sends is kept if
+/// it `is_answered` then.
 async fn wait<W: AsyncRead + Unpin>(
     newcomer: &mut Newcomer<W>,
     due: Option<Instant>,
+    is_answered: bool,
     rest: &mut Vec<u8>,
 ) -> Option<Answer> {
     let Newcomer {
@@ -162,7 +167,15 @@ async fn wait<W: AsyncRead + Unpin>(
     poll_fn(|cx| {
         seated.seat.register(cx);
         let desk = &seated.desk;
-        match listen(wire, rest, charge, cx) {
+        let heard = loop {
+            let heard = listen(wire, rest, charge, cx);
+            if is_answered || rest.is_empty() || heard != Heard::Nothing {
+                break heard;
+            }
+            // Nobody would get it, and its end may be behind it.
+            rest.clear();
+        };
+        match heard {
             Heard::TooMuch => {
                 let answer = Answer::refusal(&too_much(desk), desk);
                 return Poll::Ready(Some(answer));

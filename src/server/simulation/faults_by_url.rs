@@ -66,6 +66,24 @@ fn who_is_held_is_dropped_after_ten_minutes() {
 }
 
 #[test]
+fn who_goes_is_not_waited_for_while_nothing_is_answered() {
+    for query in ["hang", "delay=1&hang"] {
+        // Also more than is kept of what comes before an answer.
+        for len in [0, 1, 100_000] {
+            Simulation::echo(config(), async |simulation| {
+                let peer = ask(simulation, query);
+                sleep(2 * SECOND).await;
+                peer.send(vec![0; len]);
+                peer.send_end();
+                let begun = Instant::now();
+                peer.expect_shut_down().await;
+                assert!(begun.elapsed() < SECOND, "{query} {len}");
+            });
+        }
+    }
+}
+
+#[test]
 fn who_is_not_held_is_left_alone() {
     Simulation::echo(config(), async |simulation| {
         let peer = open(
