@@ -4,7 +4,7 @@
 //! One parameter is one fault: its name, its first parameter, and then others and selectors as `key:value`. It is split
 //! first and percent-decoded then, so a value may have each of the characters that split it.
 
-use super::plan::{Asked, Plan};
+use super::plan::{Asked, MOST, Plan};
 use super::selector::{self, Selector};
 use super::table::{self, Row, TABLE};
 use super::values::{Values, Wrong, whole};
@@ -50,6 +50,10 @@ pub fn parse(text: &str, place: Place) -> Result<Plan, Wrong> {
             });
         } else {
             return Err(no_such_fault(&name, place));
+        }
+        if place == Place::Url && plan.faults.len() > MOST {
+            // Too many, whatever follows.
+            break;
         }
     }
     if place == Place::Url {

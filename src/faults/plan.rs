@@ -12,7 +12,7 @@ use crate::protocol::sending::Passing;
 use std::time::Duration;
 
 /// Faults of one URL at the most: each is asked about each message.
-const MOST: usize = 16;
+pub(super) const MOST: usize = 16;
 /// By which bytes arrive later altogether.
 const LONGEST: Duration = Duration::from_secs(60);
 /// Bytes of violations before a message, altogether.

@@ -279,7 +279,10 @@ fn by_url_there_are_limits() {
     url(&"drop,every:2&".repeat(16));
     // Whether it is too much is found before each fault is compared with each.
     for many in ["freeze&".repeat(17), "violate=bomb-of-256-MiB&".repeat(17)] {
-        assert!(wrong(&many, Place::Url).ends_with("a URL can have 16 faults at most"));
+        let reason = "a URL can have 16 faults at most";
+        assert!(wrong(&many, Place::Url).ends_with(reason));
+        // Nor is the rest read.
+        assert!(wrong(&format!("{many}none"), Place::Url).ends_with(reason));
     }
     // A URL has one path.
     assert!(wrong("drop,path:/room", Place::Url).contains("there are after, every"));
