@@ -16,7 +16,7 @@ CONFORMANCE = @run() { tests/conformance/run --python $(BIN)/python "$$@" || [ $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run develop test check bench conformance conformance-full fuzz soak conversations stall clients faults fault-soak costs fixture-soak clean
+.PHONY: help run develop test check bench conformance conformance-full fuzz soak conversations stall clients faults fault-soak fault-attack costs fixture-soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ faults: $(VENV)/.tools ## the classes of faults and their table in docs/faults.m
 
 costs: $(VENV)/.tools ## what the pytest plugin costs at pytest's start and in a test
 	$(BIN)/python tests/python/costs.py
+
+fault-attack: $(VENV)/.tools ## an hour of faults by URL, made by chance: what other clients have of it
+	$(BIN)/python tests/python/fault_attack.py
 
 fixture-soak: $(VENV)/.tools ## the pytest fixture LIFECYCLES (5000) times, then in SESSIONS (2) under pytest-xdist
 	$(BIN)/python tests/python/fixture_soak.py $(LIFECYCLES) $(SESSIONS)

@@ -13,8 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a connection that has asked for its faults itself is held at once. A client that is gone is not noticed
-/// meanwhile.
+/// How long a connection that has asked for its faults itself is held at once.
 const LONGEST: Duration = Duration::from_secs(600);
 /// Faults that a connection has asked for itself have numbers from here on.
 const OWN: u64 = 1 << 32;
@@ -174,6 +173,15 @@ impl Script {
     #[must_use]
     pub fn is_in(&self, state: State) -> bool {
         self.has(|action| matches!(action, Action::State(other) if *other == state))
+    }
+
+    /// Whether the client itself has had the connection frozen, so that it never thaws.
+    #[must_use]
+    pub fn is_frozen_for_good(&self) -> bool {
+        let is_it = |action: &Action| matches!(action, Action::State(State::Frozen));
+        let active = self.active.borrow();
+        let mut own = active.iter().filter(|one| one.fault.number >= OWN);
+        own.any(|one| is_it(&one.fault.row.action))
     }
 
     fn has(&self, is_it: impl Fn(&Action) -> bool) -> bool {

@@ -80,6 +80,11 @@ impl Line {
         Some(last.saturating_duration_since(now))
     }
 
+    /// See [`Script::is_frozen_for_good`].
+    pub(super) fn is_frozen_for_good(&self) -> bool {
+        self.script.is_frozen_for_good()
+    }
+
     fn is_frozen(&self) -> bool {
         self.script.is_in(State::Frozen)
     }

@@ -20,7 +20,15 @@ impl<S> Shaped<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Shaped<S> {
+/// An error if the client has left a connection that it has had frozen for good, which nobody needs any more.
+fn check<S: Wire>(io: &mut S, line: &Line, cx: &mut Context<'_>) -> io::Result<()> {
+    if line.is_frozen_for_good() && io.poll_left(cx).is_ready() {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    Ok(())
+}
+
+impl<S: Wire> AsyncRead for Shaped<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -29,7 +37,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Shaped<S> {
         let Self { io, line } = &mut *self;
         match line {
             None => Pin::new(io).poll_read(cx, into),
-            Some(line) => line.poll_read(io, cx, into),
+            Some(line) => {
+                check(io, line, cx)?;
+                line.poll_read(io, cx, into)
+            }
         }
     }
 }
@@ -43,7 +54,10 @@ impl<S: Wire> AsyncWrite for Shaped<S> {
         let Self { io, line } = &mut *self;
         match line {
             None => Pin::new(io).poll_write(cx, bytes),
-            Some(line) => line.poll_write(io, cx, bytes),
+            Some(line) => {
+                check(io, line, cx)?;
+                line.poll_write(io, cx, bytes)
+            }
         }
     }
 
@@ -56,6 +70,7 @@ impl<S: Wire> AsyncWrite for Shaped<S> {
         match line {
             None => Pin::new(io).poll_write_vectored(cx, pieces),
             Some(line) => {
+                check(io, line, cx)?;
                 let first = pieces.iter().find(|piece| !piece.is_empty());
                 line.poll_write(io, cx, first.map_or(&[], |piece| piece))
             }
@@ -86,11 +101,20 @@ impl<S: Wire> Wire for Shaped<S> {
         Some(&mut self.line)
     }
 
+    fn has_left(&self) -> bool {
+        self.io.has_left()
+    }
+
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.io.poll_left(cx)
+    }
+
     fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { io, line } = self;
         match line {
             None => Poll::Ready(Ok(())),
             Some(line) => {
+                check(io, line, cx)?;
                 line.fill(io, cx);
                 line.poll_out(io, cx)
             }

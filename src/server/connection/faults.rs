@@ -144,7 +144,9 @@ impl<W: Wire> Connection<W> {
     /// Whether that has lasted for as long as it may, on a connection that has asked for it.
     pub(super) fn is_held_too_long(&self, now: Instant) -> bool {
         let script = self.script.as_ref();
-        script.is_some_and(|script| script.is_enough(now)) && self.is_held()
+        let is_enough = script.is_some_and(|script| script.is_enough(now));
+        // A client that has left may keep a slow line busy for days.
+        is_enough && (self.is_held() || self.wire.has_left())
     }
 
     /// What is done while nothing is read of a client's messages: an end of the connection, or that something was done.

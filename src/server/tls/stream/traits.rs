@@ -111,6 +111,14 @@ impl<S: Wire> Wire for TlsStream<S> {
         self.io.line()
     }
 
+    fn has_left(&self) -> bool {
+        self.io.has_left()
+    }
+
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.io.poll_left(cx)
+    }
+
     fn poll_clear(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // What could not be sent before goes first.
         ready!(self.poll_send(cx))?;
