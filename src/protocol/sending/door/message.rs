@@ -110,7 +110,9 @@ impl Message {
             *budget = budget.saturating_sub(Compression::cost(bytes));
             return Ok(Step::More);
         }
-        let Some((opcode, doorkeeper)) = self.opcode.zip(doorkeeper) else {
+        // What was decided stays so, also where nobody decides any more.
+        let is_decided = doorkeeper.is_some() || self.again > 0;
+        let Some(opcode) = self.opcode.filter(|_| is_decided) else {
             if self.opcode.is_none() {
                 *budget = budget.saturating_sub(self.len / PASSED + FRAME);
             }
@@ -118,7 +120,7 @@ impl Message {
             return Ok(Step::Done);
         };
         let frames = self.frames(opcode, output, account);
-        let size = doorkeeper.fragment(frames.left);
+        let size = doorkeeper.map_or(usize::MAX, |doorkeeper| doorkeeper.fragment(frames.left));
         self.frames = Some(Box::new(Frames { size, ..frames }));
         Ok(Step::More)
     }

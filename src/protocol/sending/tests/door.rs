@@ -338,3 +338,17 @@ fn what_is_made_in_one_turn_is_bounded_whatever_it_is_made_of() {
         rig.end();
     }
 }
+
+#[test]
+fn a_message_that_waits_goes_out_as_often_as_was_decided() {
+    let judge: Judgement = |passing| passing.times = 3;
+    for has_compression in [false, true] {
+        let mut rig = rig(&Keeper::new(judge, usize::MAX), has_compression);
+        rig.send(&[b'a'; 100], 1);
+        rig.sender.attach(None);
+        rig.compress();
+        assert_eq!(rig.frames().len(), 3);
+        assert_eq!((rig.effects.messages_sent, rig.effects.released), (3, 1));
+        rig.end();
+    }
+}
