@@ -74,10 +74,13 @@ impl Line {
         !self.script.moves_bytes() && self.incoming.is_empty() && self.outgoing.is_empty()
     }
 
-    /// How long from `now` until all that was taken has arrived; `None` if nothing is on its way.
+    /// How long from `now` until all that was taken has arrived, and more may pass; `None` if nothing holds it up.
     pub(super) fn lag(&self, now: Instant) -> Option<Duration> {
-        let (last, _) = self.outgoing.pieces.back()?;
-        Some(last.saturating_duration_since(now))
+        let lane = &self.outgoing;
+        let last = lane.pieces.back().map(|(last, _)| *last);
+        let is_paced = lane.exit(&self.script).paces();
+        let next = lane.next.filter(|next| is_paced && *next > now);
+        Some(last.max(next)?.saturating_duration_since(now))
     }
 
     /// See [`Script::is_frozen_for_good`].

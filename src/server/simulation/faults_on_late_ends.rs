@@ -1,7 +1,7 @@
 //! The end of a connection on a slow line: in its order, in its time, and no later when nothing holds it up any more.
 
 use super::faults::{SECOND, after, end, set};
-use super::faults_on_bytes::{latency, open};
+use super::faults_on_bytes::{bandwidth, latency, open};
 use super::stream::Temper;
 use super::{CLOSE, Config, Duration, Simulation, TEXT, close, closed, frame, sent, settle};
 use crate::faults::selector::Selector;
@@ -117,5 +117,25 @@ fn a_client_whose_answer_is_late_is_told_of_a_stop_and_not_blamed() {
         peer.send(frame(CLOSE, close::payload(1001, "")));
         peer.expect_shut_down().await;
         assert_eq!(client.ended().unwrap().0, 1001);
+    });
+}
+
+#[test]
+fn a_close_frame_that_a_rate_holds_up_is_waited_for() {
+    Simulation::echo(Config::default(), async |simulation| {
+        let values = bandwidth(100, Some(Way::Out));
+        set(simulation, "bandwidth", values, Selector::default()).await;
+        let peer = open(simulation, Temper::even()).await;
+        let client = simulation.server.clients().pop().unwrap();
+        let begun = Instant::now();
+        peer.send(frame(TEXT, "x".repeat(2000)));
+        settle().await;
+        client.order(super::order_close(4000, ""));
+        assert_eq!(peer.read().await.1.len(), 2000);
+        assert_eq!(peer.read().await, closed(4000, ""));
+        assert_eq!(begun.elapsed().as_secs(), 20);
+        // Nothing comes back.
+        peer.expect_drop().await;
+        assert!(begun.elapsed() < 31 * SECOND);
     });
 }
