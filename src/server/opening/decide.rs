@@ -17,6 +17,7 @@ use crate::server::connection::Upgraded;
 use crate::server::desk::Desk;
 use crate::server::http;
 use crate::server::shared::Shared;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
@@ -46,33 +47,42 @@ impl Drop for Place<'_> {
 }
 
 /// The answer to what was read. Asks the handler, if that wants to be asked, and waits for what it says.
-pub(super) async fn decide<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>, read: Read) -> Answer {
-    let desk = newcomer.seated.desk.clone();
-    let (request, answer) = if let Ok(request) = request(newcomer, &read) {
-        let answer = judge(newcomer, read, request.as_ref()).await;
-        (request, answer)
-    } else {
-        let refusal = http::exhausted(desk.shared.config.memory_limit);
-        (None, Answer::refusal(&refusal, &desk))
-    };
-    if let Answer::Http {
-        status, refusal, ..
-    } = &answer
-    {
-        desk.count(|counters| {
-            if let Some(request) = request {
-                request.set_status(*status);
+#[expect(
+    clippy::manual_async_fn,
+    reason = "that would keep what was read twice"
+)]
+pub(super) fn decide<W: AsyncRead + Unpin>(
+    newcomer: &mut Newcomer<W>,
+    read: Read,
+) -> impl Future<Output = Answer> {
+    async move {
+        let desk = newcomer.seated.desk.clone();
+        let (request, answer) = if let Ok(request) = request(newcomer, &read) {
+            let answer = judge(newcomer, read, request.as_ref()).await;
+            (request, answer)
+        } else {
+            let refusal = http::exhausted(desk.shared.config.memory_limit);
+            (None, Answer::refusal(&refusal, &desk))
+        };
+        if let Answer::Http {
+            status, refusal, ..
+        } = &answer
+        {
+            desk.count(|counters| {
+                if let Some(request) = request {
+                    request.set_status(*status);
+                }
+                match refusal {
+                    Some(_) => counters.handshakes_refused.add(1),
+                    None => counters.http_requests.add(1),
+                }
+            });
+            if let Some(reason) = refusal {
+                desk.report_refusal(newcomer.ends.peer, reason);
             }
-            match refusal {
-                Some(_) => counters.handshakes_refused.add(1),
-                None => counters.http_requests.add(1),
-            }
-        });
-        if let Some(reason) = refusal {
-            desk.report_refusal(newcomer.ends.peer, reason);
         }
+        answer
     }
-    answer
 }
 
 /// What was read as a request, if somebody wants to see it.
