@@ -6,8 +6,6 @@ import contextlib
 import json
 import re
 import socket
-import struct
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ import client_packages
 import test_faults_requests as asking
 from echoserver import EchoServer
 from echoserver._core import FAULTS
-from echoserver.testing import Drop, EchoTestServer, Freeze, ManualClock
+from echoserver.testing import Drop, EchoTestServer
 from support import (
     LOCAL,
     SCRIPT,
@@ -30,7 +28,6 @@ from support import (
     eventually,
     finished,
     first_line,
-    frame,
     port_of,
     program,
 )
@@ -393,50 +390,3 @@ def test_who_is_held_has_a_place_and_gives_it_back() -> None:
             assert server.stats().memory_used > before
         server.stop()
         assert server.unanswered == ()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="the end of who is not read from is not seen there")
-@pytest.mark.parametrize("tls", [False, True], ids=["TCP", "TLS"])
-@pytest.mark.parametrize("how", ["reset", "FIN", "FIN behind a message"])
-@pytest.mark.parametrize("query", ["freeze", "freeze&info"])
-def test_who_leaves_what_it_has_frozen_is_forgotten(query: str, how: str, tls: bool) -> None:
-    with scene(query, tls=tls) as played:
-        client = played.server.accepted[0]
-        if how == "FIN behind a message":
-            played.raw.send(1, b"one")
-        if how == "reset":
-            played.raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        played.raw.close()
-        assert client.wait_closed(TIMEOUT) == 1006
-        assert client.received == []
-
-
-def test_what_the_server_has_frozen_keeps_what_came_before_the_end() -> None:
-    with EchoTestServer(fault_urls=True) as server:
-        fault = server.fault(Freeze())
-        with RawClient(server.port, path="/faults?freeze").opened() as raw:
-            raw.send(1, b"by both")
-        assert server.accept().wait_closed(TIMEOUT) == 1006
-        with RawClient(server.port).opened() as raw:
-            raw.send(1, b"by the server")
-        client = server.accept()
-        with pytest.raises(TimeoutError):
-            client.wait_closed(0.05)
-        fault.stop()
-        assert client.recv() == "by the server"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="the end of who is not read from is not seen there")
-def test_who_leaves_a_slow_line_is_forgotten_in_ten_minutes() -> None:
-    clock = ManualClock()
-    with EchoTestServer(fault_urls=True, clock=clock) as server:
-        with RawClient(server.port, path="/faults?bandwidth=1,direction:in").opened() as raw:
-            client = server.accept()
-            # More than such a line takes at once, so the end behind it is not read.
-            raw.fill(frame(2, bytes(1 << 20)), 64 << 20)
-            # A FIN would only come behind all that.
-            raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        with pytest.raises(TimeoutError):
-            client.wait_closed(0.05)
-        clock.advance(601)
-        assert client.wait_closed(TIMEOUT) == 1006
