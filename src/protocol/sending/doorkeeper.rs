@@ -5,7 +5,7 @@ use crate::protocol::message::Kind;
 use crate::protocol::partial::Chunk;
 use std::fmt::Debug;
 
-/// Decides about what passes the [door](super::door): each thing once, in the order in which it goes out.
+/// Decides about what passes the door: each thing once, in the order in which it goes out.
 pub trait Doorkeeper: Debug {
     /// A message is about to go out; it is not compressed yet.
     fn message(&self, passing: &mut Passing<'_>);
