@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 /// Waits of the main thread are cut into pieces of this length, between which Ctrl-C is looked for.
 pub(super) const SIGNAL_CHECK: Duration = Duration::from_millis(50);
 
-/// A green thread looks so often, and leaves its thread to the others in between.
-const GREEN_TURN: Duration = Duration::from_millis(2);
+/// A green thread looks so often, and leaves its thread to the others in between. No round number: a timeout of this length
+/// is ours (`threads.py`).
+const GREEN_TURN: Duration = Duration::from_micros(2_017);
 
 /// Waits with `wait`, which gives up at the time that it is given: `false` after `timeout`, `None` waits for ever. Other
 /// green threads run meanwhile: what is waited for may be up to one of them.

@@ -286,3 +286,23 @@ def test_a_callback_that_never_returns_does_not_keep_the_interpreter(patch: str,
         status, out, err = end(process)
     assert status == 0, err
     assert "on_text still runs" in out
+
+
+def test_the_end_of_an_interrupted_wait_does_not_end_the_next_one(patch: str) -> None:
+    if patch != "gevent":
+        pytest.skip("eventlet cancels it")
+    process = patched(
+        patch,
+        "import gevent\n"
+        "server = EchoServer(0, host='127.0.0.1').start()\n"
+        # What gevent throws when an interrupt comes just before a wait of ours ends.
+        "gevent.Timeout(0.002017).start()\n"
+        "try:\n"
+        "    server.wait_closed(0.1)\n"
+        "except TimeoutError as error:\n"
+        "    print(error)\n"
+        "server.stop()\n",
+    )
+    status, out, err = finished(process)
+    assert (status, err) == (0, "")
+    assert "0.1 s" in out
