@@ -15,6 +15,8 @@ use std::time::Duration;
 pub(super) const MOST: usize = 16;
 /// By which bytes arrive later altogether.
 const LONGEST: Duration = Duration::from_secs(60);
+/// How long what has asked for its faults itself is held at once: a request without an answer, or a connection.
+pub(super) const LONGEST_HELD: Duration = Duration::from_secs(600);
 /// Bytes of violations before a message, altogether.
 const BEFORE: usize = 1024;
 /// How often a message goes out again, altogether.
@@ -163,18 +165,12 @@ impl Asked {
 
     /// Whether it changes messages or their frames.
     fn wants_messages(&self) -> bool {
-        match self.row.action {
-            Action::Message(act) => {
-                let mut passing = Passing::new(Kind::Text, &[]);
-                act(&self.values, &mut passing);
-                // What goes out before one goes out all the same.
-                passing.times != 1 || passing.instead.is_some()
-            }
-            action => matches!(
-                action.opportunity(),
-                Opportunity::Message | Opportunity::Frame
-            ),
-        }
+        let opportunity = self.row.action.opportunity();
+        self.tried().map_or(
+            matches!(opportunity, Opportunity::Message | Opportunity::Frame),
+            // What goes out before one goes out all the same.
+            |passing| passing.times != 1 || passing.instead.is_some(),
+        )
     }
 
     /// Whether it answers requests at once.
@@ -190,11 +186,16 @@ impl Asked {
 
     /// Whether the messages on which it acts are not sent.
     fn drops(&self) -> bool {
+        self.tried().is_some_and(|passing| passing.times == 0)
+    }
+
+    /// What becomes of a message on which it acts, if it is one that acts on them.
+    fn tried(&self) -> Option<Passing<'static>> {
         let Action::Message(act) = self.row.action else {
-            return false;
+            return None;
         };
         let mut passing = Passing::new(Kind::Text, &[]);
         act(&self.values, &mut passing);
-        passing.times == 0
+        Some(passing)
     }
 }

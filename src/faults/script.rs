@@ -2,7 +2,7 @@
 
 use super::action::{Action, Opportunity, State};
 use super::fault::Fault;
-use super::plan::Plan;
+use super::plan::{LONGEST_HELD, Plan};
 use super::random::Random;
 use super::registry::Faults;
 use super::selector::After;
@@ -11,10 +11,8 @@ use crate::protocol::sending::{Cut, Doorkeeper, Passing};
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How long a connection that has asked for its faults itself is held at once.
-const LONGEST: Duration = Duration::from_secs(600);
 /// Faults that a connection has asked for itself have numbers from here on.
 const OWN: u64 = 1 << 32;
 
@@ -76,6 +74,11 @@ impl Active {
             fault,
         })
     }
+
+    /// Whether it is this state that lasts.
+    fn is(&self, state: State) -> bool {
+        matches!(self.fault.row.action, Action::State(own) if own == state)
+    }
 }
 
 /// What jitter comes from, each way.
@@ -119,7 +122,7 @@ impl Script {
     pub fn planned(mut self, seed: u64, plan: Plan) -> Self {
         let (seed, connection) = plan.seed.map_or((seed, self.connection), |own| (own, 0));
         self.jitter = jitter(seed, connection);
-        self.patience.set(Some(self.begun + LONGEST));
+        self.patience.set(Some(self.begun + LONGEST_HELD));
         let numbered = (OWN..).zip(plan.faults);
         let active = numbered.filter_map(|(number, asked)| {
             let fault = Fault::new(asked.row, asked.values, asked.selector, number);
@@ -151,58 +154,41 @@ impl Script {
         self.jitter[way as usize].borrow_mut().fraction()
     }
 
-    /// Whether nothing is to be asked.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.active.borrow().is_empty()
-    }
-
     /// Whether something is to be asked about messages and their frames.
     #[must_use]
     pub fn judges(&self) -> bool {
-        self.has(|action| !matches!(action, Action::Bytes(_) | Action::State(_)))
+        self.has(|one| !matches!(one.fault.row.action, Action::Bytes(_) | Action::State(_)))
     }
 
     /// Whether something is to be asked about bytes.
     #[must_use]
     pub fn moves_bytes(&self) -> bool {
-        self.has(|action| matches!(action, Action::Bytes(_) | Action::State(State::Frozen)))
+        self.has(|one| matches!(one.fault.row.action, Action::Bytes(_)) || one.is(State::Frozen))
     }
 
     /// Whether the connection is in this state. That alone is no hit.
     #[must_use]
     pub fn is_in(&self, state: State) -> bool {
-        self.has(|action| matches!(action, Action::State(other) if *other == state))
+        self.has(|one| one.is(state))
     }
 
     /// Whether the client itself has had the connection frozen, so that it never thaws.
     #[must_use]
     pub fn is_frozen_for_good(&self) -> bool {
-        let is_it = |action: &Action| matches!(action, Action::State(State::Frozen));
-        let active = self.active.borrow();
-        let mut own = active.iter().filter(|one| one.fault.number >= OWN);
-        own.any(|one| is_it(&one.fault.row.action))
+        self.has(|one| one.fault.number >= OWN && one.is(State::Frozen))
     }
 
-    fn has(&self, is_it: impl Fn(&Action) -> bool) -> bool {
-        let active = self.active.borrow();
-        let mut active = active.iter();
-        active.any(|one| is_it(&one.fault.row.action))
+    fn has(&self, is_it: impl Fn(&Active) -> bool) -> bool {
+        self.active.borrow().iter().any(is_it)
     }
 
     /// Whether the connection is in this state, in which something is not done that would be done now.
     #[must_use]
     pub fn holds(&self, state: State) -> bool {
         let active = self.active.borrow();
-        let is_it =
-            |one: &&Active| matches!(one.fault.row.action, Action::State(other) if other == state);
         // All of them hold it.
-        active
-            .iter()
-            .filter(is_it)
-            .filter(|one| one.fault.hit())
-            .count()
-            > 0
+        let holding = active.iter().filter(|one| one.is(state) && one.fault.hit());
+        holding.count() > 0
     }
 
     /// What happens to the bytes that move one way, of which `moved` have moved before.
@@ -252,7 +238,7 @@ impl Script {
     pub fn is_enough(&self, now: Instant) -> bool {
         let is_due = self.patience.get().is_some_and(|due| due <= now);
         if is_due {
-            self.patience.set(Some((self.now)() + LONGEST));
+            self.patience.set(Some((self.now)() + LONGEST_HELD));
         }
         is_due
     }

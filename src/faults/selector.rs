@@ -66,6 +66,12 @@ pub fn path(text: String) -> Option<String> {
     Some(text).filter(|path| path.starts_with('/') && !path.contains('?'))
 }
 
+/// The probability, if it is one at which something acts at all.
+#[must_use]
+pub fn probability(one: f64) -> Option<f64> {
+    Some(one).filter(|one| *one > 0.0 && *one <= 1.0)
+}
+
 impl After {
     /// The time that is written so, with its unit.
     #[must_use]
@@ -87,10 +93,7 @@ impl Selector {
                 self.after = count.or_else(|| After::time(text))?;
             }
             "every" => self.every = values::whole(text).filter(|every| *every > 0)?,
-            "probability" => {
-                let is_one = |one: &f64| *one > 0.0 && *one <= 1.0;
-                self.probability = text.parse().ok().filter(is_one)?;
-            }
+            "probability" => self.probability = text.parse().ok().and_then(probability)?,
             "times" => self.times = Some(values::whole(text).filter(|times| *times > 0)?),
             _ => return None,
         }

@@ -2,19 +2,15 @@
 
 use super::action::Opportunity;
 use super::grammar::{Place, parse};
-use super::plan::{Asked, Plan};
+use super::plan::{Asked, LONGEST_HELD, Plan};
 use super::registry::Faults;
 use super::table::{Row, TABLE};
 use super::values::Parameter;
 use crate::admission::Decision;
 use std::fmt::Write;
-use std::time::Duration;
 
 /// Where they are asked for.
 pub const PATH: &str = "/faults";
-
-/// How long a request can go without an answer.
-const HANG: Duration = Duration::from_secs(600);
 
 /// What a request for this path asks for; `None` for other paths.
 ///
@@ -42,7 +38,7 @@ pub fn answer(plan: &Plan) -> Option<Decision> {
 /// The same, but what hangs has an end.
 fn bounded(decision: Decision) -> Decision {
     match decision {
-        Decision::Hang => Decision::Delay(HANG, Some(Box::new(Decision::Silence))),
+        Decision::Hang => Decision::Delay(LONGEST_HELD, Some(Box::new(Decision::Silence))),
         Decision::Delay(time, then) => {
             let then = then.map(|then| Box::new(bounded(*then)));
             Decision::Delay(time, then)

@@ -41,15 +41,11 @@ impl Violation {
         }
     }
 
-    const fn compressed(
-        name: &'static str,
-        section: &'static str,
-        code: u16,
-        data: fn() -> Vec<u8>,
-    ) -> Self {
+    /// The same, where compression was agreed.
+    const fn compressed(self) -> Self {
         Self {
             compression: true,
-            ..Self::new(name, section, code, data)
+            ..self
         }
     }
 
@@ -200,38 +196,45 @@ pub const VIOLATIONS: &[Violation] = &[
     Violation::new("close of one byte", "5.5.1", PROTOCOL, || {
         frame(FIN | CLOSE, b"\x03")
     }),
-    Violation::compressed(
+    Violation::new(
         "compressed block of a reserved type",
         "RFC 7692 7.2.2",
         INVALID,
         || frame(FIN | RSV1 | TEXT, b"\x07"),
-    ),
-    Violation::compressed(
+    )
+    .compressed(),
+    Violation::new(
         "compressed reference to nothing",
         "RFC 7692 7.2.2",
         INVALID,
         || frame(FIN | RSV1 | TEXT, REFERENCE),
-    ),
-    Violation::compressed(
+    )
+    .compressed(),
+    Violation::new(
         "compressed message that is cut",
         "RFC 7692 7.2.2",
         INVALID,
         || frame(FIN | RSV1 | TEXT, &DEFLATED[..HALF]),
-    ),
-    Violation::compressed("compressed text that is no UTF-8", "8.1", INVALID, || {
+    )
+    .compressed(),
+    Violation::new("compressed text that is no UTF-8", "8.1", INVALID, || {
         frame(FIN | RSV1 | TEXT, DEFLATED_BAD)
-    }),
-    Violation::compressed("compressed ping", "RFC 7692 6", PROTOCOL, || {
+    })
+    .compressed(),
+    Violation::new("compressed ping", "RFC 7692 6", PROTOCOL, || {
         frame(FIN | RSV1 | PING, DEFLATED_PING)
-    }),
-    Violation::compressed("compressed continuation", "RFC 7692 6", PROTOCOL, || {
+    })
+    .compressed(),
+    Violation::new("compressed continuation", "RFC 7692 6", PROTOCOL, || {
         let first = frame(RSV1 | TEXT, &DEFLATED[..HALF]);
         let last = frame(FIN | RSV1 | CONTINUATION, &DEFLATED[HALF..]);
         [first, last].concat()
-    }),
-    Violation::compressed("bomb of 256 MiB", "7.4.1", TOO_BIG, || {
+    })
+    .compressed(),
+    Violation::new("bomb of 256 MiB", "7.4.1", TOO_BIG, || {
         frame(FIN | RSV1 | BINARY, &bomb(256 << 20))
-    }),
+    })
+    .compressed(),
     Violation::new("message after the close", "5.5.1", 1000, || {
         [close(1000, b""), frame(FIN | TEXT, b"late")].concat()
     }),

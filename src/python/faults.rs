@@ -159,13 +159,7 @@ fn read(fault: &Bound<'_, PyAny>) -> PyResult<(&'static Row, Values)> {
 }
 
 fn wrong(fault: &str, name: &str, value: &Bound<'_, PyAny>, reason: String) -> String {
-    Wrong {
-        fault: fault.to_owned(),
-        name: name.to_owned(),
-        value: shown(value),
-        reason,
-    }
-    .to_string()
+    Wrong::of(fault, name, &shown(value), reason).to_string()
 }
 
 /// What a Python object is, where a value of some type is wanted.
@@ -249,7 +243,7 @@ fn selector(kind: &str, shared: &Shared, selectors: &Bound<'_, PyDict>) -> PyRes
     }
     let probability = probability.extract::<f64>().ok();
     let probability = probability
-        .filter(|one| *one > 0.0 && *one <= 1.0)
+        .and_then(selector::probability)
         .ok_or_else(|| PyValueError::new_err(bad("probability")))?;
     let path = get("path")?.optional(Argument::text)?;
     let path =

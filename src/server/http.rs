@@ -50,7 +50,8 @@ pub(super) fn full(limit: usize) -> Refusal {
 }
 
 /// 503: there is no memory for another client.
-pub(super) fn exhausted(memory_limit: usize) -> Refusal {
+pub(super) fn exhausted(desk: &Desk) -> Refusal {
+    let memory_limit = desk.shared.config.memory_limit;
     let reason = format!("memory_limit of {memory_limit} bytes is used up, try again later");
     Refusal {
         extra: &[("Retry-After", "5")],

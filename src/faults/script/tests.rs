@@ -9,6 +9,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+impl Script {
+    /// Whether nothing is to be asked.
+    fn is_empty(&self) -> bool {
+        self.active.borrow().is_empty()
+    }
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn set(faults: &Faults, name: &str, values: Vec<Value>, selector: Selector) -> Arc<Fault> {

@@ -6,7 +6,7 @@ mod message;
 
 pub(super) use self::message::STEP;
 
-use self::message::{Message, Step, compressed_frame, send_plain};
+use self::message::{Message, Step, compressed_frame, send_plain, total};
 use super::doorkeeper::{Cut, Doorkeeper};
 use super::output::Output;
 use crate::protocol::account::{Account, Exhausted};
@@ -75,8 +75,7 @@ impl Door {
         again: usize,
         account: &mut Account,
     ) -> bool {
-        let len = payload.iter().map(|chunk| chunk.bytes().len()).sum();
-        let is_plain = must_be_plain || self.is_short(len);
+        let is_plain = must_be_plain || self.is_short(total(&payload));
         let message = Message::new(opcode, payload, is_plain, ticket, again);
         self.queue.push_back(message);
         account.charge_anyway(Message::COST)

@@ -6,8 +6,7 @@ use crate::admission::{Decision, Request, Trick, Unheard};
 use crate::handler::Wants;
 use crate::protocol::account::Account;
 use crate::protocol::handshake::{MAX_HEAD, Upgrade};
-use crate::protocol::http::{Fields, Refusal};
-use crate::server::desk::Desk;
+use crate::protocol::http::Fields;
 use crate::server::http;
 use bytes::BufMut;
 use std::future::{Future, pending, poll_fn};
@@ -122,7 +121,7 @@ async fn decided<W: AsyncRead + Unpin>(
         let why_not = if news == Heard::End || seated.seat.is_reset() {
             None
         } else if news == Heard::TooMuch {
-            Some((Unheard::Gone, too_much(desk)))
+            Some((Unheard::Gone, http::exhausted(desk)))
         } else if desk.is_stopping() {
             Some((Unheard::Gone, http::stopping()))
         } else if time.as_mut().poll(cx).is_ready() {
@@ -137,10 +136,6 @@ async fn decided<W: AsyncRead + Unpin>(
     })
     .await;
     decided.map_err(|why| why.map_or(Answer::Silence, |refusal| Answer::refusal(&refusal, desk)))
-}
-
-fn too_much(desk: &Desk) -> Refusal {
-    http::exhausted(desk.shared.config.memory_limit)
 }
 
 /// Waits until `due`, or without it for ever: an answer if the client goes before, or the server. What it sends is kept if
@@ -177,7 +172,7 @@ async fn wait<W: AsyncRead + Unpin>(
         };
         match heard {
             Heard::TooMuch => {
-                let answer = Answer::refusal(&too_much(desk), desk);
+                let answer = Answer::refusal(&http::exhausted(desk), desk);
                 return Poll::Ready(Some(answer));
             }
             Heard::End => return Poll::Ready(Some(Answer::Silence)),

@@ -61,8 +61,7 @@ pub(super) fn decide<W: AsyncRead + Unpin>(
             let answer = judge(newcomer, read, request.as_ref()).await;
             (request, answer)
         } else {
-            let refusal = http::exhausted(desk.shared.config.memory_limit);
-            (None, Answer::refusal(&refusal, &desk))
+            (None, Answer::refusal(&http::exhausted(&desk), &desk))
         };
         if let Answer::Http {
             status, refusal, ..
@@ -146,7 +145,7 @@ async fn judge<W: AsyncRead + Unpin>(
         }
         Read::Judged(_, Verdict::Refuse(refusal)) => Answer::refusal(&refusal, &desk),
         Read::Late => Answer::refusal(&http::late(), &desk),
-        Read::TooMuch => Answer::refusal(&http::exhausted(shared.config.memory_limit), &desk),
+        Read::TooMuch => Answer::refusal(&http::exhausted(&desk), &desk),
         Read::Judged(_, Verdict::Incomplete) | Read::Gone => Answer::Silence,
     }
 }
@@ -187,10 +186,7 @@ async fn admit<W: AsyncRead + Unpin>(
     let made = match request {
         None if known.is_some() => {
             let made = seen(newcomer, &head);
-            Some(made.map_err(|_full| {
-                let refusal = http::exhausted(shared.config.memory_limit);
-                Answer::refusal(&refusal, &desk)
-            })?)
+            Some(made.map_err(|_full| Answer::refusal(&http::exhausted(&desk), &desk))?)
         }
         _ => None,
     };
@@ -216,8 +212,7 @@ async fn admit<W: AsyncRead + Unpin>(
     let mut charge = Account::new(shared.memory.clone());
     let planned = plan.as_ref().map_or(0, |plan| plan.cost(head.len()));
     if charge.charge(Client::cost(head.len()) + planned).is_err() {
-        let refusal = http::exhausted(shared.config.memory_limit);
-        return Err(Answer::refusal(&refusal, &desk));
+        return Err(Answer::refusal(&http::exhausted(&desk), &desk));
     }
     let charge = Arc::new(charge);
     let client = Client::new(

@@ -274,7 +274,8 @@ impl Frames {
     }
 }
 
-fn total(payload: &[Chunk]) -> usize {
+/// Bytes of a payload.
+pub(super) fn total(payload: &[Chunk]) -> usize {
     payload.iter().map(|chunk| chunk.bytes().len()).sum()
 }
 
