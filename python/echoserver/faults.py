@@ -6,9 +6,11 @@ from echoserver._core import FAULTS, Accept, Response, check_fault, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from echoserver._core import Client, Fault, Server
 
-__all__ = ["FaultKind", "Faulting"]
+__all__ = ["FaultKind", "Faulting", "not_taken"]
 
 
 class FaultKind:
@@ -19,6 +21,12 @@ class FaultKind:
 
     def __post_init__(self) -> None:
         check_fault(self)
+
+
+def not_taken(taker: str, classes: Iterable[str], given: object) -> TypeError:
+    """Why `taker` does not take what is no object of these classes."""
+    what = f"the class {given.__name__}, not one of its objects" if isinstance(given, type) else shown(given)
+    return TypeError(f"{taker} takes {', '.join(classes)}, not {what}")
 
 
 class Faulting:
@@ -55,9 +63,7 @@ class Faulting:
         TypeError or ValueError for arguments that can't be right, and for what the fault can't have.
         """
         if not isinstance(fault, FaultKind | Response | Accept):
-            classes = ", ".join(row["class"] for row in FAULTS)
-            what = f"the class {fault.__name__}, not one of its objects" if isinstance(fault, type) else shown(fault)
-            raise TypeError(f"fault() takes {classes}, not {what}")
+            raise not_taken("fault()", (row["class"] for row in FAULTS), fault)
         selectors = {
             "path": path,
             "client": client,

@@ -29,6 +29,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from aio_support import thread_names
 from echoserver import NO_REPLY, Client, EchoServer
+from footprint import descriptors
 
 # A life that takes longer hangs.
 PATIENCE = 60.0
@@ -245,7 +246,7 @@ class Life:
 def left() -> tuple[list[str], int]:
     """Threads of ours, and the number of open descriptors."""
     names = [name for name in thread_names() if name.startswith(("echoserver", "tokio"))]
-    return names, len(list(Path("/proc/self/fd").iterdir()))
+    return names, descriptors()
 
 
 def resident() -> int:

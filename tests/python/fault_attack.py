@@ -14,21 +14,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import random
 import signal
-import socket
 import statistics
-import struct
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 from urllib.parse import quote
 
 from echoserver._core import FAULTS, violations
+from footprint import descriptors, resident, threads
 from support import RawClient, finished, first_line, frame, port_of
 
 MEMORY = 64 << 20
@@ -129,7 +126,7 @@ class Attack:
             self.answers["silence"] += 1
         finally:
             if chance.random() < 0.5:
-                raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                raw.reset_at_close()
             raw.close()
 
     def use(self) -> None:
@@ -154,12 +151,7 @@ class Attack:
 
 def measured(process: int) -> dict[str, int]:
     """What the server's process has."""
-    files = Path(f"/proc/{process}")
-    return {
-        "memory": int((files / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"),
-        "descriptors": len(list((files / "fd").iterdir())),
-        "threads": len(list((files / "task").iterdir())),
-    }
+    return {"memory": resident(process), "descriptors": descriptors(process), "threads": threads(process)}
 
 
 def main() -> int:
@@ -174,10 +166,10 @@ def main() -> int:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     attack = Attack(port_of(first_line(process).split()[-1]), options.seed)
     before = measured(process.pid)
-    threads = [threading.Thread(target=attack.attack, args=(number,)) for number in range(options.attackers)]
-    threads.append(threading.Thread(target=attack.use))
-    for thread in threads:
-        thread.start()
+    attackers = [threading.Thread(target=attack.attack, args=(number,)) for number in range(options.attackers)]
+    attackers.append(threading.Thread(target=attack.use))
+    for attacker in attackers:
+        attacker.start()
     samples = []
     end = time.monotonic() + 60 * options.minutes
     while (left := end - time.monotonic()) > 0 and process.poll() is None:
@@ -186,8 +178,8 @@ def main() -> int:
         taken = sorted(attack.taken[-1000:])
         print(samples[-1], f"echo {taken[len(taken) // 2]:.4f} s, at most {taken[-1]:.3f} s", flush=True)
     attack.over.set()
-    for thread in threads:
-        thread.join()
+    for attacker in attackers:
+        attacker.join()
     if process.poll() is not None:
         attack.wrong.append(f"the server has ended: {finished(process)}")
     else:

@@ -11,22 +11,20 @@ within what it varies by. The status is 1 otherwise.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import itertools
-import os
 import random
 import statistics
 import sys
 import time
 import traceback
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import surroundings
 from echoserver.testing import EchoTestServer, Fault
 from fault_talks import KINDS, Ledger, talk
+from footprint import descriptors, resident, threads, trim
 from support import eventually, in_thread
 
 CLIENTS = 50
@@ -66,10 +64,10 @@ class Soak:
                 for server in (plain, tls):
                     _settle(server)
                 gc.collect()
-                _trim()
+                trim()
                 state = state or _state()
                 _settle_at(state)
-                self.memory.append((time.monotonic(), _resident()))
+                self.memory.append((time.monotonic(), resident()))
 
     def round(self, plain: Server, tls: Server, until: float) -> None:
         """All clients, one conversation after the other."""
@@ -85,9 +83,9 @@ class Soak:
                 except Exception:  # Whatever it is, it is told.
                     self.wrong.append(f"conversation {number} of seed {self.seed}:\n{traceback.format_exc()}")
 
-        threads = [in_thread(client, index) for index in range(CLIENTS)]
-        for thread in threads:
-            thread.join()
+        clients = [in_thread(client, index) for index in range(CLIENTS)]
+        for one in clients:
+            one.join()
 
     def slope(self) -> tuple[float, float]:
         """Bytes of memory that it grows by in a second, and the error of that."""
@@ -104,13 +102,6 @@ class Soak:
         return slope > 3 * error and slope * (self.memory[-1][0] - self.memory[0][0]) > GROWTH
 
 
-def _trim() -> None:
-    """What is free goes back to the system, where glibc is asked to: what threads have left behind is no growth."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim:
-        trim(0)
-
-
 def _settle(server: Server) -> None:
     eventually(lambda: server.client_count == 0, "the end of all clients")
     eventually(lambda: server.stats().memory_used == 0, "the end of all charges")
@@ -122,11 +113,7 @@ def _settle_at(state: tuple[int, int]) -> None:
 
 def _state() -> tuple[int, int]:
     """Descriptors and threads of this process."""
-    return len(list(Path("/proc/self/fd").iterdir())), len(list(Path("/proc/self/task").iterdir()))
-
-
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return descriptors(), threads()
 
 
 def main() -> None:

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import ctypes
 import gc
 import json
 import queue
@@ -31,10 +30,10 @@ import sys
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from echoserver import Client, ClientClosed
+from footprint import descriptors, resident, threads, trim
 from soak_clients import Ledger, clients
 from soak_plan import (
     PATIENCE,
@@ -139,18 +138,16 @@ class Soak:
             self.wrong.append(f"{raised} raised, {errors} counted, reported: {dict(self.reported)}")
         gc.collect()
         state = {
-            "threads": len(list(Path("/proc/self/task").iterdir())),
-            "descriptors": len(list(Path("/proc/self/fd").iterdir())),
+            "threads": threads(),
+            "descriptors": descriptors(),
             "Client objects": sum(isinstance(one, Client) for one in gc.get_objects()),
         }
         # In the first round the event loops' and logging's own come into being.
         self.state = self.state or state
         if state != self.state or state["Client objects"]:
             self.wrong.append(f"left after a round: {state}, before it: {self.state}")
-        # What glibc keeps for later is not grown memory, and varies by megabytes.
-        getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        self.memory.append(pages * 4096)
+        trim()
+        self.memory.append(resident())
 
     def growth(self) -> float:
         """Bytes by which the memory after a round grew, from the time when it was warm to the end."""

@@ -220,6 +220,10 @@ class RawClient:
             return True
         return False
 
+    def reset_at_close(self) -> None:
+        """Its close will reset the connection, whatever is on its way."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
     def close(self) -> None:
         """Closes the socket."""
         self.file.close()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aio_support import connect, exchange, no_thread_stays, soon, started, thread_names, until
 from echoserver import Client, EchoServer
+from footprint import resident
 from support import FACTOR, RawClient, finished, python
 
 if TYPE_CHECKING:
@@ -93,9 +92,6 @@ def test_an_exception_comes_out_of_the_block_after_the_server_has_stopped(on_loo
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is not told")
 def test_waits_that_were_cancelled_leave_nothing(on_loop: Run, run: Listen) -> None:
-    def resident() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
     async def main() -> None:
         server = run()
         before = 0

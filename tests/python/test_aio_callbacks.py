@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import socket
-import struct
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -315,7 +313,7 @@ def test_on_disconnect_waits_for_the_coroutine_before_it(on_loop: Run) -> None:
                 client.send(1, b"x")
                 await until(lambda: server.stats().text_messages_received)
                 # Closing it resets the connection, so that nothing can be answered any more.
-                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.reset_at_close()
             await until(lambda: server.stats().clients_closed)
             assert events == []
             gate.set()

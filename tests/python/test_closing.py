@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import socket
-import struct
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -218,7 +216,7 @@ def test_what_came_before_any_other_end_still_reaches_the_callback(run: Listen, 
         assert first.wait(TIMEOUT)
         eventually(lambda: server.stats().text_messages_received == 4)
         if end == "reset":
-            raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.reset_at_close()
             raw.close()
         ending = in_thread(server.stop if end == "stop" else lambda: None)
         if end == "stop":

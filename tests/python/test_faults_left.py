@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import struct
 import sys
 
 import pytest
@@ -23,7 +21,7 @@ def test_who_leaves_what_it_has_frozen_is_forgotten(query: str, how: str, tls: b
         if how == "FIN behind a message":
             played.raw.send(1, b"one")
         if how == "reset":
-            played.raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            played.raw.reset_at_close()
         played.raw.close()
         assert client.wait_closed(TIMEOUT) == 1006
         assert client.received == []
@@ -53,7 +51,7 @@ def test_who_leaves_a_slow_line_is_forgotten_in_ten_minutes() -> None:
             # More than such a line takes at once, so the end behind it is not read.
             raw.fill(frame(2, bytes(1 << 20)), 64 << 20)
             # A FIN would only come behind all that.
-            raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.reset_at_close()
         with pytest.raises(TimeoutError):
             client.wait_closed(0.05)
         clock.advance(601)

@@ -84,7 +84,7 @@ def test_a_client_that_hangs_up_meanwhile_leaves_nothing(run: Listen, reported: 
         with RawClient(server.port) as client:
             door.asked()
             if reset:
-                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                client.reset_at_close()
         # Its place is free although the callback still runs: the next one is not refused, and asked about later.
         with waiting(server) as client:
             assert door.requests.empty()

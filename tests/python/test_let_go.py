@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
-import struct
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -55,7 +53,7 @@ def test_clients_that_spoke_and_left_before_the_first_callback_are_let_go(on_loo
                 raw = RawClient(server.port).opened()
                 raw.send(1, b"x")
                 eventually(lambda: server.stats().text_messages_received == server.stats().clients_opened)
-                raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                raw.reset_at_close()
                 raw.close()
             eventually(lambda: server.stats().clients_closed == 20)
             assert not seen

@@ -266,7 +266,7 @@ def test_a_client_that_vanishes_is_no_obstacle() -> None:
     with Timed(ping_interval=20, ping_timeout=10, workers=2) as timed:
         raw, client = timed.open()
         _, other = timed.open()
-        raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raw.reset_at_close()
         raw.close()
         timed.clock.advance(20)
         assert client.wait_closed() == 1006

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -130,7 +128,7 @@ def test_replies_do_not_wait_for_a_worker_that_has_ended(run: Listen) -> None:
         assert entered.wait(TIMEOUT)
         second.socket.sendall(frame(1, b"first") + frame(1, b"waits") + frame(1, b"last"))
         eventually(lambda: server.stats().text_messages_received == 6)
-        first.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        first.reset_at_close()
         first.close()
         eventually(lambda: server.client_count == 1)
         server.stop(TIMEOUT, wait=False)

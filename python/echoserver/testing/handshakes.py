@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import SupportsIndex, TypeAlias
 
-from echoserver._core import Accept, Response, shown
-from echoserver.faults import FaultKind
+from echoserver._core import Accept, Response
+from echoserver.faults import FaultKind, not_taken
 from echoserver.testing.faults import BadAccept, Hang, Reset, WrongExtension, WrongSubprotocol
 
 __all__ = ["Delay", "Handshake", "Handshakes"]
@@ -78,6 +78,4 @@ class Handshakes(deque[Handshake]):
 def _check(entry: Handshake) -> Handshake:
     if isinstance(entry, _KINDS):
         return entry
-    kinds = ", ".join(kind.__name__ for kind in _KINDS)
-    what = f"the class {entry.__name__}, not one of its objects" if isinstance(entry, type) else shown(entry)
-    raise TypeError(f"handshakes takes {kinds}, not {what}")
+    raise not_taken("handshakes", (kind.__name__ for kind in _KINDS), entry)
