@@ -6,11 +6,11 @@ import gc
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from echoserver import EchoServer
+from footprint import descriptors, threads
 from support import FACTOR, TIMEOUT, RawClient, eventually, finished, in_thread, join, python
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -56,15 +56,6 @@ assert grown < 2**20, f"grown by {grown} bytes"
 
 def test_a_thousand_servers_leave_no_thread_descriptor_or_memory() -> None:
     assert finished(python(CYCLES), 3 * TIMEOUT) == (0, "", "")
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def threads() -> int:
-    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("Threads:")]
-    return int(line.split()[1])
 
 
 def test_a_thousand_clients_are_all_told_1001_at_stop() -> None:
