@@ -32,6 +32,7 @@ mod faults;
 #[cfg(test)]
 mod faults_at_ends;
 #[cfg(test)]
+mod faults_by_chance;
 mod faults_by_url;
 #[cfg(test)]
 mod faults_on_bytes;
