@@ -30,6 +30,8 @@ pub struct Script {
     jitter: [RefCell<Random>; 2],
     /// When it is looked whether the connection is held, if it has asked for that itself.
     patience: Cell<Option<Instant>>,
+    /// When the connection ends at the latest, if it has asked for its faults itself and they hold up its end.
+    last_end: Cell<Option<Instant>>,
     active: RefCell<Vec<Active>>,
 }
 
@@ -108,6 +110,7 @@ impl Script {
         Self {
             jitter: jitter(seed, connection),
             patience: Cell::default(),
+            last_end: Cell::default(),
             connection,
             path: path.into(),
             begun,
@@ -241,6 +244,15 @@ impl Script {
             self.patience.set(Some((self.now)() + LONGEST_HELD));
         }
         is_due
+    }
+
+    /// Its end is held up, `now` at the latest: by when it has to come, if the connection has asked for that itself.
+    #[must_use]
+    pub fn last_end(&self, now: Instant) -> Option<Instant> {
+        self.patience.get()?;
+        let end = self.last_end.get().unwrap_or(now + LONGEST_HELD);
+        self.last_end.set(Some(end));
+        Some(end)
     }
 
     /// It is `now`: how the connection ends, if it does. What ends already is no opportunity.

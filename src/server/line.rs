@@ -48,6 +48,8 @@ struct Lane {
     arrived: u64,
     /// When bytes may arrive again.
     next: Option<Instant>,
+    /// When the last ones did.
+    moved: Option<Instant>,
     alarm: Alarm,
     /// How it ends, behind the pieces; the error only once.
     end: Option<(Instant, io::Result<()>)>,
@@ -81,6 +83,17 @@ impl Line {
         let is_paced = lane.exit(&self.script).paces();
         let next = lane.next.filter(|next| is_paced && *next > now);
         Some(last.max(next)?.saturating_duration_since(now))
+    }
+
+    /// From when on it is up to the client alone that nothing is sent: when the next bytes may move, or the last ones
+    /// did; `None` if nothing was.
+    pub(super) fn open_since(&self) -> Option<Instant> {
+        let lane = &self.outgoing;
+        let shape = lane.exit(&self.script);
+        let due = lane.pieces.front().map(|(due, _)| *due);
+        let due = due.filter(|_| shape.delays());
+        let next = lane.next.filter(|_| shape.paces());
+        due.max(next).max(lane.moved)
     }
 
     /// See [`Script::is_frozen_for_good`].
@@ -225,6 +238,7 @@ impl Lane {
             len: 0,
             arrived: 0,
             next: None,
+            moved: None,
             alarm: Alarm::default(),
             end: None,
         }
@@ -304,6 +318,7 @@ impl Lane {
     /// That many bytes have arrived.
     fn pass(&mut self, len: usize, shape: &Shape, now: Instant) {
         self.arrived += len as u64;
+        self.moved = Some(now);
         if shape.paces() && len > 0 {
             let next = self.next.map(Instant::into_std);
             let next = shape.after(len, next, now.into_std());

@@ -241,14 +241,23 @@ impl<W: Wire> Connection<W> {
         own.into_iter().chain(faults).min()
     }
 
-    /// Whether it is not up to the client that the closing handshake is not over: the time for it begins again when
-    /// what is on its way has arrived.
+    /// Whether it was not up to the client alone for `close_timeout` that the closing handshake is not over: that time
+    /// begins again when bytes may move. Who has asked for its slow line itself has no more than ten minutes of this.
     pub(super) fn waits_for_line(&mut self, now: Instant) -> bool {
-        let lag = self.lag(now);
-        lag.is_some_and(|lag| {
-            self.sender.prolong_close(now + lag);
-            true
-        })
+        let line = self.wire.line();
+        let since = line.and_then(|line| line.as_ref()?.open_since());
+        let Some(mut since) = since.map(tokio::time::Instant::into_std) else {
+            return false;
+        };
+        let script = self.script.as_ref();
+        if let Some(end) = script.and_then(|script| script.last_end(now)) {
+            since = since.min(end);
+        }
+        let waits = since + self.seated.desk.shared.config.close_timeout > now;
+        if waits {
+            self.sender.prolong_close(since);
+        }
+        waits
     }
 
     /// How long until all that was sent has arrived, on a slow line.

@@ -105,6 +105,22 @@ fn who_is_not_held_is_left_alone() {
 }
 
 #[test]
+fn a_slow_line_holds_up_the_end_of_a_connection_for_ten_minutes_at_most() {
+    Simulation::echo(config(), async |simulation| {
+        let peer = open(simulation, "bandwidth=1&latency=0.001").await;
+        let client = simulation.server.clients().pop().unwrap();
+        peer.send(frame(TEXT, "x".repeat(2000)));
+        settle().await;
+        let begun = Instant::now();
+        client.order(super::order_close(4000, ""));
+        sleep(599 * SECOND).await;
+        assert!(!peer.is_dropped());
+        peer.expect_drop().await;
+        assert!(begun.elapsed() <= 610 * SECOND);
+    });
+}
+
+#[test]
 fn what_is_asked_for_is_charged() {
     let config = Config {
         memory_limit: 16 << 10,

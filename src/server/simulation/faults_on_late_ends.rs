@@ -6,7 +6,7 @@ use super::stream::Temper;
 use super::{CLOSE, Config, Duration, Simulation, TEXT, close, closed, frame, sent, settle};
 use crate::faults::selector::Selector;
 use crate::faults::shape::Way;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 #[test]
 fn a_close_that_is_late_has_its_time_all_the_same() {
@@ -138,4 +138,29 @@ fn a_close_frame_that_a_rate_holds_up_is_waited_for() {
         peer.expect_drop().await;
         assert!(begun.elapsed() < 31 * SECOND);
     });
+}
+
+#[test]
+fn who_takes_nothing_holds_up_its_end_no_longer_on_a_slow_line() {
+    for rate in [None, Some(1000)] {
+        Simulation::echo(Config::default(), async |simulation| {
+            let values = latency(SECOND, Duration::ZERO, Some(Way::Out));
+            set(simulation, "latency", values, Selector::default()).await;
+            if let Some(rate) = rate {
+                let values = bandwidth(rate, Some(Way::Out));
+                set(simulation, "bandwidth", values, Selector::default()).await;
+            }
+            let peer = open(simulation, Temper::even()).await;
+            let client = simulation.server.clients().pop().unwrap();
+            peer.take_only(0);
+            peer.send(frame(TEXT, "x".repeat(2000)));
+            settle().await;
+            let begun = Instant::now();
+            client.order(super::order_close(4000, ""));
+            // Since then it could have come.
+            let dropped = timeout(60 * SECOND, peer.expect_drop()).await;
+            assert!(dropped.is_ok(), "{rate:?}");
+            assert_eq!(begun.elapsed(), 6 * SECOND, "{rate:?}");
+        });
+    }
 }
