@@ -44,8 +44,9 @@ struct Active {
     random: Random,
     /// It ends the connection, and its time has not come.
     is_awaited: bool,
-    /// Of what acts on bytes: whether it does on this connection.
+    /// Of what acts on bytes: whether it does on this connection, and whether it has.
     is_chosen: Option<bool>,
+    has_acted: bool,
 }
 
 /// How a fault ends a connection when its time has come.
@@ -73,6 +74,7 @@ impl Active {
             random: Random::new(seed, connection, fault.number),
             is_awaited: has_time && fault.row.action.is_end(),
             is_chosen: None,
+            has_acted: false,
             fault,
         })
     }
@@ -198,6 +200,19 @@ impl Script {
     #[must_use]
     pub fn shape(&self, way: Way, moved: u64) -> Shape {
         let mut shape = Shape::default();
+        self.look(way, moved, &mut shape, |_| {});
+        shape
+    }
+
+    /// Bytes do move that way, behind `moved` others. What acts on them is counted then.
+    pub fn moves(&self, way: Way, moved: u64) {
+        self.look(way, moved, &mut Shape::default(), |one| {
+            // There is no limit to that.
+            one.has_acted = one.has_acted || one.fault.hit();
+        });
+    }
+
+    fn look(&self, way: Way, moved: u64, shape: &mut Shape, acting: impl Fn(&mut Active)) {
         for one in self.active.borrow_mut().iter_mut() {
             let Action::Bytes(act) = one.fault.row.action else {
                 continue;
@@ -213,15 +228,13 @@ impl Script {
                 After::Time(time) if (self.now)() < self.begun + time => continue,
                 After::Count(_) | After::Time(_) => {}
             }
-            if one.is_chosen.is_none() {
-                let is_chosen = one.random.fraction() < one.fault.selector.probability;
-                one.is_chosen = Some(is_chosen && one.fault.hit());
-            }
-            if one.is_chosen == Some(true) {
-                act(&one.fault.values, &mut shape);
+            let (random, probability) = (&mut one.random, one.fault.selector.probability);
+            let is_chosen = &mut one.is_chosen;
+            if *is_chosen.get_or_insert_with(|| random.fraction() < probability) {
+                act(&one.fault.values, shape);
+                acting(one);
             }
         }
-        shape
     }
 
     /// When something is to be asked without an opportunity.

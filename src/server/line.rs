@@ -123,7 +123,8 @@ impl Line {
             ready!(self.outgoing.poll_gate(&self.clock, &shape, cx));
             let portion = &bytes[..shape.portion(bytes.len())];
             let sent = ready!(Pin::new(io).poll_write(cx, portion))?;
-            self.outgoing.pass(sent, &shape, self.clock.now());
+            self.outgoing
+                .pass(sent, &shape, &self.script, self.clock.now());
             return Poll::Ready(Ok(sent));
         }
         let Some(room) = self.outgoing.room(&self.account) else {
@@ -131,7 +132,8 @@ impl Line {
         };
         let len = bytes.len().min(room).min(shape.same());
         let due = self.outgoing.due(&shape, &self.script, self.clock.now());
-        self.outgoing.push(due, &bytes[..len], &mut self.account);
+        self.outgoing
+            .push(due, &bytes[..len], &self.script, &mut self.account);
         // Has the task woken when it is due.
         let _ = self.poll_out(io, cx)?;
         Poll::Ready(Ok(len))
@@ -158,7 +160,7 @@ impl Line {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             lane.advance(sent, &mut self.account);
-            lane.pass(sent, &shape, self.clock.now());
+            lane.pass(sent, &shape, &self.script, self.clock.now());
         }
         Poll::Ready(Ok(()))
     }
@@ -186,7 +188,7 @@ impl Line {
             ready!(Pin::new(io).poll_read(cx, &mut read))?;
             let bytes = read.filled();
             into.put_slice(bytes);
-            lane.pass(bytes.len(), &shape, self.clock.now());
+            lane.pass(bytes.len(), &shape, &self.script, self.clock.now());
             return Poll::Ready(Ok(()));
         }
         self.fill(io, cx);
@@ -201,7 +203,7 @@ impl Line {
         let len = shape.portion(bytes.len().min(into.remaining()));
         into.put_slice(&bytes[..len]);
         lane.advance(len, &mut self.account);
-        lane.pass(len, &shape, self.clock.now());
+        lane.pass(len, &shape, &self.script, self.clock.now());
         Poll::Ready(Ok(()))
     }
 
@@ -224,7 +226,7 @@ impl Line {
             let due = lane.due(&shape, &self.script, self.clock.now());
             match read.filled() {
                 [] => lane.end = Some((due, result)),
-                bytes => lane.push(due, bytes, &mut self.account),
+                bytes => lane.push(due, bytes, &self.script, &mut self.account),
             }
         }
     }
@@ -290,7 +292,8 @@ impl Lane {
         due.max(last)
     }
 
-    fn push(&mut self, due: Instant, bytes: &[u8], account: &mut Account) {
+    fn push(&mut self, due: Instant, bytes: &[u8], script: &Script, account: &mut Account) {
+        script.moves(self.way, self.arrived + self.len as u64);
         let charged = bytes.len() + OVERHEAD;
         // Beyond the limit only the little that always has room.
         let _ = account.charge_anyway(charged);
@@ -316,10 +319,14 @@ impl Lane {
     }
 
     /// That many bytes have arrived.
-    fn pass(&mut self, len: usize, shape: &Shape, now: Instant) {
+    fn pass(&mut self, len: usize, shape: &Shape, script: &Script, now: Instant) {
+        if len == 0 {
+            return;
+        }
+        script.moves(self.way, self.arrived);
         self.arrived += len as u64;
         self.moved = Some(now);
-        if shape.paces() && len > 0 {
+        if shape.paces() {
             let next = self.next.map(Instant::into_std);
             let next = shape.after(len, next, now.into_std());
             self.next = Some(Instant::from_std(next));

@@ -302,3 +302,27 @@ fn many_small_pieces_take_no_more_of_the_memory_than_a_large_one() {
         assert!((limit / 8..=limit / 4).contains(&used), "{used}");
     });
 }
+
+#[test]
+fn what_acts_on_bytes_has_acted_with_the_first_of_them() {
+    let way = Some(Way::In);
+    let faults = [
+        ("latency", latency(SECOND, Duration::ZERO, way)),
+        ("bandwidth", bandwidth(10_000, way)),
+        ("slice", slice(3, Duration::ZERO, way)),
+    ];
+    for ((name, values), passing) in faults.into_iter().cycle().zip([0, 0, 0, 8, 8, 8]) {
+        Simulation::echo(Config::default(), async |simulation| {
+            let fault = set(simulation, name, values.clone(), after(passing)).await;
+            let peer = open(simulation, Temper::even()).await;
+            settle().await;
+            assert_eq!(fault.hits(), 0, "{name}");
+            for hits in [u64::from(passing == 0), 1, 1] {
+                // Of 8 bytes, with its key.
+                peer.send(frame(TEXT, "12"));
+                assert_eq!(peer.read().await, sent(TEXT, "12"));
+                assert_eq!(fault.hits(), hits, "{name}, after {passing}");
+            }
+        });
+    }
+}
