@@ -114,8 +114,11 @@ impl Type {
     pub fn parse(&self, text: &str) -> Option<Value> {
         let value = match self {
             Self::Seconds(_) => Value::Seconds(seconds(text)?),
-            Self::Count(..) => Value::Count(count(text)?),
-            Self::Code => Value::Code(whole(text)?.try_into().ok()?),
+            Self::Count(unit, ..) if unit.starts_with("bytes") => Value::Count(count(text)?),
+            Self::Count(..) => Value::Count(whole(text)?),
+            // Four digits, as each of them has.
+            Self::Code if text.len() == 4 => Value::Code(whole(text)?.try_into().ok()?),
+            Self::Code => return None,
             Self::Reason | Self::Token | Self::Field => Value::Text(text.to_owned()),
             Self::Message(_) => Value::Message(Kind::Text, text.as_bytes().to_vec()),
             Self::Direction => Value::Direction(match text {

@@ -39,14 +39,24 @@ fn times_and_numbers_are_read() {
 
 #[test]
 fn what_is_out_of_range_is_none() {
-    let cases: [(Type, &[&str], &[&str]); 5] = [
+    let cases: [(Type, &[&str], &[&str]); 7] = [
         (
             Type::Seconds(60),
             &["0", "60", "60000ms"],
             &["60.001", "2min"],
         ),
-        (Type::Count("bytes", 1, 10), &["1", "10"], &["0", "11"]),
-        (Type::Code, &["1000", "1011", "4999"], &["1005", "999", "x"]),
+        (Type::Count("bytes", 1, 10), &["1", "10b"], &["0", "11"]),
+        (
+            Type::Count("bytes per second", 1, 1 << 20),
+            &["1", "1MiB"],
+            &["2MiB", "1MiB/s"],
+        ),
+        (Type::Count("", 300, 599), &["503"], &["503b", "0.5kB"]),
+        (
+            Type::Code,
+            &["1000", "1011", "4999"],
+            &["1005", "999", "x", "01000", "+100", "1000b"],
+        ),
         (Type::Direction, &["in", "out", "both"], &["", "up"]),
         (Type::Message(3), &["", "abc"], &["abcd"]),
     ];
