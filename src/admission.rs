@@ -58,6 +58,23 @@ impl Decision {
         }
     }
 
+    /// Whether it says what the request gets, be it after a delay.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self {
+            Self::Delay(_, then) => then.as_ref().is_some_and(|then| then.is_whole()),
+            _ => true,
+        }
+    }
+
+    /// The same, with what it gets then where this does not say that.
+    pub(crate) fn and_then(self, last: Option<Self>) -> Self {
+        match self {
+            Self::Delay(time, None) => Self::Delay(time, last.map(Box::new)),
+            Self::Delay(time, Some(then)) => Self::Delay(time, Some(Box::new(then.and_then(last)))),
+            whole => whole,
+        }
+    }
+
     /// The subprotocol that it chooses, be it after a delay.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {

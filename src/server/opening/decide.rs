@@ -164,11 +164,14 @@ fn planned(head: &[u8], desk: &Desk) -> Result<Option<Plan>, Refusal> {
 /// What a request gets by a fault: by one that it asks for itself, or that is set.
 fn answer(head: &[u8], plan: Option<&Plan>, shared: &Shared) -> Option<Decision> {
     let own = plan.and_then(url::answer);
-    if own.is_some() || !shared.faults.is_any() {
+    if own.as_ref().is_some_and(Decision::is_whole) || !shared.faults.is_any() {
         return own;
     }
-    let head = Head::parse(head)?;
-    shared.faults.answer(head.path())
+    let set = Head::parse(head).and_then(|head| shared.faults.answer(head.path()));
+    match own {
+        Some(own) => Some(own.and_then(set)),
+        None => set,
+    }
 }
 
 /// Makes a client of somebody whose request is good, unless the handler does not want it.

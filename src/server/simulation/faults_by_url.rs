@@ -1,8 +1,10 @@
 //! Faults that a client asks for itself: they are its own, they cost it something, and they don't last for ever.
 
-use super::faults::SECOND;
+use super::faults::{SECOND, set};
 use super::stream::Temper;
 use super::{CLOSE, Config, Peer, REQUEST, Simulation, TEXT, close, closed, frame, sent, settle};
+use crate::faults::selector::Selector;
+use crate::faults::values::Value;
 use tokio::time::{Instant, sleep};
 
 fn config() -> Config {
@@ -81,6 +83,26 @@ fn who_goes_is_not_waited_for_while_nothing_is_answered() {
             });
         }
     }
+}
+
+#[test]
+fn after_a_delay_comes_what_the_server_has_set() {
+    Simulation::echo(config(), async |simulation| {
+        let values = vec![Value::Count(503), Value::Text(String::new())];
+        let fault = set(simulation, "status", values, Selector::default()).await;
+        for (count, query) in (1..).zip(["seed=1", "delay=1", "delay=1&delay=2"]) {
+            let begun = Instant::now();
+            let peer = ask(simulation, query);
+            let head = peer.read_head().await;
+            assert!(head.starts_with("HTTP/1.1 503 "), "{query}: {head}");
+            assert_eq!((begun.elapsed() + SECOND).as_secs(), [1, 2, 4][count - 1]);
+            assert_eq!(fault.hits(), count as u64);
+        }
+        // What answers itself goes first.
+        let peer = ask(simulation, "delay=1&status=404");
+        assert!(peer.read_head().await.starts_with("HTTP/1.1 404 "));
+        assert_eq!(fault.hits(), 3);
+    });
 }
 
 #[test]
