@@ -490,7 +490,8 @@ class Fault:
         """Ends it, and returns when every connection knows that; what it holds up goes on at once."""
 
     def __enter__(self) -> Fault: ...
-    def __exit__(self, *_error: object) -> None: ...
+    def __exit__(self, *_error: object) -> None:
+        """Ends it. In a forked child it does nothing: the fault is its parent's."""
 
 @final
 class ManualClock:

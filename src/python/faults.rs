@@ -353,8 +353,12 @@ impl PyFault {
         slf
     }
 
+    /// Ends it. In a forked child it does nothing: the fault is its parent's.
     #[pyo3(signature = (*_error))]
     fn __exit__(&self, py: Python<'_>, _error: &Bound<'_, PyTuple>) -> PyResult<()> {
+        if self.link.is_forked() {
+            return Ok(());
+        }
         self.stop(py)
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +28,7 @@ from echoserver.testing import (
     Reset,
     Slice,
 )
-from support import TIMEOUT, RawClient, connect, eventually, in_thread, join
+from support import TIMEOUT, RawClient, connect, eventually, finished, in_thread, join, python
 from test_faults import END
 
 
@@ -333,6 +334,25 @@ def test_a_fault_that_had_no_opportunity_fails_the_test() -> None:
     server = EchoTestServer(check_unused=False).start()
     server.fault(NoPong())
     server.stop()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_a_forked_child_may_leave_its_block() -> None:
+    code = """if True:
+        import os
+        from echoserver.testing import Drop, EchoTestServer
+        with EchoTestServer(check_unused=False) as server:
+            with server.fault(Drop()) as fault:
+                child = os.fork()
+            if child == 0:
+                try:
+                    fault.stop()
+                except RuntimeError as error:
+                    print("fork" in str(error), flush=True)
+                os._exit(0)
+            print(os.waitpid(child, 0)[1], fault)
+    """
+    assert finished(python(code, env={"PYTHONWARNINGS": "ignore"})) == (0, "True\n0 <Fault Drop(): 0 hits, over>\n", "")
 
 
 def test_the_report_has_the_seed() -> None:
