@@ -4,7 +4,7 @@
 
 mod message;
 
-pub(super) use self::message::STEP;
+pub(super) use self::message::{STEP, passed};
 
 use self::message::{Message, Step, compressed_frame, send_plain, total};
 use super::doorkeeper::{Cut, Doorkeeper};

@@ -1,6 +1,7 @@
 //! What a doorkeeper does to a sender: it decides about each message, and how the stream ends.
 
 use super::closing::{Cause, Closing, Due};
+use super::door;
 use super::times::Times;
 use super::{Cut, Doorkeeper, Effects, Passing, Sender};
 use crate::protocol::account::Account;
@@ -68,6 +69,10 @@ impl Sender {
             payload.push(self.charged(last, account));
         }
         self.enqueue(Some(kind.opcode()), payload, is_plain, 0, account, effects);
+        if !self.has_waiting() {
+            // That it is not sent took some time as well.
+            *budget = budget.saturating_sub(door::passed(len));
+        }
         // What follows in the window need not wait for it then.
         self.work(budget, account, effects);
     }

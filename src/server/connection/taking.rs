@@ -42,8 +42,8 @@ impl<W: Wire> Connection<W> {
         self.end_read(cx, &window, turn)
     }
 
-    /// Answers what is in `bytes` and returns how many of them; there are more only with compressed messages, if these
-    /// are too much for one turn.
+    /// Answers what is in `bytes` and returns how many of them; there are more only with compressed messages, or
+    /// such about which faults decide, if these are too much for one turn.
     pub(super) fn process(
         &mut self,
         cx: &mut Context<'_>,
@@ -55,6 +55,10 @@ impl<W: Wire> Connection<W> {
         let len = bytes.len();
         let mut window = Window::new(bytes);
         while self.sender.takes_input() && !self.sender.has_waiting() {
+            if turn.budget == 0 && self.sender.has_doorkeeper() {
+                // It has decided about as many messages as it may at once, also if none of them is sent.
+                break;
+            }
             if let Err(violation) = self.echo_short(&mut window, turn) {
                 self.sender.fail(&violation, &mut turn.effects);
                 break;

@@ -54,6 +54,13 @@ pub(super) fn after(count: u64) -> Selector {
     }
 }
 
+fn every(every: u64) -> Selector {
+    Selector {
+        every,
+        ..Selector::default()
+    }
+}
+
 pub(super) fn after_time(time: Duration) -> Selector {
     Selector {
         after: After::Time(time),
@@ -251,4 +258,30 @@ fn many_doubled_messages_are_bounded_and_a_client_that_does_not_read_is_not_read
         assert!(peer.unread() > 30 << 20);
         client.order(Order::Abort);
     });
+}
+
+#[test]
+fn who_floods_with_messages_that_are_not_sent_holds_nobody_up() {
+    // A turn is a thousand of them, whether they are sent or not.
+    let (count, turn) = (50_000, 1100);
+    for others in [Selector::default(), every(2)] {
+        Simulation::echo(Config::default(), async |simulation| {
+            let (flood, client) = simulation.open().await;
+            let (other, _) = simulation.open().await;
+            let selector = Selector {
+                client: Some(client.id),
+                ..others.clone()
+            };
+            set(simulation, "drop", Vec::new(), selector).await;
+            flood.send([frame(TEXT, "").repeat(count), frame(PING, "")].concat());
+            let mut turns = 0;
+            while !flood.take_received().ends_with(&[0x80 | PONG, 0]) {
+                other.send(frame(PING, "?"));
+                assert_eq!(other.read().await, sent(PONG, "?"));
+                turns += 1;
+            }
+            assert!(turns > count / turn, "{turns}");
+            assert_eq!(simulation.used(), 0);
+        });
+    }
 }

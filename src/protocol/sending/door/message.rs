@@ -22,6 +22,11 @@ const PASSED: usize = 4;
 /// What a frame costs of it beside its bytes: as long as it takes to make one, so much is inflated.
 const FRAME: usize = 64;
 
+/// What that many bytes cost of the budget that go out in one frame, or would have if a doorkeeper had let them.
+pub(in crate::protocol::sending) const fn passed(len: usize) -> usize {
+    len / PASSED + FRAME
+}
+
 /// A message that is to be sent.
 #[derive(Debug)]
 pub(super) struct Message {
@@ -101,7 +106,7 @@ impl Message {
                 return Ok(Step::Cut(cut));
             }
             let sent = frames.send_next(output, account);
-            *budget = budget.saturating_sub(sent / PASSED + FRAME);
+            *budget = budget.saturating_sub(passed(sent));
             return Ok(self.after_frame(output));
         }
         if let Some(compression) = compression.filter(|_| !self.is_plain)
@@ -114,7 +119,7 @@ impl Message {
         let is_decided = doorkeeper.is_some() || self.again > 0;
         let Some(opcode) = self.opcode.filter(|_| is_decided) else {
             if self.opcode.is_none() {
-                *budget = budget.saturating_sub(self.len / PASSED + FRAME);
+                *budget = budget.saturating_sub(passed(self.len));
             }
             self.send(!self.is_plain, output, account);
             return Ok(Step::Done);
