@@ -24,6 +24,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
+    /// That at one place of it, whatever was drawn before: at least 0, and less than 1.
+    pub(super) fn at(&self, place: u64) -> f64 {
+        let mut start = self.clone();
+        Self(start.next() ^ place).fraction()
+    }
+
     /// At least 0, and less than 1.
     pub(super) fn fraction(&mut self) -> f64 {
         let high = u32::try_from(self.next() >> 32).unwrap_or(u32::MAX);
@@ -50,6 +56,16 @@ mod tests {
         assert_eq!(draw(7, 1, 1), draw(7, 1, 1));
         let others = [draw(8, 1, 1), draw(7, 2, 1), draw(7, 1, 2)];
         assert!(others.iter().all(|other| *other != draw(7, 1, 1)));
+    }
+
+    #[test]
+    fn each_place_has_its_own() {
+        let random = Random::new(1, 2, 3);
+        let all: Vec<f64> = (0..10_000).map(|place| random.at(place)).collect();
+        assert_eq!(all[77].to_bits(), random.at(77).to_bits());
+        assert!(all.iter().all(|one| (0.0..1.0).contains(one)));
+        let share = all.iter().filter(|one| **one < 0.25).count();
+        assert!((2300..2700).contains(&share), "{share}");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct Script {
     /// Asked only for faults that wait for a time.
     now: Box<dyn Fn() -> Instant>,
     /// For jitter, of each way.
-    jitter: [RefCell<Random>; 2],
+    jitter: [Random; 2],
     /// When it is looked whether the connection is held, if it has asked for that itself.
     patience: Cell<Option<Instant>>,
     /// When the connection ends at the latest, if it has asked for its faults itself and they hold up its end.
@@ -86,8 +86,8 @@ impl Active {
 }
 
 /// What jitter comes from, each way.
-fn jitter(seed: u64, connection: u64) -> [RefCell<Random>; 2] {
-    let jitter = |way: Way| RefCell::new(Random::new(seed, connection, u64::MAX - way as u64));
+fn jitter(seed: u64, connection: u64) -> [Random; 2] {
+    let jitter = |way: Way| Random::new(seed, connection, u64::MAX - way as u64);
     [jitter(Way::In), jitter(Way::Out)]
 }
 
@@ -153,10 +153,11 @@ impl Script {
         }
     }
 
-    /// A number from 0 to 1 by chance, for bytes that move one way.
+    /// A number from 0 to 1 by chance, for bytes that move one way, behind `moved` others. How many moved together before
+    /// makes no difference.
     #[must_use]
-    pub fn chance(&self, way: Way) -> f64 {
-        self.jitter[way as usize].borrow_mut().fraction()
+    pub fn chance(&self, way: Way, moved: u64) -> f64 {
+        self.jitter[way as usize].at(moved)
     }
 
     /// Whether something is to be asked about messages and their frames.

@@ -250,9 +250,14 @@ impl Lane {
         self.pieces.is_empty() && self.end.is_none()
     }
 
+    /// Bytes that have entered.
+    const fn entered(&self) -> u64 {
+        self.arrived + self.len as u64
+    }
+
     /// What happens to the next bytes that enter.
     fn entry(&self, script: &Script) -> Shape {
-        script.shape(self.way, self.arrived + self.len as u64)
+        script.shape(self.way, self.entered())
     }
 
     /// What happens to the next bytes that arrive.
@@ -283,7 +288,8 @@ impl Lane {
     /// When what enters now arrives; not before what has entered before.
     fn due(&self, shape: &Shape, script: &Script, now: Instant) -> Instant {
         let jitter = if shape.jitter > Duration::ZERO {
-            shape.jitter.mul_f64(script.chance(self.way))
+            let chance = script.chance(self.way, self.entered());
+            shape.jitter.mul_f64(chance)
         } else {
             Duration::ZERO
         };
@@ -293,7 +299,7 @@ impl Lane {
     }
 
     fn push(&mut self, due: Instant, bytes: &[u8], script: &Script, account: &mut Account) {
-        script.moves(self.way, self.arrived + self.len as u64);
+        script.moves(self.way, self.entered());
         let charged = bytes.len() + OVERHEAD;
         // Beyond the limit only the little that always has room.
         let _ = account.charge_anyway(charged);

@@ -70,3 +70,34 @@ fn chance_decides_about_a_connection_once() {
         assert_eq!(fault.hits(), late);
     });
 }
+
+#[test]
+fn jitter_is_the_same_however_what_was_before_has_come() {
+    let times = |size: usize| {
+        let config = Config {
+            seed: Some(1),
+            ..Config::default()
+        };
+        let mut times = Vec::new();
+        Simulation::echo(config, async |simulation| {
+            let values = latency(SECOND, SECOND, None);
+            set(simulation, "latency", values, Selector::default()).await;
+            let peer = open(simulation, Temper::even()).await;
+            for piece in frame(TEXT, "x".repeat(100)).chunks(size) {
+                peer.send(piece);
+                settle().await;
+            }
+            assert_eq!(peer.read().await.1.len(), 100);
+            for number in 0..20 {
+                let begun = Instant::now();
+                peer.send(frame(TEXT, format!("{number}")));
+                assert_eq!(peer.read().await, sent(TEXT, format!("{number}")));
+                times.push(begun.elapsed());
+            }
+        });
+        times
+    };
+    let whole = times(1000);
+    assert!(whole.iter().any(|time| *time != whole[0]));
+    assert_eq!(whole, times(7));
+}
