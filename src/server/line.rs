@@ -24,8 +24,10 @@ const MOST: usize = 1 << 20;
 const SHARE: usize = 4;
 /// Bytes read at once.
 const READ: usize = 8 << 10;
-/// What a piece costs beside its bytes.
-const OVERHEAD: usize = 64;
+/// What a piece costs beside its bytes: its entry in a queue that doubles, and what an allocation wastes.
+const OVERHEAD: usize = 2 * size_of::<(Instant, Chunk)>() + 32;
+/// Bytes for which there always is room: nothing would make some.
+const LITTLE: usize = 64;
 
 /// A slow line.
 #[derive(Debug)]
@@ -276,8 +278,7 @@ impl Lane {
         let share = account.room().saturating_add(kept) / SHARE;
         let affordable = share.saturating_sub(kept + OVERHEAD);
         let room = if self.pieces.is_empty() {
-            // A little always has: nothing would make room for it.
-            affordable.max(OVERHEAD)
+            affordable.max(LITTLE)
         } else {
             affordable
         };
@@ -321,6 +322,8 @@ impl Lane {
         }
         if self.pieces.is_empty() {
             self.pieces = VecDeque::new();
+        } else if self.pieces.len() < self.pieces.capacity() / 4 {
+            self.pieces.shrink_to(self.pieces.capacity() / 2);
         }
     }
 
@@ -371,3 +374,6 @@ impl Lane {
         Poll::Ready(mem::replace(result, Ok(())))
     }
 }
+
+#[cfg(test)]
+mod tests;
