@@ -58,6 +58,8 @@ pub struct Config {
     /// Whether clients may ask for faults on their own connection, by URL. Default: no, since an application that embeds a
     /// server has paths of its own.
     pub fault_urls: bool,
+    /// Whether a GET of `/` gets a page that is a client for browsers. Default: no, for the same reason.
+    pub page: bool,
     /// What the chance of faults comes from: the same seed gives the same on each connection. Default `None`: any.
     pub seed: Option<u64>,
     /// Threads that serve connections. Default `None`: one per core, at most 4, which is beyond what loopback needs.
@@ -89,6 +91,7 @@ impl Default for Config {
             record: None,
             faults: Plan::default(),
             fault_urls: false,
+            page: false,
             seed: None,
             workers: None,
             server_header: "echoserver".into(),

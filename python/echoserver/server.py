@@ -152,6 +152,8 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
     - `fault_urls`: whether clients may ask for faults of their own connection by URL, such as
       `/faults?latency=200ms&close=1011,after:5`, which a GET of `/faults` explains. 400 for what can't be right, or is
       more than anybody may ask for. The program has it on.
+    - `page`: whether a GET of `/` gets a page for browsers, a WebSocket client for this server. Its WebSockets have the
+      page's own Origin, which `origins` has to admit. The program has it on.
     - `seed`: what the chance of faults comes from, see `fault()`. None: any.
     - `workers`: threads that serve connections. None: one per core, at most 4.
     - `server_header`: the `Server` header; "" leaves it out.
@@ -195,6 +197,7 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
         record: int | None = None,
         faults: str | Iterable[str] = (),
         fault_urls: bool = False,
+        page: bool = False,
         seed: int | None = None,
         workers: int | None = None,
         server_header: str = "echoserver",

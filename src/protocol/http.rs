@@ -316,6 +316,18 @@ pub fn refuse_response(refusal: &Refusal, server_header: &str, now: SystemTime) 
     out
 }
 
+/// The head of a 200 whose body of `length` bytes follows, and the end of the connection announced.
+#[must_use]
+pub fn ok_head(fields: &Fields, length: usize, server_header: &str, now: SystemTime) -> Vec<u8> {
+    let mut out = Vec::with_capacity(768);
+    begin_refusal(&mut out, StatusCode::OK, false);
+    add_origin_fields(&mut out, server_header, now, fields);
+    fields.write(&mut out);
+    add_field(&mut out, "Content-Length", &length.to_string());
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
 /// The status line of a response that ends the connection, and the line that says so.
 fn begin_refusal(out: &mut Vec<u8>, status: StatusCode, names_upgrade: bool) {
     out.extend_from_slice(b"HTTP/1.1 ");

@@ -33,6 +33,7 @@ pub(super) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
         record: get("record")?.optional(Argument::size)?,
         faults: get("faults")?.faults()?,
         fault_urls: get("fault_urls")?.boolean()?,
+        page: get("page")?.boolean()?,
         seed: get("seed")?.optional(Argument::seed)?,
         workers: get("workers")?.optional(Argument::size)?,
         server_header: get("server_header")?.text()?,
@@ -68,6 +69,7 @@ pub(super) fn defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     defaults.set_item("record", config.record)?;
     defaults.set_item("faults", pyo3::types::PyTuple::empty(py))?;
     defaults.set_item("fault_urls", config.fault_urls)?;
+    defaults.set_item("page", config.page)?;
     defaults.set_item("seed", config.seed)?;
     defaults.set_item("workers", config.workers)?;
     defaults.set_item("server_header", config.server_header)?;

@@ -19,8 +19,13 @@ use tokio::time::Instant;
 /// What is read and thrown away after the last frame, so that the client gets to read that.
 const MAX_LINGER: usize = 1 << 20;
 
-/// Sends the last that is to be said, and ends TCP, within `close_timeout`.
-pub(super) async fn answer<W: Wire>(wire: &mut W, mut bytes: &[u8], seated: &Seated) {
+/// Sends the last that is to be said, and `then` what follows it, and ends TCP, within `close_timeout`.
+pub(super) async fn answer<W: Wire>(
+    wire: &mut W,
+    mut bytes: &[u8],
+    mut then: &[u8],
+    seated: &Seated,
+) {
     let desk = &seated.desk;
     let clock = &desk.clock;
     let due = clock.now() + desk.shared.config.close_timeout;
@@ -31,7 +36,13 @@ pub(super) async fn answer<W: Wire>(wire: &mut W, mut bytes: &[u8], seated: &Sea
             wire.reset_on_drop();
             return Poll::Ready(false);
         }
-        while !bytes.is_empty() {
+        loop {
+            if bytes.is_empty() {
+                bytes = std::mem::take(&mut then);
+            }
+            if bytes.is_empty() {
+                return Poll::Ready(true);
+            }
             match Pin::new(&mut *wire).poll_write(cx, bytes) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(false),
                 Poll::Ready(Ok(sent)) => bytes = &bytes[sent..],
@@ -39,7 +50,6 @@ pub(super) async fn answer<W: Wire>(wire: &mut W, mut bytes: &[u8], seated: &Sea
                 Poll::Pending => return time.as_mut().poll(cx).map(|()| false),
             }
         }
-        Poll::Ready(true)
     })
     .await;
     if said {

@@ -17,6 +17,7 @@ mod listening;
 mod look;
 mod opening;
 mod pace;
+mod page;
 mod pending;
 mod seat;
 mod shaped;

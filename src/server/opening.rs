@@ -54,9 +54,11 @@ fn open<W: Wire>(mut newcomer: Newcomer<W>) -> impl Future<Output = Option<Conne
             Answer::Switch(client, upgraded) => {
                 return Some(Connection::new(wire, client, upgraded, seated));
             }
-            Answer::Http { response, .. } => linger::answer(&mut wire, &response, &seated).await,
+            Answer::Http { response, body, .. } => {
+                linger::answer(&mut wire, &response, body, &seated).await;
+            }
             // A TLS alert may be on its way.
-            Answer::Silence => linger::answer(&mut wire, &[], &seated).await,
+            Answer::Silence => linger::answer(&mut wire, &[], &[], &seated).await,
             Answer::Reset => wire.reset_on_drop(),
         }
         None

@@ -75,12 +75,12 @@ async fn open<W: Wire>(
         let answer = http::write(&http::needs_tls(), desk);
         desk.count(|counters| counters.handshakes_refused.add(1));
         desk.report_tls(ends.peer, "the client speaks plain HTTP");
-        linger::answer(&mut wire, &answer, &seated).await;
+        linger::answer(&mut wire, &answer, &[], &seated).await;
         return None;
     }
     if is_too_old(&first) {
         desk.report_tls(ends.peer, "the client speaks no TLS newer than 1.1");
-        linger::answer(&mut wire, &PROTOCOL_VERSION, &seated).await;
+        linger::answer(&mut wire, &PROTOCOL_VERSION, &[], &seated).await;
         return None;
     }
     let mut stream = match TlsStream::new(wire, config, first, ends.peer, desk.clone()) {

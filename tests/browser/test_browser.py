@@ -113,26 +113,32 @@ def site() -> Iterator[Site]:
 
 
 @contextmanager
-def browser(url: str, folder: Path) -> Iterator[Path]:
-    """Chromium with an empty profile, showing `url`; gives the file with what it says."""
+def chromium(folder: Path, output: Any, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Chromium with an empty profile, which says what it has to say to `output`."""
     assert CHROMIUM is not None
-    log = folder / "chromium.log"
     home = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder / "config"), "XDG_CACHE_HOME": str(folder / "cache")}
-    with log.open("wb") as output:
-        # A session of its own, so that all of its processes can be ended together.
-        process = subprocess.Popen(
-            [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", url],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=os.environ | home,
-            start_new_session=True,
-        )
-        try:
-            yield log
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(TIMEOUT)
+    # A session of its own, so that all of its processes can be ended together.
+    process = subprocess.Popen(
+        [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=os.environ | home,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(TIMEOUT)
+
+
+@contextmanager
+def browser(url: str, folder: Path) -> Iterator[Path]:
+    """The same, showing `url`; gives the file with what it says."""
+    log = folder / "chromium.log"
+    with log.open("wb") as output, chromium(folder, output, url):
+        yield log
 
 
 def play(name: str, server: EchoServer, site: Site, folder: Path, path: str = "/") -> dict[str, Any]:

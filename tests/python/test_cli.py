@@ -127,6 +127,7 @@ def test_help_has_every_option_with_its_default(flag: str) -> None:
             "compression": "deflate",
             "faults": "fault",
             "fault_urls": "no-faults",
+            "page": "no-page",
         }
         name = names.get(option, option)
         described = text.partition(f"--{name.replace('_', '-')} ")[2].partition(" --")[0]

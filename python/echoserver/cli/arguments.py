@@ -135,6 +135,13 @@ def parser() -> argparse.ArgumentParser:
     )
 
     group = made.add_argument_group("the server itself")
+    group.add_argument(
+        "--no-page",
+        action="store_false",
+        default=True,
+        dest="page",
+        help="don't show browsers a page at http://localhost:1234/ that is a client for this server (default: do)",
+    )
     group.add_argument("-d", "--debug", action="store_true", help="print the port, each message and each disconnect")
     add(group, "workers", "threads that serve clients (default: one per core, at most 4)", _count, "COUNT")
     add(group, "server_header", "the Server header; empty leaves it out", str, "NAME")

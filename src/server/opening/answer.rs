@@ -5,6 +5,7 @@ use crate::protocol::http::{Refusal, Response};
 use crate::server::connection::Upgraded;
 use crate::server::desk::Desk;
 use crate::server::http;
+use crate::tungstenite::http::StatusCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -17,6 +18,8 @@ pub(super) enum Answer {
     Http {
         status: u16,
         response: Vec<u8>,
+        /// What is sent after that, and is nobody's memory.
+        body: &'static [u8],
         /// Why, if it refuses what was asked for.
         refusal: Option<String>,
     },
@@ -32,6 +35,17 @@ impl Answer {
         Self::Http {
             status: response.status.as_u16(),
             response: http::write(response, desk),
+            body: &[],
+            refusal: None,
+        }
+    }
+
+    /// The page.
+    pub(super) fn page((response, body): (Vec<u8>, &'static [u8])) -> Self {
+        Self::Http {
+            status: StatusCode::OK.as_u16(),
+            response,
+            body,
             refusal: None,
         }
     }
@@ -41,6 +55,7 @@ impl Answer {
         Self::Http {
             status: refusal.status.as_u16(),
             response: http::write(refusal, desk),
+            body: &[],
             refusal: Some(format!("{}, {}", refusal.status, refusal.reason)),
         }
     }
@@ -51,6 +66,7 @@ impl Answer {
         Self::Http {
             status: response.status(),
             response: response.to_bytes(server_header, SystemTime::now()),
+            body: &[],
             refusal: Some(format!("{} of on_handshake", response.status())),
         }
     }

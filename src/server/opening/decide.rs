@@ -16,6 +16,7 @@ use crate::protocol::http::{Fields, Refusal, accept_response};
 use crate::server::connection::Upgraded;
 use crate::server::desk::Desk;
 use crate::server::http;
+use crate::server::page;
 use crate::server::shared::Shared;
 use std::future::Future;
 use std::sync::Arc;
@@ -140,9 +141,10 @@ async fn judge<W: AsyncRead + Unpin>(
                 },
             }
         }
-        Read::Judged(head, Verdict::Plain(plain)) => {
-            Answer::plain(&http::plain(&head, &plain, &desk), &desk)
-        }
+        Read::Judged(head, Verdict::Plain(plain)) => match page::answer(&head, &plain, &desk) {
+            Some(page) => Answer::page(page),
+            None => Answer::plain(&http::plain(&head, &plain, &desk), &desk),
+        },
         Read::Judged(_, Verdict::Refuse(refusal)) => Answer::refusal(&refusal, &desk),
         Read::Late => Answer::refusal(&http::late(), &desk),
         Read::TooMuch => Answer::refusal(&http::exhausted(&desk), &desk),

@@ -1,0 +1,152 @@
+"""Chromium as a person uses it: a page that is clicked, typed into and looked at, through the DevTools protocol."""
+
+from __future__ import annotations
+
+import base64
+import json
+import queue
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from test_browser import TIMEOUT, chromium
+from websockets.sync.client import ClientConnection, connect
+
+_KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), "ArrowUp": (38, ""), "ArrowDown": (40, "")}
+
+# What an expression is, once it is something; looked at after each change of the document.
+_WAIT = """new Promise((resolve) => {
+  const observer = new MutationObserver(() => look());
+  const look = () => {
+    const value = (%s);
+    if (value) { observer.disconnect(); resolve(value); }
+  };
+  observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+  look();
+})"""
+
+
+class Page:
+    """A tab of the browser."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._ids = count(1)
+        self._session: str | None = None
+        # What the page, or the browser about it, has said in its console.
+        self.console: list[str] = []
+
+    def call(self, method: str, **parameters: object) -> dict[str, Any]:
+        """The result of a command of the protocol."""
+        number = next(self._ids)
+        session = {"sessionId": self._session} if self._session else {}
+        self._connection.send(json.dumps({"id": number, "method": method, "params": parameters} | session))
+        while True:
+            message = json.loads(self._connection.recv(TIMEOUT))
+            if message.get("id") == number:
+                assert "error" not in message, f"{method}: {message['error']}"
+                result: dict[str, Any] = message["result"]
+                return result
+            if message.get("method") == "Log.entryAdded":
+                self.console.append(message["params"]["entry"]["text"])
+            elif message.get("method") == "Runtime.exceptionThrown":
+                details = message["params"]["exceptionDetails"]
+                self.console.append(details.get("exception", {}).get("description", details["text"]))
+
+    def attach(self, url: str) -> None:
+        """Opens it."""
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "DOM"):
+            self.call(f"{domain}.enable")
+        self.call("Page.navigate", url=url)
+        # Until its script has run: the last that it does is to fill this in.
+        self.evaluate(
+            "new Promise((done) => document.readyState === 'complete' ? done() : addEventListener('load', done))"
+        )
+        assert self.evaluate("location.href") == url
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression, which is awaited."""
+        result = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
+
+    def wait(self, expression: str) -> Any:
+        """The value of an expression, once it is true."""
+        return self.evaluate(_WAIT % expression)
+
+    def text(self, selector: str) -> str:
+        """What is written there."""
+        return str(self.evaluate(f"document.querySelector({selector!r}).textContent"))
+
+    def click(self, selector: str) -> None:
+        """A click of the mouse, where it can be seen."""
+        x, y = self.evaluate(
+            f"(() => {{ const one = document.querySelector({selector!r}); one.scrollIntoView({{ block: 'nearest' }}); "
+            "const { x, y, width, height } = one.getBoundingClientRect(); return [x + width / 2, y + height / 2]; })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def type(self, text: str) -> None:
+        """Text, into what has the focus."""
+        self.call("Input.insertText", text=text)
+
+    def key(self, name: str, modifiers: int = 0) -> None:
+        """One key: a name such as Enter, or a letter."""
+        code, text = _KEYS.get(name, (ord(name[0].upper()), name))
+        common = {"key": name, "windowsVirtualKeyCode": code, "modifiers": modifiers}
+        self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", text=text, **common)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    def write(self, selector: str, text: str) -> None:
+        """Text into a field, in place of what is there."""
+        self.click(selector)
+        self.evaluate("document.activeElement.select()")
+        self.type(text)
+
+    def upload(self, selector: str, file: Path) -> None:
+        """Chooses a file."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file)])
+
+    def look(self, *, dark: bool = False, width: int = 1200, height: int = 800) -> bytes:
+        """A picture of it, as PNG, on a screen like that."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
+        # Drawn anew.
+        self.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+
+
+@contextmanager
+def opened(url: str, folder: Path, *flags: str) -> Iterator[Page]:
+    """The page at `url` in a browser with an empty profile."""
+    with chromium(folder, subprocess.PIPE, "--remote-debugging-port=0", *flags, "about:blank") as process:
+        said: queue.Queue[str] = queue.Queue()
+
+        def read() -> None:
+            assert process.stdout is not None
+            with process.stdout as lines:
+                for line in lines:
+                    said.put(line.decode(errors="replace"))
+
+        # To its end, so that it can go on talking.
+        threading.Thread(target=read, daemon=True).start()
+        while not (found := re.search(r"^DevTools listening on (\S+)", said.get(timeout=TIMEOUT))):
+            pass
+        limits: dict[str, Any] = {"open_timeout": TIMEOUT, "ping_interval": None, "max_size": None, "proxy": None}
+        with connect(found[1], **limits) as connection:
+            page = Page(connection)
+            page.attach(url)
+            yield page
