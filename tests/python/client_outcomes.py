@@ -14,7 +14,7 @@ from typing import Any, Self
 import client_packages
 from client_rows import Row
 from echoserver import NO_REPLY, Client, ClientClosed, NoReply
-from echoserver.testing import EchoTestServer
+from echoserver.testing import EchoTestServer, Fault
 from support import FACTOR, TIMEOUT, in_thread
 
 __all__ = ["CLIENTS", "Driver", "outcome"]
@@ -85,6 +85,8 @@ class Driver:
 def outcome(driver: Driver, row: Row) -> str:
     """What the client does; always the same, and nothing of when."""
 
+    faults: list[Fault] = []
+
     def on_connect(client: Client) -> None:
         # In one, since the client may go in between; it may have gone before.
         with contextlib.suppress(ClientClosed):
@@ -93,17 +95,35 @@ def outcome(driver: Driver, row: Row) -> str:
     def on_text(client: Client, message: str) -> NoReply:
         # It goes on as if nothing had been.
         assert message == "next"
-        client.close(1000)
+        if row.faults and not faults:
+            # The fault may end it in between.
+            with contextlib.suppress(ClientClosed):
+                faults.extend([client.fault(fault, **selectors) for fault, selectors in row.faults])
+                client.send("one")
+                # A client that is to ping has the time to do so.
+                if row.heartbeat is None:
+                    client.send("close" if row.is_closing else "next")
+        else:
+            client.close(1000)
         return NO_REPLY
 
     compression: Any = "deflate" if row.compression else None
     callbacks: dict[str, Any] = {"on_connect": on_connect, "on_text": on_text}
     with EchoTestServer(**callbacks, echo=False, check_unused=False, compression=compression) as server:
-        if row.handshake is not None:
+        if row.is_fault:
+            assert row.handshake is not None
+            faults.append(server.fault(row.handshake))
+        elif row.handshake is not None:
             server.handshakes.append(row.handshake)
-        driver.ask(url=server.url, subprotocols=row.subprotocols, limit=row.limit)
-        # To inflate takes a while, and none of those hangs.
-        is_slow = row.compression or row.limit is not None
+        driver.ask(
+            url=server.url,
+            subprotocols=row.subprotocols,
+            limit=row.limit,
+            heartbeat=row.heartbeat,
+            closing=row.closing,
+        )
+        # To inflate takes a while, and so do faults, and none of those hangs.
+        is_slow = row.compression or row.limit is not None or row.faults
         told = driver.told(TIMEOUT if is_slow else _PATIENCE)
         if told is None:
             server.stop(0)
@@ -112,24 +132,43 @@ def outcome(driver: Driver, row: Row) -> str:
             return "hangs"
         if row.compression and not server.accepted[-1].extensions:
             return "does not offer it"
+        if told["error"] == "NoOption":
+            return "has no option for it"
+        assert all(fault.hits for fault in faults), f"{row.name} has not acted"
+        for fault in faults:
+            # What the client has sent meanwhile is seen then.
+            fault.stop()
         return _words(row, told, server)
 
 
 def _words(row: Row, told: dict[str, Any], server: EchoTestServer) -> str:
-    error = told["error"]
-    if error and " " in error:
-        error = f"'{error}'"
     if not told["opened"]:
-        return f"raises {error}"
+        return _as_told(told)
     code = server.accepted[-1].wait_closed(TIMEOUT)
     if server.stats().violations:
         return "answers against the rules"
+    if row.faults:
+        return _words_of_fault(row, told, code)
     messages = told["messages"]
     if "next" in messages:
         if row.handshake is None:
             return "accepts it" if len(messages) > 1 else "ignores it"
         chosen = f" with {told['subprotocol']!r}" if told["subprotocol"] else ""
         return f"connects{chosen}" + " at the second request" * (len(server.requests) > 1)
-    if code == 1006:
-        return f"raises {error}" if error else "ends without a close frame"
-    return "reads it, then " * bool(messages) + f"closes with {code}"
+    return _as_told(told) if code == 1006 else "reads it, then " * bool(messages) + f"closes with {code}"
+
+
+def _words_of_fault(row: Row, told: dict[str, Any], code: int) -> str:
+    # What came before the fault is none of it.
+    messages = told["messages"][1:]
+    if "next" in messages:
+        return f"gets {', '.join(map(repr, messages[: messages.index('next')])) or 'nothing'}"
+    # One that was asked to close has a close frame of its own, whatever it is told.
+    return _as_told(told) if code == 1006 or row.is_closing else f"closes with {code}"
+
+
+def _as_told(told: dict[str, Any]) -> str:
+    error = told["error"]
+    if error:
+        return f"raises '{error}'" if " " in error else f"raises {error}"
+    return f"reports {told['code'] or 'nothing'}"

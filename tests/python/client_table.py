@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import client_packages
 import surroundings
 from client_outcomes import CLIENTS, Driver, outcome
-from client_rows import HANDSHAKES, UNSEEN, VIOLATIONS, Row
+from client_rows import SECTIONS, UNSEEN, Row
 
 __all__ = ["DOCUMENT", "column", "columns", "text", "unseen"]
 
@@ -18,16 +20,23 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "clients.md"
 _HEAD = """# What clients do
 
 {clients}:
-what they do with each answer to a handshake and each violation of [testing](testing.md), as they are by default, on
-Linux. `make clients` writes this page; the tests run all of it again and compare.
+what they do with each answer to a handshake and each violation of [testing](testing.md), and each of the
+[faults](faults.md), as they are by default, on Linux. `make clients` writes this page; the tests run all of it again
+and compare.
 
-After what the row says the server sends a message "next"; when that has come back, the server closes with 1000.
+After what the row says the server sends a message "next"; when that has come back, the server closes with 1000. Faults
+are set when a first "next" has come back; then the server sends "one", and that "next", except to clients that are to
+ping. Those of requests are there from the beginning, and for every request.
 
 - *connects*, *accepts it*: all goes on as if nothing had been.
+- *gets*: all goes on, and this is what the program has of "one".
 - *closes with*: the client does, with that close code.
+- *reports*: the program has that close code, and the client sends no close frame, or gets no answer to it; *nothing*,
+  if its library just returns.
 - *raises*: the program has that error, and the client sends no close frame.
 - *hangs*: nothing, until the server ends the connection.
 - *does not offer it*: permessage-deflate (RFC 7692), which the row needs.
+- *has no option for it*: its library sends no pings by itself.
 """
 _UNSEEN = " (none of them sees it)"
 
@@ -35,7 +44,7 @@ _UNSEEN = " (none of them sees it)"
 def column(client: str) -> dict[str, str]:
     """What it does, by the names of the rows."""
     with Driver(client) as driver:
-        return {row.name: outcome(driver, row) for row in [*HANDSHAKES, *VIOLATIONS]}
+        return {row.name: outcome(driver, row) for row in _rows()}
 
 
 def text(found: dict[str, dict[str, str]]) -> str:
@@ -43,7 +52,7 @@ def text(found: dict[str, dict[str, str]]) -> str:
     versions = client_packages.versions()
     *names, last = [f"{client} {versions[client]}" for client in CLIENTS]
     lines = [_HEAD.format(clients=f"{', '.join(names)} and {last}")]
-    for title, rows in (("Handshakes", HANDSHAKES), ("Violations", VIOLATIONS)):
+    for title, rows in SECTIONS.items():
         is_ruled = rows[0].section != ""
         lines += [f"## {title}\n", _line(["", *["rule", "strict"] * is_ruled, *CLIENTS])]
         lines.append(_line(["---"] * (len(CLIENTS) + (3 if is_ruled else 1))))
@@ -68,8 +77,11 @@ def columns(page: str) -> dict[str, dict[str, str]]:
 
 def unseen(found: dict[str, dict[str, str]]) -> set[str]:
     """The names of the rows in which every client does as if nothing had been."""
-    rows: list[Row] = [*HANDSHAKES, *VIOLATIONS]
-    return {row.name for row in rows if all(found[client][row.name] == row.good for client in CLIENTS)}
+    return {row.name for row in _rows() if all(found[client][row.name] == row.good for client in CLIENTS)}
+
+
+def _rows() -> Iterator[Row]:
+    return chain.from_iterable(SECTIONS.values())
 
 
 def _line(cells: list[str]) -> str:

@@ -7,9 +7,11 @@ import sys
 import pytest
 
 import client_table
-from client_outcomes import CLIENTS
+from client_outcomes import CLIENTS, Driver, outcome
 from client_packages import Missing
-from client_rows import HANDSHAKES, UNSEEN, VIOLATIONS
+from client_rows import FAULTS, SECTIONS, UNSEEN, Row
+from echoserver import _core
+from echoserver.testing import Drop
 
 pytestmark = pytest.mark.skipif(not client_table.DOCUMENT.exists(), reason="THERE ARE NO DOCUMENTS")
 
@@ -22,8 +24,23 @@ def page() -> str:
 def test_the_page_has_all_rows_and_versions(page: str) -> None:
     """After a change in any of them: `make clients`."""
     found = client_table.columns(page)
-    assert list(found["ws"]) == [row.name for row in [*HANDSHAKES, *VIOLATIONS]]
+    assert list(found["ws"]) == [row.name for rows in SECTIONS.values() for row in rows]
     assert page == client_table.text(found)
+
+
+def test_every_fault_has_a_row() -> None:
+    for fault in _core.FAULTS:
+        assert any(f"fault({fault['class']}(" in row.name for row in FAULTS), fault["class"]
+
+
+def test_a_row_whose_fault_does_not_act_is_none() -> None:
+    row = Row("too late", "gets 'one'", faults=((Drop(), {"after": 100}),))
+    try:
+        driver = Driver("websockets")
+    except Missing as missing:
+        pytest.skip(f"NO TEST WITH websockets: {missing}")
+    with driver, pytest.raises(AssertionError, match="too late has not acted"):
+        outcome(driver, row)
 
 
 def test_each_row_is_seen_by_a_client_or_says_that_it_is_not(page: str) -> None:

@@ -1,7 +1,8 @@
 """What the drivers of Python's clients share: each line of stdin is a case, for which a line of stdout tells what was.
 
-A client connects, and keeps what it receives; "next" it sends back; it reads until its library says that it is over.
-It is used as its documentation shows it, and nothing is set but what the case sets. The first line is "ready".
+A client connects, and keeps what it receives; "next" it sends back, and at "close" it closes; it reads until its
+library says that it is over. It is used as its documentation shows it, and nothing is set but what the case sets. The
+first line is "ready".
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["Told", "serve"]
+__all__ = ["NoOption", "Told", "serve"]
+
+
+class NoOption(Exception):  # noqa: N818
+    """The library can't be told to do what the case needs."""
 
 
 @dataclass
@@ -22,6 +27,7 @@ class Told:
     opened: bool = False
     subprotocol: str | None = None
     messages: list[str] = field(default_factory=list)
+    code: int | None = None
     error: str | None = None
 
 

@@ -10,10 +10,13 @@ from driving import Told, serve
 
 
 async def main(case: dict[str, Any], told: Told) -> None:
+    options: dict[str, Any] = {"heartbeat": case["heartbeat"]}
+    if case["closing"] is not None:
+        options["timeout"] = aiohttp.ClientWSTimeout(ws_close=case["closing"])
     async with (
         asyncio.timeout(case["limit"]) as opening,
         aiohttp.ClientSession() as session,
-        session.ws_connect(case["url"], protocols=case["subprotocols"]) as ws,
+        session.ws_connect(case["url"], protocols=case["subprotocols"], **options) as ws,
     ):
         opening.reschedule(None)
         told.opened, told.subprotocol = True, ws.protocol
@@ -24,6 +27,9 @@ async def main(case: dict[str, Any], told: Told) -> None:
             told.messages.append(str(message.data))
             if message.data == "next":
                 await ws.send_str(message.data)
+            elif message.data == "close":
+                await ws.close()
+        told.code = ws.close_code
 
 
 def talk(case: dict[str, Any], told: Told) -> None:

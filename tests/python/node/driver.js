@@ -1,9 +1,13 @@
 // The `ws` package as one of the clients of docs/clients.md: see ../drivers/driving.py.
 const WebSocket = require('ws');
 
-function talk({ url, subprotocols, limit }, done) {
-  const told = { opened: false, subprotocol: null, messages: [], error: null };
-  const socket = new WebSocket(url, subprotocols, limit === null ? {} : { handshakeTimeout: limit * 1000 });
+function talk({ url, subprotocols, limit, heartbeat, closing }, done) {
+  const told = { opened: false, subprotocol: null, messages: [], code: null, error: null };
+  if (heartbeat !== null) return done({ ...told, error: 'NoOption' });
+  const socket = new WebSocket(url, subprotocols, {
+    ...(limit !== null && { handshakeTimeout: limit * 1000 }),
+    ...(closing !== null && { closeTimeout: closing * 1000 }),
+  });
   socket.on('open', () => {
     told.opened = true;
     told.subprotocol = socket.protocol || null;
@@ -11,9 +15,10 @@ function talk({ url, subprotocols, limit }, done) {
   socket.on('message', (data) => {
     told.messages.push(data.toString());
     if (data.toString() === 'next') socket.send('next');
+    if (data.toString() === 'close') socket.close(1000);
   });
   socket.on('error', (error) => { told.error = error.code || error.message; });
-  socket.on('close', () => done(told));
+  socket.on('close', (code) => done({ ...told, code }));
 }
 
 console.log('ready');
