@@ -12,7 +12,7 @@ from driving import Told, serve
 async def main(case: dict[str, Any], told: Told) -> None:
     options: dict[str, Any] = {"heartbeat": case["heartbeat"]}
     if case["closing"] is not None:
-        options["timeout"] = aiohttp.ClientWSTimeout(ws_close=case["closing"])
+        options["timeout"] = aiohttp.ClientWSTimeout(ws_close=case["closing"])  # pyright: ignore[reportCallIssue]
     async with (
         asyncio.timeout(case["limit"]) as opening,
         aiohttp.ClientSession() as session,
