@@ -52,7 +52,8 @@ class Driver:
         pipe = subprocess.PIPE
         self._process = subprocess.Popen([command, path], stdin=pipe, stdout=pipe, env=environment, encoding="utf-8")
         self._reader = in_thread(self._read)
-        assert self._answers.get(timeout=TIMEOUT) == "ready\n"
+        # Its imports may take long beside other work.
+        assert self._answers.get(timeout=4 * TIMEOUT) == "ready\n"
 
     def _read(self) -> None:
         assert self._process.stdout
