@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +13,7 @@ from client_outcomes import CLIENTS, Driver, outcome
 from client_packages import Missing
 from client_rows import FAULTS, SECTIONS, UNSEEN, Row
 from echoserver import _core
-from echoserver.testing import Drop
+from echoserver.testing import Drop, Latency
 
 pytestmark = pytest.mark.skipif(not client_table.DOCUMENT.exists(), reason="THERE ARE NO DOCUMENTS")
 
@@ -33,14 +35,29 @@ def test_every_fault_has_a_row() -> None:
         assert any(f"fault({fault['class']}(" in row.name for row in FAULTS), fault["class"]
 
 
-def test_a_row_whose_fault_does_not_act_is_none() -> None:
-    row = Row("too late", "gets 'one'", faults=((Drop(), {"after": 100}),))
+@pytest.fixture
+def driver() -> Iterator[Driver]:
     try:
-        driver = Driver("websockets")
+        made = Driver("websockets")
     except Missing as missing:
         pytest.skip(f"NO TEST WITH websockets: {missing}")
-    with driver, pytest.raises(AssertionError, match="too late has not acted"):
+    with made:
+        yield made
+
+
+def test_a_row_whose_fault_does_not_act_is_none(driver: Driver) -> None:
+    row = Row("too late", "gets 'one'", faults=((Drop(), {"after": 100}),))
+    with pytest.raises(AssertionError, match="too late has not acted"):
         outcome(driver, row)
+
+
+def test_under_a_fault_that_is_nothing_all_goes_on(driver: Driver) -> None:
+    nothing = ((Latency(0), {}),)
+    # Who pings would do so for ever.
+    kinds = {row.is_closing: replace(row, faults=nothing) for row in FAULTS if row.faults and row.heartbeat is None}
+    assert len(kinds) == 2
+    for row in kinds.values():
+        assert outcome(driver, row) == row.good
 
 
 def test_each_row_is_seen_by_a_client_or_says_that_it_is_not(page: str) -> None:
