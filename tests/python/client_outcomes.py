@@ -35,6 +35,9 @@ _NEXT = b"\x81\x04next"
 # A client that has not been told anything for so long waits for ever.
 _PATIENCE = 4 * FACTOR
 
+# For what ends by itself, however busy the machine is: imports, a bomb that is inflated, limits of clients.
+_LONG = 4 * TIMEOUT
+
 
 class Driver:
     """A process that does what cases ask for, one after the other."""
@@ -52,8 +55,7 @@ class Driver:
         pipe = subprocess.PIPE
         self._process = subprocess.Popen([command, path], stdin=pipe, stdout=pipe, env=environment, encoding="utf-8")
         self._reader = in_thread(self._read)
-        # Its imports may take long beside other work.
-        assert self._answers.get(timeout=4 * TIMEOUT) == "ready\n"
+        assert self._answers.get(timeout=_LONG) == "ready\n"
 
     def _read(self) -> None:
         assert self._process.stdout
@@ -125,7 +127,7 @@ def outcome(driver: Driver, row: Row) -> str:
         )
         # To inflate takes a while, and so do faults, and none of those hangs.
         is_slow = row.compression or row.limit is not None or row.faults
-        told = driver.told(TIMEOUT if is_slow else _PATIENCE)
+        told = driver.told(_LONG if is_slow else _PATIENCE)
         if told is None:
             server.stop(0)
             told = driver.told(TIMEOUT)
