@@ -41,6 +41,15 @@ enum Lent {
     Wanted(u32),
 }
 
+/// What windows have cut. Most clients never have any of it: their frames come whole.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Of a message.
+    partial: Partial,
+    /// Of a header or of a control payload.
+    cut: Vec<u8>,
+}
+
 /// The receiving side of one connection.
 #[derive(Debug)]
 pub struct Receiver {
@@ -55,9 +64,7 @@ pub struct Receiver {
     /// The message that has begun, with its UTF-8 state.
     kind: Option<Kind>,
     utf8: Utf8,
-    partial: Partial,
-    /// A header or a control payload that the last window cut.
-    cut: Vec<u8>,
+    kept: Option<Box<Kept>>,
     lent: Lent,
     /// The message that has begun is compressed; only with `deflate`.
     compressed: bool,
@@ -79,8 +86,7 @@ impl Receiver {
             inside: false,
             kind: None,
             utf8: Utf8::NEW,
-            partial: Partial::NEW,
-            cut: Vec::new(),
+            kept: None,
             lent: Lent::Never,
             compressed: false,
             deflate: None,
@@ -180,19 +186,43 @@ impl Receiver {
     /// Whether the connection may end here without cutting a frame or message.
     #[must_use]
     pub const fn is_idle(&self) -> bool {
-        !self.inside && self.kind.is_none() && self.cut.is_empty()
+        !self.inside && self.kind.is_none() && !self.has_cut()
+    }
+
+    /// Whether a header or a control payload is cut.
+    const fn has_cut(&self) -> bool {
+        match &self.kept {
+            Some(kept) => !kept.cut.is_empty(),
+            None => false,
+        }
+    }
+
+    /// What is there of the message that has begun.
+    fn partial(&mut self) -> &mut Partial {
+        &mut self.kept.get_or_insert_default().partial
+    }
+
+    /// Bytes of it.
+    fn partial_len(&self) -> usize {
+        self.kept.as_ref().map_or(0, |kept| kept.partial.len())
+    }
+
+    /// All of it, which is kept no more.
+    fn take_partial(&mut self) -> Partial {
+        let kept = self.kept.as_mut();
+        kept.map_or(Partial::NEW, |kept| std::mem::take(&mut kept.partial))
     }
 
     /// Gives what is kept back to `account`; the receiver is at its end.
     pub fn release(&mut self, account: &mut Account) {
-        std::mem::take(&mut self.partial).release(account);
+        self.take_partial().release(account);
+        self.kept = None;
         if let Some(mut deflate) = self.deflate.take() {
             deflate.release(account);
         }
         if let Some(rest) = self.rest.take() {
             rest.release(account);
         }
-        self.cut = Vec::new();
     }
 
     /// Whether something was read that is yet to be looked at: before anything else is.

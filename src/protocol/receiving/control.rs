@@ -23,12 +23,15 @@ impl Receiver {
         self.missing -= len;
         let piece = &window.bytes[from..from + len];
         if self.missing > 0 {
-            self.cut.extend_from_slice(piece);
-            return self.close_so_far();
+            let cut = &mut self.kept.get_or_insert_default().cut;
+            cut.extend_from_slice(piece);
+            close_so_far(self.opcode, cut)?;
+            return Ok(None);
         }
+        let kept = self.kept.as_mut();
+        let cut = kept.map_or_else(Vec::new, |kept| std::mem::take(&mut kept.cut));
         // Boxed, so that the event of a message stays small.
-        let control = Box::new(Control::new(&self.cut, piece));
-        self.cut = Vec::new();
+        let control = Box::new(Control::new(&cut, piece));
         self.inside = false;
         Ok(Some(match self.opcode {
             Opcode::Ping => Event::Ping(control),
@@ -41,16 +44,16 @@ impl Receiver {
             Opcode::Continuation | Opcode::Text | Opcode::Binary => return Ok(None),
         }))
     }
+}
 
-    /// Fails a close frame whose payload is still coming at its first bad byte.
-    fn close_so_far(&self) -> Result<Option<Event>, Violation> {
-        if self.opcode == Opcode::Close && self.cut.len() >= 2 {
-            close::parse(&self.cut[..2])?;
-            let mut utf8 = Utf8::NEW;
-            if utf8.push(&self.cut[2..]).is_err() {
-                close::parse(&self.cut)?;
-            }
+/// Fails a close frame whose payload is still coming at its first bad byte.
+fn close_so_far(opcode: Opcode, cut: &[u8]) -> Result<(), Violation> {
+    if opcode == Opcode::Close && cut.len() >= 2 {
+        close::parse(&cut[..2])?;
+        let mut utf8 = Utf8::NEW;
+        if utf8.push(&cut[2..]).is_err() {
+            close::parse(cut)?;
         }
-        Ok(None)
     }
+    Ok(())
 }

@@ -10,24 +10,25 @@ impl Receiver {
     /// The header at the window's read position, with what the last window had of it.
     pub(super) fn header(&mut self, window: &mut Window<'_>) -> Result<Option<Header>, Violation> {
         let bytes = &window.bytes[window.read..];
-        if self.cut.is_empty() {
+        if !self.has_cut() {
             let header = Header::parse(bytes, self.deflate.is_some())?;
             if let Some(header) = &header {
                 window.read += header.size;
             } else {
-                self.cut.extend_from_slice(bytes);
+                let cut = &mut self.kept.get_or_insert_default().cut;
+                cut.extend_from_slice(bytes);
                 window.read = window.bytes.len();
             }
             return Ok(header);
         }
-        let before = self.cut.len();
-        self.cut
-            .extend_from_slice(&bytes[..bytes.len().min(MAX_CLIENT_HEADER - before)]);
-        let header = Header::parse(&self.cut, self.deflate.is_some())?;
+        let cut = &mut self.kept.get_or_insert_default().cut;
+        let before = cut.len();
+        cut.extend_from_slice(&bytes[..bytes.len().min(MAX_CLIENT_HEADER - before)]);
+        let header = Header::parse(cut, self.deflate.is_some())?;
         match &header {
             Some(header) => {
                 window.read += header.size - before;
-                self.cut = Vec::new();
+                *cut = Vec::new();
             }
             None => window.read = window.bytes.len(),
         }
@@ -58,7 +59,7 @@ impl Receiver {
             let room = if self.compressed {
                 usize::MAX
             } else {
-                self.limit.bytes.saturating_sub(self.partial.len())
+                self.limit.bytes.saturating_sub(self.partial_len())
             };
             if usize::try_from(header.len).map_or(true, |len| len > room) {
                 return Err(Violation::message_too_big(self.limit));

@@ -50,7 +50,7 @@ impl Receiver {
         let inflated = self.inflate_with(&mut deflate, window, budget, account);
         if inflated.is_err() {
             // Nothing will come of it, and it may be much.
-            std::mem::take(&mut self.partial).release(account);
+            self.take_partial().release(account);
             deflate.release(account);
         }
         self.deflate = Some(deflate);
@@ -75,10 +75,10 @@ impl Receiver {
             let input = &window.bytes[from..from + len];
             let step = with_scratch(|scratch| {
                 // One byte more than may be tells that it is too much.
-                let room = (self.limit.bytes - self.partial.len()).saturating_add(1);
+                let room = (self.limit.bytes - self.partial_len()).saturating_add(1);
                 let output = &mut scratch[..room.min(STEP)];
                 let step = deflate
-                    .step(input, output, &self.partial, budget, account)
+                    .step(input, output, self.partial(), budget, account)
                     .map_err(|failure| failed(&failure, account))?;
                 let is_all = self.fin && step.is_drained && step.consumed == self.missing;
                 self.take_inflated(&output[..step.produced], is_all, account)?;
@@ -109,7 +109,7 @@ impl Receiver {
         is_all: bool,
         account: &mut Account,
     ) -> Result<(), Violation> {
-        let room = self.limit.bytes - self.partial.len();
+        let room = self.limit.bytes - self.partial_len();
         if piece.len() > room {
             return Err(Violation::message_too_big(self.limit));
         }
@@ -119,7 +119,7 @@ impl Receiver {
         // In chunks of one size from some length on: those of a thousand messages that grow at once, and end at once,
         // would leave the allocator with three times as much as is used.
         let expected = if is_all { piece.len() } else { room.min(STEP) };
-        match self.partial.push(piece, expected, account) {
+        match self.partial().push(piece, expected, account) {
             Ok(()) => Ok(()),
             Err(_) => Err(account.exhausted()),
         }
@@ -137,13 +137,13 @@ impl Receiver {
             return Ok(None);
         }
         deflate
-            .finish(&self.partial, budget, account)
+            .finish(self.partial(), budget, account)
             .map_err(|failure| failed(&failure, account))?;
         self.utf8.finish().or(Err(Violation::TEXT))?;
         self.compressed = false;
         Ok(Some(Event::Inflated {
             kind: self.kind.take().unwrap_or(Kind::Binary),
-            message: std::mem::take(&mut self.partial),
+            message: self.take_partial(),
         }))
     }
 }

@@ -22,13 +22,14 @@ impl Receiver {
         account: &mut Account,
     ) -> Result<Option<(&mut Vec<u8>, usize)>, Violation> {
         let is_plain = self.inside && !self.opcode.is_control() && !self.compressed;
-        if !is_plain
-            || self.missing <= threshold
-            || self.partial.next_room(self.missing) < threshold / 2
-        {
+        if !is_plain || self.missing <= threshold {
             return Ok(None);
         }
-        match self.partial.spare(self.missing, account) {
+        let partial = &mut self.kept.get_or_insert_default().partial;
+        if partial.next_room(self.missing) < threshold / 2 {
+            return Ok(None);
+        }
+        match partial.spare(self.missing, account) {
             Ok(spare) => Ok(Some(spare)),
             Err(_) => Err(account.exhausted()),
         }
@@ -39,7 +40,7 @@ impl Receiver {
     /// # Errors
     /// As [`Self::next`].
     pub fn filled(&mut self, len: usize) -> Result<Option<Event>, Violation> {
-        let piece = self.partial.filled(len);
+        let piece = self.kept.get_or_insert_default().partial.filled(len);
         masking::unmask(piece, 0, 0, len, self.key);
         self.key = masking::rotate(self.key, len);
         self.missing -= len;
@@ -77,7 +78,7 @@ impl Receiver {
         from: usize,
         account: &mut Account,
     ) -> Result<(), Violation> {
-        match self.partial.adopt(buffer, from, account) {
+        match self.partial().adopt(buffer, from, account) {
             Ok(()) => Ok(()),
             Err(_) => Err(account.exhausted()),
         }
@@ -102,7 +103,7 @@ impl Receiver {
         let expected = if self.fin {
             self.missing
         } else {
-            self.limit.bytes.saturating_sub(self.partial.len())
+            self.limit.bytes.saturating_sub(self.partial_len())
         };
         self.missing -= len;
         if self.missing == 0 && self.fin {
@@ -111,13 +112,14 @@ impl Receiver {
         if let Lent::From(least) = self.lent
             && len >= least as usize
             && self.missing > 0
-            && (from >= MAX_SERVER_HEADER || !self.partial.is_empty())
+            && (from >= MAX_SERVER_HEADER || self.partial_len() > 0)
             && let Ok(from) = u32::try_from(from)
         {
             self.lent = Lent::Wanted(from);
             return Ok(None);
         }
-        if self.partial.push(piece, expected, account).is_err() {
+        let partial = &mut self.kept.get_or_insert_default().partial;
+        if partial.push(piece, expected, account).is_err() {
             return Err(account.exhausted());
         }
         if self.missing == 0 {
@@ -137,7 +139,7 @@ impl Receiver {
         let kind = self.kind.take().unwrap_or(Kind::Binary);
         Ok(Some(Event::Message {
             kind,
-            parts: std::mem::take(&mut self.partial),
+            parts: self.take_partial(),
             payload,
         }))
     }
