@@ -1,8 +1,13 @@
 //! One client as the rest of the program sees it: what its handshake said, how it ended, and a way to its connection
 //! from any thread.
 
+mod ends;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use self::ends::Ends;
+
+use self::ends::Addresses;
 
 use crate::mailbox::Mailbox;
 use crate::order::{Message, Order, Payload, Ping, Raw, SendError, Share};
@@ -29,10 +34,6 @@ use std::time::{Duration, Instant};
 pub struct Client {
     /// Counts from 1 in the order of the upgrades, unique in a server.
     pub id: u64,
-    /// The client's address; an IPv4 client of a dual-stack socket is shown as IPv4.
-    pub peer: SocketAddr,
-    /// Where it was accepted, shown in the same way.
-    pub local: SocketAddr,
     /// The subprotocol that was agreed.
     pub subprotocol: Option<Box<str>>,
     /// The compression that was agreed.
@@ -40,7 +41,8 @@ pub struct Client {
     /// What its TLS handshake agreed on; `None` without TLS.
     pub tls: Option<Arc<TlsFacts>>,
     /// Where its worker finds the connection.
-    pub(crate) seat: usize,
+    pub(crate) seat: u32,
+    addresses: Addresses,
     head: Box<[u8]>,
     mailbox: Arc<Mailbox<Letter>>,
     charge: Weak<Account>,
@@ -57,34 +59,26 @@ pub struct Client {
     queue: OnceLock<Arc<SendQueue>>,
 }
 
-/// Both ends of a connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ends {
-    pub(crate) peer: SocketAddr,
-    pub(crate) local: SocketAddr,
-}
-
 /// An order on its way to the connection of a client; nobody's business if that is gone.
 pub type Letter = (Arc<Client>, Order);
 
 impl Client {
     pub(crate) fn new(
         id: u64,
-        Ends { peer, local }: Ends,
+        ends: Ends,
         upgrade: Upgrade,
         tls: Option<Arc<TlsFacts>>,
         head: Box<[u8]>,
-        (seat, mailbox): (usize, Arc<Mailbox<Letter>>),
+        (seat, mailbox): (u32, Arc<Mailbox<Letter>>),
         charge: &Arc<Account>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
-            peer,
-            local,
             subprotocol: upgrade.subprotocol.map(String::into_boxed_str),
             deflate: upgrade.deflate,
             tls,
             seat,
+            addresses: ends.into(),
             head,
             mailbox,
             charge: Arc::downgrade(charge),
@@ -96,6 +90,18 @@ impl Client {
             rtt: AtomicU64::new(u64::MAX),
             queue: OnceLock::new(),
         })
+    }
+
+    /// The client's address; an IPv4 client of a dual-stack socket is shown as IPv4.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.addresses.ends().peer
+    }
+
+    /// Where it was accepted, shown in the same way.
+    #[must_use]
+    pub fn local(&self) -> SocketAddr {
+        self.addresses.ends().local
     }
 
     /// The upgrade request.

@@ -143,13 +143,13 @@ impl PyClient {
     /// IP address and port of the client; IPv4 is shown as such also on a dual-stack socket.
     #[getter]
     fn peer(&self, py: Python<'_>) -> (String, u16) {
-        address::pair(py, self.client.peer)
+        address::pair(py, self.client.peer())
     }
 
     /// IP address and port that the client has connected to, as this machine sees them.
     #[getter]
     fn local_address(&self, py: Python<'_>) -> (String, u16) {
-        address::pair(py, self.client.local)
+        address::pair(py, self.client.local())
     }
 
     /// The server. ReferenceError if it has ended and nobody refers to it any more: a client does not keep it.
@@ -558,7 +558,7 @@ impl PyClient {
         format!(
             "<Client {} {} {} {state}>",
             client.id,
-            client.peer,
+            client.peer(),
             self.path()
         )
     }

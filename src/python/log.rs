@@ -60,14 +60,14 @@ pub(super) fn connected(py: Python<'_>, client: &Client) -> PyResult<()> {
     let head = client.head();
     let path = head.as_ref().map_or("", |head| head.path());
     let text = "client %d from %s connected: %s";
-    debug(py, (text, client.id, client.peer.to_string(), path))
+    debug(py, (text, client.id, client.peer().to_string(), path))
 }
 
 /// At DEBUG, with the close code.
 pub(super) fn disconnected(py: Python<'_>, client: &Client) -> PyResult<()> {
     let code = client.ended().map(|(code, _)| *code);
     let text = "client %d from %s disconnected: %s";
-    debug(py, (text, client.id, client.peer.to_string(), code))
+    debug(py, (text, client.id, client.peer().to_string(), code))
 }
 
 fn debug(

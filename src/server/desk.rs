@@ -161,16 +161,16 @@ impl Desk {
 
     /// Adds a client to those that anybody may list, and to those that can be given orders.
     pub(super) fn enlist(&self, client: &Arc<Client>) {
-        if let Some(seat) = self.seats.borrow().get(client.seat) {
+        if let Some(seat) = self.seats.borrow().get(client.seat as usize) {
             seat.client.set(client.id);
         }
         self.counters().clients_opened.add(1);
-        lock(&self.face().roster).insert(client.id, client.clone());
+        lock(&self.face().roster).insert(client.clone());
     }
 
     pub(super) fn delist(&self, client: &Client) {
         self.counters().clients_closed.add(1);
-        lock(&self.face().roster).remove(&client.id);
+        lock(&self.face().roster).remove(client);
     }
 
     /// Counts what is no client's.
@@ -216,7 +216,7 @@ impl Desk {
         if let Some(seat) = self
             .seats
             .borrow()
-            .get(client.seat)
+            .get(client.seat as usize)
             .filter(|seat| seat.client.get() == client.id)
         {
             seat.give(order);
@@ -241,7 +241,7 @@ impl Seated {
 impl Drop for Seated {
     fn drop(&mut self) {
         let mut seats = self.desk.seats.borrow_mut();
-        seats.remove(self.seat.index);
+        seats.remove(self.seat.index as usize);
         if seats.is_empty() {
             account::forget_spare();
             deflate::forget_spare();

@@ -10,8 +10,8 @@ const SECRET: [&str; 3] = ["Cookie", "Authorization", "Proxy-Authorization"];
 /// One object.
 pub(super) fn json(client: &Client) -> String {
     let mut object = Object::default();
-    object.address("peer", client.peer);
-    object.address("local", client.local);
+    object.address("peer", client.peer());
+    object.address("local", client.local());
     if let Some(head) = client.head() {
         object.text("method", Some(head.method()));
         object.text("target", Some(head.target()));

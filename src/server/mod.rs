@@ -19,6 +19,7 @@ mod opening;
 mod pace;
 mod page;
 mod pending;
+mod roster;
 mod seat;
 mod shaped;
 mod shared;

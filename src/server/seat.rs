@@ -1,7 +1,7 @@
 //! A connection as others on its worker know it: the way to its task, and the orders for it.
 
 use crate::order::Order;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::mpsc::Sender;
@@ -11,14 +11,14 @@ use std::task::{Context, Waker};
 #[derive(Default)]
 pub(super) struct Seat {
     /// Its number at the worker's desk.
-    pub(super) index: usize,
+    pub(super) index: u32,
     /// The client's id; 0 before the upgrade.
     pub(super) client: Cell<u64>,
     waker: Cell<Option<Waker>>,
     orders: RefCell<Vec<Order>>,
     pub(super) queueing: Cell<Queueing>,
     /// It is to be reset; those who have asked for that wait until this is dropped.
-    reset: RefCell<Vec<Sender<Infallible>>>,
+    reset: OnceCell<Box<RefCell<Vec<Sender<Infallible>>>>>,
 }
 
 impl fmt::Debug for Seat {
@@ -32,7 +32,8 @@ impl fmt::Debug for Seat {
 impl Seat {
     pub(super) fn new(index: usize) -> Self {
         Self {
-            index,
+            // There are no more descriptors than an `int` counts.
+            index: u32::try_from(index).expect("fewer seats than that"),
             ..Self::default()
         }
     }
@@ -57,7 +58,8 @@ impl Seat {
     /// Has the connection end with a reset, as a client's or before it is one. `done` is dropped after that.
     pub(super) fn reset(&self, done: Sender<Infallible>) {
         let was_reset = self.is_reset();
-        self.reset.borrow_mut().push(done);
+        let waiting = self.reset.get_or_init(Box::default);
+        waiting.borrow_mut().push(done);
         if !was_reset {
             self.give(Order::Reset);
         }
@@ -65,7 +67,7 @@ impl Seat {
 
     /// Whether it is to be reset.
     pub(super) fn is_reset(&self) -> bool {
-        !self.reset.borrow().is_empty()
+        self.reset.get().is_some()
     }
 
     pub(super) fn give(&self, order: Order) {

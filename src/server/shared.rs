@@ -1,5 +1,6 @@
 //! What all threads of a server share, and what others know of each worker.
 
+use super::roster::Roster;
 use super::stats::Counters;
 use super::tls::identity::Identity;
 use crate::client::{Client, Ends, Letter};
@@ -14,7 +15,6 @@ use crate::protocol::sending::Settings;
 use crate::record::Record;
 use crate::record::moment::Moment;
 use crate::sockets::Listed;
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -87,7 +87,7 @@ pub(super) struct Face {
     pub(super) orders: Arc<Mailbox<Letter>>,
     pub(super) commands: Mailbox<Command>,
     pub(super) counters: Counters,
-    pub(super) roster: Mutex<BTreeMap<u64, Arc<Client>>>,
+    pub(super) roster: Mutex<Roster>,
     /// Connections, with those on their way to it.
     pub(super) load: AtomicUsize,
     /// From the start until it has heard of a stop: connections may become clients.
@@ -123,7 +123,7 @@ impl Shared {
     pub(super) fn clients(&self) -> Vec<Arc<Client>> {
         let rosters = self.workers.iter().map(|worker| lock(&worker.roster));
         let mut clients: Vec<_> = rosters
-            .flat_map(|roster| roster.values().cloned().collect::<Vec<_>>())
+            .flat_map(|roster| roster.iter().cloned().collect::<Vec<_>>())
             .collect();
         clients.sort_by_key(|client| client.id);
         clients

@@ -19,7 +19,7 @@ use super::wire::Wire;
 use crate::tls::TlsFacts;
 use rustls::server::UnbufferedServerConnection;
 use rustls::{ProtocolVersion, ServerConfig};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::Poll;
@@ -31,10 +31,16 @@ const PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 
 /// Serves one connection from its first byte to its last. The handshake and the upgrade request together have
 /// `open_timeout`.
-pub(super) async fn serve<W: Wire>(newcomer: Newcomer<W>, config: Arc<ServerConfig>) {
-    // Boxed: what the handshake needs is not kept for the time after it.
-    if let Some(newcomer) = Box::pin(open(newcomer, config)).await {
-        opening::serve(newcomer).await;
+pub(super) fn serve<W: Wire>(
+    newcomer: Newcomer<W>,
+    config: Arc<ServerConfig>,
+) -> impl Future<Output = ()> {
+    // Boxed, and made outside of the task: what the handshake needs is not kept for the time after it.
+    let opening = Box::pin(open(newcomer, config));
+    async move {
+        if let Some(newcomer) = opening.await {
+            opening::serve(newcomer).await;
+        }
     }
 }
 

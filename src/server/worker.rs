@@ -180,12 +180,11 @@ fn serve(desk: &Rc<Desk>, stream: Listed<TcpStream>, ends: Ends) {
     // It fails only if the client is gone already, which the first read tells.
     let _ = stream.set_nodelay(true);
     let stream = Shaped::new(stream);
+    let newcomer = Newcomer::new(stream, ends, seated);
+    // Boxed: a task is as large as its future, in steps of 128 bytes.
     match &desk.shared.tls {
-        None => spawn_local(opening::serve(Newcomer::new(stream, ends, seated))),
-        Some(identity) => spawn_local(tls::serve(
-            Newcomer::new(stream, ends, seated),
-            identity.config(),
-        )),
+        None => spawn_local(Box::pin(opening::serve(newcomer))),
+        Some(identity) => spawn_local(Box::pin(tls::serve(newcomer, identity.config()))),
     };
 }
 

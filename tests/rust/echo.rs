@@ -174,7 +174,7 @@ fn all_interfaces_are_ipv4_and_ipv6() {
         raw.echo(TEXT, address.to_string().as_bytes());
         // An IPv4 client of the dual-stack socket is shown as IPv4.
         let client = server.clients().pop().unwrap();
-        assert_eq!(client.peer, raw.stream().local_addr().unwrap());
+        assert_eq!(client.peer(), raw.stream().local_addr().unwrap());
     }
 }
 

@@ -118,12 +118,17 @@ impl Case {
         self.wait_for(|stats| stats.memory_used >= expected as u64);
     }
 
+    /// Bytes that came since.
+    pub(crate) fn allocated(&self) -> usize {
+        let allocated = Bytes::now(&self.server).allocated;
+        allocated.saturating_sub(self.before.allocated)
+    }
+
     /// What came since is charged; at least so much it has to be, or the case is none.
     pub(crate) fn check(&self, least: usize) {
         let since = || {
-            let Bytes { allocated, charged } = Bytes::now(&self.server);
-            let allocated = allocated.saturating_sub(self.before.allocated);
-            (allocated, charged - self.before.charged)
+            let charged = Bytes::now(&self.server).charged;
+            (self.allocated(), charged - self.before.charged)
         };
         // The way to the worker gives its room back a moment after the last message is counted.
         support::eventually(

@@ -12,7 +12,7 @@ use echoserver::handler::Wants;
 use echoserver::order::{Order, Replies};
 use echoserver::protocol::message::Kind;
 use kept::{Case, SLACK};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use support::{BINARY, ENDS, GOES_ON, KEY, PING, REQUEST, Raw, TEXT, TEXT_BEGINS, frame, header};
 
@@ -43,6 +43,30 @@ fn held_echoes() {
     }
     case.wait_for(|stats| stats.binary_messages_received >= 5 * 1024);
     case.check(50_000);
+    case.end(clients);
+}
+
+/// What somebody takes who has said nothing yet but its request, which is kept.
+fn idle_clients() {
+    const COUNT: usize = 256;
+    const MOST: usize = 1100;
+    let mut case = Case::new("idle clients", Wants::NOTHING);
+    let address = case.server.address();
+    let request = request(0);
+    let mut clients = Vec::with_capacity(COUNT);
+    case.begin();
+    for _ in 0..COUNT {
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(request.as_bytes()).unwrap();
+        // Nothing is allocated for it here. It has its answer, so what the opening took is given back.
+        let (mut answer, mut len) = ([0; 1024], 0);
+        while !answer[..len].ends_with(b"\r\n\r\n") {
+            len += client.read(&mut answer[len..]).unwrap();
+        }
+        clients.push(client);
+    }
+    let each = || case.allocated() / COUNT - request.len();
+    support::eventually(|| each() <= MOST, || format!("{} bytes for each", each()));
     case.end(clients);
 }
 
@@ -244,6 +268,7 @@ fn what_is_allocated_is_charged_and_comes_back() {
     Case::new("nothing", Wants::NOTHING).end(());
     let before = HeapStats::get().curr_bytes;
     for case in [
+        idle_clients,
         held_echoes,
         batches,
         single_messages,
