@@ -16,6 +16,7 @@ mod door;
 mod doorkeeper;
 mod effects;
 mod ending;
+mod few;
 mod judged;
 mod messages;
 mod output;
@@ -68,7 +69,7 @@ impl Sender {
         let is_timed = settings.idle_timeout.is_some() || settings.ping_interval.is_some();
         Self {
             output: Output::begin(response, account),
-            slots: Slots::new(is_admitted, account),
+            slots: Slots::new(is_admitted),
             closing: Closing::Open,
             is_paused: false,
             door: None,
@@ -101,6 +102,13 @@ impl Sender {
     #[inline]
     pub fn has_kept(&self) -> bool {
         self.output.has_chunks()
+    }
+
+    /// What is kept, if it lies in one piece.
+    #[must_use]
+    #[inline]
+    pub fn kept(&self) -> Option<&[u8]> {
+        self.output.only()
     }
 
     /// What is to be sent next, `tail` behind what is kept; returns the number of pieces.

@@ -1,10 +1,10 @@
 //! Output that must be kept: chunks in the order of their sending.
 
 use super::effects::Effects;
+use super::few::Few;
 use crate::protocol::account::Account;
 use crate::protocol::broadcast::SharedFrame;
 use crate::protocol::partial::Chunk;
-use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::mem;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ impl Piece {
 
 #[derive(Debug, Default)]
 pub(super) struct Output {
-    chunks: VecDeque<Piece>,
+    chunks: Few<Piece>,
     /// What is left of the response at their front, which is no part of the conversation.
     response: u32,
     /// The stream has taken what it has not sent yet.
@@ -112,7 +112,9 @@ impl Output {
     }
 
     pub(super) fn extend(&mut self, chunks: Vec<Chunk>) {
-        self.chunks.extend(chunks.into_iter().map(Piece::Own));
+        for chunk in chunks {
+            self.push(chunk);
+        }
     }
 
     /// Appends bytes and charges them, beyond the memory limit if it has to be: it may all be sent at once.
@@ -169,6 +171,15 @@ impl Output {
             None if self.is_unflushed => self.unflushed += ticket,
             None => effects.released += ticket,
         }
+    }
+
+    /// What is kept, if it is one piece, of which something is left.
+    #[inline]
+    pub(super) fn only(&self) -> Option<&[u8]> {
+        let Few::One(piece) = &self.chunks else {
+            return None;
+        };
+        Some(piece.bytes()).filter(|bytes| !bytes.is_empty())
     }
 
     /// What is to be sent next, `tail` behind what is kept; returns the number of pieces.
@@ -228,8 +239,6 @@ impl Output {
                 chunk.free(account);
             }
         }
-        // An idle connection owns no buffer.
-        self.chunks = VecDeque::new();
         len
     }
 
@@ -244,7 +253,7 @@ impl Output {
     /// Nothing of it will be sent any more.
     pub(super) fn release(&mut self, account: &mut Account, effects: &mut Effects) {
         effects.released += mem::take(&mut self.unflushed);
-        for mut chunk in mem::take(&mut self.chunks) {
+        while let Some(mut chunk) = self.chunks.pop_front() {
             effects.released += *chunk.ticket();
             chunk.free(account);
         }

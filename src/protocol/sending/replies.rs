@@ -15,8 +15,8 @@ const SMALL: usize = 4 << 10;
 
 impl Sender {
     /// Replies are taken from now on.
-    pub fn admit(&mut self, account: &mut Account) {
-        self.slots.admit(account);
+    pub fn admit(&mut self) {
+        self.slots.admit();
         self.heard();
     }
 
@@ -152,7 +152,7 @@ impl Sender {
         self.slots.answered(answered);
         let (mut start, mut before) = (0, 0);
         for &end in ends {
-            if !self.slots.answer(account) {
+            if !self.slots.answer() {
                 // There is nobody whom it could answer.
                 wire.truncate(before);
                 break;

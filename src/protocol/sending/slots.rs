@@ -12,11 +12,9 @@ const MAX_UNANSWERED_BYTES: usize = 1 << 20;
 /// What a slot costs: its place in a queue that doubles.
 const COST: usize = 2 * size_of::<Slot>();
 
-/// A place in the order of replies.
+/// A place in the order of replies, behind what is awaited first.
 #[derive(Debug)]
-pub(super) enum Slot {
-    /// Nothing is read before the client is admitted. Always the first.
-    Gate,
+enum Slot {
     /// That many answers are awaited.
     Awaited(usize),
     /// Replies that wait for the ones before them.
@@ -32,6 +30,11 @@ pub(super) struct Held {
 
 #[derive(Debug, Default)]
 pub(super) struct Slots {
+    /// Nothing is read before the client is admitted.
+    is_gated: bool,
+    /// Answers that are awaited before all that is queued. Mostly there is nothing else, and nothing is allocated.
+    awaited: usize,
+    /// Begins with replies that are held.
     queue: VecDeque<Slot>,
     /// Messages that have no answer yet, or whose reply is held.
     messages: usize,
@@ -40,27 +43,26 @@ pub(super) struct Slots {
 
 impl Slots {
     /// With a gate, if it is closed.
-    pub(super) fn new(is_admitted: bool, account: &mut Account) -> Self {
-        let mut slots = Self::default();
-        if !is_admitted {
-            slots.push(Slot::Gate, account);
+    pub(super) fn new(is_admitted: bool) -> Self {
+        Self {
+            is_gated: !is_admitted,
+            ..Self::default()
         }
-        slots
     }
 
     /// Whether a reply has nothing to wait for.
     #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+    pub(super) const fn is_empty(&self) -> bool {
+        self.messages == 0 && !self.is_gated
     }
 
-    pub(super) fn is_admitted(&self) -> bool {
-        !matches!(self.queue.front(), Some(Slot::Gate))
+    pub(super) const fn is_admitted(&self) -> bool {
+        !self.is_gated
     }
 
     /// Whether nothing is owed to the client for what it sent.
-    pub(super) fn is_settled(&self) -> bool {
-        self.is_empty() || !self.is_admitted()
+    pub(super) const fn is_settled(&self) -> bool {
+        self.messages == 0 || self.is_gated
     }
 
     /// Messages that have no answer yet, or whose reply is held.
@@ -70,25 +72,24 @@ impl Slots {
 
     /// Whether so much is owed that no more is read.
     #[inline]
-    pub(super) fn is_full(&self) -> bool {
-        self.messages >= MAX_UNANSWERED || self.bytes >= MAX_UNANSWERED_BYTES || !self.is_admitted()
+    pub(super) const fn is_full(&self) -> bool {
+        self.messages >= MAX_UNANSWERED || self.bytes >= MAX_UNANSWERED_BYTES || self.is_gated
     }
 
-    pub(super) fn admit(&mut self, account: &mut Account) {
-        if !self.is_admitted() {
-            self.pop(account);
-        }
+    pub(super) const fn admit(&mut self) {
+        self.is_gated = false;
     }
 
     /// A message of `len` bytes is answered later. `false` if that passes the memory limit.
     pub(super) fn expect(&mut self, len: usize, account: &mut Account) -> bool {
         self.messages += 1;
         self.bytes += len;
-        if let Some(Slot::Awaited(count)) = self.queue.back_mut() {
-            *count += 1;
-            return true;
+        match self.queue.back_mut() {
+            None => self.awaited += 1,
+            Some(Slot::Awaited(count)) => *count += 1,
+            Some(Slot::Held(_)) => return self.push(Slot::Awaited(1), account),
         }
-        self.push(Slot::Awaited(1), account)
+        true
     }
 
     /// A reply that has to wait: the header of its frame, and a payload of `len` bytes in pieces. `false` if that passes
@@ -118,15 +119,12 @@ impl Slots {
     }
 
     /// An answer has come to the oldest message that awaits one: `false` if none does.
-    pub(super) fn answer(&mut self, account: &mut Account) -> bool {
-        let Some(Slot::Awaited(count)) = self.queue.front_mut() else {
+    pub(super) const fn answer(&mut self) -> bool {
+        let Some(left) = self.awaited.checked_sub(1) else {
             return false;
         };
-        *count -= 1;
+        self.awaited = left;
         self.messages -= 1;
-        if *count == 0 {
-            self.pop(account);
-        }
         true
     }
 
@@ -136,13 +134,22 @@ impl Slots {
     }
 
     /// What waits for nothing any more.
+    #[inline]
     pub(super) fn take_held(&mut self, account: &mut Account) -> Option<Held> {
-        if !matches!(self.queue.front(), Some(Slot::Held(_))) {
+        if self.awaited > 0 || self.queue.is_empty() {
             return None;
         }
+        self.take_first(account)
+    }
+
+    fn take_first(&mut self, account: &mut Account) -> Option<Held> {
         let Some(Slot::Held(held)) = self.pop(account) else {
             return None;
         };
+        if let Some(Slot::Awaited(count)) = self.queue.front() {
+            self.awaited = *count;
+            self.pop(account);
+        }
         self.messages -= held.messages;
         self.bytes = self.bytes.saturating_sub(held.frames.bytes().len());
         Some(held)
@@ -150,13 +157,12 @@ impl Slots {
 
     /// Nothing is waited for any more, and what is held is given up.
     pub(super) fn clear(&mut self, account: &mut Account) {
-        for slot in mem::take(&mut self.queue) {
+        for slot in mem::take(self).queue {
             account.release(COST);
             if let Slot::Held(held) = slot {
                 held.frames.free(account);
             }
         }
-        (self.messages, self.bytes) = (0, 0);
     }
 
     fn push(&mut self, slot: Slot, account: &mut Account) -> bool {

@@ -230,7 +230,7 @@ fn nothing_is_read_before_the_client_is_admitted_or_while_too_much_is_owed() {
     let settings = Arc::new(settings());
     let mut sender = Sender::new(Vec::new(), false, settings, &mut account);
     assert!(!sender.may_read() && !sender.is_free());
-    sender.admit(&mut account);
+    sender.admit();
     assert!(sender.may_read() && sender.is_free());
     for _ in 0..1024 {
         assert!(sender.may_read());

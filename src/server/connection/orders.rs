@@ -25,7 +25,7 @@ impl<W: Wire> Connection<W> {
         let (account, effects) = (&mut self.account, &mut turn.effects);
         match order {
             Order::Admit => {
-                self.sender.admit(account);
+                self.sender.admit();
                 self.take_place();
             }
             Order::Replies(Replies {

@@ -35,7 +35,7 @@ impl<W: Wire> Connection<W> {
             let kept = self.receiver.rest();
             if frame::begins_close(kept) {
                 // Nothing before it asks for an answer that would have to wait.
-                self.sender.admit(&mut self.account);
+                self.sender.admit();
                 return Poll::Ready(Ok(()));
             }
             let Some(room) = MAX_EARLY.checked_sub(kept.len()).filter(|room| *room > 0) else {

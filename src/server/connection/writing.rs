@@ -2,7 +2,7 @@
 
 use super::Connection;
 use super::turn::Turn;
-use crate::protocol::sending::MAX_SLICES;
+use crate::protocol::sending::{MAX_SLICES, Sender};
 use crate::server::wire::Wire;
 use std::io::{self, IoSlice};
 use std::mem;
@@ -34,15 +34,12 @@ impl<W: Wire> Connection<W> {
         let mut is_blocked = false;
         let mut gone = self.wire.unsent();
         while !is_blocked {
-            let wire = Pin::new(&mut self.wire);
             let sent = if self.sender.has_kept() {
-                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-                let count = self.sender.transmit(tail, &mut slices);
-                wire.poll_write_vectored(cx, &slices[..count])
+                write_kept(&mut self.wire, &self.sender, cx, tail)
             } else if tail.is_empty() {
                 break;
             } else {
-                wire.poll_write(cx, tail)
+                Pin::new(&mut self.wire).poll_write(cx, tail)
             };
             match sent {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
@@ -69,4 +66,23 @@ impl<W: Wire> Connection<W> {
         }
         Ok(!is_blocked)
     }
+}
+
+/// Not inlined: mostly nothing is kept.
+#[inline(never)]
+fn write_kept(
+    wire: &mut impl Wire,
+    sender: &Sender,
+    cx: &mut Context<'_>,
+    tail: &[u8],
+) -> Poll<io::Result<usize>> {
+    let wire = Pin::new(wire);
+    if tail.is_empty()
+        && let Some(kept) = sender.kept()
+    {
+        return wire.poll_write(cx, kept);
+    }
+    let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+    let count = sender.transmit(tail, &mut slices);
+    wire.poll_write_vectored(cx, &slices[..count])
 }
