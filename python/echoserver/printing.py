@@ -7,7 +7,7 @@ import sys
 
 from echoserver._core import shown
 
-__all__ = ["event", "line", "listening"]
+__all__ = ["escaped", "event", "line", "listening"]
 
 # What clients send may be as long as it likes; a terminal shows the beginning of it.
 _ON_A_TERMINAL = 200
@@ -28,10 +28,15 @@ def event(name: str, value: str | bytes) -> None:
     """
     most = _ON_A_TERMINAL if _is_terminal() else len(value)
     beginning = value[:most]
-    shown = repr(beginning) if isinstance(beginning, bytes) else beginning.translate(_ESCAPES)
+    shown = repr(beginning) if isinstance(beginning, bytes) else escaped(beginning)
     if len(value) > most:
         shown += f"... ({len(value):,} {'bytes' if isinstance(value, bytes) else 'characters'})"
     line(f"{name}: {shown}")
+
+
+def escaped(text: str) -> str:
+    """`text` with its control characters written out."""
+    return text.translate(_ESCAPES)
 
 
 def listening(port: int) -> None:

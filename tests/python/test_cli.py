@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 import echoserver
 from echoserver import _core
 from echoserver.cli import arguments
-from support import LISTENING, LOCAL, SCRIPT, RawClient, connect, finished, first_line, port_of, program
+from support import LOCAL, SCRIPT, RawClient, connect, finished, first_line, port_of, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,8 @@ def running(*arguments: str, refused: tuple[str, ...] = ()) -> Iterator[str]:
         process.terminate()
         code, out, err = finished(process)
         assert (code, out) == (0, "")
-        assert err.startswith(LISTENING)
-        told = err.removeprefix(LISTENING).splitlines()
+        first, *told = err.splitlines()
+        assert first.startswith("echoserver: listening on 127.0.0.1; on: ")
         assert [line.split(" refused: ")[1].split(", ")[0] for line in told] == list(refused)
     finally:
         process.kill()
@@ -115,9 +116,15 @@ def test_version_is_that_of_the_package() -> None:
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_help_has_every_option_with_its_default(flag: str) -> None:
-    status, out, err = result(flag)
+def test_help_has_a_dozen_options_and_help_all_every_one_with_its_default(flag: str) -> None:
+    status, first, err = result(flag)
     assert (status, err) == (0, "")
+    status, out, err = result("--help-all")
+    assert (status, err) == (0, "")
+    # The first dozen, and what explains the others.
+    options = re.findall(r"^  (?:-\w(?: \w+)?, )?--([\w-]+)", first, re.MULTILINE)
+    assert len(options) == 12 + len(["version", "help", "help-all"])
+    assert {*options} < {*re.findall(r"^  (?:-\w(?: \w+)?, )?--([\w-]+)", out, re.MULTILINE)}
     text = " ".join(out.split())
     # What is recorded is read by a program, which also advances a clock; a seed comes with faults.
     for option in _core.DEFAULTS.keys() - {"record", "clock", "seed"}:

@@ -35,13 +35,13 @@ def ended(process: subprocess.Popen[str]) -> str:
     process.terminate()
     status, out, err = finished(process)
     assert (status, out) == (0, "")
-    return err.removeprefix(LISTENING)
+    return re.sub(r"\Aechoserver: listening on .*\n", "", err)
 
 
 def log_line(process: subprocess.Popen[str]) -> str:
     assert process.stderr
     line = process.stderr.readline()
-    return line if line != LISTENING else process.stderr.readline()
+    return process.stderr.readline() if " listening on " in line else line
 
 
 def serial(url: str, context: ssl.SSLContext) -> str:

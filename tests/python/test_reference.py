@@ -62,8 +62,11 @@ def test_the_table_of_options_is_right() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|", table, re.MULTILINE)
     options = {name: each.default for name, each in signature(EchoServer).parameters.items()}
     assert {name for name, _, _ in rows} == {name for name in options if not name.startswith("on_")}
-    flags = set(re.findall(r"--?[a-z-]+", " ".join(flags for _, flags, _ in rows)))
-    assert flags == set(arguments.parser()._option_string_actions) - {"-h", "--help", "--version"}
+    program = REFERENCE.read_text(encoding="utf-8").partition("| of the program alone |")[2].partition("\n\n")[0]
+    alone = re.findall(r"^\| (.*?) \|", program, re.MULTILINE)
+    flags = re.findall(r"--?[a-z-]+", " ".join([*(flags for _, flags, _ in rows), *alone[1:]]))
+    assert len({*flags}) == len(flags)
+    assert {*flags} == set(arguments.parser()._option_string_actions)
     for name, _, default in rows:
         if isinstance(options[name], (int, float, str)) and not isinstance(options[name], bool):
             shown = arguments._shown(options[name], "SIZE" if name.endswith(("size", "limit", "queue")) else "")

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from echoserver._core import __version__, shown
-from echoserver.cli import tls
+from echoserver.cli import help_and_completion, tls
 from echoserver.compression import Deflate
 from echoserver.server import EchoServer
 
@@ -31,16 +31,48 @@ _SINGULAR: Final = {"subprotocols": "subprotocol", "origins": "origin", "compres
 
 
 class _Parser(argparse.ArgumentParser):
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """As argparse does, and the port may stand anywhere: for argparse it would have to be before options."""
+        options, rest = self.parse_known_args(args, namespace)
+        if rest and not rest[0].startswith("-"):
+            try:
+                options.port = _port(rest.pop(0))
+            except argparse.ArgumentTypeError as error:
+                self.error(f"argument PORT: {error}")
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return options
+
     def error(self, message: str) -> NoReturn:
         """As argparse does; what was given may be of any length, and is in it."""
         super().error(message if len(message) <= _LONGEST_ERROR else f"{message[:_LONGEST_ERROR]}...")
+
+
+class _Bind(argparse.Action):
+    """HOST, HOST:PORT, :PORT or PORT, as several other programs have it."""
+
+    def __call__(self, _parser: object, namespace: argparse.Namespace, values: Any, _option: object = None) -> None:
+        host, colon, port = values.rpartition(":")
+        if values.isdecimal():
+            host, port = "", values
+        elif not colon or values.endswith("]") or (":" in host and not host.startswith("[")):
+            # The colons are those of an IPv6 address.
+            host, port = values, ""
+        try:
+            if port or not host:
+                namespace.port = _port(port)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentError(self, str(error)) from None
+        if host:
+            namespace.host = host.removeprefix("[").removesuffix("]")
 
 
 def parser() -> argparse.ArgumentParser:
     """What reads it. The values are options of EchoServer by name, as far as they were given."""
     made = _Parser(
         prog="echoserver",
-        usage="%(prog)s [options]",
+        usage="%(prog)s [options] [PORT]",
+        add_help=False,
         description="A WebSocket server that sends back what it gets. Prints its URL, serves until Ctrl-C or SIGTERM.",
         epilog="SIZE is a number of bytes, also with a unit: 64MiB, 100kB. SECONDS may have a fraction.",
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=32),
@@ -56,8 +88,9 @@ def parser() -> argparse.ArgumentParser:
         group.add_argument(*names, type=kind, metavar=unit, help=text + default)
 
     group = made.add_argument_group("listening")
-    add(group, "port", "port to listen on; 0 takes a free one", _port, "PORT", "-p")
+    add(group, "port", "port to listen on, also without -p; 0 takes a free one", _port, "PORT", "-p")
     add(group, "host", "name or address to listen on (default: all interfaces, IPv4 and IPv6)", str, "HOST")
+    group.add_argument("--bind", action=_Bind, metavar="HOST:PORT", help="both, or one of them: HOST, :PORT")
 
     group = made.add_argument_group("who may connect")
     group.add_argument(
@@ -142,10 +175,18 @@ def parser() -> argparse.ArgumentParser:
         dest="page",
         help="don't show browsers a page at http://localhost:1234/ that is a client for this server (default: do)",
     )
-    group.add_argument("-d", "--debug", action="store_true", help="print the port, each message and each disconnect")
+    group.add_argument(
+        "--trace", action="store_true", help="show each message on stderr, with its client, direction, time and size"
+    )
+    printed = group.add_mutually_exclusive_group()
+    printed.add_argument(
+        "--json", action="store_true", help="print JSON, a line at the start, each second and at the end, and no URL"
+    )
+    printed.add_argument("-d", "--debug", action="store_true", help="print the port, each message and each disconnect")
     add(group, "workers", "threads that serve clients (default: one per core, at most 4)", _count, "COUNT")
     add(group, "server_header", "the Server header; empty leaves it out", str, "NAME")
     group.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    help_and_completion.add_arguments(made)
     return made
 
 

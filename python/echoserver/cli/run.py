@@ -11,17 +11,19 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from echoserver import printing
 from echoserver._core import Accept, shown
-from echoserver.cli import tls
+from echoserver.cli import tls, trace
 from echoserver.cli.arguments import DEFAULTS, in_terms_of_the_command_line, parser
+from echoserver.cli.screen import Screen
+from echoserver.cli.status import Status
 from echoserver.exceptions import BindError
 from echoserver.server import EchoServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
     from echoserver._core import Request
@@ -58,10 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(line_buffering=True)
     if options.pop("any_subprotocol"):
         options["on_handshake"] = _agree
-    debug = options.pop("debug", False)
+    debug, is_json = options.pop("debug", False), options.pop("json", False)
+    screen = Screen()
+    if options.pop("trace", False):
+        options |= trace.callbacks(screen.line, options)
     events: _Events = queue.SimpleQueue()
     made = threading.Event()
-    with _logged(), _signals(events, made), _stdout_let_go():
+    with _logged(screen), _signals(events, made), _stdout_let_go():
         try:
             tls.take_options(options)
             server = EchoServer(**options, on_closed=lambda: events.put(None))
@@ -86,11 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 os.close(os.open(os.devnull, os.O_RDONLY))
                 if debug:
                     printing.listening(server.port)
-                _log.info("listening on %s; Ctrl-C stops it", options.get("host", "all interfaces, IPv4 and IPv6"))
-                printing.line(server.url)
-                if ca_file:
-                    printing.line(f"CA certificate: {ca_file}")
-                stuck = _run(server, events, options.get("close_timeout", DEFAULTS["close_timeout"]))
+                _log.info("%s; Ctrl-C stops it", _described(options))
+                status = Status(server, screen, is_json=is_json)
+                status.begin(ca_file)
+                stuck = _run(server, events, options.get("close_timeout", DEFAULTS["close_timeout"]), status.look)
+                status.end()
             if stuck is not None:
                 signal.signal(stuck, signal.SIG_DFL)
                 os.kill(os.getpid(), stuck)
@@ -100,17 +105,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _described(options: dict[str, Any]) -> str:
+    """Where a server with these options listens, and what is on."""
+    tls_kinds = {"self-signed": "TLS (self-signed)", None: ""}
+    faults = len(options.get("faults", ()))
+    are_on = {
+        tls_kinds.get(options.get("tls"), "TLS"): "tls" in options,
+        "compression": "compression" in options,
+        f"{faults} fault{'s' * (faults != 1)}": bool(faults),
+        "page": options["page"],
+        "faults by URL": options["fault_urls"],
+    }
+    on = ", ".join(what for what, is_on in are_on.items() if is_on)
+    where = options.get("host", "all interfaces, IPv4 and IPv6")
+    return f"listening on {where}; on: {on}" if on else f"listening on {where}"
+
+
 def _agree(request: Request) -> Accept | None:
     """To the first subprotocol that is offered."""
     return Accept(subprotocol=request.subprotocols[0]) if request.subprotocols else None
 
 
-def _run(server: EchoServer, events: _Events, close_timeout: float) -> int | None:
-    """Until a signal comes, then until the end; after a second signal that is at once.
+def _run(server: EchoServer, events: _Events, close_timeout: float, look: Callable[[], None]) -> int | None:
+    """Until a signal comes, with a `look` now and then, then until the end; after a second signal that is at once.
 
     Returns the signal if printing is stuck, since nobody takes what is on stdout.
     """
-    number = _next(events)
+    number = _next(events, look)
     if number is not None:
         server.stop(wait=False)
         try:
@@ -126,11 +147,12 @@ def _run(server: EchoServer, events: _Events, close_timeout: float) -> int | Non
     return None
 
 
-def _next(events: _Events) -> int | None:
+def _next(events: _Events, look: Callable[[], None]) -> int | None:
     """What happens first. A signal that another thread has got, or that has come just before, does not end a wait."""
     while True:
         with suppress(queue.Empty):
             return events.get(timeout=_LOOK)
+        look()
 
 
 def _ended(server: EchoServer, events: _Events, close_timeout: float) -> int | None:
@@ -144,10 +166,8 @@ def _ended(server: EchoServer, events: _Events, close_timeout: float) -> int | N
 
 
 @contextmanager
-def _logged() -> Iterator[None]:
-    """Meanwhile, what the server logs from INFO on goes to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("echoserver: %(message)s"))
+def _logged(handler: logging.Handler) -> Iterator[None]:
+    """Meanwhile, what the server logs from INFO on goes there."""
     level = _log.level
     _log.addHandler(handler)
     _log.setLevel(logging.INFO)
