@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 
 from echoserver._core import shown
 
-__all__ = ["escaped", "event", "line", "listening"]
+__all__ = ["by_lines", "escaped", "event", "is_terminal", "line", "listening"]
 
 # What clients send may be as long as it likes; a terminal shows the beginning of it.
 _ON_A_TERMINAL = 200
@@ -26,12 +27,18 @@ def event(name: str, value: str | bytes) -> None:
     Control characters are written out, so that `value` stays one line and does nothing to a terminal, where it is
     shortened, too.
     """
-    most = _ON_A_TERMINAL if _is_terminal() else len(value)
+    most = _ON_A_TERMINAL if is_terminal() else len(value)
     beginning = value[:most]
     shown = repr(beginning) if isinstance(beginning, bytes) else escaped(beginning)
     if len(value) > most:
         shown += f"... ({len(value):,} {'bytes' if isinstance(value, bytes) else 'characters'})"
     line(f"{name}: {shown}")
+
+
+def by_lines() -> None:
+    """From now on each line reaches a pipe when it is printed."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
 
 
 def escaped(text: str) -> str:
@@ -69,7 +76,8 @@ def line(text: str) -> None:
         logging.getLogger("echoserver").warning("sys.stdout: %s; nothing more is printed", _reason(error))
 
 
-def _is_terminal() -> bool:
+def is_terminal() -> bool:
+    """Whether that is a terminal."""
     try:
         return sys.stdout.isatty()
     except Exception:  # It is closed, or no file at all.

@@ -1,5 +1,29 @@
-"""The program `echoserver`: an EchoServer from the command line."""
+"""The program `echoserver`: an EchoServer from the command line, and a client for a quick try."""
 
-from echoserver.cli.run import main
+from __future__ import annotations
+
+import sys
+
+# Not from typing: see `import echoserver`.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program with `arguments` (default: those of the process) and returns its exit status.
+
+    `send` as the first one is a client (`echoserver send --help`), everything else the server: 0 after SIGTERM or
+    Ctrl-C, 1 if it can't listen or serve. For a wrong argument it raises SystemExit with status 2. Signal handlers are
+    set while the server runs, in the main thread, and put back.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["send"]:
+        from echoserver.cli import send
+
+        return send.main(given[1:])
+    from echoserver.cli import run
+
+    return run.main(given)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import logging
 import os
 import queue
@@ -55,9 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(command_line.parse_args(arguments))
     if options.pop("allow_missing_origin"):
         options.setdefault("origins", []).append(None)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # So that lines reach a pipe when they happen.
-        sys.stdout.reconfigure(line_buffering=True)
+    printing.by_lines()
     if options.pop("any_subprotocol"):
         options["on_handshake"] = _agree
     debug, is_json = options.pop("debug", False), options.pop("json", False)
