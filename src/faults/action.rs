@@ -8,7 +8,8 @@ use crate::protocol::sending::{Cut, Passing};
 /// What a fault does.
 #[derive(Debug, Clone, Copy)]
 pub enum Action {
-    /// To a message that is about to go out.
+    /// To a message that is about to go out. Each is an opportunity, also one that stays as it is. Whether it goes out, and
+    /// another instead, is no matter of its payload: it is tried on one, to see what is left for other faults (`plan.rs`).
     Message(fn(&Values, &mut Passing<'_>)),
     /// Instead of a message that is about to go out: our close frame with this code and reason.
     Close(fn(&Values) -> (u16, String)),
@@ -16,8 +17,11 @@ pub enum Action {
     Fragment(fn(&Values) -> usize),
     /// Instead of a frame that is about to go out: the stream ends so.
     Cut(Cut),
-    /// To the bytes that move one way.
+    /// To the bytes that move one way: when they arrive, and in which pieces. Which way is a parameter; without it, each.
     Bytes(fn(&Values, &mut Shape)),
+    /// To the bytes that move one way: they arrive as others. They come in their order, but in any pieces and some again, so
+    /// all that it goes by is how many have come before them since it was set, without those that `after` lets pass.
+    Change(fn(&Values, u64, &mut [u8])),
     /// It lasts.
     State(State),
     /// To an upgrade request, which gets that answer.
@@ -50,6 +54,10 @@ pub enum Opportunity {
     Request,
 }
 
+/// What tells a fault when to act, at whatever opportunity.
+pub(super) const SELECTORS: [&str; 6] =
+    ["path", "client", "after", "every", "probability", "times"];
+
 impl Action {
     /// What gives it the opportunity.
     #[must_use]
@@ -57,7 +65,7 @@ impl Action {
         match self {
             Self::Message(_) | Self::Close(_) => Opportunity::Message,
             Self::Fragment(_) | Self::Cut(_) => Opportunity::Frame,
-            Self::Bytes(_) => Opportunity::Bytes,
+            Self::Bytes(_) | Self::Change(_) => Opportunity::Bytes,
             Self::State(_) => Opportunity::State,
             Self::Answer(_) => Opportunity::Request,
         }
@@ -94,8 +102,8 @@ impl Opportunity {
 
     /// The selectors that there are for it.
     pub fn selectors(self) -> impl Iterator<Item = &'static str> {
-        let all = ["path", "client", "after", "every", "probability", "times"];
-        all.into_iter()
+        SELECTORS
+            .into_iter()
             .filter(move |name| self.objection(name, false).is_none())
     }
 

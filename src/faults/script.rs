@@ -42,6 +42,8 @@ struct Active {
     /// Opportunities that there were.
     seen: u64,
     random: Random,
+    /// Bytes that had come each way when it was set: they are none of its business.
+    since: [u64; 2],
     /// It ends the connection, and its time has not come.
     is_awaited: bool,
     /// Of what acts on bytes: whether it does on this connection, and whether it has.
@@ -60,7 +62,7 @@ pub enum Ending {
 
 impl Active {
     /// `None` if there is nothing for it to do.
-    fn new(fault: Arc<Fault>, seed: u64, connection: u64) -> Option<Self> {
+    fn new(fault: Arc<Fault>, seed: u64, connection: u64, since: [u64; 2]) -> Option<Self> {
         if fault.row.action.opportunity() == Opportunity::Request {
             return None;
         }
@@ -71,12 +73,17 @@ impl Active {
         let has_time = matches!(fault.selector.after, After::Time(_));
         Some(Self {
             seen: 0,
+            since,
             random: Random::new(seed, connection, fault.number),
             is_awaited: has_time && fault.row.action.is_end(),
             is_chosen: None,
             has_acted: false,
             fault,
         })
+    }
+
+    fn acts_on_bytes(&self) -> bool {
+        self.fault.row.action.opportunity() == Opportunity::Bytes
     }
 
     /// Whether it is this state that lasts.
@@ -131,14 +138,15 @@ impl Script {
         let numbered = (OWN..).zip(plan.faults);
         let active = numbered.filter_map(|(number, asked)| {
             let fault = Fault::new(asked.row, asked.values, asked.selector, number);
-            Active::new(Arc::new(fault), seed, connection)
+            Active::new(Arc::new(fault), seed, connection, [0, 0])
         });
         self.active = RefCell::new(active.collect());
         self
     }
 
-    /// Takes up what is set for this connection, and forgets what is not any more.
-    pub fn follow(&self, faults: &Faults) {
+    /// Takes up what is set for this connection, and forgets what is not any more. On its slow line `come` bytes have come
+    /// each way.
+    pub fn follow(&self, faults: &Faults, come: [u64; 2]) {
         let all = faults.all();
         let mut active = self.active.borrow_mut();
         let is_set = |one: &Arc<Fault>| all.iter().any(|fault| Arc::ptr_eq(fault, one));
@@ -148,7 +156,7 @@ impl Script {
         for fault in all {
             let is_new = fault.number > last;
             if is_new && fault.selector.meets(&self.path, Some(self.connection)) {
-                active.extend(Active::new(fault, faults.seed(), self.connection));
+                active.extend(Active::new(fault, faults.seed(), self.connection, come));
             }
         }
     }
@@ -163,13 +171,14 @@ impl Script {
     /// Whether something is to be asked about messages and their frames.
     #[must_use]
     pub fn judges(&self) -> bool {
-        self.has(|one| !matches!(one.fault.row.action, Action::Bytes(_) | Action::State(_)))
+        let of_others = [Opportunity::Bytes, Opportunity::State];
+        self.has(|one| !of_others.contains(&one.fault.row.action.opportunity()))
     }
 
     /// Whether something is to be asked about bytes.
     #[must_use]
     pub fn moves_bytes(&self) -> bool {
-        self.has(|one| matches!(one.fault.row.action, Action::Bytes(_)) || one.is(State::Frozen))
+        self.has(|one| one.acts_on_bytes() || one.is(State::Frozen))
     }
 
     /// Whether the connection is in this state. That alone is no hit.
@@ -197,45 +206,60 @@ impl Script {
         holding.count() > 0
     }
 
-    /// What happens to the bytes that move one way, of which `moved` have moved before.
+    /// What happens to the bytes that move one way, behind `moved` others.
     #[must_use]
     pub fn shape(&self, way: Way, moved: u64) -> Shape {
         let mut shape = Shape::default();
-        self.look(way, moved, &mut shape, |_| {});
-        shape
+        let until = self.each_on_bytes(way, moved, |one, _| match one.fault.row.action {
+            Action::Bytes(act) => act(&one.fault.values, &mut shape),
+            _ => shape.changes = true,
+        });
+        Shape { until, ..shape }
+    }
+
+    /// Makes of these bytes, which come one way behind `moved` others, what arrives. They are of one shape, in which bytes
+    /// change.
+    pub fn change(&self, way: Way, moved: u64, bytes: &mut [u8]) {
+        self.each_on_bytes(way, moved, |one, before| {
+            if let Action::Change(act) = one.fault.row.action {
+                act(&one.fault.values, before, bytes);
+            }
+        });
     }
 
     /// Bytes do move that way, behind `moved` others. What acts on them is counted then.
     pub fn moves(&self, way: Way, moved: u64) {
-        self.look(way, moved, &mut Shape::default(), |one| {
+        self.each_on_bytes(way, moved, |one, _| {
             // There is no limit to that.
             one.has_acted = one.has_acted || one.fault.hit();
         });
     }
 
-    fn look(&self, way: Way, moved: u64, shape: &mut Shape, acting: impl Fn(&mut Active)) {
+    /// Each that acts on the byte behind `moved` others, with how many of these it might have acted on; returns for how many
+    /// bytes that is so.
+    fn each_on_bytes(&self, way: Way, moved: u64, mut act: impl FnMut(&mut Active, u64)) -> u64 {
+        let mut until = u64::MAX;
         for one in self.active.borrow_mut().iter_mut() {
-            let Action::Bytes(act) = one.fault.row.action else {
+            if !one.acts_on_bytes() || !one.fault.values.includes(way) {
+                continue;
+            }
+            let mut first = one.since[way as usize];
+            match one.fault.selector.after {
+                After::Count(passing) => first = first.saturating_add(passing),
+                After::Time(time) if (self.now)() < self.begun + time => continue,
+                After::Time(_) => {}
+            }
+            let Some(before) = moved.checked_sub(first) else {
+                until = until.min(first - moved);
                 continue;
             };
-            if !one.fault.values.includes(way) {
-                continue;
-            }
-            match one.fault.selector.after {
-                After::Count(passing) if moved < passing => {
-                    shape.until = shape.until.min(passing - moved);
-                    continue;
-                }
-                After::Time(time) if (self.now)() < self.begun + time => continue,
-                After::Count(_) | After::Time(_) => {}
-            }
             let (random, probability) = (&mut one.random, one.fault.selector.probability);
             let is_chosen = &mut one.is_chosen;
             if *is_chosen.get_or_insert_with(|| random.fraction() < probability) {
-                act(&one.fault.values, shape);
-                acting(one);
+                act(one, before);
             }
         }
+        until
     }
 
     /// When something is to be asked without an opportunity.

@@ -1,4 +1,4 @@
-//! How bytes move in one direction of a connection, while a fault holds them up.
+//! How bytes move in one direction of a connection, while faults act on them.
 
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ pub struct Shape {
     pub size: usize,
     /// Between those and the next.
     pub gap: Duration,
+    /// Whether they arrive as others.
+    pub changes: bool,
     /// Bytes for which this is so; it may be otherwise after them.
     pub until: u64,
 }
@@ -43,6 +45,7 @@ impl Default for Shape {
             rate: None,
             size: usize::MAX,
             gap: Duration::ZERO,
+            changes: false,
             until: u64::MAX,
         }
     }
@@ -68,7 +71,12 @@ impl Shape {
             let bytes = u128::from(rate) * QUANTUM.as_millis() / 1000;
             usize::try_from(bytes).unwrap_or(MOST).clamp(1, MOST)
         });
-        len.min(by_rate).min(self.size).min(self.same())
+        // What becomes other bytes is copied.
+        let by_copy = if self.changes { MOST } else { usize::MAX };
+        len.min(by_rate)
+            .min(by_copy)
+            .min(self.size)
+            .min(self.same())
     }
 
     /// Bytes for which this is so, as a size in memory.
@@ -137,5 +145,11 @@ mod tests {
         assert_eq!(shape.portion(1), 1);
         assert_eq!(shape.after(2, None, now), now + Duration::from_secs(1));
         assert!(shape.paces() && !shape.delays());
+        // Of a long message it is not copied again and again what does not move.
+        let shape = Shape {
+            changes: true,
+            ..Shape::default()
+        };
+        assert_eq!(shape.portion(16 << 20), MOST);
     }
 }

@@ -322,3 +322,19 @@ pub const TABLE: &[Row] = &[
 pub fn row(name: &str) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.name == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faults::action::SELECTORS;
+
+    #[test]
+    fn no_parameter_is_called_like_a_selector() {
+        for row in TABLE {
+            for name in row.parameters.iter().map(|parameter| parameter.name) {
+                let is_free = !SELECTORS.contains(&name);
+                assert!(is_free, "{}: {name} says when a fault acts", row.name);
+            }
+        }
+    }
+}

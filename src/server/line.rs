@@ -1,4 +1,5 @@
-//! The line below a connection, where faults make it a slow one: bytes arrive later, or in small pieces, or not at all.
+//! The line below a connection, where faults make it a slow one: bytes arrive later, or in small pieces, or as others, or
+//! not at all.
 
 mod lane;
 
@@ -43,7 +44,12 @@ impl Line {
 
     /// Takes up the faults that are set now, and lets go of the others.
     pub(super) fn follow(&self, faults: &Faults) {
-        self.script.follow(faults);
+        self.script.follow(faults, self.entered());
+    }
+
+    /// Bytes that have come each way.
+    pub(super) const fn entered(&self) -> [u64; 2] {
+        [self.incoming.entered(), self.outgoing.entered()]
     }
 
     /// Whether bytes could move without it.
@@ -87,7 +93,8 @@ impl Line {
         if is_clear && !shape.delays() {
             ready!(self.outgoing.poll_gate(&self.clock, &shape, cx));
             let portion = &bytes[..shape.portion(bytes.len())];
-            let sent = ready!(Pin::new(io).poll_write(cx, portion))?;
+            let portion = self.outgoing.changed(portion, &shape, &self.script);
+            let sent = ready!(Pin::new(io).poll_write(cx, &portion))?;
             self.outgoing
                 .pass(sent, &shape, &self.script, self.clock.now());
             return Poll::Ready(Ok(sent));
@@ -96,9 +103,10 @@ impl Line {
             return Poll::Pending;
         };
         let len = bytes.len().min(room).min(shape.same());
-        let due = self.outgoing.due(&shape, &self.script, self.clock.now());
+        let now = self.clock.now();
+        let bytes = &bytes[..len];
         self.outgoing
-            .push(due, &bytes[..len], &self.script, &mut self.account);
+            .push(bytes, &shape, &self.script, &mut self.account, now);
         // Has the task woken when it is due.
         let _ = self.poll_out(io, cx)?;
         Poll::Ready(Ok(len))
@@ -151,8 +159,8 @@ impl Line {
             let most = shape.portion(into.remaining().min(READ));
             let mut read = ReadBuf::new(&mut buffer[..most]);
             ready!(Pin::new(io).poll_read(cx, &mut read))?;
-            let bytes = read.filled();
-            into.put_slice(bytes);
+            let bytes = lane.changed(read.filled(), &shape, &self.script);
+            into.put_slice(&bytes);
             lane.pass(bytes.len(), &shape, &self.script, self.clock.now());
             return Poll::Ready(Ok(()));
         }
@@ -188,10 +196,10 @@ impl Line {
             let Poll::Ready(result) = Pin::new(&mut *io).poll_read(cx, &mut read) else {
                 return;
             };
-            let due = lane.due(&shape, &self.script, self.clock.now());
+            let now = self.clock.now();
             match read.filled() {
-                [] => lane.end = Some((due, result)),
-                bytes => lane.push(due, bytes, &self.script, &mut self.account),
+                [] => lane.end = Some((lane.due(&shape, &self.script, now), result)),
+                bytes => lane.push(bytes, &shape, &self.script, &mut self.account, now),
             }
         }
     }

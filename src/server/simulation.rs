@@ -38,6 +38,8 @@ mod faults_by_url;
 mod faults_on_bytes;
 #[cfg(test)]
 mod faults_on_late_ends;
+#[cfg(test)]
+mod faults_that_change;
 #[cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "it is for the fuzzer"))]
 pub mod fuzz;
 #[cfg(test)]

@@ -30,7 +30,7 @@ fn script(faults: &Faults, connection: u64, path: &str) -> (Script, Rc<Cell<Inst
     let script = Script::new(faults.seed(), connection, path, time.get(), move || {
         own.get()
     });
-    script.follow(faults);
+    script.follow(faults, [0, 0]);
     (script, time)
 }
 
@@ -102,7 +102,7 @@ fn only_this_path_and_this_client() {
         ..Selector::default()
     };
     set(&faults, "no-pong", Vec::new(), of_client);
-    elsewhere.follow(&faults);
+    elsewhere.follow(&faults, [0, 0]);
     assert!(elsewhere.is_empty());
     let (client, _) = script(&faults, 3, "/b");
     assert!(client.is_in(State::NoPong) && !client.judges());
@@ -177,20 +177,20 @@ fn faults_act_in_the_order_in_which_they_were_set_and_end() {
     assert!(faults.end(&replace) && !faults.end(&replace));
     // What was given before it ended is its business yet.
     assert_eq!(judged(&script), (Kind::Binary, b"other".to_vec(), 3));
-    script.follow(&faults);
+    script.follow(&faults, [0, 0]);
     assert_eq!(judged(&script), (Kind::Text, Vec::new(), 3));
     let drop = set(&faults, "drop", Vec::new(), Selector::default());
-    script.follow(&faults);
+    script.follow(&faults, [0, 0]);
     assert_eq!(judged(&script).2, 0);
     faults.end(&drop);
-    script.follow(&faults);
+    script.follow(&faults, [0, 0]);
     assert_eq!(judged(&script).2, 3);
     for fault in faults.all() {
         assert!(faults.is_any());
         faults.end(&fault);
     }
     assert!(!faults.is_any());
-    script.follow(&faults);
+    script.follow(&faults, [0, 0]);
     assert!(script.is_empty());
 }
 
@@ -211,10 +211,10 @@ fn what_a_fault_has_counted_stays_when_others_are_set() {
     let (script, _) = script(&faults, 1, "/");
     assert!(dropped(&script, 1).is_empty());
     set(&faults, "no-pong", Vec::new(), Selector::default());
-    script.follow(&faults);
+    script.follow(&faults, [0, 0]);
     assert!(dropped(&script, 1).is_empty());
     faults.end(&first);
-    script.follow(&faults);
+    script.follow(&faults, [0, 0]);
     assert_eq!(dropped(&script, 2), [1, 2]);
 }
 
@@ -236,7 +236,7 @@ fn only_what_does_not_fit_is_cut_and_counted() {
         vec![Value::Count(2)],
         Selector::default(),
     );
-    script.follow(&faults);
+    script.follow(&faults, [0, 0]);
     assert_eq!([script.fragment(4), script.fragment(5)], [2, 2]);
 }
 
@@ -295,9 +295,9 @@ fn states_last_and_count_what_is_not_done() {
     // To be frozen is all that there is.
     assert!(script.is_in(State::Frozen) && script.moves_bytes());
     assert_eq!(frozen.hits(), 1);
-    script.follow(&faults);
+    script.follow(&faults, [0, 0]);
     assert_eq!(frozen.hits(), 1);
     faults.end(&frozen);
-    script.follow(&faults);
+    script.follow(&faults, [0, 0]);
     assert!(!script.is_in(State::Frozen) && !script.moves_bytes());
 }

@@ -147,7 +147,9 @@ impl Sender {
         }
     }
 
-    fn charged(&mut self, bytes: Vec<u8>, account: &mut Account) -> Chunk {
+    fn charged(&mut self, mut bytes: Vec<u8>, account: &mut Account) -> Chunk {
+        // Of what a doorkeeper has cut off nothing is kept.
+        bytes.shrink_to_fit();
         let charged = bytes.capacity();
         if !account.charge_anyway(charged) {
             self.output.note_over();

@@ -68,7 +68,8 @@ impl<W: Wire> Connection<W> {
                 self.script.insert(Rc::new(script)).clone()
             }
         };
-        script.follow(faults);
+        let line = self.wire.line().and_then(|line| line.as_ref());
+        script.follow(faults, line.map_or([0, 0], |line| line.entered()));
         let judges = script.judges();
         let is_asked = judges || script.is_in(State::NoPong) || script.is_in(State::NoCloseReply);
         self.own = if is_asked {

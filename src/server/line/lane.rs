@@ -5,6 +5,7 @@ use crate::faults::shape::{Shape, Way};
 use crate::protocol::account::Account;
 use crate::protocol::partial::Chunk;
 use crate::server::clock::{Alarm, Clock};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
@@ -121,19 +122,36 @@ impl Lane {
         due.max(last)
     }
 
+    /// Bytes that enter now, as they arrive: here only they may become others.
+    pub(super) fn changed<'a>(
+        &self,
+        bytes: &'a [u8],
+        shape: &Shape,
+        script: &Script,
+    ) -> Cow<'a, [u8]> {
+        let mut bytes = Cow::Borrowed(bytes);
+        if shape.changes {
+            script.change(self.way, self.entered(), bytes.to_mut());
+        }
+        bytes
+    }
+
     pub(super) fn push(
         &mut self,
-        due: Instant,
         bytes: &[u8],
+        shape: &Shape,
         script: &Script,
         account: &mut Account,
+        now: Instant,
     ) {
+        let due = self.due(shape, script, now);
+        let bytes = self.changed(bytes, shape, script).into_owned();
         script.moves(self.way, self.entered());
         let charged = bytes.len() + OVERHEAD;
         // Beyond the limit only the little that always has room.
         let _ = account.charge_anyway(charged);
         self.len += bytes.len();
-        let piece = Chunk::new(bytes.to_vec(), charged);
+        let piece = Chunk::new(bytes, charged);
         self.pieces.push_back((due, piece));
     }
 

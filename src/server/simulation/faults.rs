@@ -7,7 +7,7 @@ use super::{
 };
 use crate::faults::fault::Fault;
 use crate::faults::selector::{After, Selector};
-use crate::faults::table;
+use crate::faults::table::{self, Row};
 use crate::faults::values::{Value, Values};
 use crate::order::Order;
 use crate::protocol::extensions::Deflate;
@@ -25,7 +25,16 @@ pub(super) async fn set(
     values: Vec<Value>,
     selector: Selector,
 ) -> Arc<Fault> {
-    let row = table::row(name).unwrap();
+    set_row(simulation, table::row(name).unwrap(), values, selector).await
+}
+
+/// The same, whatever fault it is.
+pub(super) async fn set_row(
+    simulation: &Simulation,
+    row: &'static Row,
+    values: Vec<Value>,
+    selector: Selector,
+) -> Arc<Fault> {
     let faults = simulation.server.faults();
     let fault = faults.set(row, Values::new(row.parameters, values), selector);
     tell(simulation).await;

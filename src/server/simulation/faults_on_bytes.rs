@@ -158,6 +158,48 @@ fn the_first_bytes_pass_to_the_byte() {
 }
 
 #[test]
+fn bytes_are_counted_from_when_a_fault_is_set() {
+    // Also where another one has had them counted before.
+    for is_other in [false, true] {
+        Simulation::echo(Config::default(), async |simulation| {
+            if is_other {
+                let values = slice(1 << 20, Duration::ZERO, None);
+                set(simulation, "slice", values, Selector::default()).await;
+            }
+            let peer = open(simulation, Temper::even()).await;
+            peer.send(frame(TEXT, "before"));
+            assert_eq!(peer.read().await, sent(TEXT, "before"));
+            let values = latency(SECOND, Duration::ZERO, Some(Way::Out));
+            let fault = set(simulation, "latency", values, after(4)).await;
+            let begun = Instant::now();
+            peer.send(frame(TEXT, "12345"));
+            assert_eq!(peer.read_any().await, b"\x81\x0512");
+            assert_eq!((begun.elapsed(), fault.hits()), (Duration::ZERO, 1));
+            assert_eq!(peer.read_any().await, b"345");
+            assert_eq!(begun.elapsed(), SECOND);
+        });
+    }
+}
+
+#[test]
+fn what_was_on_its_way_before_is_none_of_its_business() {
+    Simulation::echo(Config::default(), async |simulation| {
+        let values = latency(SECOND, Duration::ZERO, Some(Way::Out));
+        set(simulation, "latency", values, Selector::default()).await;
+        let peer = open(simulation, Temper::even()).await;
+        peer.send(frame(TEXT, "12345"));
+        settle().await;
+        let values = slice(1, SECOND, Some(Way::Out));
+        let fault = set(simulation, "slice", values, Selector::default()).await;
+        assert_eq!(peer.read_any().await, b"\x81\x0512345");
+        assert_eq!(fault.hits(), 0);
+        peer.send(frame(TEXT, "12345"));
+        assert_eq!(peer.read_any().await, b"\x81");
+        assert_eq!(fault.hits(), 1);
+    });
+}
+
+#[test]
 fn what_is_on_its_way_is_bounded_and_charged_and_given_back() {
     for way in [Way::In, Way::Out] {
         Simulation::echo(Config::default(), async |simulation| {

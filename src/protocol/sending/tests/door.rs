@@ -340,6 +340,23 @@ fn what_is_made_in_one_turn_is_bounded_whatever_it_is_made_of() {
 }
 
 #[test]
+fn what_is_cut_off_of_a_message_costs_nothing() {
+    let judge: Judgement = |passing| {
+        let mut payload = passing.payload();
+        payload.truncate(1);
+        passing.instead = Some((passing.kind(), payload));
+    };
+    let mut rig = rig(&Keeper::new(judge, usize::MAX), false);
+    rig.room = 0;
+    rig.send(&[b'a'; 100_000], 1);
+    assert!(rig.memory.used() < 1000, "{}", rig.memory.used());
+    rig.room = usize::MAX;
+    rig.compress();
+    assert_eq!(rig.frames(), [(0x81, b"a".to_vec())]);
+    rig.end();
+}
+
+#[test]
 fn a_message_that_waits_goes_out_as_often_as_was_decided() {
     let judge: Judgement = |passing| passing.times = 3;
     for has_compression in [false, true] {

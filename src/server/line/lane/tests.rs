@@ -13,7 +13,7 @@ fn what_small_pieces_cost_is_charged() {
     let (mut account, mut lane) = (Account::new(memory), Lane::new(Way::Out));
     // One more than there was room for: half of the queue is empty.
     for _ in 0..=1024 {
-        lane.push(now, b"x", &script, &mut account);
+        lane.push(b"x", &Shape::default(), &script, &mut account, now);
     }
     let queue = |lane: &Lane| lane.pieces.capacity() * size_of::<(Instant, Chunk)>();
     let cost = queue(&lane) + lane.pieces.len() * LEAST;
