@@ -26,8 +26,8 @@ from echoserver.testing import (
     Slice,
     Violate,
 )
+from fault_rows import OVER
 from support import RawClient, connect, eventually, frame, in_thread, join
-from test_faults import OVER
 
 MIB = 1 << 20
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"

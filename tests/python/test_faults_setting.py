@@ -28,8 +28,8 @@ from echoserver.testing import (
     Reset,
     Slice,
 )
+from fault_rows import END
 from support import TIMEOUT, RawClient, connect, eventually, finished, in_thread, join, python
-from test_faults import END
 
 
 def heard(raw: RawClient, *messages: bytes) -> list[bytes]:

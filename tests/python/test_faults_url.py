@@ -19,6 +19,7 @@ import test_faults_requests as asking
 from echoserver import EchoServer
 from echoserver._core import FAULTS
 from echoserver.testing import Drop, EchoTestServer
+from fault_rows import WHOLE, Scene, closed, ended, half_closed, pinged, said, unanswered
 from support import (
     LOCAL,
     SCRIPT,
@@ -31,7 +32,6 @@ from support import (
     port_of,
     program,
 )
-from test_faults import WHOLE, Scene, closed, ended, half_closed, pinged, said, unanswered
 
 NODE = Path(__file__).parent / "node"
 
