@@ -65,10 +65,10 @@ conversations: $(VENV)/.tools ## an hour of random conversations, each reply com
 stall: $(VENV)/.tools ## how fast others are served while Python is busy
 	$(BIN)/python tests/python/stall.py
 
-clients: $(VENV)/.tools ## what clients of others do, run again and written to docs/clients.md
+clients: develop ## what clients of others do, run again and written to docs/clients.md
 	$(BIN)/python tests/python/client_table.py
 
-faults: $(VENV)/.tools ## the classes of faults and their table in docs/faults.md, from the core's table
+faults: develop ## what is made from the core's table of faults: classes, docs/faults.md, words for the fuzzer
 	$(BIN)/python tests/python/fault_table.py
 
 pictures: $(VENV)/.tools ## the pictures of the page in docs/; needs Chromium, and port 1234

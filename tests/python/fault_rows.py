@@ -1,17 +1,21 @@
 """Each fault of messages, bytes and states, and what is seen of it on a raw socket.
 
-test_faults.py tries each.
+test_faults.py tries each, from Python and by URL. What else is tried with all faults, such as the soak, takes a new one
+from here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
+from echoserver._core import FAULTS
 from echoserver.faults import FaultKind
 from echoserver.testing import (
     Bandwidth,
@@ -47,11 +51,6 @@ class Scene:
     other: RawClient
     fault: Fault | None
 
-    def stop(self) -> None:
-        """The fault ends, if there is one."""
-        if self.fault:
-            self.fault.stop()
-
     def round_trip(self) -> None:
         """What was sent before has been seen by the server, and so has this."""
         for _ in range(3):
@@ -74,6 +73,15 @@ class Scene:
             return below.recv(1000, socket.MSG_PEEK)
 
 
+# What is below the messages. So short ones are not compressed, but could be.
+OVER: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "tls": {"tls": "self-signed"},
+    "deflate": {"compression": "deflate"},
+    "tls and deflate": {"tls": "self-signed", "compression": "deflate"},
+}
+
+
 @dataclass
 class Row:
     """A fault, and what comes of it: `talk` says what was seen, `check` whether it is that."""
@@ -81,7 +89,31 @@ class Row:
     fault: FaultKind
     talk: Callable[[Scene], Any]
     check: Callable[[Any], bool]
-    options: dict[str, Any] = field(default_factory=dict)
+    rest: bytes = b""
+    """What it holds up, and what comes when it ends."""
+    over: tuple[str, ...] = tuple(OVER)
+    """What it is tried over: TLS does not let through what makes other bytes of its own."""
+
+    @property
+    def text(self) -> str:
+        """As it is asked for by URL; empty if it can't be."""
+        return as_text(self.fault)
+
+
+def as_text(kind: Any) -> str:
+    """The kind of fault as text; empty if it has values that there are only in Python."""
+    row = next(row for row in FAULTS if row["class"] == type(kind).__name__)
+    given = {one["name"]: getattr(kind, one["name"], None) for one in row["parameters"]}
+    if any(not isinstance(value, str | int | float) for value in given.values()):
+        return ""
+    first, *others = [quote(str(value), safe="") for value in given.values()] or [""]
+    keys = [f",{key}:{value}" for key, value in zip(list(given)[1:], others, strict=True)]
+    return "".join([row["name"], f"={first}" * bool(given), *keys])
+
+
+def example(name: str) -> FaultKind:
+    """The first fault of that class."""
+    return next(row.fault for row in ROWS if type(row.fault).__name__ == name)
 
 
 def said(scene: Scene) -> bytes:
@@ -131,23 +163,20 @@ def half_closed(scene: Scene) -> bool:
     return scene.server.client_count == 2
 
 
-def held_up(scene: Scene) -> tuple[bool, bool, bytes]:
-    """Whether the server has got a message, whether nothing comes for it, and what does when the fault ends."""
+def held_up(scene: Scene) -> tuple[bool, bool]:
+    """Whether the server has got a message, and whether nothing comes for it."""
     scene.raw.send(1, b"one")
     scene.round_trip()
-    has_got = scene.server.accepted[0].received == ["one"]
-    is_silent = scene.is_silent()
-    scene.stop()
-    return has_got, is_silent, scene.raw.file.read(5)
+    return scene.server.accepted[0].received == ["one"], scene.is_silent()
 
 
-def begun(scene: Scene) -> tuple[bytes, bytes]:
-    """What comes first, and all of it when the fault ends."""
+def begun(scene: Scene) -> int:
+    """How many bytes come first, below TLS."""
     scene.raw.send(1, b"one" * 10)
     first = scene.peeked()
+    # What has come is counted then.
     scene.round_trip()
-    scene.stop()
-    return first, scene.raw.file.read(32)
+    return len(first)
 
 
 def unanswered(scene: Scene) -> tuple[bool, int, bytes]:
@@ -181,23 +210,26 @@ ROWS = [
         if "bomb" not in name
     ),
     Row(Violate("length-not-minimal-16-bits"), said, lambda got: got == b"\x81\x7e\x00\x05short" + WHOLE),
-    Row(Latency(60), held_up, lambda seen: seen == (True, True, WHOLE)),
-    Row(Latency(60, direction="in"), held_up, lambda seen: seen == (False, True, WHOLE)),
-    Row(Latency(30, jitter=30, direction="both"), held_up, lambda seen: seen == (False, True, WHOLE)),
-    Row(Bandwidth(1), begun, lambda seen: len(seen[0]) < 10 and seen[1] == LONG),
-    Row(Bandwidth(1, direction="in"), held_up, lambda seen: seen == (False, True, WHOLE)),
-    Row(Slice(2, 60), begun, lambda seen: len(seen[0]) == 2 and seen[1] == LONG),
-    Row(Slice(2, 60, "in"), held_up, lambda seen: seen == (False, True, WHOLE)),
+    Row(Latency(60), held_up, lambda seen: seen == (True, True), WHOLE),
+    Row(Latency(60, direction="in"), held_up, lambda seen: seen == (False, True), WHOLE),
+    Row(Latency(30, jitter=30, direction="both"), held_up, lambda seen: seen == (False, True), WHOLE),
+    Row(Bandwidth(1), begun, lambda size: size < 10, LONG),
+    Row(Bandwidth(1, direction="in"), held_up, lambda seen: seen == (False, True), WHOLE),
+    Row(Slice(2, 60), begun, lambda size: size == 2, LONG),
+    Row(Slice(2, 60, "in"), held_up, lambda seen: seen == (False, True), WHOLE),
     Row(NoPong(), pinged, lambda got: got == (1, b"one")),
     Row(NoCloseReply(), unanswered, lambda seen: seen == (True, 1001, b"")),
-    Row(Freeze(), held_up, lambda seen: seen == (False, True, WHOLE)),
+    Row(Freeze(), held_up, lambda seen: seen == (False, True), WHOLE),
 ]
 
 
-# What is below the messages. So short ones are not compressed, but could be.
-OVER: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "tls": {"tls": "self-signed"},
-    "deflate": {"compression": "deflate"},
-    "tls and deflate": {"tls": "self-signed", "compression": "deflate"},
-}
+@contextlib.contextmanager
+def asking(query: str, *, over: str) -> Iterator[Scene]:
+    """A client that has asked for faults by URL."""
+    with EchoTestServer(**OVER[over], fault_urls=True) as server:
+        context = server.ssl_context() if "tls" in OVER[over] else None
+        offers = ["Sec-WebSocket-Extensions: permessage-deflate"] * ("compression" in OVER[over])
+        with RawClient(server.port, *offers, path=f"/faults?{query}", context=context).opened() as raw:
+            server.accept()
+            with RawClient(server.port, *offers, path="/faults", context=context).opened() as other:
+                yield Scene(server, raw, other, None)

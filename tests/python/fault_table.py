@@ -1,4 +1,6 @@
-"""The faults of the core's table as Python classes, and as a table of docs/faults.md. `make faults` writes these.
+"""The faults of the core's table as Python classes, as a table of docs/faults.md, and as words for the fuzzer.
+
+`make faults` writes these.
 
 test_faults_table.py compares.
 """
@@ -14,12 +16,13 @@ from typing import Any
 from echoserver._core import FAULTS
 from echoserver.testing import Accept, Delay, Response
 
-__all__ = ["CLASSES", "DOCUMENT", "PACKAGE", "classes", "document", "package"]
+__all__ = ["CLASSES", "DICTIONARY", "DOCUMENT", "PACKAGE", "classes", "dictionary", "document", "package"]
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ROOT / "python" / "echoserver" / "testing" / "faults.py"
 PACKAGE = CLASSES.with_name("__init__.py")
 DOCUMENT = ROOT / "docs" / "faults.md"
+DICTIONARY = ROOT / "tests" / "fuzz" / "faults.dict"
 
 _WIDTH = 120
 _HEAD = '''"""The kinds of faults, for `EchoServer.fault()`. Made from the core's table by `make faults`."""
@@ -148,12 +151,22 @@ def _argument(parameter: inspect.Parameter) -> str:
     return str(parameter.replace(annotation=inspect.Parameter.empty))
 
 
+def dictionary() -> str:
+    """Words of which texts of faults are made, as libFuzzer takes them."""
+    words = [word for row in FAULTS for word in (row["name"], *(one["name"] for one in row["parameters"]))]
+    words += [selector for row in FAULTS for selector in row["selectors"]]
+    words += ["seed", "info", "in", "out", "both", "rsv1", "ms", "min", "KiB", "kB", "1011", "60"]
+    words += [*"=&,:%", "%2C", "%0a"]
+    return "".join(f'"{word}"\n' for word in dict.fromkeys(words))
+
+
 def main() -> None:
     """Writes what has changed."""
     made = (
         (CLASSES, classes()),
         (PACKAGE, package(PACKAGE.read_text(encoding="utf-8"))),
         (DOCUMENT, document(DOCUMENT.read_text(encoding="utf-8"))),
+        (DICTIONARY, dictionary()),
     )
     for path, text in made:
         if path.read_text(encoding="utf-8") != text:

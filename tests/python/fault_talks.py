@@ -1,5 +1,7 @@
 """One conversation under a fault by chance, on a raw socket: what has to come is known before, and compared.
 
+Of a kind that `_MADE` does not have that is not known: it has to act, and the conversation to be over.
+
 No test: fault_soak.py has many of them at once.
 """
 
@@ -12,9 +14,12 @@ import ssl
 import threading
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import fault_rows
+import test_faults_requests
 from echoserver import Accept, EchoServer, Response
 from echoserver._core import FAULTS
 from echoserver.testing import (
@@ -67,35 +72,42 @@ class Ledger:
             self.messages.update(messages)
 
 
+_ROWS: list[Any] = [*fault_rows.ROWS, *test_faults_requests.ROWS]
+_NAMES = [one for one, violation in violations.items() if len(violation.data) < 1000]
+# Those of which is known what comes, each with values by chance.
+_MADE: dict[str, Callable[[random.Random], Any]] = {
+    "Drop": lambda _: Drop(),
+    "Duplicate": lambda chance: Duplicate(chance.randint(1, 3)),
+    "Replace": lambda chance: Replace("another" if chance.random() < 0.5 else b"\xff" * 300),
+    "Fragment": lambda chance: Fragment(chance.randint(1, 50)),
+    "Close": lambda chance: Close(chance.choice([1000, 1011, 4000]), "enough"),
+    "Reset": lambda _: Reset(),
+    "HalfClose": lambda _: HalfClose(),
+    "Violate": lambda chance: Violate(chance.choice(_NAMES)),
+    "Latency": lambda chance: Latency(chance.random() / 20, chance.random() / 20, _direction(chance)),
+    "Bandwidth": lambda chance: Bandwidth(chance.randint(100_000, 10_000_000), _direction(chance)),
+    "Slice": lambda chance: Slice(chance.randint(50, 5000), chance.random() / 1000, _direction(chance)),
+    "NoPong": lambda _: NoPong(),
+    "NoCloseReply": lambda _: NoCloseReply(),
+    "Freeze": lambda _: Freeze(),
+    "Response": lambda chance: Response(chance.choice([404, 429, 503]), {"Retry-After": "1"}, "later"),
+    "Accept": lambda _: Accept({"X-Room": "7"}, "b"),
+    "Delay": lambda chance: Delay(chance.random() / 20),
+    "Hang": lambda _: Hang(),
+    "BadAccept": lambda _: BadAccept(),
+    "WrongSubprotocol": lambda _: WrongSubprotocol(),
+    "WrongExtension": lambda _: WrongExtension(),
+}
+
+
+def _direction(chance: random.Random) -> Any:
+    return chance.choice(["in", "out", "both"])
+
+
 def _kind(name: str, chance: random.Random) -> Any:
-    """A fault of that class, by chance."""
-    direction: Any = chance.choice(["in", "out", "both"])
-    names = [one for one, violation in violations.items() if len(violation.data) < 1000]
-    made = {
-        "Drop": Drop,
-        "Duplicate": lambda: Duplicate(chance.randint(1, 3)),
-        "Replace": lambda: Replace("another" if chance.random() < 0.5 else b"\xff" * 300),
-        "Fragment": lambda: Fragment(chance.randint(1, 50)),
-        "Close": lambda: Close(chance.choice([1000, 1011, 4000]), "enough"),
-        "Reset": Reset,
-        "HalfClose": HalfClose,
-        "Violate": lambda: Violate(chance.choice(names)),
-        "Latency": lambda: Latency(chance.random() / 20, chance.random() / 20, direction),
-        "Bandwidth": lambda: Bandwidth(chance.randint(100_000, 10_000_000), direction),
-        "Slice": lambda: Slice(chance.randint(50, 5000), chance.random() / 1000, direction),
-        "NoPong": NoPong,
-        "NoCloseReply": NoCloseReply,
-        "Freeze": Freeze,
-        "Response": lambda: Response(chance.choice([404, 429, 503]), {"Retry-After": "1"}, "later"),
-        "Accept": lambda: Accept({"X-Room": "7"}, "b"),
-        "Delay": lambda: Delay(chance.random() / 20),
-        "Hang": Hang,
-        "BadAccept": BadAccept,
-        "WrongSubprotocol": WrongSubprotocol,
-        "WrongExtension": WrongExtension,
-    }
-    # KeyError for one that is new: it has its line here.
-    return made[name]()
+    """A fault of that class, by chance; a new one as it is in its row."""
+    made = _MADE.get(name)
+    return made(chance) if made else next(row.fault for row in _ROWS if type(row.fault).__name__ == name)
 
 
 @dataclass
@@ -154,9 +166,8 @@ def talk(
     with contextlib.ExitStack() as stack:
         if chance.random() < 0.5:
             # Nothing that is told from what comes.
-            stack.enter_context(
-                server.fault(_kind(chance.choice(["Latency", "Slice", "Bandwidth"]), chance), path=path)
-            )
+            beside = [one for one in ("Latency", "Slice", "Bandwidth") if one in _MADE]
+            stack.enter_context(server.fault(_kind(chance.choice(beside), chance), path=path))
         selectors: dict[str, Any] = {"after": after, "every": every} if is_counted else {}
         fault = stack.enter_context(server.fault(kind, path=path, **selectors))
         is_deflated = chance.random() < 0.5
@@ -169,6 +180,10 @@ def talk(
             return
         if opportunity != "request":
             raw.opened()
+        if name not in _MADE:
+            messages = _unknown(raw, plan, fault, opportunity)
+            ledger.add(name, fault.hits, messages)
+            return
         messages = _conversation(raw, plan, fault)
         assert name == "Fragment" or fault.hits == (plan.hits if is_counted else 1), (fault, plan.hits)
     ledger.add(name, fault.hits, messages)
@@ -176,7 +191,7 @@ def talk(
 
 def _is_opened(raw: RawClient, kind: Any, fault: Fault) -> bool:
     """Whether there is a 101, which says what it has to."""
-    if isinstance(kind, Hang):
+    if isinstance(kind, Hang) or type(kind).__name__ not in _MADE:
         eventually(lambda: fault.hits)
         return False
     status, headers = raw.status(), raw.headers
@@ -224,6 +239,27 @@ def _conversation(raw: RawClient, plan: _Plan, fault: Fault) -> Counter[str]:
         end = ""
     assert end != "Reset", "no reset has come"
     return Counter(sent=len(plan.said), come=come, hit=plan.hits)
+
+
+def _unknown(raw: RawClient, plan: _Plan, fault: Fault, opportunity: str) -> Counter[str]:
+    """Says all of it and closes, and reads whatever comes until the end."""
+    got = b""
+    said = [*(frame(1, text) for text in plan.said), frame(9, b"end"), frame(8, _CLOSE[2:])]
+    # TLS has errors of its own where bytes are others.
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
+        raw.socket.sendall(b"".join(said))
+        if opportunity in ("bytes", "state"):
+            # It may keep the connection from its end.
+            eventually(lambda: fault.hits)
+            fault.stop()
+        while more := raw.file.read1():
+            got += more
+    if opportunity in ("message out", "frame out"):
+        plan.due()
+        assert fault.hits >= (plan.hits > 0), fault
+    if opportunity == "message out" and got.endswith(_PONG + _CLOSE):
+        assert fault.hits == plan.hits, (fault, plan.hits)
+    return Counter(sent=len(plan.said), hit=plan.hits)
 
 
 def _ended(raw: RawClient, plan: _Plan, end: str) -> None:

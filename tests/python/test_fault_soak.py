@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from typing import Any
 
@@ -39,6 +40,20 @@ def test_a_message_too_many_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fault_talks._Plan, "due", lambda plan: ([(1, text) for text in plan.said], ""))
     soak.run(1)
     assert "AssertionError" in soak.wrong[0]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", fault_talks.KINDS)
+def test_a_new_fault_needs_no_line_in_the_soak(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(fault_talks._MADE, name, raising=False)
+    monkeypatch.setattr(fault_talks, "KINDS", [name])
+    ledger = fault_talks.Ledger()
+    options = fault_soak.OPTIONS
+    with fault_soak.Server(seed=7, **options) as plain, fault_soak.Server(tls="self-signed", **options) as tls:
+        for number in range(8):
+            context = tls.ssl_context() if number % 2 else None
+            fault_talks.talk(tls if context else plain, number, random.Random(number), context, ledger)
+    assert ledger.hits[name]
 
 
 def test_a_slope_is_told_from_noise() -> None:

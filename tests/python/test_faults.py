@@ -1,4 +1,4 @@
-"""Each fault as bytes on a socket or an event of TCP, with and without TLS.
+"""Each fault as bytes on a socket or an event of TCP, with and without TLS, from Python and by URL.
 
 Each has a check, and each check is tried on a server without the fault, too: there it fails.
 """
@@ -15,13 +15,13 @@ import pytest
 
 from echoserver._core import FAULTS
 from echoserver.testing import Bandwidth, EchoTestServer, Latency, Slice
-from fault_rows import OVER, ROWS, Row, Scene
+from fault_rows import OVER, ROWS, Row, Scene, asking
 from support import RawClient
 
 
 @contextlib.contextmanager
 def scene(row: Row, *, acts: bool, over: str) -> Iterator[Scene]:
-    with EchoTestServer(**OVER[over], **row.options) as server:
+    with EchoTestServer(**OVER[over]) as server:
         context = server.ssl_context() if "tls" in OVER[over] else None
         offers = ["Sec-WebSocket-Extensions: permessage-deflate"] * ("compression" in OVER[over])
         with RawClient(server.port, *offers, context=context).opened() as raw:
@@ -31,21 +31,40 @@ def scene(row: Row, *, acts: bool, over: str) -> Iterator[Scene]:
                 yield Scene(server, raw, other, client.fault(row.fault) if acts else None)
 
 
-@pytest.mark.parametrize("over", OVER)
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: repr(row.fault))
+CASES = [(row, over) for row in ROWS for over in row.over]
+IDS = [f"{row.fault!r}-{over}" for row, over in CASES]
+
+
+@pytest.mark.parametrize(("row", "over"), CASES, ids=IDS)
 def test_a_fault_is_this(row: Row, over: str) -> None:
     with scene(row, acts=True, over=over) as played:
         seen = row.talk(played)
         assert row.check(seen), seen
         assert played.fault
         assert played.fault.hits == 1
+        played.fault.stop()
+        assert played.raw.file.read(len(row.rest)) == row.rest
 
 
-@pytest.mark.parametrize("over", OVER)
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: repr(row.fault))
+@pytest.mark.parametrize(("row", "over"), CASES, ids=IDS)
 def test_without_it_it_is_not(row: Row, over: str) -> None:
     with scene(row, acts=False, over=over) as played:
         assert not row.check(row.talk(played))
+
+
+BY_URL = [(row, over) for row, over in CASES if row.text and "deflate" not in over]
+
+
+@pytest.mark.parametrize(("row", "over"), BY_URL, ids=[f"{row.text}-{over}" for row, over in BY_URL])
+def test_by_url_it_is_the_same(row: Row, over: str) -> None:
+    with asking(row.text, over=over) as played:
+        seen = row.talk(played)
+        assert row.check(seen), seen
+
+
+def test_every_fault_can_be_asked_for_by_url() -> None:
+    classes = {row["class"] for row in FAULTS if row["opportunity"] != "request"}
+    assert {type(row.fault).__name__ for row, _ in BY_URL} == classes
 
 
 def test_every_fault_has_a_row() -> None:

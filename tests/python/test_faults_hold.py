@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from echoserver._core import FAULTS
 from echoserver.faults import FaultKind
 from echoserver.testing import (
     Bandwidth,
@@ -26,7 +27,7 @@ from echoserver.testing import (
     Slice,
     Violate,
 )
-from fault_rows import OVER
+from fault_rows import OVER, example
 from support import RawClient, connect, eventually, frame, in_thread, join
 
 MIB = 1 << 20
@@ -96,6 +97,10 @@ GREEDY: list[tuple[FaultKind, dict[str, Any]]] = [
     (NoPong(), {}),
     (Freeze(), {}),
 ]
+# One that is new is as greedy as it is in its row. A client that does not read does not close.
+KNOWN = {type(kind).__name__ for kind, _ in GREEDY} | {"NoCloseReply"}
+NEW = [row["class"] for row in FAULTS if row["class"] not in KNOWN and row["opportunity"] != "request"]
+GREEDY += [(example(name), {}) for name in NEW]
 
 
 @pytest.mark.parametrize("over", ["plain", "deflate"])

@@ -7,16 +7,16 @@ import sys
 import pytest
 
 from echoserver.testing import EchoTestServer, Freeze, ManualClock
+from fault_rows import asking
 from support import TIMEOUT, RawClient, frame
-from test_faults_url import scene
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the end of who is not read from is not seen there")
-@pytest.mark.parametrize("tls", [False, True], ids=["TCP", "TLS"])
+@pytest.mark.parametrize("over", ["plain", "tls"])
 @pytest.mark.parametrize("how", ["reset", "FIN", "FIN behind a message"])
 @pytest.mark.parametrize("query", ["freeze", "freeze&info"])
-def test_who_leaves_what_it_has_frozen_is_forgotten(query: str, how: str, tls: bool) -> None:
-    with scene(query, tls=tls) as played:
+def test_who_leaves_what_it_has_frozen_is_forgotten(query: str, how: str, over: str) -> None:
+    with asking(query, over=over) as played:
         client = played.server.accepted[0]
         if how == "FIN behind a message":
             played.raw.send(1, b"one")

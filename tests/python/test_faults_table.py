@@ -25,6 +25,11 @@ def test_so_is_the_document() -> None:
     assert text == fault_table.document(text)
 
 
+@pytest.mark.skipif(not fault_table.DICTIONARY.exists(), reason="THERE IS NO FUZZER")
+def test_so_are_the_words_of_the_fuzzer() -> None:
+    assert fault_table.DICTIONARY.read_text(encoding="utf-8") == fault_table.dictionary()
+
+
 def test_a_default_is_within_its_range() -> None:
     for row in FAULTS:
         kind = getattr(testing, row["class"])

@@ -348,7 +348,7 @@ fn what_is_cut_off_of_a_message_costs_nothing() {
     };
     let mut rig = rig(&Keeper::new(judge, usize::MAX), false);
     rig.room = 0;
-    rig.send(&[b'a'; 100_000], 1);
+    rig.send(&vec![b'a'; 100_000], 1);
     assert!(rig.memory.used() < 1000, "{}", rig.memory.used());
     rig.room = usize::MAX;
     rig.compress();
