@@ -17,8 +17,8 @@ pub(super) const MOST: usize = 16;
 const LONGEST: Duration = Duration::from_secs(60);
 /// How long what has asked for its faults itself is held at once: a request without an answer, or a connection.
 pub(super) const LONGEST_HELD: Duration = Duration::from_secs(600);
-/// Bytes of violations before a message, altogether.
-const BEFORE: usize = 1024;
+/// Bytes of violations before a message, altogether: a bomb of 16 MiB and little else.
+const BEFORE: usize = 24 << 10;
 /// How often a message goes out again, altogether.
 const COPIES: usize = 10;
 /// What a fault costs beside what it was told.

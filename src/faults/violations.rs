@@ -231,6 +231,10 @@ pub const VIOLATIONS: &[Violation] = &[
         [first, last].concat()
     })
     .compressed(),
+    Violation::new("bomb of 16 MiB", "7.4.1", TOO_BIG, || {
+        frame(FIN | RSV1 | BINARY, &bomb(16 << 20))
+    })
+    .compressed(),
     Violation::new("bomb of 256 MiB", "7.4.1", TOO_BIG, || {
         frame(FIN | RSV1 | BINARY, &bomb(256 << 20))
     })

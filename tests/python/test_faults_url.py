@@ -131,6 +131,19 @@ def test_a_client_of_a_library_gets_what_it_asks_for() -> None:
             assert ws.recv(TIMEOUT) == "1"
 
 
+def test_a_bomb_goes_off_in_who_inflates() -> None:
+    with EchoTestServer(fault_urls=True, compression="deflate") as server:
+        url = server.url_for("/faults?violate=bomb-of-16-MiB,times:1")
+        with connect(url, compression="deflate", max_size=1 << 20) as ws:
+            ws.send("a")
+            with pytest.raises(ConnectionClosed):
+                ws.recv(TIMEOUT)
+            assert server.accept().wait_closed(TIMEOUT) == 1009
+        with connect(url, compression="deflate", max_size=16 << 20) as ws:
+            ws.send("a")
+            assert [ws.recv(TIMEOUT), ws.recv(TIMEOUT)] == [bytes(16 << 20), "a"]
+
+
 # What a client of any language says there is "one", "two" and "end"; it closes then.
 TALKS: dict[str, tuple[list[str], int, str]] = {
     "/": (["one", "two", "end"], 1000, ""),
@@ -293,7 +306,7 @@ def test_plain_http_says_how() -> None:
             "bad-accept&status=503",
             "bad-accept: status leaves nothing for it: they exclude each other|status: bad-accept",
         ),
-        ("violate=bomb-of-256-MiB", "violate: by URL violations can have 1024 bytes at most"),
+        ("violate=bomb-of-256-MiB", "violate: by URL violations can have 24576 bytes at most"),
         ("violate=x", "violate: name='x': must be the name of a violation: 'reserved bit 1', "),
         ("replace=a%0D%0Ab", r"replace: data='a\\r\\nb': by URL a value can have no CR or LF"),
         ("drop,path:/x", "drop: 'path': there is no such key; there are after, every, probability, times"),

@@ -126,7 +126,7 @@ class Violate(FaultKind):
     character', 'fragments that are no UTF-8 together', 'close reason that is no UTF-8', 'close code 999', 'close code
     1005', 'close code 1006', 'close code 1015', 'close code 5000', 'close of one byte', 'compressed block of a reserved
     type', 'compressed reference to nothing', 'compressed message that is cut', 'compressed text that is no UTF-8',
-    'compressed ping', 'compressed continuation', 'bomb of 256 MiB', 'message after the close'."""
+    'compressed ping', 'compressed continuation', 'bomb of 16 MiB', 'bomb of 256 MiB', 'message after the close'."""
 
 
 @dataclass(frozen=True)

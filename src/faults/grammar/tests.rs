@@ -277,6 +277,11 @@ fn by_url_there_are_limits() {
     assert!(text.starts_with("drop: a URL can have 16 faults"), "{text}");
     url("latency=40&latency=20&duplicate=5&duplicate=5");
     url(&"drop,every:2&".repeat(16));
+    // One bomb, which is not large, and no second.
+    url("violate=bomb-of-16-MiB&violate=masked");
+    let text = wrong(&"violate=bomb-of-16-MiB&".repeat(2), Place::Url);
+    let reason = "violate: by URL violations can have 24576 bytes at most";
+    assert!(text.starts_with(reason), "{text}");
     // Whether it is too much is found before each fault is compared with each.
     for many in ["freeze&".repeat(17), "violate=bomb-of-256-MiB&".repeat(17)] {
         let reason = "a URL can have 16 faults at most";
