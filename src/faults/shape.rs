@@ -58,12 +58,6 @@ impl Shape {
         self.latency + self.jitter > Duration::ZERO
     }
 
-    /// Whether each bytes have to wait for those before them.
-    #[must_use]
-    pub fn paces(&self) -> bool {
-        self.rate.is_some() || self.gap > Duration::ZERO
-    }
-
     /// Of `len` bytes those that move together; at least one.
     #[must_use]
     pub fn portion(&self, len: usize) -> usize {
@@ -85,10 +79,10 @@ impl Shape {
         usize::try_from(self.until).unwrap_or(usize::MAX)
     }
 
-    /// When bytes may move again, if `len` do `now` that might have since `next`.
+    /// When bytes may move again by the rate, if `len` do `now` that might have since `next`.
     #[must_use]
     pub fn after(&self, len: usize, next: Option<Instant>, now: Instant) -> Instant {
-        let by_rate = self.rate.map_or(now, |rate| {
+        self.rate.map_or(now, |rate| {
             let earliest = now.checked_sub(SLACK).unwrap_or(now);
             let begun = next.map_or(now, |next| next.max(earliest));
             // The rate is positive; a quantum is 64 KiB at most.
@@ -96,12 +90,7 @@ impl Shape {
                 .saturating_mul(1_000_000_000)
                 .div_ceil(rate.max(1));
             begun + Duration::from_nanos(nanos)
-        });
-        if self.gap > Duration::ZERO {
-            by_rate.max(now + self.gap)
-        } else {
-            by_rate
-        }
+        })
     }
 }
 
@@ -140,11 +129,9 @@ mod tests {
             gap: Duration::from_secs(1),
             ..Shape::default()
         };
-        let now = Instant::now();
         assert_eq!(shape.portion(10), 2);
         assert_eq!(shape.portion(1), 1);
-        assert_eq!(shape.after(2, None, now), now + Duration::from_secs(1));
-        assert!(shape.paces() && !shape.delays());
+        assert!(!shape.delays());
         // Of a long message it is not copied again and again what does not move.
         let shape = Shape {
             changes: true,

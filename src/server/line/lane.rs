@@ -31,8 +31,10 @@ pub(super) struct Lane {
     len: usize,
     /// Bytes that have arrived.
     arrived: u64,
-    /// When bytes may arrive again.
+    /// When bytes may arrive again by their rate.
     next: Option<Instant>,
+    /// When the last ones arrived that a gap follows.
+    paused: Option<Instant>,
     /// When the last ones did.
     moved: Option<Instant>,
     alarm: Alarm,
@@ -48,6 +50,7 @@ impl Lane {
             len: 0,
             arrived: 0,
             next: None,
+            paused: None,
             moved: None,
             alarm: Alarm::default(),
             end: None,
@@ -61,8 +64,7 @@ impl Lane {
     /// How long from `now` until all that has entered has arrived, and more may pass; `None` if nothing holds it up.
     pub(super) fn lag(&self, script: &Script, now: Instant) -> Option<Duration> {
         let last = self.pieces.back().map(|(last, _)| *last);
-        let is_paced = self.exit(script).paces();
-        let next = self.next.filter(|next| is_paced && *next > now);
+        let next = self.gate(&self.exit(script)).filter(|next| *next > now);
         Some(last.max(next)?.saturating_duration_since(now))
     }
 
@@ -71,8 +73,7 @@ impl Lane {
         let shape = self.exit(script);
         let due = self.pieces.front().map(|(due, _)| *due);
         let due = due.filter(|_| shape.delays());
-        let next = self.next.filter(|_| shape.paces());
-        due.max(next).max(self.moved)
+        due.max(self.gate(&shape)).max(self.moved)
     }
 
     /// Bytes that have entered.
@@ -181,7 +182,8 @@ impl Lane {
         script.moves(self.way, self.arrived);
         self.arrived += len as u64;
         self.moved = Some(now);
-        if shape.paces() {
+        self.paused = (shape.gap > Duration::ZERO).then_some(now);
+        if shape.rate.is_some() {
             let next = self.next.map(Instant::into_std);
             let next = shape.after(len, next, now.into_std());
             self.next = Some(Instant::from_std(next));
@@ -201,6 +203,13 @@ impl Lane {
         }
     }
 
+    /// When bytes may move after those before them; what held these up and has ended is none of theirs.
+    fn gate(&self, shape: &Shape) -> Option<Instant> {
+        let by_rate = self.next.filter(|_| shape.rate.is_some());
+        let paused = self.paused.filter(|_| shape.gap > Duration::ZERO);
+        by_rate.max(paused.map(|paused| paused + shape.gap))
+    }
+
     /// Ready when bytes may move after those before them.
     pub(super) fn poll_gate(
         &mut self,
@@ -208,9 +217,9 @@ impl Lane {
         shape: &Shape,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        match self.next {
-            Some(next) if shape.paces() => clock.poll_due(&mut self.alarm, next, cx),
-            _ => Poll::Ready(()),
+        match self.gate(shape) {
+            Some(next) => clock.poll_due(&mut self.alarm, next, cx),
+            None => Poll::Ready(()),
         }
     }
 

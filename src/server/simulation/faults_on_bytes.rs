@@ -143,6 +143,23 @@ fn bytes_come_in_slices_with_gaps() {
 }
 
 #[test]
+fn a_gap_ends_with_its_fault_also_if_a_rate_goes_on() {
+    Simulation::echo(Config::default(), async |simulation| {
+        let values = bandwidth(1 << 20, Some(Way::Out));
+        set(simulation, "bandwidth", values, Selector::default()).await;
+        let values = slice(2, 60 * SECOND, Some(Way::Out));
+        let fault = set(simulation, "slice", values, Selector::default()).await;
+        let peer = open(simulation, Temper::even()).await;
+        peer.send(frame(TEXT, "12345"));
+        assert_eq!(peer.read_any().await, b"\x81\x05");
+        let begun = Instant::now();
+        end(simulation, &fault).await;
+        assert_eq!(peer.read_any().await, b"12345");
+        assert!(begun.elapsed() < 10 * MILLI);
+    });
+}
+
+#[test]
 fn the_first_bytes_pass_to_the_byte() {
     Simulation::echo(Config::default(), async |simulation| {
         let values = latency(SECOND, Duration::ZERO, Some(Way::Out));
