@@ -112,12 +112,11 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch that has room for `room` bytes of frames.
-    pub(crate) fn new(account: Account, room: usize) -> Self {
+    /// A batch that has room for `room` bytes of frames, and for `count` messages.
+    pub(crate) fn new(account: Account, room: usize, count: usize) -> Self {
         Self {
             wire: account::buffer(room),
-            // Mostly it is one. Without a number a vector begins with room for four.
-            messages: Vec::with_capacity(1),
+            messages: Vec::with_capacity(count),
             account,
         }
     }

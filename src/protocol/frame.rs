@@ -6,6 +6,8 @@ use super::violation::Violation;
 pub const MAX_SERVER_HEADER: usize = 10;
 /// The longest header that a client sends: with a masking key.
 pub const MAX_CLIENT_HEADER: usize = 14;
+/// Bytes of the shortest client header.
+pub const MIN_CLIENT_HEADER: usize = 6;
 /// The longest payload of a control frame (section 5.5).
 pub const MAX_CONTROL: usize = 125;
 

@@ -32,7 +32,7 @@ pub(super) struct Dispatcher<'a, 'py, R> {
     pub(super) runner: R,
     /// What ends the server and comes out of `serve()`: Ctrl-C, or `SystemExit` of a callback.
     fatal: Option<PyErr>,
-    /// When the last callback ended, or the batch began.
+    /// When the last callback ended, or the batch began, if others have their turn between them.
     pub(super) clock: Instant,
 }
 
@@ -240,7 +240,9 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
 
     fn answer(&mut self, reply: &Reply<'_>) {
         lock(&self.shared.link.outgoing).answer(reply.answer());
-        self.clock = Instant::now();
+        if R::TAKES_TURNS {
+            self.clock = Instant::now();
+        }
     }
 
     /// Whether the deadline of a stop has passed: what is queued still can't be answered, and is not delivered.

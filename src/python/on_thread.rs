@@ -13,11 +13,12 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::mem;
 use std::thread;
-use std::time::Instant;
 
 struct OnThread<'py>(Python<'py>);
 
 impl<'py> Runner<'py> for OnThread<'py> {
+    const TAKES_TURNS: bool = false;
+
     fn invoke(
         &mut self,
         shared: &Shared,
@@ -67,7 +68,6 @@ fn drain<'py>(dispatcher: &mut Dispatcher<'_, 'py, OnThread<'py>>, has_signals: 
         if let Err(error) = dispatcher.py.check_signals() {
             dispatcher.end_by(error);
         }
-        dispatcher.clock = Instant::now();
         for event in events.drain(..) {
             let is_last = matches!(event, Event::Closed);
             dispatcher.handle(event);

@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub(super) trait Runner<'py> {
+    /// Whether others have their turn between two callbacks, so that after each of them the time is looked at.
+    const TAKES_TURNS: bool;
+
     /// Calls a callback. `None`: it goes on by itself, and its end is told to `Dispatcher::finish`.
     fn invoke(
         &mut self,

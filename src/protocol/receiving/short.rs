@@ -11,7 +11,7 @@ use crate::protocol::violation::Violation;
 use crate::protocol::window::Window;
 
 /// Bytes of a client's header for a payload of up to 125 bytes.
-pub(super) const HEADER: usize = 6;
+pub(super) const HEADER: usize = frame::MIN_CLIENT_HEADER;
 
 /// The common case, told by its first bytes: an unfragmented message of up to 125 bytes, all of it here. Everything
 /// else goes the long way.

@@ -46,6 +46,8 @@ pub(super) struct LoopRunner<'a, 'py> {
 pub(super) type OnLoop<'a, 'py> = Dispatcher<'a, 'py, LoopRunner<'a, 'py>>;
 
 impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
+    const TAKES_TURNS: bool = true;
+
     /// Calls a callback in a copy of the start's context, and drives what it returns if that is a coroutine.
     fn invoke(
         &mut self,

@@ -16,6 +16,8 @@ use std::io;
 use std::ops::Range;
 use std::task::Context;
 
+/// Messages of a read for which there is room at once in what the handler gets; for more of them it grows.
+const MOST_AT_ONCE: usize = 256;
 /// What keeps messages from the shortest way.
 const SEEN: Wants = Wants::from_bits(APART.bits() | Wants::RECORD.bits());
 /// What has each of them looked at.
@@ -85,6 +87,9 @@ impl<W: Wire> Connection<W> {
     #[inline]
     fn echo_short(&mut self, window: &mut Window<'_>, turn: &mut Turn) -> Result<(), Violation> {
         if turn.wants.has(SEEN) || !self.sender.is_free() {
+            if turn.wants.has(APART) {
+                return Ok(());
+            }
             return self.echo_recorded(window, turn);
         }
         self.echo_here(window, turn)
@@ -217,9 +222,11 @@ impl<W: Wire> Connection<W> {
         // What is yet to be looked at gets shorter: a server's header has no key.
         let unread = window.bytes.len() - window.read;
         let room = frame::server_header_len(len) + len + unread;
-        let batch = turn
-            .batch
-            .get_or_insert_with(|| Batch::new(Account::new(memory.clone()), room));
+        let batch = turn.batch.get_or_insert_with(|| {
+            // Mostly it is one, or they are of one length.
+            let count = 1 + (unread / (len + frame::MIN_CLIENT_HEADER)).min(MOST_AT_ONCE);
+            Batch::new(Account::new(memory.clone()), room, count)
+        });
         let pieces = parts.pieces().chain([&window.bytes[payload]]);
         let fits = batch.push(kind, mark, len, pieces);
         parts.release(&mut self.account);
