@@ -1,12 +1,15 @@
 //! One client as the rest of the program sees it: what its handshake said, how it ended, and a way to its connection
 //! from any thread.
 
+mod charge;
 mod ends;
+pub mod held;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::ends::Ends;
 
+use self::charge::Charge;
 use self::ends::Addresses;
 
 use crate::mailbox::Mailbox;
@@ -25,7 +28,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -45,7 +48,7 @@ pub struct Client {
     addresses: Addresses,
     head: Box<[u8]>,
     mailbox: Arc<Mailbox<Letter>>,
-    charge: Weak<Account>,
+    charge: Charge,
     known: AtomicBool,
     closing: AtomicBool,
     /// Its end was asked for by us: nobody is asked about its messages any more.
@@ -70,7 +73,7 @@ impl Client {
         tls: Option<Arc<TlsFacts>>,
         head: Box<[u8]>,
         (seat, mailbox): (u32, Arc<Mailbox<Letter>>),
-        charge: &Arc<Account>,
+        charge: Account,
     ) -> Arc<Self> {
         Arc::new(Self {
             id,
@@ -81,7 +84,7 @@ impl Client {
             addresses: ends.into(),
             head,
             mailbox,
-            charge: Arc::downgrade(charge),
+            charge: Charge::new(charge),
             known: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             dismissed: AtomicBool::new(false),
@@ -133,11 +136,9 @@ impl Client {
         self.held.store(is_held, Ordering::Release);
     }
 
-    /// Keeps what is charged for this client until the last who has it lets go: for those who keep something of the
-    /// client that waits. `None` after its end, unless somebody has it.
-    #[must_use]
-    pub fn charge(&self) -> Option<Arc<Account>> {
-        self.charge.upgrade()
+    /// Its connection, which has ended, keeps that no more. To be called once.
+    pub(crate) fn end_charge(&self) {
+        self.charge.let_go();
     }
 
     /// Somebody keeps something of this client, and is to be told of its end. Whoever says so in another thread than the

@@ -14,6 +14,7 @@ mod reading;
 
 use crate::admission::Request;
 use crate::client::Client;
+use crate::client::held::Held;
 use crate::protocol::account::{Account, Memory};
 use crate::protocol::message::Kind;
 use hidden::Hidden;
@@ -113,7 +114,7 @@ struct State {
 struct Kept {
     client: Arc<Client>,
     /// What the client costs stays charged.
-    _charge: Option<Arc<Account>>,
+    _charge: Option<Held>,
     /// Where in the log its messages are, how many, and how far they were read: the entry, and the byte in it.
     entries: Vec<usize>,
     messages: usize,

@@ -67,28 +67,50 @@ impl List {
 }
 
 /// A socket of the standard library's or of tokio's.
+pub(crate) trait Socket: Descriptor {
+    const SHUT_DOWN: ShutDown;
+}
+
+impl Socket for std::net::TcpListener {
+    const SHUT_DOWN: ShutDown = ShutDown::Always;
+}
+impl Socket for tokio::net::TcpListener {
+    const SHUT_DOWN: ShutDown = ShutDown::Always;
+}
+/// One that holds a listener's port.
+impl Socket for socket2::Socket {
+    const SHUT_DOWN: ShutDown = ShutDown::Always;
+}
+impl Socket for std::net::TcpStream {
+    const SHUT_DOWN: ShutDown = ShutDown::Forked;
+}
+impl Socket for tokio::net::TcpStream {
+    const SHUT_DOWN: ShutDown = ShutDown::Forked;
+}
+
+/// What has a descriptor.
 #[cfg(unix)]
-pub(crate) trait Socket: AsFd + AsRawFd {
+pub(crate) trait Descriptor: AsFd + AsRawFd {
     fn number(&self) -> Number {
         self.as_raw_fd()
     }
 }
 #[cfg(unix)]
-impl<T: AsFd + AsRawFd> Socket for T {}
+impl<T: AsFd + AsRawFd> Descriptor for T {}
 
-/// A socket of the standard library's or of tokio's.
+/// What has a descriptor.
 #[cfg(windows)]
-pub(crate) trait Socket: AsSocket + AsRawSocket {
+pub(crate) trait Descriptor: AsSocket + AsRawSocket {
     fn number(&self) -> Number {
         self.as_raw_socket()
     }
 }
 #[cfg(windows)]
-impl<T: AsSocket + AsRawSocket> Socket for T {}
+impl<T: AsSocket + AsRawSocket> Descriptor for T {}
 
 /// When a socket is shut down before it is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ShutDown {
+pub(crate) enum ShutDown {
     /// A listener of our own: whoever has a copy would keep the port.
     Always,
     /// A connection: after a fork that was noted, since the client would wait for the end until the child closes its
@@ -101,29 +123,25 @@ enum ShutDown {
 pub(crate) struct Listed<T: Socket> {
     /// `None` only in `drop` and `try_map`.
     socket: Option<T>,
-    shut_down: ShutDown,
 }
 
 impl<T: Socket> Listed<T> {
     /// A listener that `open` opens, quickly. Nobody else has it, so that its end is that of the port.
     pub(crate) fn listener(open: impl FnOnce() -> io::Result<T>) -> io::Result<Self> {
-        with_list(|list| Ok(Self::new(list, open()?, ShutDown::Always)))
+        with_list(|list| Ok(Self::new(list, open()?)))
     }
 
     /// A connection, if `accept` has one.
     pub(crate) fn poll_accepted<U>(
         accept: impl FnOnce() -> Poll<io::Result<(T, U)>>,
     ) -> Poll<io::Result<(Self, U)>> {
-        with_list(|list| {
-            accept().map_ok(|(socket, more)| (Self::new(list, socket, ShutDown::Forked), more))
-        })
+        with_list(|list| accept().map_ok(|(socket, more)| (Self::new(list, socket), more)))
     }
 
-    fn new(list: &mut List, socket: T, shut_down: ShutDown) -> Self {
+    fn new(list: &mut List, socket: T) -> Self {
         list.open.insert(socket.number());
         Self {
             socket: Some(socket),
-            shut_down,
         }
     }
 
@@ -133,11 +151,10 @@ impl<T: Socket> Listed<T> {
         map: impl FnOnce(T) -> io::Result<U>,
     ) -> io::Result<Listed<U>> {
         let socket = self.socket.take().ok_or(io::ErrorKind::NotConnected)?;
-        let (number, shut_down) = (socket.number(), self.shut_down);
+        let number = socket.number();
         with_list(|list| match map(socket) {
             Ok(socket) => Ok(Listed {
                 socket: Some(socket),
-                shut_down,
             }),
             Err(error) => {
                 list.open.remove(&number);
@@ -157,7 +174,7 @@ impl<T: Socket> Drop for Listed<T> {
             let raw = SockRef::from(&socket);
             // What is to be reset would end in order: its last copy, which a child closes at once, resets it.
             let is_reset = || matches!(raw.linger(), Ok(Some(Duration::ZERO)));
-            if self.shut_down == ShutDown::Always || list.has_forked && !is_reset() {
+            if T::SHUT_DOWN == ShutDown::Always || list.has_forked && !is_reset() {
                 // It fails only if the other side has gone already.
                 let _ = raw.shutdown(Shutdown::Both);
             }

@@ -19,9 +19,9 @@ fn client() -> Arc<Client> {
         deflate: None,
     };
     let memory = Memory::new(Limit::new("memory_limit", 0));
-    let charge = Arc::new(Account::new(memory));
+    let charge = Account::new(memory);
     let seat = (0, Arc::default());
-    Client::new(1, ends, upgrade, None, Box::default(), seat, &charge)
+    Client::new(1, ends, upgrade, None, Box::default(), seat, charge)
 }
 
 #[test]

@@ -29,6 +29,11 @@ impl Memory {
         })
     }
 
+    /// Gives back what an account was charged with that has ended ([`Account::into_charge`]).
+    pub(crate) fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Bytes charged at the moment.
     #[must_use]
     pub fn used(&self) -> usize {
@@ -100,6 +105,11 @@ impl Account {
     #[must_use]
     pub const fn new(memory: Arc<Memory>) -> Self {
         Self { memory, held: 0 }
+    }
+
+    /// Ends it; what it holds stays charged, until it is given back ([`Memory::give_back`]).
+    pub(crate) fn into_charge(mut self) -> (Arc<Memory>, usize) {
+        (self.memory.clone(), std::mem::take(&mut self.held))
     }
 
     /// Bytes that it holds.

@@ -30,6 +30,7 @@ use super::partial::Partial;
 use super::utf8::Utf8;
 use super::violation::Violation;
 use super::window::Window;
+use std::sync::Arc;
 
 /// Whether the buffer behind a window may be kept for the payload in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,7 @@ struct Kept {
 /// The receiving side of one connection.
 #[derive(Debug)]
 pub struct Receiver {
-    limit: Limit,
+    limit: Arc<Limit>,
     /// Payload bytes of the current frame that are yet to come.
     missing: usize,
     key: [u8; 4],
@@ -76,9 +77,9 @@ pub struct Receiver {
 impl Receiver {
     /// A receiver at the start of a connection; no message may be longer than `limit`.
     #[must_use]
-    pub const fn new(limit: Limit) -> Self {
+    pub fn new(limit: impl Into<Arc<Limit>>) -> Self {
         Self {
-            limit,
+            limit: limit.into(),
             missing: 0,
             key: [0; 4],
             fin: true,

@@ -3,10 +3,9 @@
 use super::doorbell::Doorbell;
 use super::lock::lock;
 use crate::admission::Request;
-use crate::client::Client;
+use crate::client::{self, Client};
 use crate::condition::wait_while;
 use crate::handler::{Batch, Gate};
-use crate::protocol::account::Account;
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
@@ -21,7 +20,7 @@ const WAKE_INTERVAL: Duration = Duration::from_micros(100);
 const MAX_REFUSALS: usize = 1024;
 
 /// The charge for a client, while something of it waits.
-pub(super) type Held = Option<Arc<Account>>;
+pub(super) type Held = Option<client::held::Held>;
 
 /// Something to tell. What a new one has to heed is in `docs/design.md`.
 #[derive(Debug)]

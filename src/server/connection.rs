@@ -26,7 +26,6 @@ use crate::handler::{Gate, Wants};
 use crate::order::Order;
 use crate::protocol::account::Account;
 use crate::protocol::close;
-use crate::protocol::limit::Limit;
 use crate::protocol::receiving::Receiver;
 use crate::protocol::sending::{Cut, Rung, Sender};
 use std::future::Future;
@@ -69,8 +68,6 @@ pub(super) struct Upgraded {
     pub(super) response: Vec<u8>,
     /// What came in the same segment as the request.
     pub(super) rest: Vec<u8>,
-    /// For the client itself.
-    pub(super) charge: Arc<Account>,
     /// The faults that it has asked for itself.
     pub(super) plan: Option<Box<Plan>>,
 }
@@ -84,8 +81,6 @@ pub(super) struct Connection<W> {
     wire: W,
     seated: Seated,
     client: Arc<Client>,
-    /// Gone with the client.
-    charge: Option<Arc<Account>>,
     account: Account,
     receiver: Receiver,
     sender: Sender,
@@ -99,8 +94,8 @@ pub(super) struct Connection<W> {
     own: Wants,
     /// What faults do to it; `None` as long as there never was one.
     script: Option<Rc<Script>>,
-    /// Set at the sender's deadline or before it.
-    alarm: Alarm,
+    /// Set at the sender's deadline or before it; `None` before there was one.
+    alarm: Option<Box<Alarm>>,
 }
 
 impl<W: Wire> Connection<W> {
@@ -109,7 +104,6 @@ impl<W: Wire> Connection<W> {
             request,
             response,
             rest,
-            charge,
             plan,
         } = upgraded;
         let shared = &seated.desk.shared;
@@ -129,8 +123,7 @@ impl<W: Wire> Connection<W> {
             handler.on_open(&client) == Gate::Open
         };
         let mut account = Account::new(shared.memory.clone());
-        let limit = Limit::new("max_message_size", shared.config.max_message_size);
-        let mut receiver = Receiver::new(limit);
+        let mut receiver = Receiver::new(shared.message_limit.clone());
         let mut sender = Sender::new(response, is_admitted, shared.sending.clone(), &mut account);
         if let Some(agreed) = client.deflate {
             let settings = shared.config.compression.unwrap_or_default();
@@ -153,14 +146,13 @@ impl<W: Wire> Connection<W> {
             own: Wants::NOTHING,
             script,
             client,
-            charge: Some(charge),
             account,
             receiver,
             sender,
             has_ended: false,
             has_left: false,
             has_place: true,
-            alarm: Alarm::default(),
+            alarm: None,
             seated,
         }
     }
@@ -291,7 +283,8 @@ impl<W: Wire> Connection<W> {
             return Poll::Pending;
         };
         let clock = &self.seated.desk.clock;
-        clock.poll(&mut self.alarm, due, cx).map(|()| None)
+        let alarm = self.alarm.get_or_insert_default();
+        clock.poll(alarm, due, cx).map(|()| None)
     }
 
     /// Whether what is due has to wait, since others are due before it. What has happened so far happened now.
@@ -360,7 +353,7 @@ mod tests {
     fn an_idle_client_is_not_large() {
         // Ten thousand of them are less than four megabytes; what is rarely needed is behind a pointer.
         let size = size_of::<Connection<Shaped<Listed<TcpStream>>>>();
-        let most = 384;
+        let most = 336;
         assert!(
             size <= most,
             "a connection has {size} bytes, more than {most}"

@@ -188,7 +188,7 @@ impl Simulation {
     fn used(&self) -> u64 {
         let clients = self.server.clients();
         let charges = clients.iter().filter_map(|client| client.charge());
-        let idle: usize = charges.map(|charge| charge.held()).sum();
+        let idle: usize = charges.map(|charge| charge.bytes()).sum();
         self.server.stats().memory_used - idle as u64
     }
 

@@ -62,7 +62,7 @@ impl Receiver {
                 self.limit.bytes.saturating_sub(self.partial_len())
             };
             if usize::try_from(header.len).map_or(true, |len| len > room) {
-                return Err(Violation::message_too_big(self.limit));
+                return Err(Violation::message_too_big(*self.limit));
             }
         }
         // Within `usize`: a data frame was just compared with the limit, a control frame has at most 125 bytes.

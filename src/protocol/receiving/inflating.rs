@@ -111,7 +111,7 @@ impl Receiver {
     ) -> Result<(), Violation> {
         let room = self.limit.bytes - self.partial_len();
         if piece.len() > room {
-            return Err(Violation::message_too_big(self.limit));
+            return Err(Violation::message_too_big(*self.limit));
         }
         if self.kind == Some(Kind::Text) {
             self.utf8.push(piece).or(Err(Violation::TEXT))?;

@@ -28,14 +28,17 @@ pub(super) struct Held {
     pub(super) messages: usize,
 }
 
+/// What is behind the answers that are awaited first. Begins with replies that are held.
+#[derive(Debug, Default)]
+struct Behind(VecDeque<Slot>);
+
 #[derive(Debug, Default)]
 pub(super) struct Slots {
     /// Nothing is read before the client is admitted.
     is_gated: bool,
     /// Answers that are awaited before all that is queued. Mostly there is nothing else, and nothing is allocated.
     awaited: usize,
-    /// Begins with replies that are held.
-    queue: VecDeque<Slot>,
+    behind: Option<Box<Behind>>,
     /// Messages that have no answer yet, or whose reply is held.
     messages: usize,
     bytes: usize,
@@ -84,7 +87,7 @@ impl Slots {
     pub(super) fn expect(&mut self, len: usize, account: &mut Account) -> bool {
         self.messages += 1;
         self.bytes += len;
-        match self.queue.back_mut() {
+        match self.last() {
             None => self.awaited += 1,
             Some(Slot::Awaited(count)) => *count += 1,
             Some(Slot::Held(_)) => return self.push(Slot::Awaited(1), account),
@@ -104,14 +107,14 @@ impl Slots {
         self.messages += 1;
         self.bytes += header.len() + len;
         let mut fits = true;
-        if !matches!(self.queue.back(), Some(Slot::Held(_))) {
+        if !matches!(self.last(), Some(Slot::Held(_))) {
             let held = Held {
                 frames: Chunk::new(Vec::new(), 0),
                 messages: 0,
             };
             fits = self.push(Slot::Held(held), account);
         }
-        if let Some(Slot::Held(held)) = self.queue.back_mut() {
+        if let Some(Slot::Held(held)) = self.last() {
             held.messages += 1;
             fits &= held.frames.append(header, len, pieces, account);
         }
@@ -136,7 +139,7 @@ impl Slots {
     /// What waits for nothing any more.
     #[inline]
     pub(super) fn take_held(&mut self, account: &mut Account) -> Option<Held> {
-        if self.awaited > 0 || self.queue.is_empty() {
+        if self.awaited > 0 || self.behind.is_none() {
             return None;
         }
         self.take_first(account)
@@ -146,7 +149,8 @@ impl Slots {
         let Some(Slot::Held(held)) = self.pop(account) else {
             return None;
         };
-        if let Some(Slot::Awaited(count)) = self.queue.front() {
+        let next = self.behind.as_ref().and_then(|behind| behind.0.front());
+        if let Some(Slot::Awaited(count)) = next {
             self.awaited = *count;
             self.pop(account);
         }
@@ -157,7 +161,8 @@ impl Slots {
 
     /// Nothing is waited for any more, and what is held is given up.
     pub(super) fn clear(&mut self, account: &mut Account) {
-        for slot in mem::take(self).queue {
+        let behind = mem::take(self).behind;
+        for slot in behind.map_or_else(VecDeque::new, |behind| behind.0) {
             account.release(COST);
             if let Slot::Held(held) = slot {
                 held.frames.free(account);
@@ -165,16 +170,21 @@ impl Slots {
         }
     }
 
+    fn last(&mut self) -> Option<&mut Slot> {
+        self.behind.as_mut()?.0.back_mut()
+    }
+
     fn push(&mut self, slot: Slot, account: &mut Account) -> bool {
-        self.queue.push_back(slot);
+        self.behind.get_or_insert_default().0.push_back(slot);
         account.charge_anyway(COST)
     }
 
     fn pop(&mut self, account: &mut Account) -> Option<Slot> {
-        let slot = self.queue.pop_front()?;
+        let queue = &mut self.behind.as_mut()?.0;
+        let slot = queue.pop_front()?;
         account.release(COST);
-        if self.queue.is_empty() {
-            self.queue = VecDeque::new();
+        if queue.is_empty() {
+            self.behind = None;
         }
         Some(slot)
     }

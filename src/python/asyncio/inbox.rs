@@ -3,9 +3,8 @@
 use super::super::answers::{Answer, Answers};
 use super::super::lock::lock;
 use super::super::values::to_python;
-use crate::client::Client;
+use crate::client::{self, Client};
 use crate::handler::Batch;
-use crate::protocol::account::Account;
 use pyo3::prelude::*;
 use std::mem;
 use std::sync::{Arc, Mutex};
@@ -14,11 +13,11 @@ use std::sync::{Arc, Mutex};
 #[pyclass(frozen, name = "Held", module = "echoserver._core")]
 pub(in crate::python) struct Held {
     #[expect(dead_code, reason = "it is there to be held")]
-    charge: Option<Arc<Account>>,
+    charge: Option<client::held::Held>,
 }
 
 impl Held {
-    pub(super) fn new(client: &Client) -> Self {
+    pub(super) fn new(client: &Arc<Client>) -> Self {
         Self {
             charge: client.charge(),
         }

@@ -3,7 +3,6 @@
 use super::Connection;
 use super::turn::Turn;
 use crate::handler::Wants;
-use crate::server::clock::Alarm;
 use crate::server::desk::Seated;
 use crate::server::wire::Wire;
 use std::mem;
@@ -49,7 +48,7 @@ impl<W> Connection<W> {
                 self.account.held() == 0 || thread::panicking(),
                 "a charge is not given back"
             );
-            self.alarm = Alarm::default();
+            self.alarm = None;
             let desk = self.seated.desk.clone();
             let shared = &desk.shared;
             let mut moment = shared.moment();
@@ -70,7 +69,7 @@ impl<W> Connection<W> {
             if shared.handler.wants().has(Wants::CLOSE) || self.client.is_known() {
                 shared.handler.on_close(&self.client);
             }
-            self.charge = None;
+            self.client.end_charge();
             // That is given back, too.
             drop(shared.moment());
         }

@@ -219,7 +219,6 @@ async fn admit<W: AsyncRead + Unpin>(
     if charge.charge(Client::cost(head.len()) + planned).is_err() {
         return Err(Answer::refusal(&http::exhausted(&desk), &desk));
     }
-    let charge = Arc::new(charge);
     let client = Client::new(
         shared.next_id.fetch_add(1, Ordering::Relaxed),
         newcomer.ends,
@@ -227,13 +226,12 @@ async fn admit<W: AsyncRead + Unpin>(
         newcomer.tls.take(),
         head.into(),
         (newcomer.seated.seat.index, desk.face().orders.clone()),
-        &charge,
+        charge,
     );
     let upgraded = Upgraded {
         request: request.cloned(),
         response,
         rest,
-        charge,
         plan: plan.map(Box::new),
     };
     Ok((client, upgraded))
