@@ -6,6 +6,7 @@ mod ends;
 pub mod held;
 #[cfg(test)]
 mod tests;
+pub mod waiting;
 
 pub(crate) use self::ends::Ends;
 
@@ -24,13 +25,10 @@ use crate::protocol::head::Head;
 use crate::protocol::message::Kind;
 use crate::queue::{Room, SendQueue, Until};
 use crate::tls::TlsFacts;
-use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A client. Stays readable after its connection has ended.
 #[derive(Debug)]
@@ -185,6 +183,12 @@ impl Client {
         self.queue.get().map_or(0, |queue| queue.len())
     }
 
+    /// The most bytes that ever waited for the network, counted in the same way.
+    #[must_use]
+    pub fn most_queued(&self) -> u64 {
+        self.queue.get().map_or(0, |queue| queue.highest())
+    }
+
     /// The letterbox of its worker, for those who post in batches.
     #[must_use]
     pub const fn mailbox(&self) -> &Arc<Mailbox<Letter>> {
@@ -283,20 +287,6 @@ impl Client {
         }
     }
 
-    /// The wait until all that is queued now is on the wire, or the client gone, whatever is sent meanwhile.
-    #[must_use]
-    pub fn flushed(self: &Arc<Self>) -> Waiting {
-        // Without one nothing was sent to it.
-        let until = self.queue.get().map(|queue| queue.flushed());
-        Waiting::new(self, until.unwrap_or(Until::Released(0)))
-    }
-
-    /// The wait until the connection has ended.
-    #[must_use]
-    pub fn at_end(self: &Arc<Self>) -> Waiting {
-        Waiting::new(self, Until::Ended)
-    }
-
     /// Messages of that cost are on the wire or given up.
     pub(crate) fn release(&self, cost: usize) {
         if cost > 0
@@ -343,58 +333,5 @@ impl Client {
             u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX - 1),
             Ordering::Relaxed,
         );
-    }
-}
-
-/// The wait for what is in the send queue, or for the client's end: of a task, which may drop it at any time, or of a
-/// thread.
-#[derive(Debug)]
-pub struct Waiting {
-    client: Arc<Client>,
-    until: Until,
-    key: Option<u64>,
-}
-
-impl Waiting {
-    fn new(client: &Arc<Client>, until: Until) -> Self {
-        Self {
-            client: client.clone(),
-            until,
-            key: None,
-        }
-    }
-
-    /// Whether it is over.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        let queue = self.client.waited_for(self.until);
-        queue.is_none_or(|queue| queue.is(self.until))
-    }
-
-    /// Waits in this thread: `false` at the deadline. `None` waits for ever.
-    #[must_use]
-    pub fn wait(&self, deadline: Option<Instant>) -> bool {
-        let queue = self.client.waited_for(self.until);
-        queue.is_none_or(|queue| queue.wait(self.until, deadline))
-    }
-}
-
-impl Future for Waiting {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { client, until, key } = &mut *self;
-        match client.waited_for(*until) {
-            Some(queue) => queue.poll(*until, cx, key),
-            None => Poll::Ready(()),
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        if let (Some(key), Some(queue)) = (self.key, self.client.queue.get()) {
-            queue.forget(key);
-        }
     }
 }

@@ -16,6 +16,10 @@ use std::time::Duration;
 
 /// The options of a server. Names are those of the Python API.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub struct Config {
     /// Port to listen on; 0 takes a free one. Default 1234, the port of Qt's example.
     pub port: u16,
@@ -60,6 +64,10 @@ pub struct Config {
     pub fault_urls: bool,
     /// Whether a GET of `/` gets a page that is a client for browsers. Default: no, for the same reason.
     pub page: bool,
+    /// Whether a GET of `/healthz` says if clients may come. Default: no, for the same reason.
+    pub health: bool,
+    /// Whether a GET of `/metrics` has the counters, in `OpenMetrics`. Default: no, for the same reason.
+    pub metrics: bool,
     /// What the chance of faults comes from: the same seed gives the same on each connection. Default `None`: any.
     pub seed: Option<u64>,
     /// Threads that serve connections. Default `None`: one per core, at most 4, which is beyond what loopback needs.
@@ -92,6 +100,8 @@ impl Default for Config {
             faults: Plan::default(),
             fault_urls: false,
             page: false,
+            health: false,
+            metrics: false,
             seed: None,
             workers: None,
             server_header: "echoserver".into(),

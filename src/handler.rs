@@ -12,6 +12,7 @@ use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::ops::{BitOr, Range};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a handler wants to hear of. Everything else is answered without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +151,15 @@ impl Batch {
     }
 }
 
+/// What is counted of callbacks.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Callbacks {
+    /// Those that have failed.
+    pub errors: u64,
+    /// How long those of each name have run, without what they have waited for as coroutines.
+    pub times: Vec<(&'static str, Duration)>,
+}
+
 /// Answers a server's clients. What one more event has to heed is in `docs/design.md`.
 pub trait Handler: Send + Sync + Debug {
     /// What it wants to hear of; asked once for every read, so it has to be cheap.
@@ -192,6 +202,11 @@ pub trait Handler: Send + Sync + Debug {
     /// TLS with somebody failed, at the handshake or later: once for a connection. Called only with
     /// [`Wants::REFUSAL`].
     fn on_tls_failure(&self, _peer: SocketAddr, _reason: &str) {}
+
+    /// What is counted of callbacks, for whoever watches the server.
+    fn callbacks(&self) -> Callbacks {
+        Callbacks::default()
+    }
 
     /// All clients are gone and all workers at their end; the last call, once for a server that was started. No lock is
     /// held, and whoever waits for the server waits for this, too.

@@ -49,6 +49,8 @@ pub(crate) struct SendQueue {
     /// What [`cost`] says of all messages that were ever in it, and of those that have left it.
     taken: AtomicU64,
     released: AtomicU64,
+    /// The most that was ever in it.
+    highest: AtomicU64,
     /// The least of what is waited for to be released.
     awaited: AtomicU64,
     /// Nothing is waited for any more.
@@ -61,6 +63,7 @@ impl Default for SendQueue {
         Self {
             taken: AtomicU64::new(0),
             released: AtomicU64::new(0),
+            highest: AtomicU64::new(0),
             awaited: AtomicU64::new(NOTHING),
             ended: AtomicBool::new(false),
             waiters: Default::default(),
@@ -119,13 +122,22 @@ impl SendQueue {
         let taken = self
             .taken
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits);
-        match taken {
-            Ok(_) => Ok(Room {
-                queue: self.clone(),
-                cost,
-            }),
-            Err(_) => Err(queued),
+        if taken.is_err() {
+            return Err(queued);
         }
+        let high = queued.saturating_add(cost) as u64;
+        if high > self.highest.load(Ordering::Relaxed) {
+            self.highest.fetch_max(high, Ordering::Relaxed);
+        }
+        Ok(Room {
+            queue: self.clone(),
+            cost,
+        })
+    }
+
+    /// The most bytes that ever were in it.
+    pub(crate) fn highest(&self) -> u64 {
+        self.highest.load(Ordering::Relaxed)
     }
 
     /// A message of that cost was not sent at all: nobody need wait for it.

@@ -154,6 +154,10 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
       more than anybody may ask for. The program has it on.
     - `page`: whether a GET of `/` gets a page for browsers, a WebSocket client for this server. Its WebSockets have the
       page's own Origin, which `origins` has to admit. The program has it on.
+    - `health`: whether a GET of `/healthz` gets 200 while clients are accepted, else 503.
+    - `metrics`: whether a GET of `/metrics` gets the counters in OpenMetrics. How long callbacks run is measured then.
+      The program has both on. Who asks takes none of `max_connections` and is logged as nothing; an upgrade request for
+      these paths is answered as for any other.
     - `seed`: what the chance of faults comes from, see `fault()`. None: any.
     - `workers`: threads that serve connections. None: one per core, at most 4.
     - `server_header`: the `Server` header; "" leaves it out.
@@ -198,6 +202,8 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
         faults: str | Iterable[str] = (),
         fault_urls: bool = False,
         page: bool = False,
+        health: bool = False,
+        metrics: bool = False,
         seed: int | None = None,
         workers: int | None = None,
         server_header: str = "echoserver",

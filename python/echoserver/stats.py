@@ -32,7 +32,19 @@ class Stats:
     binary_messages_received: int
     """Binary messages received."""
     messages_sent: int
-    """Messages sent: echoes, replies and what the application sent."""
+    """Messages sent, of both kinds: echoes, replies and what the application sent."""
+    text_messages_sent: int
+    """Text messages sent."""
+    binary_messages_sent: int
+    """Binary messages sent."""
+    text_bytes_received: int
+    """Bytes of the text messages received, inflated and without frame headers."""
+    binary_bytes_received: int
+    """The same of binary messages."""
+    text_bytes_sent: int
+    """Bytes of the text messages sent, before they were compressed and framed."""
+    binary_bytes_sent: int
+    """The same of binary messages."""
     bytes_received: int
     """Bytes received after the upgrade, with frame headers."""
     bytes_sent: int

@@ -1,8 +1,10 @@
 //! A fault that somebody has set.
 
+use super::hits::Hits;
 use super::selector::Selector;
 use super::table::Row;
 use super::values::Values;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A fault that was set. Shared by all connections on which it may act.
@@ -17,6 +19,8 @@ pub struct Fault {
     /// Counts from 1 in the order in which they were set.
     pub(super) number: u64,
     hits: AtomicU64,
+    /// Of all.
+    all: Arc<Hits>,
     /// How often it may still act.
     left: Option<AtomicU64>,
     /// No connection knows it any more.
@@ -24,12 +28,19 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(super) fn new(row: &'static Row, values: Values, selector: Selector, number: u64) -> Self {
+    pub(super) fn new(
+        row: &'static Row,
+        values: Values,
+        selector: Selector,
+        number: u64,
+        all: Arc<Hits>,
+    ) -> Self {
         Self {
             row,
             values,
             number,
             hits: AtomicU64::new(0),
+            all,
             left: selector.times.map(AtomicU64::new),
             selector,
             is_over: AtomicBool::new(false),
@@ -63,6 +74,7 @@ impl Fault {
             return false;
         }
         self.hits.fetch_add(1, Ordering::AcqRel);
+        self.all.add(self.row);
         true
     }
 }

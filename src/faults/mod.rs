@@ -5,6 +5,7 @@
 pub mod action;
 pub mod fault;
 pub mod grammar;
+pub mod hits;
 pub mod plan;
 mod random;
 pub mod registry;

@@ -2,6 +2,7 @@
 
 use super::action::Opportunity;
 use super::fault::Fault;
+use super::hits::Hits;
 use super::plan::Plan;
 use super::random::{Random, any_seed};
 use super::selector::Selector;
@@ -18,6 +19,7 @@ pub struct Faults {
     /// Whether there are any: most servers never have one.
     is_any: AtomicBool,
     set: Mutex<Set>,
+    hits: Arc<Hits>,
 }
 
 /// A fault of requests, whose opportunities are those of the server.
@@ -62,13 +64,17 @@ impl Faults {
             seed: seed.unwrap_or_else(any_seed),
             is_any: AtomicBool::new(false),
             set: Mutex::default(),
+            hits: Arc::default(),
         }
     }
 
-    /// Those of a plan are set; `seed` if it has none.
+    /// Those of a plan are set; `seed` if it has none. What they do is counted in `hits`.
     #[must_use]
-    pub fn planned(plan: &Plan, seed: Option<u64>) -> Self {
-        let faults = Self::new(plan.seed.or(seed));
+    pub fn planned(plan: &Plan, seed: Option<u64>, hits: Arc<Hits>) -> Self {
+        let faults = Self {
+            hits,
+            ..Self::new(plan.seed.or(seed))
+        };
         for asked in plan.faults.iter().cloned() {
             faults.set(asked.row, asked.values, asked.selector);
         }
@@ -79,6 +85,12 @@ impl Faults {
     #[must_use]
     pub const fn seed(&self) -> u64 {
         self.seed
+    }
+
+    /// How often those of this server have acted, and those of its connections.
+    #[must_use]
+    pub const fn hits(&self) -> &Arc<Hits> {
+        &self.hits
     }
 
     /// Whether one is set.
@@ -97,7 +109,7 @@ impl Faults {
         let mut set = self.lock();
         set.count += 1;
         let number = set.count;
-        let fault = Arc::new(Fault::new(row, values, selector, number));
+        let fault = Arc::new(Fault::new(row, values, selector, number, self.hits.clone()));
         set.faults.push(fault.clone());
         if row.action.opportunity() == Opportunity::Request {
             set.asked.push(Asked {

@@ -2,7 +2,8 @@
 
 use super::action::{Action, Opportunity, State};
 use super::fault::Fault;
-use super::plan::{LONGEST_HELD, Plan};
+use super::hits::Hits;
+use super::plan::{Asked, LONGEST_HELD, Plan};
 use super::random::Random;
 use super::registry::Faults;
 use super::selector::After;
@@ -131,13 +132,19 @@ impl Script {
     /// The same, of one that has asked for faults itself: they come before those that are set. With a seed of its own it
     /// has the same chance as each with that seed.
     #[must_use]
-    pub fn planned(mut self, seed: u64, plan: Plan) -> Self {
+    pub fn planned(mut self, seed: u64, plan: Plan, hits: &Arc<Hits>) -> Self {
         let (seed, connection) = plan.seed.map_or((seed, self.connection), |own| (own, 0));
         self.jitter = jitter(seed, connection);
         self.patience.set(Some(self.begun + LONGEST_HELD));
         let numbered = (OWN..).zip(plan.faults);
         let active = numbered.filter_map(|(number, asked)| {
-            let fault = Fault::new(asked.row, asked.values, asked.selector, number);
+            let Asked {
+                row,
+                values,
+                selector,
+                ..
+            } = asked;
+            let fault = Fault::new(row, values, selector, number, hits.clone());
             Active::new(Arc::new(fault), seed, connection, [0, 0])
         });
         self.active = RefCell::new(active.collect());

@@ -2,12 +2,14 @@
 
 use super::action::Opportunity;
 use super::grammar::{Place, parse};
+use super::hits::Hits;
 use super::plan::{Asked, LONGEST_HELD, Plan};
 use super::registry::Faults;
 use super::table::{Row, TABLE};
 use super::values::Parameter;
 use crate::admission::Decision;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// Where they are asked for.
 pub const PATH: &str = "/faults";
@@ -24,15 +26,16 @@ pub fn plan(path: &str, query: &str) -> Option<Result<Plan, String>> {
     })
 }
 
-/// What a request gets that asks for these, if one of them says so.
+/// What a request gets that asks for these, if one of them says so, which is counted in `hits`.
 #[must_use]
-pub fn answer(plan: &Plan) -> Option<Decision> {
+pub fn answer(plan: &Plan, hits: &Arc<Hits>) -> Option<Decision> {
     let is_asked = |asked: &Asked| asked.row.action.opportunity() == Opportunity::Request;
     if !plan.faults.iter().any(is_asked) {
         return None;
     }
     // Without a seed of its own: there is no number of a client yet that chance could come from.
-    Faults::planned(plan, None).answer(PATH).map(bounded)
+    let faults = Faults::planned(plan, None, hits.clone());
+    faults.answer(PATH).map(bounded)
 }
 
 /// The same, but what hangs has an end.

@@ -89,6 +89,8 @@ pub struct Plain {
     pub head_len: usize,
     /// HEAD: the answer must have no body.
     pub method_is_head: bool,
+    /// Another request may follow on the same connection (RFC 9112 section 9.3), since this one has no body.
+    pub is_kept: bool,
 }
 
 /// Judges what was received, from the first byte of the connection on. Called again with more bytes while
@@ -163,6 +165,8 @@ struct Fields<'a> {
     origin: Sole<'a>,
     names_websocket: bool,
     connection_upgrade: bool,
+    connection_close: bool,
+    connection_keep_alive: bool,
     has_body: bool,
     has_bad_subprotocol: bool,
     subprotocol: Option<&'a [u8]>,
@@ -187,7 +191,11 @@ impl<'a> Fields<'a> {
             4 if is("Host") => self.host.add(value),
             6 if is("Origin") => self.origin.add(value),
             7 if is("Upgrade") => self.names_websocket |= has(b"websocket"),
-            10 if is("Connection") => self.connection_upgrade |= has(b"upgrade"),
+            10 if is("Connection") => {
+                self.connection_upgrade |= has(b"upgrade");
+                self.connection_close |= has(b"close");
+                self.connection_keep_alive |= has(b"keep-alive");
+            }
             14 if is("Content-Length") => self.has_body |= !is_nothing(value),
             17 if is("Sec-WebSocket-Key") => self.key.add(value),
             17 if is("Transfer-Encoding") => self.has_body = true,
@@ -198,6 +206,12 @@ impl<'a> Fields<'a> {
             }
             _ => {}
         }
+    }
+
+    /// Whether the connection goes on after an ordinary request.
+    fn is_kept(&self, version: Version) -> bool {
+        let is_wanted = version == Version::OneOne || self.connection_keep_alive;
+        is_wanted && !self.connection_close && !self.has_body
     }
 
     /// Takes one line of subprotocols, which are in the client's order of preference over all its lines.
@@ -238,6 +252,7 @@ fn judge_request(
         "GET" | "HEAD" => Ok(Verdict::Plain(Plain {
             head_len,
             method_is_head: line.method == "HEAD",
+            is_kept: fields.is_kept(line.version),
         })),
         other => Err(Refusal::method(other, &[("Allow", "GET, HEAD")])),
     }

@@ -330,11 +330,7 @@ pub fn ok_head(fields: &Fields, length: usize, server_header: &str, now: SystemT
 
 /// The status line of a response that ends the connection, and the line that says so.
 fn begin_refusal(out: &mut Vec<u8>, status: StatusCode, names_upgrade: bool) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.as_str().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-    out.extend_from_slice(b"\r\n");
+    add_status(out, status);
     // Who sends Upgrade must name it in Connection too (RFC 9110 section 7.8).
     let options = if names_upgrade {
         "close, Upgrade"
@@ -344,9 +340,21 @@ fn begin_refusal(out: &mut Vec<u8>, status: StatusCode, names_upgrade: bool) {
     add_field(out, "Connection", options);
 }
 
+pub(super) fn add_status(out: &mut Vec<u8>, status: StatusCode) {
+    let reason = status.canonical_reason().unwrap_or_default();
+    for part in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
 /// `Server` and `Date`, unless they are in `extra`. A clock outside the years that HTTP can write is no clock, and then
 /// there is no `Date`.
-fn add_origin_fields(out: &mut Vec<u8>, server_header: &str, now: SystemTime, extra: &Fields) {
+pub(super) fn add_origin_fields(
+    out: &mut Vec<u8>,
+    server_header: &str,
+    now: SystemTime,
+    extra: &Fields,
+) {
     const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
     if !server_header.is_empty() && !extra.has("Server") {
         add_field(out, "Server", server_header);
@@ -361,7 +369,7 @@ fn add_origin_fields(out: &mut Vec<u8>, server_header: &str, now: SystemTime, ex
     }
 }
 
-fn add_field(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(super) fn add_field(out: &mut Vec<u8>, name: &str, value: &str) {
     for part in [name, ": ", value, "\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }

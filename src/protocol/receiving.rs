@@ -175,7 +175,7 @@ impl Receiver {
     pub fn echo_short(
         &self,
         window: &mut Window<'_>,
-        count: impl FnMut(Kind),
+        count: impl FnMut(Kind, usize),
     ) -> Result<(), Violation> {
         if self.is_idle() {
             short::echo(window, self.limit.bytes, count)

@@ -11,14 +11,16 @@ use super::outgoing::Outgoing;
 use super::wanted::{Wanted, Whom};
 use crate::admission::Request;
 use crate::client::Client;
-use crate::handler::{Batch, Gate, Handler, Wants};
+use crate::handler::{Batch, Callbacks, Gate, Handler, Wants};
 use crate::order::Order;
 use crate::record::Record;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 #[derive(Debug)]
 pub(super) struct Link {
@@ -28,6 +30,8 @@ pub(super) struct Link {
     pub(super) wanted: Wanted,
     debug: AtomicBool,
     pub(super) callback_errors: AtomicU64,
+    /// How long those of each name have run, if anybody can ask.
+    times: Option<Mutex<BTreeMap<&'static str, Duration>>>,
     /// What the dispatcher has to do.
     pub(super) events: Events,
     /// Who does it.
@@ -44,13 +48,15 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(max_send_queue: usize) -> Arc<Self> {
+    /// `is_timed`: how long callbacks run is measured.
+    pub(super) fn new(max_send_queue: usize, is_timed: bool) -> Arc<Self> {
         Arc::new(Self {
             forks: forks(),
             max_send_queue,
             wanted: Wanted::new(),
             debug: AtomicBool::new(false),
             callback_errors: AtomicU64::new(0),
+            times: is_timed.then(Mutex::default),
             events: Events::default(),
             drain: Drain::new(),
             iterated: AtomicBool::new(false),
@@ -149,8 +155,14 @@ impl Link {
         call: impl FnOnce() -> PyResult<T>,
     ) -> PyResult<T> {
         let outer = lock(&self.callback).replace(name);
+        // One within another runs in the time of that.
+        let times = self.times.as_ref().filter(|_| outer.is_none());
+        let begun = times.map(|times| (times, Instant::now()));
         let result = call();
         *lock(&self.callback) = outer;
+        if let Some((times, begun)) = begun {
+            *lock(times).entry(name).or_default() += begun.elapsed();
+        }
         // Whatever it has changed is there.
         self.happened();
         result
@@ -268,6 +280,20 @@ impl Handler for Link {
     fn on_tls_failure(&self, peer: SocketAddr, reason: &str) {
         self.events
             .push_refusal("TLS with %s failed: %s", peer, reason);
+    }
+
+    fn callbacks(&self) -> Callbacks {
+        let times = self.times.as_ref();
+        let times = times.map(|times| {
+            lock(times)
+                .iter()
+                .map(|(&name, &time)| (name, time))
+                .collect()
+        });
+        Callbacks {
+            errors: self.callback_errors.load(Ordering::Relaxed),
+            times: times.unwrap_or_default(),
+        }
     }
 
     fn on_closed(&self) {

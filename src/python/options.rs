@@ -34,6 +34,8 @@ pub(super) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
         faults: get("faults")?.faults()?,
         fault_urls: get("fault_urls")?.boolean()?,
         page: get("page")?.boolean()?,
+        health: get("health")?.boolean()?,
+        metrics: get("metrics")?.boolean()?,
         seed: get("seed")?.optional(Argument::seed)?,
         workers: get("workers")?.optional(Argument::size)?,
         server_header: get("server_header")?.text()?,
@@ -70,6 +72,8 @@ pub(super) fn defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     defaults.set_item("faults", pyo3::types::PyTuple::empty(py))?;
     defaults.set_item("fault_urls", config.fault_urls)?;
     defaults.set_item("page", config.page)?;
+    defaults.set_item("health", config.health)?;
+    defaults.set_item("metrics", config.metrics)?;
     defaults.set_item("seed", config.seed)?;
     defaults.set_item("workers", config.workers)?;
     defaults.set_item("server_header", config.server_header)?;

@@ -63,7 +63,7 @@ impl PyServer {
         let echo = Argument::of("echo", echo).boolean()?;
         let debug = Argument::of("debug", debug).boolean()?;
         let config = options::config(options)?;
-        let link = Link::new(config.max_send_queue);
+        let link = Link::new(config.max_send_queue, config.metrics);
         clock::note(options, &link)?;
         link.set_echo(echo);
         switch_debug(py, &link, debug)?;

@@ -1,14 +1,48 @@
 //! HTTP on the port of the server: what those get who ask for no WebSocket, and those who are not let in.
 
 use super::desk::Desk;
+use super::metrics;
 use crate::faults::url;
 use crate::protocol::handshake::Plain;
 use crate::protocol::head::Head;
 use crate::protocol::http::{Refusal, refuse_response};
+use crate::protocol::report::Report;
 use crate::tungstenite::http::StatusCode;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
-/// What a GET or HEAD gets: how faults are asked for, where that is; else 426, with what this server is.
+/// The report that a GET or HEAD asks for; `None` if there is none at its path.
+pub(super) fn report(head: &[u8], request: &Plain, desk: &Desk) -> Option<Report> {
+    let config = &desk.shared.config;
+    let (status, content_type, body) = match Head::parse(head)?.path() {
+        "/healthz" if config.health => health(desk),
+        "/metrics" if config.metrics => (
+            StatusCode::OK,
+            metrics::CONTENT_TYPE,
+            metrics::text(&desk.shared),
+        ),
+        _ => return None,
+    };
+    Some(Report {
+        status,
+        content_type,
+        body,
+        is_head: request.method_is_head,
+        is_kept: request.is_kept,
+    })
+}
+
+/// Whether clients may come.
+fn health(desk: &Desk) -> (StatusCode, &'static str, String) {
+    let (status, text) = if desk.shared.accepting.load(Ordering::Acquire) {
+        (StatusCode::OK, "accepting\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not accepting\n")
+    };
+    (status, "text/plain; charset=utf-8", text.to_owned())
+}
+
+/// What another GET or HEAD gets: how faults are asked for, where that is; else 426, with what this server is.
 pub(super) fn plain(head: &[u8], request: &Plain, desk: &Desk) -> Refusal {
     let head = Head::parse(head).filter(|_| desk.shared.config.fault_urls);
     let plan = head.and_then(|head| url::plan(head.path(), head.query()));

@@ -20,17 +20,26 @@ use tokio::time::Instant;
 const MAX_LINGER: usize = 1 << 20;
 
 /// Sends the last that is to be said, and `then` what follows it, and ends TCP, within `close_timeout`.
-pub(super) async fn answer<W: Wire>(
+pub(super) async fn answer<W: Wire>(wire: &mut W, bytes: &[u8], then: &[u8], seated: &Seated) {
+    let desk = &seated.desk;
+    let due = desk.clock.now() + desk.shared.config.close_timeout;
+    if say(wire, bytes, then, seated, due).await {
+        linger(wire, seated, due).await;
+    }
+}
+
+/// Sends what is to be said, and `then` what follows it, until it is `due`; `false` if that is not to be had, and the
+/// connection is to be dropped.
+pub(super) async fn say<W: Wire>(
     wire: &mut W,
     mut bytes: &[u8],
     mut then: &[u8],
     seated: &Seated,
-) {
+    due: Instant,
+) -> bool {
     let desk = &seated.desk;
-    let clock = &desk.clock;
-    let due = clock.now() + desk.shared.config.close_timeout;
-    let mut time = pin!(clock.sleep_until(due));
-    let said = poll_fn(|cx| {
+    let mut time = pin!(desk.clock.sleep_until(due));
+    poll_fn(|cx| {
         seated.seat.register(cx);
         if seated.seat.is_reset() {
             wire.reset_on_drop();
@@ -51,10 +60,7 @@ pub(super) async fn answer<W: Wire>(
             }
         }
     })
-    .await;
-    if said {
-        linger(wire, seated, due).await;
-    }
+    .await
 }
 
 /// Ends TCP in order: until the client has closed, too, or it is `due`. An order to abort ends it at once, and so does a

@@ -15,6 +15,7 @@ use std::mem;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -43,13 +44,25 @@ enum State {
 }
 
 impl Listening {
-    /// Accepts from now on, and gives each connection to `place`.
+    /// Accepts from now on, and gives each connection to `place`; nobody, without sockets.
     pub(super) fn begin(sockets: Vec<Listed<StdListener>>, desk: &Rc<Desk>, place: Place) -> Self {
-        Self {
+        let is_any = !sockets.is_empty();
+        let begun = Self {
             state: State::accepting(sockets, desk, place),
             asked: VecDeque::new(),
             place,
+        };
+        if is_any {
+            begun.announce(desk);
         }
+        begun
+    }
+
+    /// Has everybody know whether clients are accepted.
+    fn announce(&self, desk: &Desk) {
+        let is_accepting = matches!(self.state, State::Accepting(_));
+        let accepting = &desk.shared.accepting;
+        accepting.store(is_accepting, Ordering::Release);
     }
 
     /// A change that is to be made.
@@ -63,6 +76,7 @@ impl Listening {
             let Poll::Ready(done) = self.poll_change(*change, cx, desk) else {
                 return;
             };
+            self.announce(desk);
             if let Some((_, waiting)) = self.asked.pop_front() {
                 // It may have given up.
                 let _ = waiting.send(done);

@@ -10,11 +10,13 @@ mod desk;
 mod faults;
 mod http;
 mod info;
+mod label;
 mod line;
 mod linger;
 mod listener;
 mod listening;
 mod look;
+mod metrics;
 mod opening;
 mod pace;
 mod page;
@@ -122,7 +124,7 @@ impl Server {
             message_limit: Arc::new(Limit::new("max_message_size", config.max_message_size)),
             record_wants: record.as_ref().map_or(Wants::NOTHING, |_| Wants::RECORD),
             record,
-            faults: Faults::planned(&config.faults, config.seed),
+            faults: Faults::planned(&config.faults, config.seed, Arc::default()),
             workers: (0..config.worker_count())
                 .map(|_| Face::default())
                 .collect(),
@@ -131,6 +133,7 @@ impl Server {
             deadline: Mutex::new(None),
             over: (Mutex::new(false), Condvar::new()),
             serving: AtomicBool::new(false),
+            accepting: AtomicBool::new(false),
             address,
             config,
         };
@@ -198,6 +201,7 @@ impl Server {
         }
         let moment = self.shared.moment();
         self.shared.serving.store(false, Ordering::Release);
+        self.shared.accepting.store(false, Ordering::Release);
         drop(moment);
         let mut deadline = lock(&self.shared.deadline);
         let due = after(timeout);

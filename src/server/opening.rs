@@ -7,14 +7,17 @@ mod decide;
 pub(super) mod newcomer;
 pub(super) mod read;
 
-use self::answer::Answer;
+use self::answer::{Answer, GoesOn};
 use self::decide::decide;
 use self::newcomer::Newcomer;
 use self::read::read;
 use super::connection::{Connection, End};
 use super::linger;
 use super::wire::Wire;
+use crate::protocol::account::Account;
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
 
 /// Serves one connection.
 pub(super) fn serve<W: Wire>(newcomer: Newcomer<W>) -> impl Future<Output = ()> {
@@ -39,8 +42,18 @@ pub(super) fn serve<W: Wire>(newcomer: Newcomer<W>) -> impl Future<Output = ()> 
 #[expect(clippy::manual_async_fn, reason = "that would keep the newcomer twice")]
 fn open<W: Wire>(mut newcomer: Newcomer<W>) -> impl Future<Output = Option<Connection<W>>> {
     async move {
-        let request = read(&mut newcomer).await;
-        let answer = decide(&mut newcomer, request).await;
+        let answer = loop {
+            let request = read(&mut newcomer).await;
+            match decide(&mut newcomer, request).await.goes_on() {
+                Ok(report) => {
+                    // Boxed: few have more than one request.
+                    if !Box::pin(go_on(&mut newcomer, report)).await {
+                        break Answer::Silence;
+                    }
+                }
+                Err(answer) => break answer,
+            }
+        };
         // In this order: whoever waits for a reset waits until the seat is free, and the wire is closed before.
         let Newcomer {
             seated,
@@ -50,19 +63,59 @@ fn open<W: Wire>(mut newcomer: Newcomer<W>) -> impl Future<Output = Option<Conne
         } = newcomer;
         // Nothing of its request is kept any more.
         drop(charge);
-        match answer {
+        let (response, body) = match answer {
             Answer::Switch(client, upgraded) => {
                 return Some(Connection::new(wire, client, upgraded, seated));
             }
-            Answer::Http { response, body, .. } => {
-                linger::answer(&mut wire, &response, body, &seated).await;
-            }
+            Answer::Http { response, body, .. } => (response, body),
             // A TLS alert may be on its way.
-            Answer::Silence => linger::answer(&mut wire, &[], &[], &seated).await,
-            Answer::Reset => wire.reset_on_drop(),
-        }
+            Answer::Silence => (Vec::new(), [].as_slice()),
+            Answer::Reset => {
+                wire.reset_on_drop();
+                return None;
+            }
+        };
+        // Boxed: most become clients.
+        Box::pin(linger::answer(&mut wire, &response, body, &seated)).await;
         None
     }
+}
+
+/// Sends a report, behind whose request another may come; `false` if the connection is to end.
+async fn go_on<W: Wire>(newcomer: &mut Newcomer<W>, report: GoesOn) -> bool {
+    let GoesOn { response, rest } = report;
+    let Newcomer {
+        wire,
+        seated,
+        charge,
+        due,
+        head,
+        is_served,
+        ..
+    } = newcomer;
+    let desk = &seated.desk;
+    let config = &desk.shared.config;
+    let due_to_say = desk.clock.now() + config.close_timeout;
+    if !linger::say(wire, &response, &[], seated, due_to_say).await {
+        return false;
+    }
+    // TLS keeps what the socket did not take.
+    let flushed = poll_fn(|cx| {
+        seated.seat.register(cx);
+        if seated.has_to_end() {
+            return Poll::Ready(false);
+        }
+        let flushed = Pin::new(&mut *wire).poll_flush(cx);
+        flushed.map(|flushed| flushed.is_ok())
+    });
+    if desk.clock.before(due_to_say, flushed).await != Some(true) {
+        return false;
+    }
+    *charge = Account::new(desk.shared.memory.clone());
+    *due = desk.clock.now() + config.open_timeout;
+    *is_served = true;
+    *head = rest;
+    charge.charge(head.capacity()).is_ok()
 }
 
 #[cfg(test)]

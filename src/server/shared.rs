@@ -81,6 +81,8 @@ pub(super) struct Shared {
     /// Whether the server has ended, and the signal that it has.
     pub(super) over: (Mutex<bool>, Condvar),
     pub(super) serving: AtomicBool,
+    /// Whether who connects is accepted at this moment.
+    pub(super) accepting: AtomicBool,
 }
 
 /// What others know of a worker.

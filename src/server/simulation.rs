@@ -187,7 +187,7 @@ impl Simulation {
     /// What is charged beside what the clients count for themselves.
     fn used(&self) -> u64 {
         let clients = self.server.clients();
-        let charges = clients.iter().filter_map(|client| client.charge());
+        let charges = clients.iter().filter_map(Client::charge);
         let idle: usize = charges.map(|charge| charge.bytes()).sum();
         self.server.stats().memory_used - idle as u64
     }

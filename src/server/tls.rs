@@ -119,6 +119,8 @@ async fn open<W: Wire>(
                 tls: Some(Arc::new(facts)),
                 due,
                 charge,
+                head: Vec::new(),
+                is_served: false,
                 seated,
             });
         }

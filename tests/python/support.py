@@ -37,7 +37,7 @@ REQUEST = (
 # The program, arguments that have it listen on a free port of this machine, and what it says on stderr then.
 SCRIPT = str(Path(sysconfig.get_path("scripts")) / "echoserver")
 LOCAL = ("-p0", "--host=127.0.0.1")
-LISTENING = "echoserver: listening on 127.0.0.1; on: page, faults by URL; Ctrl-C stops it\n"
+LISTENING = "echoserver: listening on 127.0.0.1; on: page, faults by URL, health, metrics; Ctrl-C stops it\n"
 # What `program` has started in this test; conftest.py ends what a failed test leaves.
 processes: list[subprocess.Popen[str]] = []
 

@@ -35,6 +35,8 @@ WRONG: list[tuple[str, Any, type[Exception]]] = [
     ("compression", "\udcff", ValueError),
     ("debug", "localhost", TypeError),
     ("debug", 1, TypeError),
+    ("health", 1, TypeError),
+    ("metrics", None, TypeError),
     ("server_header", 5, TypeError),
     ("server_header", None, TypeError),
     ("server_header", "a\r\nX: b", ValueError),

@@ -135,6 +135,8 @@ def test_help_has_a_dozen_options_and_help_all_every_one_with_its_default(flag: 
             "faults": "fault",
             "fault_urls": "no-faults",
             "page": "no-page",
+            "health": "no-health",
+            "metrics": "no-metrics",
         }
         name = names.get(option, option)
         described = text.partition(f"--{name.replace('_', '-')} ")[2].partition(" --")[0]

@@ -171,9 +171,11 @@ def test_what_is_no_address_is_named(given: list[str]) -> None:
 
 def test_what_is_on_is_said() -> None:
     cases = {
-        ("--no-page", "--no-faults"): "",
-        ("--deflate", "--fault=drop", "--fault=latency=1ms", "--no-page"): "; on: compression, 2 faults, faults by URL",
-        ("--tls=self-signed", "--no-faults"): "; on: TLS (self-signed), page",
+        ("--no-page", "--no-faults", "--no-health", "--no-metrics"): "",
+        ("--deflate", "--fault=drop", "--fault=latency=1ms", "--no-page", "--no-health"): (
+            "; on: compression, 2 faults, faults by URL, metrics"
+        ),
+        ("--tls=self-signed", "--no-faults", "--no-metrics"): "; on: TLS (self-signed), page, health",
     }
     for options, expected in cases.items():
         process = program(SCRIPT, *LOCAL, *options)

@@ -188,6 +188,9 @@ def test_stats_count_what_happens(server: EchoServer) -> None:
     eventually(lambda: server.stats().clients_closed == 1, "the end of the client")
     stats = server.stats()
     assert (stats.clients_opened, stats.text_messages_received, stats.binary_messages_received) == (1, 1, 1)
+    assert (stats.text_messages_sent, stats.binary_messages_sent) == (1, 1)
+    assert (stats.text_bytes_received, stats.text_bytes_sent) == (len("text"), len("text"))
+    assert (stats.binary_bytes_received, stats.binary_bytes_sent) == (len("binary"), len("binary"))
     assert (stats.messages_sent, stats.pings_received, stats.pongs_received, stats.violations) == (2, 1, 1, 1)
     # Each frame of the client has 6 bytes of header.
     assert stats.bytes_received == 5 * 6 + len("text" + "binary")

@@ -167,6 +167,11 @@ def parser() -> argparse.ArgumentParser:
         "does; belongs on public hosts (default: they may)",
     )
 
+    group = made.add_argument_group("watching it")
+    for option, page in (("health", "/healthz, which says whether clients are accepted"), ("metrics", "/metrics")):
+        text = f"don't answer {page} (default: it is answered)"
+        group.add_argument(f"--no-{option}", action="store_false", default=True, dest=option, help=text)
+
     group = made.add_argument_group("the server itself")
     group.add_argument(
         "--no-page",

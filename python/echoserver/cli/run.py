@@ -112,6 +112,8 @@ def _described(options: dict[str, Any]) -> str:
         f"{faults} fault{'s' * (faults != 1)}": bool(faults),
         "page": options["page"],
         "faults by URL": options["fault_urls"],
+        "health": options["health"],
+        "metrics": options["metrics"],
     }
     on = ", ".join(what for what, is_on in are_on.items() if is_on)
     where = options.get("host", "all interfaces, IPv4 and IPv6")

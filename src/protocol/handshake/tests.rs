@@ -190,7 +190,9 @@ fn requests_for_no_websocket_are_plain_http() {
                     plain,
                     Plain {
                         head_len: request.len(),
-                        method_is_head: is_head
+                        method_is_head: is_head,
+                        // It has a body.
+                        is_kept: false
                     }
                 );
                 assert_eq!(plain.method_is_head, is_head);
@@ -267,6 +269,30 @@ fn origins_are_compared_exactly() {
                 403,
                 "{origins:?}"
             );
+        }
+    }
+}
+
+#[test]
+fn a_connection_is_kept_as_its_version_has_it() {
+    for (lines, is_kept) in [
+        (&["GET / HTTP/1.1"][..], true),
+        (&["HEAD / HTTP/1.1", "Connection: keep-alive"], true),
+        (&["GET / HTTP/1.1", "Connection: Keep-Alive, close"], false),
+        (
+            &["GET / HTTP/1.1", "Connection: TE", "Connection: CLOSE"],
+            false,
+        ),
+        (&["GET / HTTP/1.1", "Content-Length: 0"], true),
+        (&["GET / HTTP/1.1", "Content-Length: 1"], false),
+        (&["GET / HTTP/1.1", "Transfer-Encoding: chunked"], false),
+        (&["GET / HTTP/1.0"], false),
+        (&["GET / HTTP/1.0", "Connection: keep-alive"], true),
+    ] {
+        let request = text(&[lines, &["Host: a"]].concat());
+        match check(request.as_bytes(), &Policy::default()) {
+            Verdict::Plain(plain) => assert_eq!(plain.is_kept, is_kept, "{lines:?}"),
+            other => panic!("{other:?}"),
         }
     }
 }

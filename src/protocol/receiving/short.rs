@@ -71,7 +71,7 @@ pub(super) fn whole(
 pub(super) fn echo(
     window: &mut Window<'_>,
     limit: usize,
-    mut count: impl FnMut(Kind),
+    mut count: impl FnMut(Kind, usize),
 ) -> Result<(), Violation> {
     let mut echoed = Ok(());
     // In registers; in the window they would be stored and loaded for each message.
@@ -91,7 +91,7 @@ pub(super) fn echo(
         let header = &mut bytes[write..payload.start];
         frame::write_server_header(header, true, kind.opcode(), len);
         write = payload.end;
-        count(kind);
+        count(kind, len);
     }
     (window.read, window.write) = (read, write);
     echoed

@@ -1,12 +1,13 @@
 //! What a sender does beside sending.
 
+use crate::protocol::tally::Tally;
 use std::time::Duration;
 
 /// What others have to know of what was done.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Messages that were sent or are on their way.
-    pub messages_sent: u64,
+    pub sent: Tally,
     /// Bytes that were sent, without the response before them.
     pub bytes_sent: u64,
     /// 1 if the connection is failed for what the client has done.
@@ -26,14 +27,14 @@ impl Effects {
     pub const fn is_empty(&self) -> bool {
         // By name, so that nothing is forgotten.
         let Self {
-            messages_sent,
+            sent,
             bytes_sent,
             violations,
             released,
             rtt,
             is_closing,
         } = self;
-        *messages_sent | *bytes_sent | *violations == 0
+        sent.messages() | *bytes_sent | *violations == 0
             && *released == 0
             && rtt.is_none()
             && !*is_closing

@@ -61,7 +61,7 @@ impl Sender {
             }
             return parts.release(account);
         }
-        effects.messages_sent += 1;
+        effects.sent.add(kind, len);
         let last = (!last.is_empty()).then(|| last.to_vec());
         self.spill(window, account);
         let mut payload = parts.into_chunks();
@@ -90,6 +90,9 @@ impl Sender {
         // Whoever has an opcode has that of a message.
         let kind = Kind::of(opcode).unwrap_or(Kind::Binary);
         let mut passing = Passing::new(kind, &payload);
+        // It was counted as one.
+        let len = payload.iter().map(|chunk| chunk.bytes().len()).sum();
+        effects.sent.take_back(kind, len);
         if self.may_send() {
             doorkeeper.message(&mut passing);
         } else {
@@ -105,8 +108,8 @@ impl Sender {
             ..
         } = passing;
         let times = if close.is_some() { 0 } else { times };
-        // It was counted as one.
-        effects.messages_sent = (effects.messages_sent + times as u64).saturating_sub(1);
+        let len = instead.as_ref().map_or(len, |(_, bytes)| bytes.len());
+        effects.sent.add_times(kind, len, times);
         if times == 0 || instead.is_some() {
             for chunk in payload.drain(..) {
                 chunk.free(account);

@@ -34,9 +34,10 @@ impl Sender {
         account: &mut Account,
         effects: &mut Effects,
     ) {
-        if !self.takes_message(ticket, effects) {
+        if !self.takes(ticket, effects) {
             return;
         }
+        effects.sent.add(kind, payload.len());
         if self.door.is_some() {
             let opcode = Some(kind.opcode());
             self.enqueue_bytes(opcode, payload, false, ticket, account, effects);
@@ -55,9 +56,10 @@ impl Sender {
         account: &mut Account,
         effects: &mut Effects,
     ) {
-        if !self.takes_message(ticket, effects) {
+        if !self.takes(ticket, effects) {
             return;
         }
+        effects.sent.add_frames(frame.frame());
         if self.door.is_some() {
             let payload = frame.payload().to_vec();
             let opcode = Some(frame.opcode());
@@ -117,13 +119,6 @@ impl Sender {
             Some(last) => *last += ticket,
             None => self.output.add_ticket(ticket, effects),
         }
-    }
-
-    /// The same, of a message, which is counted if it can.
-    fn takes_message(&mut self, ticket: usize, effects: &mut Effects) -> bool {
-        let takes = self.takes(ticket, effects);
-        effects.messages_sent += u64::from(takes);
-        takes
     }
 
     /// Whole frames, or other bytes, behind what was given before.

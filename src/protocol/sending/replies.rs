@@ -41,7 +41,7 @@ impl Sender {
             }
             return parts.release(account);
         }
-        effects.messages_sent += 1;
+        effects.sent.add(kind, len);
         if parts.is_empty() && payload.start == window.write + frame::server_header_len(len) {
             write_server_header(&mut window.bytes[window.write..], true, kind.opcode(), len);
             window.write = payload.end;
@@ -79,7 +79,7 @@ impl Sender {
             }
             return message.release(account);
         }
-        effects.messages_sent += 1;
+        effects.sent.add(kind, len);
         let door = self.door.as_ref();
         let is_short = door.is_none_or(|door| door.is_short(len));
         if !is_short && len > STEP {
@@ -157,12 +157,12 @@ impl Sender {
                 wire.truncate(before);
                 break;
             }
-            effects.messages_sent += u64::from(end > before);
+            effects.sent.add_frames(&wire[before..end]);
             before = end;
             while let Some(held) = self.slots.take_held(account) {
                 self.put_frames(&mut wire, start..end, account, effects);
                 start = end;
-                effects.messages_sent += held.messages as u64;
+                effects.sent.add_frames(held.frames.bytes());
                 if self.door.is_some() {
                     self.enqueue_frames(held.frames.bytes(), account, effects);
                     held.frames.free(account);

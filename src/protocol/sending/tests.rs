@@ -218,7 +218,7 @@ fn replies_wait_for_the_answers_before_them_and_leave_in_one_piece() {
         .answer(Vec::new(), &[0], 1, &mut rig.account, &mut rig.effects);
     rig.flush();
     assert_eq!(rig.frames(), [(0x82, b"last".to_vec())]);
-    assert_eq!(rig.effects.messages_sent, 103);
+    assert_eq!(rig.effects.sent.messages(), 103);
     assert_eq!(rig.memory.used(), 0);
 }
 

@@ -46,8 +46,8 @@ pub(super) fn planned(plan: Plan, client: &Client, seated: &Seated) -> Rc<Script
     {
         seated.seat.give_later(order);
     }
-    let seed = seated.desk.shared.faults.seed();
-    Rc::new(script(client, seated).planned(seed, plan))
+    let faults = &seated.desk.shared.faults;
+    Rc::new(script(client, seated).planned(faults.seed(), plan, faults.hits()))
 }
 
 impl<W: Wire> Connection<W> {

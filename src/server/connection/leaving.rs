@@ -4,6 +4,7 @@ use super::Connection;
 use super::turn::Turn;
 use crate::handler::Wants;
 use crate::server::desk::Seated;
+use crate::server::label::Code;
 use crate::server::wire::Wire;
 use std::mem;
 use std::sync::atomic::{Ordering, fence};
@@ -57,6 +58,9 @@ impl<W> Connection<W> {
             self.give_place();
             desk.delist(&self.client);
             let (code, reason) = self.sender.end();
+            let counters = desk.counters();
+            counters.closed[Code::of(code).index()].add(1);
+            counters.queue_high.note(self.client.most_queued());
             self.client.set_ended(code, reason);
             if let Some(moment) = &mut moment {
                 moment.ended(&self.client);

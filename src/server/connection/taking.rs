@@ -9,6 +9,7 @@ use crate::protocol::frame::{self, Opcode};
 use crate::protocol::message::Kind;
 use crate::protocol::partial::Partial;
 use crate::protocol::receiving::Event;
+use crate::protocol::tally::Tally;
 use crate::protocol::violation::Violation;
 use crate::protocol::window::Window;
 use crate::server::wire::Wire;
@@ -102,12 +103,10 @@ impl<W: Wire> Connection<W> {
         window: &mut Window<'_>,
         turn: &mut Turn,
     ) -> Result<(), Violation> {
-        let (mut texts, mut binaries) = (0, 0);
-        let echoed = self.receiver.echo_short(window, |kind| match kind {
-            Kind::Text => texts += 1,
-            Kind::Binary => binaries += 1,
-        });
-        turn.echoed(texts, binaries);
+        let mut tally = Tally::default();
+        let count = |kind, len| tally.add(kind, len);
+        let echoed = self.receiver.echo_short(window, count);
+        turn.echoed(tally);
         echoed
     }
 
@@ -130,7 +129,7 @@ impl<W: Wire> Connection<W> {
                 parts,
                 payload,
             } => {
-                turn.message(kind);
+                turn.messages.add(kind, parts.len() + payload.len());
                 if turn.wants.passes(kind) {
                     let (account, effects) = (&mut self.account, &mut turn.effects);
                     self.sender
@@ -140,7 +139,7 @@ impl<W: Wire> Connection<W> {
                 }
             }
             Event::Inflated { kind, message } => {
-                turn.message(kind);
+                turn.messages.add(kind, message.len());
                 if turn.wants.passes(kind) {
                     let account = &mut self.account;
                     let (budget, effects) = (&mut turn.budget, &mut turn.effects);

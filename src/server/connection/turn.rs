@@ -5,6 +5,7 @@ use crate::handler::{Batch, Wants};
 use crate::protocol::frame::push_server_frame;
 use crate::protocol::message::Kind;
 use crate::protocol::sending::Effects;
+use crate::protocol::tally::Tally;
 use crate::record::Record;
 use crate::server::stats::Counters;
 use std::mem;
@@ -39,7 +40,7 @@ macro_rules! counts {
 
 // What nearly every read has is told with each of them; all else only if there is something to tell.
 counts! {
-    often: bytes_received, text_messages_received, binary_messages_received;
+    often: bytes_received;
     rarely: pings_received, pongs_received;
 }
 
@@ -56,6 +57,8 @@ pub(super) struct Turn {
     /// Those behind them that wait for an answer, and are not recorded for want of room.
     pub(super) lost: usize,
     pub(super) counts: Counts,
+    /// Messages that have come.
+    pub(super) messages: Tally,
     /// Something of it is recorded already, or may be looked at: its end is to be told.
     pub(super) is_seen: bool,
 }
@@ -70,6 +73,7 @@ impl Turn {
             recorded: None,
             lost: 0,
             counts: Counts::default(),
+            messages: Tally::default(),
             is_seen: false,
         }
     }
@@ -78,18 +82,10 @@ impl Turn {
         self.counts.bytes_received += bytes as u64;
     }
 
-    pub(super) const fn message(&mut self, kind: Kind) {
-        match kind {
-            Kind::Text => self.counts.text_messages_received += 1,
-            Kind::Binary => self.counts.binary_messages_received += 1,
-        }
-    }
-
     /// Messages that were echoed where they lie.
-    pub(super) const fn echoed(&mut self, texts: u64, binaries: u64) {
-        self.counts.text_messages_received += texts;
-        self.counts.binary_messages_received += binaries;
-        self.effects.messages_sent += texts + binaries;
+    pub(super) fn echoed(&mut self, messages: Tally) {
+        self.messages += messages;
+        self.effects.sent += messages;
     }
 
     /// Records a message.
@@ -120,15 +116,15 @@ impl Turn {
     /// Whether there is something to tell.
     #[inline]
     pub(super) const fn has_news(&self) -> bool {
-        !self.counts.is_empty() || !self.effects.is_empty()
+        self.messages.messages() > 0 || !self.counts.is_empty() || !self.effects.is_empty()
     }
 
     /// Tells the counters and the client.
     #[inline]
     pub(super) fn apply(&mut self, counters: &Counters, client: &Client) {
         self.counts.tell_often(counters);
-        let messages_sent = mem::take(&mut self.effects.messages_sent);
-        counters.messages_sent.add(messages_sent);
+        counters.received(mem::take(&mut self.messages));
+        counters.sent(mem::take(&mut self.effects.sent));
         // All else is rare.
         if self.has_news() {
             self.apply_rest(counters, client);
@@ -140,7 +136,7 @@ impl Turn {
         self.counts.tell_rare(counters);
         let Effects {
             // Told already.
-            messages_sent: _,
+            sent: _,
             bytes_sent: _,
             violations,
             released,

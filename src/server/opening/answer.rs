@@ -2,9 +2,11 @@
 
 use crate::client::Client;
 use crate::protocol::http::{Refusal, Response};
+use crate::protocol::report::{Report, report_response};
 use crate::server::connection::Upgraded;
 use crate::server::desk::Desk;
 use crate::server::http;
+use crate::server::label::Refused;
 use crate::tungstenite::http::StatusCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -20,8 +22,10 @@ pub(super) enum Answer {
         response: Vec<u8>,
         /// What is sent after that, and is nobody's memory.
         body: &'static [u8],
-        /// Why, if it refuses what was asked for.
-        refusal: Option<String>,
+        /// Why, if it refuses what was asked for. Boxed: an answer has to be small.
+        refusal: Option<Box<(Refused, String)>>,
+        /// What came behind the request, if the connection goes on.
+        rest: Option<Vec<u8>>,
     },
     /// The end, without a word.
     Silence,
@@ -29,14 +33,46 @@ pub(super) enum Answer {
     Reset,
 }
 
+/// A response, and what came behind its request: the connection goes on.
+#[derive(Debug)]
+pub(super) struct GoesOn {
+    pub(super) response: Vec<u8>,
+    pub(super) rest: Vec<u8>,
+}
+
 impl Answer {
-    /// What plain HTTP gets.
+    /// What is to be sent if the connection goes on; else the answer.
+    pub(super) fn goes_on(self) -> Result<GoesOn, Self> {
+        match self {
+            Self::Http {
+                response,
+                rest: Some(rest),
+                ..
+            } => Ok(GoesOn { response, rest }),
+            other => Err(other),
+        }
+    }
+
+    /// A report, and what came behind the request.
+    pub(super) fn report(report: &Report, rest: Vec<u8>, desk: &Desk) -> Self {
+        let server_header = &desk.shared.config.server_header;
+        Self::Http {
+            status: report.status.as_u16(),
+            response: report_response(report, server_header, SystemTime::now()),
+            body: &[],
+            refusal: None,
+            rest: report.is_kept.then_some(rest),
+        }
+    }
+
+    /// What other plain HTTP gets.
     pub(super) fn plain(response: &Refusal, desk: &Desk) -> Self {
         Self::Http {
             status: response.status.as_u16(),
             response: http::write(response, desk),
             body: &[],
             refusal: None,
+            rest: None,
         }
     }
 
@@ -47,27 +83,37 @@ impl Answer {
             response,
             body,
             refusal: None,
+            rest: None,
         }
     }
 
     /// A refusal of the server's own.
-    pub(super) fn refusal(refusal: &Refusal, desk: &Desk) -> Self {
+    pub(super) fn refusal(why: Refused, refusal: &Refusal, desk: &Desk) -> Self {
+        let reason = format!("{}, {}", refusal.status, refusal.reason);
         Self::Http {
             status: refusal.status.as_u16(),
             response: http::write(refusal, desk),
             body: &[],
-            refusal: Some(format!("{}, {}", refusal.status, refusal.reason)),
+            refusal: Some(Box::new((why, reason))),
+            rest: None,
         }
+    }
+
+    /// For want of memory.
+    pub(super) fn exhausted(desk: &Desk) -> Self {
+        Self::refusal(Refused::Memory, &http::exhausted(desk), desk)
     }
 
     /// A refusal of the handler's.
     pub(super) fn told(response: &Response, desk: &Desk) -> Self {
         let server_header = &desk.shared.config.server_header;
+        let reason = format!("{} of on_handshake", response.status());
         Self::Http {
             status: response.status(),
             response: response.to_bytes(server_header, SystemTime::now()),
             body: &[],
-            refusal: Some(format!("{} of on_handshake", response.status())),
+            refusal: Some(Box::new((Refused::Application, reason))),
+            rest: None,
         }
     }
 }

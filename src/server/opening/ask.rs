@@ -8,6 +8,7 @@ use crate::protocol::account::Account;
 use crate::protocol::handshake::{MAX_HEAD, Upgrade};
 use crate::protocol::http::Fields;
 use crate::server::http;
+use crate::server::label::Refused;
 use bytes::BufMut;
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
@@ -73,7 +74,7 @@ pub(super) async fn ask<W: AsyncRead + Unpin>(
             }
             Decision::Trick(trick) => return Ok(tricked(upgrade, trick)),
             Decision::Refuse(response) => Answer::told(&response, &desk),
-            Decision::Fail => Answer::refusal(&http::failed(), &desk),
+            Decision::Fail => Answer::refusal(Refused::Undecided, &http::failed(), &desk),
             Decision::Silence => Answer::Silence,
             Decision::Reset => Answer::Reset,
             Decision::Hang => wait(newcomer, None, false, rest)
@@ -121,21 +122,22 @@ async fn decided<W: AsyncRead + Unpin>(
         let why_not = if news == Heard::End || seated.seat.is_reset() {
             None
         } else if news == Heard::TooMuch {
-            Some((Unheard::Gone, http::exhausted(desk)))
+            Some((Unheard::Gone, Refused::Memory, http::exhausted(desk)))
         } else if desk.is_stopping() {
-            Some((Unheard::Gone, http::stopping()))
+            Some((Unheard::Gone, Refused::Stopping, http::stopping()))
         } else if time.as_mut().poll(cx).is_ready() {
-            Some((Unheard::Late, http::undecided()))
+            Some((Unheard::Late, Refused::Undecided, http::undecided()))
         } else {
             return Poll::Pending;
         };
         Poll::Ready(match why_not {
             None => Err(None),
-            Some((why, refusal)) => request.give_up(why).ok_or(Some(refusal)),
+            Some((unheard, why, refusal)) => request.give_up(unheard).ok_or(Some((why, refusal))),
         })
     })
     .await;
-    decided.map_err(|why| why.map_or(Answer::Silence, |refusal| Answer::refusal(&refusal, desk)))
+    let answer = |(why, refusal)| Answer::refusal(why, &refusal, desk);
+    decided.map_err(|refused| refused.map_or(Answer::Silence, answer))
 }
 
 /// Waits until `due`, or without it for ever: an answer if the client goes before, or the server. What it sends is kept if
@@ -172,8 +174,7 @@ async fn wait<W: AsyncRead + Unpin>(
         };
         match heard {
             Heard::TooMuch => {
-                let answer = Answer::refusal(&http::exhausted(desk), desk);
-                return Poll::Ready(Some(answer));
+                return Poll::Ready(Some(Answer::exhausted(desk)));
             }
             Heard::End => return Poll::Ready(Some(Answer::Silence)),
             Heard::Nothing if seated.has_to_end() => {

@@ -16,8 +16,10 @@ use crate::protocol::http::{Fields, Refusal, accept_response};
 use crate::server::connection::Upgraded;
 use crate::server::desk::Desk;
 use crate::server::http;
+use crate::server::label::Refused;
 use crate::server::page;
 use crate::server::shared::Shared;
+use crate::tungstenite::http::StatusCode;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -62,7 +64,7 @@ pub(super) fn decide<W: AsyncRead + Unpin>(
             let answer = judge(newcomer, read, request.as_ref()).await;
             (request, answer)
         } else {
-            (None, Answer::refusal(&http::exhausted(&desk), &desk))
+            (None, Answer::exhausted(&desk))
         };
         if let Answer::Http {
             status, refusal, ..
@@ -73,12 +75,15 @@ pub(super) fn decide<W: AsyncRead + Unpin>(
                     request.set_status(*status);
                 }
                 match refusal {
-                    Some(_) => counters.handshakes_refused.add(1),
+                    Some(refused) => {
+                        counters.handshakes_refused.add(1);
+                        counters.refused[refused.0 as usize].add(1);
+                    }
                     None => counters.http_requests.add(1),
                 }
             });
-            if let Some(reason) = refusal {
-                desk.report_refusal(newcomer.ends.peer, reason);
+            if let Some(refused) = refusal {
+                desk.report_refusal(newcomer.ends.peer, &refused.1);
             }
         }
         answer
@@ -131,7 +136,7 @@ async fn judge<W: AsyncRead + Unpin>(
         Read::Judged(head, Verdict::Upgrade(upgrade)) => {
             let limit = shared.config.max_connections.unwrap_or(usize::MAX);
             match Place::take(shared, limit) {
-                None => Answer::refusal(&http::full(limit), &desk),
+                None => Answer::refusal(Refused::Connections, &http::full(limit), &desk),
                 Some(place) => match admit(newcomer, head, upgrade, request).await {
                     Ok((client, upgraded)) => {
                         place.keep();
@@ -141,13 +146,26 @@ async fn judge<W: AsyncRead + Unpin>(
                 },
             }
         }
-        Read::Judged(head, Verdict::Plain(plain)) => match page::answer(&head, &plain, &desk) {
-            Some(page) => Answer::page(page),
-            None => Answer::plain(&http::plain(&head, &plain, &desk), &desk),
-        },
-        Read::Judged(_, Verdict::Refuse(refusal)) => Answer::refusal(&refusal, &desk),
-        Read::Late => Answer::refusal(&http::late(), &desk),
-        Read::TooMuch => Answer::refusal(&http::exhausted(&desk), &desk),
+        Read::Judged(mut head, Verdict::Plain(plain)) => {
+            let rest = head.split_off(plain.head_len);
+            if let Some(report) = http::report(&head, &plain, &desk) {
+                Answer::report(&report, rest, &desk)
+            } else if let Some(page) = page::answer(&head, &plain, &desk) {
+                Answer::page(page)
+            } else {
+                Answer::plain(&http::plain(&head, &plain, &desk), &desk)
+            }
+        }
+        Read::Judged(_, Verdict::Refuse(refusal)) => {
+            let why = if refusal.status == StatusCode::FORBIDDEN {
+                Refused::Origin
+            } else {
+                Refused::Request
+            };
+            Answer::refusal(why, &refusal, &desk)
+        }
+        Read::Late => Answer::refusal(Refused::Late, &http::late(), &desk),
+        Read::TooMuch => Answer::exhausted(&desk),
         Read::Judged(_, Verdict::Incomplete) | Read::Gone => Answer::Silence,
     }
 }
@@ -165,7 +183,7 @@ fn planned(head: &[u8], desk: &Desk) -> Result<Option<Plan>, Refusal> {
 
 /// What a request gets by a fault: by one that it asks for itself, or that is set.
 fn answer(head: &[u8], plan: Option<&Plan>, shared: &Shared) -> Option<Decision> {
-    let own = plan.and_then(url::answer);
+    let own = plan.and_then(|plan| url::answer(plan, shared.faults.hits()));
     if own.as_ref().is_some_and(Decision::is_whole) || !shared.faults.is_any() {
         return own;
     }
@@ -186,12 +204,13 @@ async fn admit<W: AsyncRead + Unpin>(
     let desk = newcomer.seated.desk.clone();
     let shared = &desk.shared;
     let mut rest = head.split_off(upgrade.head_len);
-    let plan = planned(&head, &desk).map_err(|refusal| Answer::refusal(&refusal, &desk))?;
+    let plan = planned(&head, &desk)
+        .map_err(|refusal| Answer::refusal(Refused::Request, &refusal, &desk))?;
     let known = answer(&head, plan.as_ref(), shared);
     let made = match request {
         None if known.is_some() => {
             let made = seen(newcomer, &head);
-            Some(made.map_err(|_full| Answer::refusal(&http::exhausted(&desk), &desk))?)
+            Some(made.map_err(|_full| Answer::exhausted(&desk))?)
         }
         _ => None,
     };
@@ -205,7 +224,7 @@ async fn admit<W: AsyncRead + Unpin>(
     };
     if desk.is_stopping() {
         // The handler may have been asked before.
-        return Err(Answer::refusal(&http::stopping(), &desk));
+        return Err(Answer::refusal(Refused::Stopping, &http::stopping(), &desk));
     }
     let now = SystemTime::now();
     let response = accept_response(
@@ -217,7 +236,7 @@ async fn admit<W: AsyncRead + Unpin>(
     let mut charge = Account::new(shared.memory.clone());
     let planned = plan.as_ref().map_or(0, |plan| plan.cost(head.len()));
     if charge.charge(Client::cost(head.len()) + planned).is_err() {
-        return Err(Answer::refusal(&http::exhausted(&desk), &desk));
+        return Err(Answer::exhausted(&desk));
     }
     let client = Client::new(
         shared.next_id.fetch_add(1, Ordering::Relaxed),

@@ -18,6 +18,10 @@ pub(in crate::server) struct Newcomer<W> {
     pub(in crate::server) due: Instant,
     /// For its request, and what it sends before that is decided about.
     pub(in crate::server) charge: Account,
+    /// What has come of its request.
+    pub(in crate::server) head: Vec<u8>,
+    /// It has got a report before, and may send nothing more.
+    pub(in crate::server) is_served: bool,
     pub(in crate::server) seated: Seated,
 }
 
@@ -31,6 +35,8 @@ impl<W> Newcomer<W> {
             tls: None,
             due: desk.clock.now() + desk.shared.config.open_timeout,
             charge: Account::new(desk.shared.memory.clone()),
+            head: Vec::new(),
+            is_served: false,
             seated,
         }
     }

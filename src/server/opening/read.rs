@@ -5,6 +5,7 @@ use crate::protocol::handshake::{self, MAX_HEAD, Verdict};
 use crate::server::desk::Seated;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::mem;
 use std::pin::pin;
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -25,12 +26,14 @@ pub(super) enum Read {
     Gone,
 }
 
-/// Until the bytes received give a verdict.
+/// Until the bytes received give a verdict, of which some may have come behind the request before.
 pub(super) async fn read<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>) -> Read {
     let (clock, due) = (newcomer.seated.desk.clock.clone(), newcomer.due);
     match clock.before(due, read_request(newcomer)).await {
         Some(Ok(read)) => read,
         Some(Err(_broken)) => Read::Gone,
+        // It has got what it asked for.
+        None if newcomer.is_served && newcomer.head.is_empty() => Read::Gone,
         None => Read::Late,
     }
 }
@@ -40,22 +43,24 @@ async fn read_request<W: AsyncRead + Unpin>(newcomer: &mut Newcomer<W>) -> io::R
         wire,
         seated,
         charge,
+        head,
         ..
     } = newcomer;
-    let mut head = Vec::new();
     loop {
+        if !head.is_empty() {
+            match handshake::check(head, &seated.desk.shared.policy) {
+                Verdict::Incomplete => {}
+                verdict => return Ok(Read::Judged(mem::take(head), verdict)),
+            }
+        }
         if head.len() == head.capacity() {
             let more = head.len().clamp(FIRST_READ, MAX_HEAD);
-            if charge.grow(&mut head, more).is_err() {
+            if charge.grow(head, more).is_err() {
                 return Ok(Read::TooMuch);
             }
         }
-        if read_more(wire, &mut head, seated).await? == 0 {
+        if read_more(wire, head, seated).await? == 0 {
             return Ok(Read::Gone);
-        }
-        match handshake::check(&head, &seated.desk.shared.policy) {
-            Verdict::Incomplete => {}
-            verdict => return Ok(Read::Judged(head, verdict)),
         }
     }
 }

@@ -28,7 +28,7 @@ fn short_echoes_are_the_echoes() {
                 let mut window = Window::new(&mut bytes);
                 loop {
                     if is_short {
-                        receiver.echo_short(&mut window, |_| {}).unwrap();
+                        receiver.echo_short(&mut window, |_, _| {}).unwrap();
                         out.extend_from_slice(&window.bytes[..window.write]);
                         window.write = 0;
                     }

@@ -109,7 +109,7 @@ fn every_message_is_asked_about_in_the_order_in_which_it_goes_out() {
         let payloads: Vec<Vec<u8>> = rig.frames().into_iter().map(|frame| frame.1).collect();
         // The pong of the second echo waits for nothing.
         assert_eq!(payloads.concat(), b"1234");
-        assert_eq!((rig.effects.messages_sent, rig.effects.released), (4, 7));
+        assert_eq!((rig.effects.sent.messages(), rig.effects.released), (4, 7));
         rig.end();
     }
 }
@@ -142,7 +142,7 @@ fn messages_vanish_come_twice_or_are_others() {
             (0x81, b"b"),
         ];
         assert_eq!(frames, expected.map(|(first, one)| (first, one.to_vec())));
-        assert_eq!((rig.effects.messages_sent, rig.effects.released), (6, 50));
+        assert_eq!((rig.effects.sent.messages(), rig.effects.released), (6, 50));
         rig.end();
     }
 }
@@ -365,7 +365,7 @@ fn a_message_that_waits_goes_out_as_often_as_was_decided() {
         rig.sender.attach(None);
         rig.compress();
         assert_eq!(rig.frames().len(), 3);
-        assert_eq!((rig.effects.messages_sent, rig.effects.released), (3, 1));
+        assert_eq!((rig.effects.sent.messages(), rig.effects.released), (3, 1));
         rig.end();
     }
 }

@@ -34,7 +34,7 @@ fn a_close_comes_instead_and_nothing_after_it() {
             rig.frames(),
             expected.map(|(first, one)| (first, one.to_vec()))
         );
-        assert_eq!((rig.effects.messages_sent, rig.effects.released), (1, 11));
+        assert_eq!((rig.effects.sent.messages(), rig.effects.released), (1, 11));
         // The client answers.
         rig.sender.closed(b"\x0f\xa0");
         assert!(rig.sender.is_done());

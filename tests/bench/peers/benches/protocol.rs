@@ -39,7 +39,7 @@ fn echo(receiver: &mut Receiver, wire: &mut [u8], account: &mut Account) -> (usi
     let mut others = 0;
     loop {
         receiver
-            .echo_short(&mut window, |_| {})
+            .echo_short(&mut window, |_, _| {})
             .expect("a valid frame");
         match receiver
             .next(&mut window, &mut 0, account)

@@ -155,7 +155,7 @@ impl Connection {
         }
         let start = window.write;
         let mut kinds = Vec::new();
-        let result = self.receiver.echo_short(window, |kind| kinds.push(kind));
+        let result = self.receiver.echo_short(window, |kind, _| kinds.push(kind));
         assert!(window.write <= window.read && window.read <= window.bytes.len());
         let mut at = start;
         for kind in kinds {
