@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from echoserver._core import __version__, shown
 from echoserver.cli import help_and_completion, tls
+from echoserver.cli.values import UNITS, count, port, seconds, size
 from echoserver.compression import Deflate
 from echoserver.server import EchoServer
 
@@ -22,9 +23,6 @@ DEFAULTS: Final = {name: each.default for name, each in inspect.signature(EchoSe
 """Those of the options."""
 
 _DEFLATE: Final[dict[str, bool | int]] = asdict(Deflate())
-_UNITS: Final = {
-    "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30
-}  # fmt: skip
 _LONGEST_ERROR: Final = 500
 # Options of the API whose names differ here: each use of them adds one value, or they name a value.
 _SINGULAR: Final = {"subprotocols": "subprotocol", "origins": "origin", "compression": "deflate", "faults": "fault"}
@@ -36,7 +34,7 @@ class _Parser(argparse.ArgumentParser):
         options, rest = self.parse_known_args(args, namespace)
         if rest and not rest[0].startswith("-"):
             try:
-                options.port = _port(rest.pop(0))
+                options.port = port(rest.pop(0))
             except argparse.ArgumentTypeError as error:
                 self.error(f"argument PORT: {error}")
         if rest:
@@ -52,15 +50,15 @@ class _Bind(argparse.Action):
     """HOST, HOST:PORT, :PORT or PORT, as several other programs have it."""
 
     def __call__(self, _parser: object, namespace: argparse.Namespace, values: Any, _option: object = None) -> None:
-        host, colon, port = values.rpartition(":")
+        host, colon, number = values.rpartition(":")
         if values.isdecimal():
-            host, port = "", values
+            host, number = "", values
         elif not colon or values.endswith("]") or (":" in host and not host.startswith("[")):
             # The colons are those of an IPv6 address.
-            host, port = values, ""
+            host, number = values, ""
         try:
-            if port or not host:
-                namespace.port = _port(port)
+            if number or not host:
+                namespace.port = port(number)
         except argparse.ArgumentTypeError as error:
             raise argparse.ArgumentError(self, str(error)) from None
         if host:
@@ -88,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
         group.add_argument(*names, type=kind, metavar=unit, help=text + default)
 
     group = made.add_argument_group("listening")
-    add(group, "port", "port to listen on, also without -p; 0 takes a free one", _port, "PORT", "-p")
+    add(group, "port", "port to listen on, also without -p; 0 takes a free one", port, "PORT", "-p")
     add(group, "host", "name or address to listen on (default: all interfaces, IPv4 and IPv6)", str, "HOST")
     group.add_argument("--bind", action=_Bind, metavar="HOST:PORT", help="both, or one of them: HOST, :PORT")
 
@@ -120,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
         default=False,
         help="agree to the first subprotocol that a client offers, whatever it is",
     )
-    add(group, "max_connections", "clients at a time; others get 503 (default: no limit)", _count, "COUNT")
+    add(group, "max_connections", "clients at a time; others get 503 (default: no limit)", count, "COUNT")
 
     group = made.add_argument_group("compression")
     group.add_argument(
@@ -137,16 +135,16 @@ def parser() -> argparse.ArgumentParser:
     tls.add_arguments(made)
 
     group = made.add_argument_group("limits")
-    add(group, "max_message_size", "longest message; longer ones get 1009", _size, "SIZE")
-    add(group, "memory_limit", "what all connections together may keep; beyond it 1013 or 503", _size, "SIZE")
-    add(group, "max_send_queue", "what may wait to be sent to one client", _size, "SIZE")
+    add(group, "max_message_size", "longest message; longer ones get 1009", size, "SIZE")
+    add(group, "memory_limit", "what all connections together may keep; beyond it 1013 or 503", size, "SIZE")
+    add(group, "max_send_queue", "what may wait to be sent to one client", size, "SIZE")
 
     group = made.add_argument_group("timeouts")
-    add(group, "open_timeout", "for the upgrade request", _seconds, "SECONDS")
-    add(group, "close_timeout", "for the closing handshake, and for the end of the server", _seconds, "SECONDS")
-    add(group, "idle_timeout", "without a byte from the client (default: none)", _seconds, "SECONDS")
-    add(group, "ping_interval", "between keepalive pings (default: no pings)", _seconds, "SECONDS")
-    add(group, "ping_timeout", "for the answer to a keepalive ping", _seconds, "SECONDS")
+    add(group, "open_timeout", "for the upgrade request", seconds, "SECONDS")
+    add(group, "close_timeout", "for the closing handshake, and for the end of the server", seconds, "SECONDS")
+    add(group, "idle_timeout", "without a byte from the client (default: none)", seconds, "SECONDS")
+    add(group, "ping_interval", "between keepalive pings (default: no pings)", seconds, "SECONDS")
+    add(group, "ping_timeout", "for the answer to a keepalive ping", seconds, "SECONDS")
 
     group = made.add_argument_group("faults")
     group.add_argument(
@@ -188,7 +186,7 @@ def parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print JSON, a line at the start, each second and at the end, and no URL"
     )
     printed.add_argument("-d", "--debug", action="store_true", help="print the port, each message and each disconnect")
-    add(group, "workers", "threads that serve clients (default: one per core, at most 4)", _count, "COUNT")
+    add(group, "workers", "threads that serve clients (default: one per core, at most 4)", count, "COUNT")
     add(group, "server_header", "the Server header; empty leaves it out", str, "NAME")
     group.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     help_and_completion.add_arguments(made)
@@ -206,50 +204,6 @@ def in_terms_of_the_command_line(message: str) -> str:
     return f"argument --{flag}: {rest}"
 
 
-def _port(text: str) -> int:
-    try:
-        port = _int(text)
-    except ValueError:
-        port = -1
-    if not 0 <= port <= 0xFFFF:  # noqa: PLR2004  # What a port is.
-        raise argparse.ArgumentTypeError(f"{shown(text)} is no port: 0 to 65535, 0 for a free one")
-    return port
-
-
-def _size(text: str) -> int:
-    match = re.fullmatch(r"(\d+) ?([kKmMgG]?[iI]?[bB]?)", text, re.ASCII)
-    unit = _UNITS.get(match[2].lower()) if match else None
-    if match is None or unit is None:
-        raise argparse.ArgumentTypeError(
-            f"{shown(text)} is no size: a number of bytes, or one with kB, MB, GB, KiB, MiB, GiB"
-        )
-    return _int(match[1]) * unit
-
-
-def _int(text: str) -> int:
-    """As `int`, which reads 4,300 digits at most, and says of more only that there is no number."""
-    try:
-        return int(text)
-    except ValueError:
-        if text.strip().lstrip("+-").isdecimal():
-            raise argparse.ArgumentTypeError(f"{shown(text)} has too many digits") from None
-        raise
-
-
-def _seconds(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{shown(text)} is no number of seconds") from None
-
-
-def _count(text: str) -> int:
-    try:
-        return _int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{shown(text)} is no whole number") from None
-
-
 def _deflate(text: str) -> Deflate:
     parameters: dict[str, Any] = {}
     for each in text.split(","):
@@ -265,7 +219,7 @@ def _deflate(text: str) -> Deflate:
             parameters[name] = True
             continue
         try:
-            parameters[name] = _size(value) if name == "threshold" else _count(value)
+            parameters[name] = size(value) if name == "threshold" else count(value)
         except argparse.ArgumentTypeError as error:
             raise argparse.ArgumentTypeError(f"{name}: {error}") from None
     return Deflate(**parameters)
@@ -274,6 +228,6 @@ def _deflate(text: str) -> Deflate:
 def _shown(value: object, unit: str) -> str:
     if isinstance(value, int) and unit == "SIZE":
         for name in ("GiB", "MiB", "KiB"):
-            if value and value % _UNITS[name.lower()] == 0:
-                return f"{value // _UNITS[name.lower()]} {name}"
+            if value and value % UNITS[name.lower()] == 0:
+                return f"{value // UNITS[name.lower()]} {name}"
     return f"{value:g}" if isinstance(value, float) else str(value)
