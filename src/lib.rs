@@ -15,6 +15,8 @@ pub mod error;
 pub mod faults;
 mod fork_lock;
 pub mod handler;
+#[cfg(feature = "load")]
+pub mod load;
 pub mod mailbox;
 pub mod manual_clock;
 pub mod order;

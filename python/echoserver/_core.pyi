@@ -4,7 +4,7 @@ from asyncio import AbstractEventLoop, Future
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextvars import Context
 from os import PathLike
-from typing import Any, Final, Literal, SupportsIndex, final, type_check_only
+from typing import Any, Final, Literal, Self, SupportsIndex, final, type_check_only
 from weakref import ReferenceType
 
 from typing_extensions import Buffer
@@ -26,6 +26,7 @@ __all__ = [
     "Down",
     "Fault",
     "Held",
+    "Load",
     "Mail",
     "ManualClock",
     "NoReply",
@@ -56,6 +57,42 @@ DEFLATE_DEFAULTS: Final[dict[str, object]]
 """Those of `Deflate`."""
 FAULTS: Final[tuple[dict[str, Any], ...]]
 """The table of all faults."""
+
+@final
+class Load:
+    """A load for a WebSocket server that echoes, made by threads of its own from now on.
+
+    It connects to `url` (`ws://`), then keeps messages of `size` bytes in flight for `seconds`. OSError if there are no
+    threads or event queues, ValueError for a time that is none.
+    """
+
+    def __new__(
+        cls,
+        url: str,
+        *,
+        clients: int,
+        in_flight: int,
+        size: int,
+        is_binary: bool,
+        seconds: float,
+        threads: int,
+    ) -> Self: ...
+    @property
+    def connected(self) -> int:
+        """Clients that have connected so far."""
+
+    @property
+    def answered(self) -> int:
+        """Answers so far."""
+
+    def wait(
+        self, seconds: float, quantiles: list[float]
+    ) -> tuple[int, int, str | None, int, float, float, list[float]] | None:
+        """What has come of it, once it is over; None if that is not within `seconds`.
+
+        Answers within the time, clients that failed, why the first of them did, answers that were not what was sent;
+        and how long answers took, in seconds: the mean, the longest, and these quantiles.
+        """
 
 def shown(value: object) -> str:
     """What an error shows of a value: its `repr()`, shortened; something also if that raises."""

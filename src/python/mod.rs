@@ -34,6 +34,7 @@ mod handshake;
 mod head;
 mod imported;
 mod link;
+mod load;
 mod lock;
 mod log;
 mod on_thread;
@@ -100,6 +101,8 @@ mod _core {
     use super::finish;
     #[pymodule_export]
     use super::handshake::{PyAccept, PyRequest, PyResponse};
+    #[pymodule_export]
+    use super::load::PyLoad;
     use super::options;
     #[pymodule_export]
     use super::recording::PyRecord;

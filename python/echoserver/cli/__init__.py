@@ -1,4 +1,4 @@
-"""The program `echoserver`: an EchoServer from the command line, and a client for a quick try."""
+"""The program `echoserver`: an EchoServer from the command line, clients for a quick try and for a load."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program with `arguments` (default: those of the process) and returns its exit status.
 
-    `send` as the first one is a client (`echoserver send --help`), everything else the server: 0 after SIGTERM or
-    Ctrl-C, 1 if it can't listen or serve. For a wrong argument it raises SystemExit with status 2. Signal handlers are
-    set while the server runs, in the main thread, and put back.
+    `send` or `load` as the first one is a client (`echoserver send --help`), everything else the server: 0 after
+    SIGTERM or Ctrl-C, 1 if it can't listen or serve. For a wrong argument it raises SystemExit with status 2. Signal
+    handlers are set while the server runs, in the main thread, and put back.
     """
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["send"]:
         from echoserver.cli import send
 
         return send.main(given[1:])
+    if given[:1] == ["load"]:
+        from echoserver.cli import load
+
+        return load.main(given[1:])
     from echoserver.cli import run
 
     return run.main(given)
