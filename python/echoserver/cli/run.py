@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from echoserver import printing
 from echoserver._core import Accept, shown
-from echoserver.cli import tls, trace
+from echoserver.cli import tls
 from echoserver.cli.arguments import DEFAULTS, in_terms_of_the_command_line, parser
 from echoserver.cli.screen import Screen
 from echoserver.cli.status import Status
@@ -60,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug, is_json = options.pop("debug", False), options.pop("json", False)
     screen = Screen()
     if options.pop("trace", False):
+        from echoserver.cli import trace
+
         options |= trace.callbacks(screen.line, options)
     events: _Events = queue.SimpleQueue()
     made = threading.Event()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,4 +74,6 @@ class Status:
         return messages, stats.bytes_received, stats.bytes_sent
 
     def _object(self, event: str, **members: Any) -> None:
+        import json
+
         printing.line(json.dumps({"event": event, **members}))
