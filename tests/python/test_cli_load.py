@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def loaded(*arguments: str) -> tuple[int, str, str]:
     """Status, stdout and stderr of a run with these."""
     command = [SCRIPT, "load", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=3 * TIMEOUT, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=4 * TIMEOUT, check=False)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout, done.stderr
 
