@@ -16,7 +16,7 @@ CONFORMANCE = @run() { tests/conformance/run --python $(BIN)/python "$$@" || [ $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run develop test check bench conformance conformance-full fuzz soak conversations stall clients faults pictures fault-soak fault-attack costs fixture-soak clean
+.PHONY: help run develop test check bench conformance conformance-full fuzz soak conversations stall clients faults licenses pictures fault-soak fault-attack costs fixture-soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ clients: develop ## what clients of others do, run again and written to docs/cli
 
 faults: develop ## what is made from the core's table of faults: classes, docs/faults.md, words for the fuzzer
 	$(BIN)/python tests/python/fault_table.py
+
+licenses: $(VENV)/.tools ## the licences of what is linked in, for the wheel: THIRD-PARTY-LICENSES.txt
+	$(BIN)/python tests/python/licenses.py
 
 pictures: $(VENV)/.tools ## the pictures of the page in docs/; needs Chromium, and port 1234
 	$(BIN)/python tests/browser/pictures.py

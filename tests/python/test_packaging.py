@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+import licenses
 from support import TIMEOUT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,3 +56,27 @@ def test_only_what_was_seen_to_work_is_claimed() -> None:
         "Operating System :: POSIX :: Linux",
         *(f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)),
     }
+
+
+@pytest.mark.skipif(shutil.which("cargo") is None, reason="LICENCES NOT COMPARED: there is no cargo")
+def test_the_licences_of_what_is_linked_in_are_all_there() -> None:
+    assert licenses.FILE.read_text(encoding="utf-8") == licenses.written(), "run `make licenses`"
+    known = licenses.packages()
+    assert len(licenses.linked()) > 50
+    # Targets that have no wheel: their crates say it in their sources, and have no file.
+    without = {crate for crate in licenses.linked() if not licenses.texts(known[crate])}
+    assert {crate.split()[0] for crate in without} <= {"r-efi"}
+
+
+def test_the_package_has_them_and_a_list_of_the_crates() -> None:
+    files = metadata.files("echoserver") or []
+    (record,) = (Path(str(file.locate())) for file in files if file.name == "RECORD")
+    if record.stat().st_mtime < (ROOT / "pyproject.toml").stat().st_mtime:
+        pytest.skip("LICENCES IN THE PACKAGE NOT TESTED: it is older than pyproject.toml; run `make develop`")
+    inside = {file.name: Path(str(file.locate())) for file in files if ".dist-info" in str(file)}
+    assert inside["THIRD-PARTY-LICENSES.txt"].read_text(encoding="utf-8") == licenses.FILE.read_text(encoding="utf-8")
+    assert "LICENSE" in inside
+    (sbom,) = (path for name, path in inside.items() if name.endswith(".cyclonedx.json"))
+    listed = {f"{one['name']} {one['version']}" for one in json.loads(sbom.read_text(encoding="utf-8"))["components"]}
+    for name in ("pyo3", "ring", "rustls", "tokio", "zlib-rs"):
+        assert any(crate.startswith(f"{name} ") for crate in listed), name
