@@ -33,6 +33,8 @@ impl Wants {
     pub const HANDSHAKE: Self = Self(1 << 4);
     /// Messages of a kind that is not wanted are swallowed, and not echoed.
     pub const SILENCE: Self = Self(1 << 5);
+    /// Pongs that answer a ping of the application's.
+    pub const PONG: Self = Self(1 << 6);
     /// Those who do not get in, and why: requests that are refused, and failures of TLS.
     pub const REFUSAL: Self = Self(1 << 8);
     /// Not the handler's: every message is to be recorded.
@@ -181,6 +183,9 @@ pub trait Handler: Send + Sync + Debug {
 
     /// Messages that are wanted. Each of them has to be answered through `Order::Replies`, in order.
     fn on_messages(&self, _client: &Arc<Client>, _batch: Batch) {}
+
+    /// A ping of the application's was answered. Called only with [`Wants::PONG`].
+    fn on_pong(&self, _client: &Arc<Client>, _payload: &[u8]) {}
 
     /// A worker has done what there was to do and is about to sleep. The time to wake somebody else, once for all that
     /// was given since.

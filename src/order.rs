@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::protocol::broadcast::SharedFrame;
 use crate::protocol::close;
+use crate::protocol::limit::Limit;
 use crate::protocol::message::Kind;
 use crate::queue::Room;
 use std::convert::Infallible;
@@ -28,6 +29,8 @@ pub enum Order {
     Pause,
     /// Read again.
     Resume,
+    /// No message, and no frame, is to be longer from now on.
+    Limits(Limits),
     /// Close with this code and reason.
     Close(Close),
     /// Drop the connection without a word.
@@ -65,6 +68,15 @@ pub struct Raw {
 pub struct Ping {
     pub(crate) payload: Vec<u8>,
     pub(crate) room: Room,
+}
+
+/// What a client may send at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Of a message.
+    pub message: Limit,
+    /// Of the payload of each of its frames.
+    pub frame: Limit,
 }
 
 /// Bytes that are copied only if they have to be.

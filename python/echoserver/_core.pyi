@@ -1,6 +1,6 @@
 """The native half of `echoserver`; import the names from there."""
 
-from asyncio import AbstractEventLoop, Future
+from asyncio import Future
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextvars import Context
 from os import PathLike
@@ -401,6 +401,10 @@ class Client(_Asked):
     def _take_message(self) -> tuple[str | bytes | None, bool]: ...
     def _take_pong(self) -> tuple[bytes | None, bool]: ...
     @property
+    def _queued(self) -> int: ...
+    def _set_limits(self, message: int, frame: int) -> None: ...
+    def _tell_written(self) -> None: ...
+    @property
     def received(self) -> list[str | bytes]:
         """The messages that it has sent since the beginning or `EchoServer.clear()`, taken or not; a new list.
 
@@ -751,12 +755,13 @@ class Server:
         """
 
     def attach(
-        self, event_loop: AbstractEventLoop, context: Context, hooks: object, *, is_watched: bool, is_owned: bool
+        self, event_loop: object, context: Context | None, hooks: object, *, is_watched: bool, is_owned: bool
     ) -> Reader:
         """Has the callbacks run on `event_loop`, which is this thread's, each in a copy of `context`.
 
-        `hooks`, an `aio.Door`, is told what Python has to do. `is_watched`: the loop watches the reader's descriptor.
-        `is_owned`: the thread calls `end_drain` after the loop's end.
+        Without a context they are plain functions, and the loop has no tasks, as Qt's. `hooks`, a `Door`, is told what
+        Python has to do. `is_watched`: the loop watches the reader's descriptor. `is_owned`: the thread calls
+        `end_drain` after the loop's end.
         """
 
     def end_drain(self) -> None:
@@ -783,11 +788,17 @@ class Server:
     def wait(self, timeout: float | None = None) -> bool:
         """Waits until the workers have ended and `drain` has returned, if it was called: False after `timeout`."""
 
+    def descriptors(self) -> list[int]:
+        """The sockets that it listens on, as long as it was not started; none where the system has no such numbers."""
+
     def pause(self) -> None:
         """Accepts nobody until `resume`. RuntimeError if it makes no sense now."""
 
     def resume(self) -> None:
         """Accepts clients again. Errors as `pause`."""
+
+    def close_listening(self) -> None:
+        """Closes the sockets that it listens on, for good; clients are served as before. Errors as `pause`."""
 
     def down(self, clients: Literal["reset", "close", "keep"]) -> Down:
         """A time for which it is down; `clients` is "reset", "close" or "keep"."""

@@ -18,7 +18,7 @@ fn client() -> Arc<Client> {
         subprotocol: None,
         deflate: None,
     };
-    let memory = Memory::new(Limit::new("memory_limit", 0));
+    let memory = Memory::new(Limit::new(&"memory_limit", 0));
     let charge = Account::new(memory);
     let seat = (0, Arc::default());
     Client::new(1, ends, upgrade, None, Box::default(), seat, charge)

@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_kept_and_given_back() {
-        let memory = Memory::new(Limit::new("memory_limit", 100));
+        let memory = Memory::new(Limit::new(&"memory_limit", 100));
         let (mut a, mut b) = (Account::new(memory.clone()), Account::new(memory.clone()));
         assert_eq!(a.charge(60), Ok(()));
         assert_eq!(b.charge(41), Err(Exhausted));

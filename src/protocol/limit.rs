@@ -3,8 +3,8 @@
 /// A number of bytes, and what it is called where it is set, for the reason of a close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// Its name.
-    pub name: &'static str,
+    /// Its name, in one word of memory: every connection has one.
+    pub name: &'static &'static str,
     /// Bytes.
     pub bytes: usize,
 }
@@ -12,7 +12,7 @@ pub struct Limit {
 impl Limit {
     /// A limit of that name.
     #[must_use]
-    pub const fn new(name: &'static str, bytes: usize) -> Self {
+    pub const fn new(name: &'static &'static str, bytes: usize) -> Self {
         Self { name, bytes }
     }
 }

@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn what_is_pushed_comes_out_behind_a_header() {
-        let memory = Memory::new(Limit::new("memory_limit", 1 << 20));
+        let memory = Memory::new(Limit::new(&"memory_limit", 1 << 20));
         let mut account = Account::new(memory.clone());
         let mut partial = Partial::default();
         let payload: Vec<u8> = (0..70_000u32).map(|i| i.to_le_bytes()[0]).collect();
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn nothing_is_allocated_beyond_what_is_expected() {
-        let memory = Memory::new(Limit::new("memory_limit", 1 << 20));
+        let memory = Memory::new(Limit::new(&"memory_limit", 1 << 20));
         let mut account = Account::new(memory.clone());
         let mut partial = Partial::default();
         partial.push(b"abc", 5, &mut account).unwrap();
@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_step_that_does_not_fit_is_refused() {
-        let mut account = Account::new(Memory::new(Limit::new("memory_limit", 1100)));
+        let mut account = Account::new(Memory::new(Limit::new(&"memory_limit", 1100)));
         let mut partial = Partial::default();
         assert_eq!(partial.push(&[1; 500], 10_000, &mut account), Ok(()));
         assert_eq!(partial.push(&[1; 600], 9_500, &mut account), Err(Exhausted));

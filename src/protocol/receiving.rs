@@ -55,6 +55,8 @@ struct Kept {
 #[derive(Debug)]
 pub struct Receiver {
     limit: Arc<Limit>,
+    /// Of the payload of each frame of a message, if that is less.
+    frame_limit: Option<Box<Limit>>,
     /// Payload bytes of the current frame that are yet to come.
     missing: usize,
     key: [u8; 4],
@@ -80,6 +82,7 @@ impl Receiver {
     pub fn new(limit: impl Into<Arc<Limit>>) -> Self {
         Self {
             limit: limit.into(),
+            frame_limit: None,
             missing: 0,
             key: [0; 4],
             fin: true,
@@ -93,6 +96,20 @@ impl Receiver {
             deflate: None,
             rest: None,
         }
+    }
+
+    /// From the next frame on no message is to be longer than `message`, and no payload of a frame than `frame`.
+    pub fn limit(&mut self, message: Limit, frame: Limit) {
+        self.limit = message.into();
+        self.frame_limit = (frame.bytes < message.bytes).then(|| Box::new(frame));
+    }
+
+    /// What a message in one frame may have.
+    #[inline]
+    fn whole_limit(&self) -> usize {
+        self.frame_limit
+            .as_ref()
+            .map_or(self.limit.bytes, |frame| frame.bytes)
     }
 
     /// The next event in `window`; `None` when it is used up, or `budget` is, which pays for compressed messages.
@@ -129,7 +146,7 @@ impl Receiver {
             if !self.inside {
                 if self.is_idle()
                     && let Some((kind, len, key)) = short::message(&window.bytes[window.read..])
-                    && len <= self.limit.bytes
+                    && len <= self.whole_limit()
                 {
                     window.read += short::HEADER;
                     return short::whole(window, kind, len, key).map(Some);
@@ -178,7 +195,7 @@ impl Receiver {
         count: impl FnMut(Kind, usize),
     ) -> Result<(), Violation> {
         if self.is_idle() {
-            short::echo(window, self.limit.bytes, count)
+            short::echo(window, self.whole_limit(), count)
         } else {
             Ok(())
         }

@@ -36,10 +36,17 @@ impl Violation {
 
     /// A message beyond the limit: close code 1009.
     pub(crate) fn message_too_big(limit: Limit) -> Self {
-        let Limit { name, bytes } = limit;
+        Self::too_big("message", limit)
+    }
+
+    pub(crate) fn frame_too_big(limit: Limit) -> Self {
+        Self::too_big("frame", limit)
+    }
+
+    fn too_big(what: &str, Limit { name, bytes }: Limit) -> Self {
         Self {
             code: code::TOO_BIG,
-            reason: format!("message exceeds {name} of {bytes} bytes").into(),
+            reason: format!("{what} exceeds {name} of {bytes} bytes").into(),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::attributes::Attributes;
 use super::crossing;
 use super::enter::{call, call_method};
 use super::errors::{self, type_name};
+use super::flushing::Flushing;
 use super::head;
 use super::imported::imported;
 use super::link::Link;
@@ -14,7 +15,8 @@ use super::tls::PyTlsInfo;
 use super::values::{payload, sendable};
 use super::waiting;
 use crate::client::Client;
-use crate::order::{Close, Order, SendError};
+use crate::order::{Close, Limits, Order, SendError};
+use crate::protocol::limit::Limit;
 use crate::protocol::message::Kind;
 use pyo3::exceptions::{PyReferenceError, PyRuntimeError, PyTimeoutError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -465,6 +467,30 @@ impl PyClient {
             None => Vec::new(),
         };
         self.order(self.client.ping(bytes, limit))
+    }
+
+    /// From its next frame on no message may be longer than `message` bytes, and no frame than `frame`: 1009.
+    #[pyo3(name = "_set_limits")]
+    fn set_limits(&self, message: usize, frame: usize) -> PyResult<()> {
+        let limits = Limits {
+            message: Limit::new(&"maxAllowedIncomingMessageSize", message),
+            frame: Limit::new(&"maxAllowedIncomingFrameSize", frame),
+        };
+        self.link()?.order(&self.client, Order::Limits(limits));
+        Ok(())
+    }
+
+    /// Bytes that wait for the network, each message counted with 64 more than its payload.
+    #[getter(_queued)]
+    fn queued(&self) -> usize {
+        self.client.queued()
+    }
+
+    /// Has its server's door told (`written`) when all is on the wire that is queued now, or the client is gone.
+    #[pyo3(name = "_tell_written")]
+    fn tell_written(&self) -> PyResult<()> {
+        Flushing::begin(self.link()?.clone(), &self.client);
+        Ok(())
     }
 
     /// Reads no more of this client until `resume()`, and returns at once.

@@ -68,6 +68,15 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
             Event::Handshake(request) => self.handshake(&request),
             Event::Open(client, _held, gate) => self.open(&client, gate),
             Event::Messages(client, batch) => self.messages(&client, batch),
+            Event::Pong(client, ..) if client.is_dismissed() => {}
+            Event::Pong(client, payload, _held) => {
+                let told = self.runner.ponged(self.shared, &client, &payload);
+                self.check(told);
+            }
+            Event::Written(client, _held) => {
+                let told = self.runner.written(self.shared, &client);
+                self.check(told);
+            }
             Event::Close(client, _held) => self.close(&client),
             Event::Refusal(refusal) => self.refusal(&refusal),
             Event::Closed => {
@@ -114,6 +123,8 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
         let unlogged = self.shared.link.events.take_unlogged();
         let logged = log::refusal(self.py, refusal, unlogged);
         self.check_log(logged);
+        let told = self.runner.refused(refusal);
+        self.check(told);
     }
 
     /// Whether the log is to hear of clients.

@@ -30,6 +30,10 @@ pub(super) enum Event {
     /// Its messages may wait until it is admitted.
     Open(Arc<Client>, Held, Gate),
     Messages(Arc<Client>, Batch),
+    /// A ping that Python has sent was answered, with this payload.
+    Pong(Arc<Client>, Vec<u8>, Held),
+    /// What somebody has asked about is on the wire.
+    Written(Arc<Client>, Held),
     Close(Arc<Client>, Held),
     Refusal(Refusal),
     /// The server has ended; nothing follows.
@@ -40,9 +44,11 @@ impl Event {
     /// Whose it is; of no client if it is of the server.
     pub(super) const fn client(&self) -> Option<&Arc<Client>> {
         match self {
-            Self::Open(client, ..) | Self::Messages(client, _) | Self::Close(client, _) => {
-                Some(client)
-            }
+            Self::Open(client, ..)
+            | Self::Messages(client, _)
+            | Self::Pong(client, ..)
+            | Self::Written(client, _)
+            | Self::Close(client, _) => Some(client),
             Self::Handshake(_) | Self::Refusal(_) | Self::Closed => None,
         }
     }

@@ -259,6 +259,14 @@ impl Handler for Link {
         self.events.push(Event::Messages(client.clone(), batch));
     }
 
+    fn on_pong(&self, client: &Arc<Client>, payload: &[u8]) {
+        self.events.push(Event::Pong(
+            client.clone(),
+            payload.to_vec(),
+            client.charge(),
+        ));
+    }
+
     fn on_park(&self) {
         self.events.wake_if_owed(false);
     }

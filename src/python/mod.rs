@@ -29,6 +29,7 @@ mod enter;
 mod errors;
 mod events;
 mod faults;
+mod flushing;
 mod fork;
 mod handshake;
 mod head;

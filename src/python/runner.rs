@@ -2,6 +2,7 @@
 
 use super::answers::Answers;
 use super::calls::{Args, Called, Stage, Whose};
+use super::events::Refusal;
 use super::log::{self, Failure};
 use super::shared::Shared;
 use crate::client::Client;
@@ -52,6 +53,21 @@ pub(super) trait Runner<'py> {
 
     /// Gives messages to who iterates over them.
     fn deliver(&mut self, _shared: &Shared, _client: &Arc<Client>, _batch: Batch) -> PyResult<()> {
+        Ok(())
+    }
+
+    /// Somebody did not get in.
+    fn refused(&mut self, _refusal: &Refusal) -> PyResult<()> {
+        Ok(())
+    }
+
+    /// A ping that Python has sent was answered.
+    fn ponged(&mut self, _shared: &Shared, _client: &Arc<Client>, _payload: &[u8]) -> PyResult<()> {
+        Ok(())
+    }
+
+    /// What somebody has asked about is on the wire.
+    fn written(&mut self, _shared: &Shared, _client: &Arc<Client>) -> PyResult<()> {
         Ok(())
     }
 

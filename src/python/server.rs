@@ -144,6 +144,15 @@ impl PyServer {
         Ok(py.detach(|| shared.core.is_used()))
     }
 
+    /// The sockets that it listens on, as long as it was not started; none where the system has no such numbers.
+    fn descriptors(&self, py: Python<'_>) -> PyResult<Vec<i32>> {
+        let shared = self.shared()?;
+        #[cfg(unix)]
+        return Ok(py.detach(|| shared.core.descriptors()));
+        #[cfg(not(unix))]
+        Ok(Vec::new())
+    }
+
     /// From `start` to `stop`.
     #[getter]
     fn is_serving(&self) -> PyResult<bool> {
@@ -194,13 +203,14 @@ impl PyServer {
 
     /// Has the callbacks run on `event_loop`, which is this thread's, each in a copy of `context`.
     ///
-    /// `hooks`, an `aio.Door`, is told what Python has to do. `is_watched`: the loop watches the reader's descriptor.
-    /// `is_owned`: the thread calls `end_drain` after the loop's end.
+    /// Without a context they are plain functions, and the loop has no tasks, as Qt's. `hooks`, a `Door`, is told what
+    /// Python has to do. `is_watched`: the loop watches the reader's descriptor. `is_owned`: the thread calls
+    /// `end_drain` after the loop's end.
     #[pyo3(signature = (event_loop, context, hooks, *, is_watched, is_owned))]
     fn attach(
         slf: &Bound<'_, Self>,
         event_loop: Py<PyAny>,
-        context: Py<PyAny>,
+        context: Option<Py<PyAny>>,
         hooks: Py<PyAny>,
         is_watched: bool,
         is_owned: bool,
@@ -293,6 +303,11 @@ impl PyServer {
     /// Accepts clients again. Errors as `pause`.
     fn resume(&self, py: Python<'_>) -> PyResult<()> {
         down::change(py, self.shared()?, Change::Resume)
+    }
+
+    /// Closes the sockets that it listens on, for good; clients are served as before. Errors as `pause`.
+    fn close_listening(&self, py: Python<'_>) -> PyResult<()> {
+        down::change(py, self.shared()?, Change::Close)
     }
 
     /// A time for which it is down; `clients` is "reset", "close" or "keep".

@@ -16,18 +16,20 @@ pub(super) enum Whom {
     Silence,
     /// Answers to handshakes that were given beforehand.
     Handshakes,
+    /// The door of an event loop that is not asyncio's.
+    Door,
 }
 
 #[derive(Debug)]
 pub(super) struct Wanted {
-    parts: Mutex<[Wants; 5]>,
+    parts: Mutex<[Wants; 6]>,
     sum: AtomicU32,
 }
 
 impl Wanted {
     pub(super) fn new() -> Self {
         let wanted = Self {
-            parts: Mutex::new([Wants::NOTHING; 5]),
+            parts: Mutex::new([Wants::NOTHING; 6]),
             sum: AtomicU32::default(),
         };
         wanted.set(Whom::Log, Wants::REFUSAL);

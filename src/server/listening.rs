@@ -129,6 +129,11 @@ impl Listening {
                     Err(error) => Err(unheard(desk, error)),
                 }
             }
+            (Change::Close, _) => {
+                drop(ready!(self.state.poll_quiet(cx)));
+                self.state = State::Paused(Vec::new());
+                Ok(())
+            }
             (Change::Pause, State::Paused(_))
             | (Change::Resume, State::Accepting(_))
             | (Change::Up(_), _) => Ok(()),

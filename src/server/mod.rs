@@ -109,7 +109,7 @@ impl Server {
             Some(listener) => listener.local_addr()?,
             None => return Err(io::Error::from(io::ErrorKind::AddrNotAvailable).into()),
         };
-        let memory = Memory::new(Limit::new("memory_limit", config.memory_limit));
+        let memory = Memory::new(Limit::new(&"memory_limit", config.memory_limit));
         // What connections need is theirs, however much is recorded.
         let half = config.memory_limit / 2;
         let record = config
@@ -121,7 +121,7 @@ impl Server {
             handler,
             sending: Arc::new(config.sending()),
             memory,
-            message_limit: Arc::new(Limit::new("max_message_size", config.max_message_size)),
+            message_limit: Arc::new(Limit::new(&"max_message_size", config.max_message_size)),
             record_wants: record.as_ref().map_or(Wants::NOTHING, |_| Wants::RECORD),
             record,
             faults: Faults::planned(&config.faults, config.seed, Arc::default()),
@@ -181,6 +181,17 @@ impl Server {
     #[must_use]
     pub fn is_used(&self) -> bool {
         !matches!(*lock(&self.state), State::Bound(_))
+    }
+
+    /// The sockets that it listens on, as long as it was not started.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn descriptors(&self) -> Vec<std::os::fd::RawFd> {
+        use std::os::fd::AsRawFd;
+        match &*lock(&self.state) {
+            State::Bound(listeners) => listeners.iter().map(|one| one.as_raw_fd()).collect(),
+            State::Started(_) | State::Finished => Vec::new(),
+        }
     }
 
     /// Asks the server to stop and returns at once: it accepts no more, tells every client 1001, and ends when they

@@ -34,6 +34,8 @@ pub enum Change {
     Down(u64),
     /// They come in again, after the outage of that number; another goes on.
     Up(u64),
+    /// They are refused from now on, those in the backlog too. Clients are served as before.
+    Close,
 }
 
 /// A change, and who waits for it.

@@ -105,9 +105,9 @@ fn segments() -> impl Strategy<Value = Vec<usize>> {
 /// Answers as the connection does, for reads of the given lengths, where what misses more than `threshold` bytes is
 /// read into its message.
 fn echo(wire: &[u8], segments: &[usize], threshold: usize) -> Vec<u8> {
-    let memory = Memory::new(Limit::new("memory_limit", 64 << 20));
+    let memory = Memory::new(Limit::new(&"memory_limit", 64 << 20));
     let mut account = Account::new(memory.clone());
-    let mut receiver = Receiver::new(Limit::new("max_message_size", 8 << 20));
+    let mut receiver = Receiver::new(Limit::new(&"max_message_size", 8 << 20));
     let mut out = Vec::new();
     let mut rest = wire;
     for &segment in segments.iter().cycle() {

@@ -65,8 +65,8 @@ impl Client {
     }
 
     fn with_memory(agreed: Agreed, limit: usize, memory_limit: usize) -> Self {
-        let memory = Memory::new(Limit::new("memory_limit", memory_limit));
-        let mut receiver = Receiver::new(Limit::new("max_message_size", limit));
+        let memory = Memory::new(Limit::new(&"memory_limit", memory_limit));
+        let mut receiver = Receiver::new(Limit::new(&"max_message_size", limit));
         receiver.agree(agreed);
         Self {
             receiver,
@@ -162,7 +162,7 @@ fn a_compressor_is_kept_with_takeover_alone() {
         ("; server_max_window_bits=9", COMPRESSOR + (4 << 9)),
         ("; server_no_context_takeover", 0),
     ] {
-        let memory = Memory::new(Limit::new("memory_limit", 1 << 20));
+        let memory = Memory::new(Limit::new(&"memory_limit", 1 << 20));
         let mut account = Account::new(memory.clone());
         let mut compression = Compression::new(agreed(parameters), 6);
         assert_eq!(memory.used(), 0);
@@ -174,7 +174,7 @@ fn a_compressor_is_kept_with_takeover_alone() {
             out.release(&mut account);
             assert_eq!(memory.used(), kept, "{parameters}");
         }
-        let mut poor = Account::new(Memory::new(Limit::new("memory_limit", 1000)));
+        let mut poor = Account::new(Memory::new(Limit::new(&"memory_limit", 1000)));
         let mut compression = Compression::new(agreed(parameters), 6);
         let mut out = Partial::NEW;
         let pushed = compression.push(b"a", true, &mut out, &mut poor);
@@ -270,7 +270,7 @@ proptest! {
             "; server_max_window_bits={bits}{}",
             if takeover { "" } else { "; server_no_context_takeover" }
         );
-        let memory = Memory::new(Limit::new("memory_limit", 64 << 20));
+        let memory = Memory::new(Limit::new(&"memory_limit", 64 << 20));
         let mut account = Account::new(memory);
         let mut compression = Compression::new(agreed(&offer), level);
         let mut inflate = Inflate::new(false, bits);

@@ -55,6 +55,11 @@ impl Receiver {
             if header.opcode != Opcode::Continuation {
                 self.compressed = header.compressed;
             }
+            if let Some(frame) = &self.frame_limit
+                && usize::try_from(header.len).map_or(true, |len| len > frame.bytes)
+            {
+                return Err(Violation::frame_too_big(**frame));
+            }
             // Compressed, the limit is for what comes of it; but that much can't come of nothing.
             let room = if self.compressed {
                 usize::MAX

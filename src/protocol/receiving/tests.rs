@@ -70,9 +70,9 @@ struct Reader {
 
 impl Reader {
     fn new(limit: usize, memory_limit: usize) -> Self {
-        let memory = Memory::new(Limit::new("memory_limit", memory_limit));
+        let memory = Memory::new(Limit::new(&"memory_limit", memory_limit));
         Self {
-            receiver: Receiver::new(Limit::new("max_message_size", limit)),
+            receiver: Receiver::new(Limit::new(&"max_message_size", limit)),
             account: Account::new(memory.clone()),
             memory,
             seen: Vec::new(),

@@ -131,11 +131,10 @@ impl Sender {
         }
     }
 
-    /// A pong has come.
-    pub fn ponged(&mut self, payload: &[u8]) {
-        if let Some(times) = &mut self.times {
-            times.ponged(payload);
-        }
+    /// A pong has come: whether it answers a ping of ours.
+    pub fn ponged(&mut self, payload: &[u8]) -> bool {
+        let times = self.times.as_mut();
+        times.is_some_and(|times| times.ponged(payload))
     }
 
     /// Sends what waits at the door, as far as `budget` goes.

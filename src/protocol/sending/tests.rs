@@ -48,7 +48,7 @@ struct Rig {
 
 impl Rig {
     fn new(settings: Settings, limit: usize) -> Self {
-        let memory = Memory::new(Limit::new("memory_limit", limit));
+        let memory = Memory::new(Limit::new(&"memory_limit", limit));
         let mut account = Account::new(memory.clone());
         let settings = Arc::new(settings);
         let sender = Sender::new(RESPONSE.to_vec(), true, settings, &mut account);
@@ -224,7 +224,7 @@ fn replies_wait_for_the_answers_before_them_and_leave_in_one_piece() {
 
 #[test]
 fn nothing_is_read_before_the_client_is_admitted_or_while_too_much_is_owed() {
-    let memory = Memory::new(Limit::new("memory_limit", 1 << 20));
+    let memory = Memory::new(Limit::new(&"memory_limit", 1 << 20));
     let mut account = Account::new(memory.clone());
     let mut effects = Effects::default();
     let settings = Arc::new(settings());
@@ -305,7 +305,7 @@ fn tickets_go_back_in_the_order_in_which_they_were_given_whatever_is_given_up() 
 
 #[test]
 fn a_frame_that_many_send_is_charged_once_until_the_last_of_them_has_sent_it() {
-    let memory = Memory::new(Limit::new("memory_limit", 1 << 20));
+    let memory = Memory::new(Limit::new(&"memory_limit", 1 << 20));
     let frame = SharedFrame::new(Opcode::Text, &[b'x'; 10_000], &memory).unwrap();
     let charged = memory.used();
     assert_eq!(charged, frame.frame().len());
@@ -339,7 +339,7 @@ fn a_frame_that_many_send_is_charged_once_until_the_last_of_them_has_sent_it() {
 
 #[test]
 fn a_frame_that_does_not_fit_is_not_there() {
-    let memory = Memory::new(Limit::new("memory_limit", 1_000));
+    let memory = Memory::new(Limit::new(&"memory_limit", 1_000));
     assert!(SharedFrame::new(Opcode::Text, &[0; 999], &memory).is_err());
     assert_eq!(memory.used(), 0);
 }

@@ -109,14 +109,14 @@ impl Times {
         });
     }
 
-    /// A pong has come. It answers the pings before it, too (RFC 6455 section 5.5.3).
-    pub(super) fn ponged(&mut self, payload: &[u8]) {
+    /// A pong has come: whether it answers a ping. It answers those before that, too (RFC 6455 section 5.5.3).
+    pub(super) fn ponged(&mut self, payload: &[u8]) -> bool {
         let awaited = self.awaited.map(u64::to_be_bytes);
         if awaited.is_some_and(|awaited| awaited == payload) {
             self.awaited = None;
         }
         let Some(index) = self.pings.iter().position(|ping| *ping.payload == *payload) else {
-            return;
+            return false;
         };
         self.answered = self
             .pings
@@ -127,6 +127,7 @@ impl Times {
         if awaited.is_some_and(|awaited| !is_left(awaited)) {
             self.awaited = None;
         }
+        true
     }
 
     /// Our close frame, or what goes before it, is on its way: only the client can hold it up.

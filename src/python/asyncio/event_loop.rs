@@ -6,7 +6,10 @@ use super::super::events::Event;
 use super::super::lock::lock;
 use super::super::shared::Shared;
 use super::super::values::NoReply;
+use super::super::wanted::Whom;
 use super::line::Line;
+use crate::client::Client;
+use crate::handler::Wants;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -24,9 +27,10 @@ const UNNUMBERED: u64 = u64::MAX;
 /// What a server finds where it is served.
 pub(in crate::python) struct Surroundings {
     pub(in crate::python) event_loop: Py<PyAny>,
-    /// The context of contextvars in which the server was started.
-    pub(in crate::python) context: Py<PyAny>,
-    /// `echoserver.aio.Door`, which is told what Python code has to do.
+    /// The context of contextvars in which the server was started; `None` where the loop has no tasks, as Qt's: then
+    /// callbacks are plain functions, called as they are.
+    pub(in crate::python) context: Option<Py<PyAny>>,
+    /// `echoserver.aio.Door`, or `echoserver.qt.door.Door`, which is told what Python code has to do.
     pub(in crate::python) hooks: Py<PyAny>,
     /// Keeps what the callbacks belong to as long as they may be called.
     pub(in crate::python) server: Py<PyAny>,
@@ -43,14 +47,32 @@ pub(in crate::python) struct EventLoop {
     pub(super) shared: Arc<Shared>,
     /// Handed in: a task knows what runs callbacks, which asks for tasks.
     pub(super) task_of: TaskOf,
-    pub(super) task_class: Py<PyAny>,
-    pub(super) enter_task: Py<PyAny>,
-    pub(super) leave_task: Py<PyAny>,
+    /// None of them where the loop has no tasks.
+    pub(super) tasks: Option<Tasks>,
     pub(super) no_reply: Py<PyAny>,
     /// What the loop calls for a turn.
     pub(super) again: OnceLock<Py<PyAny>>,
     pub(super) doorbell: Arc<Doorbell>,
     pub(super) state: Mutex<State>,
+}
+
+/// What of asyncio is needed for tasks.
+pub(super) struct Tasks {
+    pub(super) class: Py<PyAny>,
+    pub(super) enter: Py<PyAny>,
+    pub(super) leave: Py<PyAny>,
+}
+
+impl Tasks {
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let asyncio = py.import("asyncio")?;
+        let tasks = py.import("asyncio.tasks")?;
+        Ok(Self {
+            class: asyncio.getattr("Task")?.unbind(),
+            enter: tasks.getattr("_enter_task")?.unbind(),
+            leave: tasks.getattr("_leave_task")?.unbind(),
+        })
+    }
 }
 
 #[derive(Default)]
@@ -67,6 +89,26 @@ pub(super) struct State {
     /// It has ended.
     pub(super) is_over: bool,
     pub(super) busy: Busy,
+    /// Clients whose plain callbacks run, the innermost last, and whether their lines know.
+    under_way: Vec<(Arc<Client>, bool)>,
+}
+
+impl State {
+    /// Clients whose lines have to know that a callback of theirs is under way: another runs while it does.
+    pub(super) fn hold_under_way(&mut self) -> Vec<Arc<Client>> {
+        let unknown = self.under_way.iter_mut().filter(|(_, is_held)| !is_held);
+        unknown
+            .map(|(client, is_held)| {
+                *is_held = true;
+                client.clone()
+            })
+            .collect()
+    }
+
+    /// Whether a plain callback of that line runs.
+    pub(super) fn is_under_way(&self, key: u64) -> bool {
+        self.under_way.iter().any(|(client, _)| client.id == key)
+    }
 }
 
 /// How far the end of the server is.
@@ -109,8 +151,11 @@ impl EventLoop {
         is_watched: bool,
         task_of: TaskOf,
     ) -> PyResult<Arc<Self>> {
-        let asyncio = py.import("asyncio")?;
-        let tasks = py.import("asyncio.tasks")?;
+        let tasks = around
+            .context
+            .as_ref()
+            .map(|_| Tasks::new(py))
+            .transpose()?;
         let no_reply = Py::new(py, NoReply::new())?.into_any();
         if !shared.link.drain.begin() {
             return Err(PyRuntimeError::new_err(
@@ -118,13 +163,14 @@ impl EventLoop {
             ));
         }
         let doorbell = shared.link.events.hang_doorbell(is_watched)?;
+        if tasks.is_none() {
+            shared.link.wanted.set(Whom::Door, Wants::PONG);
+        }
         Ok(Arc::new(Self {
             around,
             shared,
             task_of,
-            task_class: asyncio.getattr("Task")?.unbind(),
-            enter_task: tasks.getattr("_enter_task")?.unbind(),
-            leave_task: tasks.getattr("_leave_task")?.unbind(),
+            tasks,
             no_reply,
             again: OnceLock::new(),
             doorbell,
@@ -132,12 +178,45 @@ impl EventLoop {
         }))
     }
 
-    /// A copy of the context in which the server was started.
-    pub(super) fn context<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.around
-            .context
-            .bind(py)
-            .call_method0(intern!(py, "copy"))
+    /// A copy of the context in which the server was started, where the loop has tasks.
+    pub(super) fn context<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let copy = |context: &Py<PyAny>| context.bind(py).call_method0(intern!(py, "copy"));
+        self.around.context.as_ref().map(copy).transpose()
+    }
+
+    /// Calls a plain callback. It may run the loop: what comes of its client meanwhile waits until it has returned.
+    pub(super) fn call<R>(&self, whose: Whose<'_>, call: impl FnOnce() -> R) -> R {
+        let Whose::Client(client) = whose else {
+            return call();
+        };
+        lock(&self.state).under_way.push((client.clone(), false));
+        let called = call();
+        let mut state = lock(&self.state);
+        let is_held = state.under_way.pop().is_some_and(|(_, is_held)| is_held);
+        let is_outer = !state.is_under_way(client.id);
+        drop(state);
+        if is_held && is_outer && !self.shared.link.is_forked() {
+            let line = self.line(whose);
+            line.rest();
+            if line.has_queue() && line.park(None) {
+                lock(&self.state).work.push_front(Work::Line(line));
+            }
+        }
+        called
+    }
+
+    /// Whether callbacks are called as they are.
+    pub(super) const fn is_plain(&self) -> bool {
+        self.tasks.is_none()
+    }
+
+    /// What of asyncio is needed for tasks.
+    ///
+    /// # Errors
+    /// `RuntimeError` where the loop has none: nothing is to be awaited there.
+    pub(super) fn tasks(&self) -> PyResult<&Tasks> {
+        let none = || PyRuntimeError::new_err("this event loop has no tasks");
+        self.tasks.as_ref().ok_or_else(none)
     }
 
     /// What a callback that was cancelled is taken to have answered.
@@ -185,13 +264,11 @@ impl EventLoop {
     /// For the collector, which finds a loop that nobody has any more; for one owner of this.
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         let around = &self.around;
-        for object in [
-            &around.event_loop,
-            &around.context,
-            &around.hooks,
-            &around.server,
-        ] {
+        for object in [&around.event_loop, &around.hooks, &around.server] {
             visit.call(object)?;
+        }
+        if let Some(context) = &around.context {
+            visit.call(context)?;
         }
         // Locked only by whoever uses it at this moment: then there are references from a running thread.
         if let Ok(state) = self.state.try_lock() {

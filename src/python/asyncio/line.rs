@@ -150,6 +150,11 @@ impl Line {
         state.stand == Stand::AtRest && state.queue.is_empty() && state.task.is_none()
     }
 
+    /// Whether something waits for its callback.
+    pub(super) fn has_queue(&self) -> bool {
+        !lock(&self.state).queue.is_empty()
+    }
+
     /// A callback of it begins.
     pub(super) fn take(&self) {
         lock(&self.state).stand = Stand::Taken;

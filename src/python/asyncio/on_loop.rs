@@ -8,6 +8,7 @@ use super::super::calls::{Args, Called, Stage, Whose};
 use super::super::coroutine::{self, Step};
 use super::super::dispatcher::Dispatcher;
 use super::super::enter::call_method;
+use super::super::events::Refusal;
 use super::super::lock::lock;
 use super::super::log::{self, Failure};
 use super::super::runner::Runner;
@@ -20,7 +21,7 @@ use crate::client::Client;
 use crate::handler::Batch;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,15 +59,22 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
         args: Args<'_, 'py>,
     ) -> Called {
         let begin = || {
-            let context = self.event_loop.context(self.py)?;
+            let Some(context) = self.event_loop.context(self.py)? else {
+                let call = || args.call(self.py, callback);
+                let reply = self
+                    .event_loop
+                    .call(whose, || shared.link.call(stage.name(), call))?;
+                let reply = coroutine::refuse(stage, callback.bind(self.py), reply)?;
+                return Ok((None, reply.into_bound(self.py), None));
+            };
             let reply = shared
                 .link
                 .call(stage.name(), || args.call_in(&context, callback))?;
             let coroutine = coroutine::awaited(&reply)?;
-            Ok((context, reply, coroutine))
+            Ok((Some(context), reply, coroutine))
         };
         match begin() {
-            Ok((context, _, Some(coroutine))) => {
+            Ok((Some(context), _, Some(coroutine))) => {
                 let running = Coroutine::new(stage, coroutine.unbind(), context.unbind());
                 match whose {
                     Whose::Error => self.begin_later(running),
@@ -75,14 +83,14 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
                     }
                 }
             }
-            Ok((_, reply, None)) => Some(Ok(reply.unbind())),
+            Ok((_, reply, _)) => Some(Ok(reply.unbind())),
             Err(error) => Some(Err(error)),
         }
     }
 
-    /// Through the loop, whose handler of exceptions is the application's, unless the loop is the server's own.
+    /// Through the loop, whose handler of exceptions is the application's, unless the loop is the server's own or has none.
     fn tell(&self, failure: &Failure<'py>) -> PyResult<()> {
-        if self.event_loop.around.is_owned {
+        if self.event_loop.around.is_owned || self.event_loop.is_plain() {
             return log::failure(failure);
         }
         let context = PyDict::new(self.py);
@@ -142,6 +150,27 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
         let mail = Py::new(py, Mail::new(client, batch))?;
         let inbox = object.get().inbox(py)?;
         call_method(inbox, intern!(py, "push"), (mail,)).map(drop)
+    }
+
+    fn refused(&mut self, refusal: &Refusal) -> PyResult<()> {
+        if !self.event_loop.is_plain() {
+            return Ok(());
+        }
+        let hooks = self.event_loop.around.hooks.bind(self.py);
+        call_method(hooks, intern!(self.py, "refused"), (&refusal.reason,)).map(drop)
+    }
+
+    fn ponged(&mut self, shared: &Shared, client: &Arc<Client>, payload: &[u8]) -> PyResult<()> {
+        let (py, hooks) = (self.py, self.event_loop.around.hooks.bind(self.py));
+        let payload = PyBytes::new(py, payload);
+        let arguments = (shared.client(py, client)?, payload);
+        call_method(hooks, intern!(py, "ponged"), arguments).map(drop)
+    }
+
+    fn written(&mut self, shared: &Shared, client: &Arc<Client>) -> PyResult<()> {
+        let (py, hooks) = (self.py, self.event_loop.around.hooks.bind(self.py));
+        let client = shared.client(py, client)?;
+        call_method(hooks, intern!(py, "written"), (client,)).map(drop)
     }
 
     /// Who iterates over its messages gets those that are left.
@@ -210,13 +239,10 @@ impl LoopRunner<'_, '_> {
             }
             let task = (event_loop.task_of)(py, event_loop, &line)?;
             let arguments = (&event_loop.around.event_loop, task);
-            event_loop
-                .enter_task
-                .call1(py, (arguments.0, &arguments.1))?;
+            let tasks = event_loop.tasks()?;
+            tasks.enter.call1(py, (arguments.0, &arguments.1))?;
             let step = shared.link.call(name, || Ok(running.step(py, None)));
-            event_loop
-                .leave_task
-                .call1(py, (arguments.0, &arguments.1))?;
+            tasks.leave.call1(py, (arguments.0, &arguments.1))?;
             step
         };
         let outcome = begin();

@@ -54,10 +54,8 @@ pub(super) fn task<'py>(
     let options: Bound<'py, PyDict> = [("name", name)].into_py_dict(py)?;
     options.set_item("loop", &event_loop.around.event_loop)?;
     options.set_item("context", event_loop.context(py)?)?;
-    let task = event_loop
-        .task_class
-        .bind(py)
-        .call((pump,), Some(&options))?;
+    let class = event_loop.tasks()?.class.bind(py);
+    let task = class.call((pump,), Some(&options))?;
     lock(&line.state).task = Some(task.clone().unbind());
     Ok(task)
 }

@@ -1,5 +1,6 @@
 //! Turns on an event loop: what starts them, and what is done in one.
 
+use super::super::calls::Whose;
 use super::super::lock::lock;
 use super::super::runner::Runner;
 use super::super::shared::Shared;
@@ -18,15 +19,23 @@ use std::time::Instant;
 /// # Errors
 /// As `end_turn`.
 fn turn(py: Python<'_>, event_loop: &Arc<EventLoop>) -> PyResult<()> {
-    event_loop.doorbell.hush();
+    if !event_loop.is_plain() {
+        event_loop.doorbell.hush();
+    }
     let mut state = lock(&event_loop.state);
-    if state.busy != Busy::No {
+    if state.busy != Busy::No && !event_loop.is_plain() {
         // A callback runs the loop: what is queued waits until it has returned.
         state.busy = Busy::Due;
         return Ok(());
     }
+    // There, as with a dialog, others are served meanwhile, and not the clients whose callback it is.
+    let held = state.hold_under_way();
     drop(state);
+    for client in held {
+        event_loop.line(Whose::Client(&client)).take();
+    }
     if event_loop.is_over() {
+        event_loop.doorbell.hush();
         return Ok(());
     }
     event_loop.shared.link.drain.move_here();
@@ -38,13 +47,24 @@ fn turn(py: Python<'_>, event_loop: &Arc<EventLoop>) -> PyResult<()> {
 fn run(dispatcher: &mut OnLoop<'_, '_>) {
     let event_loop = dispatcher.runner.event_loop;
     let mut events = Vec::new();
+    // Where a callback may run the loop, the doorbell is heard as long as there is something to do.
+    let mut is_quiet = !event_loop.is_plain();
     loop {
         let mut state = lock(&event_loop.state);
         let Some(work) = state.work.pop_front() else {
             drop(state);
             dispatcher.shared.link.events.take_now(&mut events);
             if events.is_empty() {
-                break;
+                if is_quiet {
+                    break;
+                }
+                event_loop.doorbell.hush();
+                is_quiet = true;
+                continue;
+            }
+            if event_loop.is_plain() && is_quiet {
+                event_loop.doorbell.ring();
+                is_quiet = false;
             }
             lock(&event_loop.state)
                 .work
@@ -56,6 +76,8 @@ fn run(dispatcher: &mut OnLoop<'_, '_>) {
                 let id = event.client().map_or(SERVER, |client| client.id);
                 state.lines.get(&id).filter(|line| line.is_busy()).cloned()
             }
+            // It goes on when its callback has returned.
+            Work::Line(line) if state.is_under_way(line.key) => continue,
             Work::Event(_) | Work::Line(_) => None,
         };
         drop(state);
@@ -70,7 +92,9 @@ fn run(dispatcher: &mut OnLoop<'_, '_>) {
         dispatcher.clock = Instant::now();
         if dispatcher.runner.is_time_up(dispatcher.clock) {
             // The loop comes again when others had their turn.
-            event_loop.doorbell.ring();
+            if is_quiet {
+                event_loop.doorbell.ring();
+            }
             break;
         }
     }
@@ -155,7 +179,12 @@ struct Again(Weak<EventLoop>);
 impl Again {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
         match self.0.upgrade() {
-            Some(event_loop) if !event_loop.shared.link.is_forked() => turn(py, &event_loop),
+            Some(event_loop) if !event_loop.shared.link.is_forked() => {
+                if event_loop.is_plain() {
+                    event_loop.doorbell.ring();
+                }
+                turn(py, &event_loop)
+            }
             _ => Ok(()),
         }
     }

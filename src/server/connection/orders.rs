@@ -2,7 +2,7 @@
 
 use super::Connection;
 use super::turn::Turn;
-use crate::order::{Message, Order, Ping, Raw, Replies, Share};
+use crate::order::{Limits, Message, Order, Ping, Raw, Replies, Share};
 use crate::server::wire::Wire;
 use std::task::Context;
 
@@ -56,6 +56,7 @@ impl<W: Wire> Connection<W> {
             }
             Order::Pause => self.sender.pause(true),
             Order::Resume => self.sender.pause(false),
+            Order::Limits(Limits { message, frame }) => self.receiver.limit(message, frame),
             Order::Close(close) => {
                 let (code, reason) = (close.code(), close.reason());
                 self.sender.close(code, reason, account, effects);

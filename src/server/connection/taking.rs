@@ -159,9 +159,12 @@ impl<W: Wire> Connection<W> {
             }
             Event::Pong(pong) => {
                 turn.counts.pongs_received += 1;
-                self.sender.ponged(pong.payload());
+                let is_answer = self.sender.ponged(pong.payload());
                 if turn.wants.has(Wants::RECORD) {
                     self.see_pong(pong.payload(), turn);
+                }
+                if is_answer && turn.wants.has(Wants::PONG) {
+                    self.give_pong(pong.payload(), turn);
                 }
             }
             Event::Close(close) => {
@@ -234,6 +237,17 @@ impl<W: Wire> Connection<W> {
         if !fits {
             self.sender.fail(&self.account.exhausted(), effects);
         }
+    }
+
+    /// An answer to a ping for the handler, behind the messages before it.
+    #[inline(never)]
+    fn give_pong(&mut self, payload: &[u8], turn: &mut Turn) {
+        if turn.batch.is_some() {
+            self.hand_over(turn);
+        }
+        self.client.know();
+        let handler = &self.seated.desk.shared.handler;
+        handler.on_pong(&self.client, payload);
     }
 
     fn end_read(

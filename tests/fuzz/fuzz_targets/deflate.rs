@@ -54,9 +54,9 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 
 /// The messages, and the close code at their end.
 fn run(agreed: Agreed, wire: &[u8], read: usize, budget: usize) -> (Vec<Vec<u8>>, Option<u16>) {
-    let memory = Memory::new(Limit::new("memory_limit", 1 << 30));
+    let memory = Memory::new(Limit::new(&"memory_limit", 1 << 30));
     let mut account = Account::new(memory.clone());
-    let mut receiver = Receiver::new(Limit::new("max_message_size", LIMIT));
+    let mut receiver = Receiver::new(Limit::new(&"max_message_size", LIMIT));
     receiver.agree(agreed);
     let mut messages = Vec::new();
     let mut verdict = None;
@@ -150,7 +150,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 
     // And back, in steps.
-    let mut account = Account::new(Memory::new(Limit::new("memory_limit", 1 << 30)));
+    let mut account = Account::new(Memory::new(Limit::new(&"memory_limit", 1 << 30)));
     let mut compression = Compression::new(agree(false, 9 + bits % 7), level % 10);
     for message in &messages {
         let mut compressed = Partial::NEW;

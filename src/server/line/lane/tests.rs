@@ -9,7 +9,7 @@ const LEAST: usize = 32;
 fn what_small_pieces_cost_is_charged() {
     let now = Instant::now();
     let script = Script::new(1, 1, "/", now.into_std(), move || now.into_std());
-    let memory = Memory::new(Limit::new("memory_limit", 1 << 20));
+    let memory = Memory::new(Limit::new(&"memory_limit", 1 << 20));
     let (mut account, mut lane) = (Account::new(memory), Lane::new(Way::Out));
     // One more than there was room for: half of the queue is empty.
     for _ in 0..=1024 {

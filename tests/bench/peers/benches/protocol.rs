@@ -71,7 +71,7 @@ fn echo(receiver: &mut Receiver, wire: &mut [u8], account: &mut Account) -> (usi
 /// Measures an echo of `frames` copies of one frame.
 fn measure(c: &mut Criterion, group: &str, name: &str, frame: &[u8], frames: usize) {
     let wire = frame.repeat(frames);
-    let mut account = Account::new(Memory::new(Limit::new("memory_limit", LIMIT)));
+    let mut account = Account::new(Memory::new(Limit::new(&"memory_limit", LIMIT)));
     let mut group = c.benchmark_group(group);
     group.throughput(Throughput::Elements(frames as u64));
     let size = if wire.len() < 64 << 10 {
@@ -83,7 +83,7 @@ fn measure(c: &mut Criterion, group: &str, name: &str, frame: &[u8], frames: usi
         b.iter_batched_ref(
             || {
                 (
-                    Receiver::new(Limit::new("max_message_size", LIMIT)),
+                    Receiver::new(Limit::new(&"max_message_size", LIMIT)),
                     wire.clone(),
                 )
             },
@@ -104,9 +104,9 @@ fn frames(c: &mut Criterion) {
         let payload: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
         let frame = client_frame(Opcode::Binary, &payload);
         let mut wire = frame.repeat(count);
-        let mut account = Account::new(Memory::new(Limit::new("memory_limit", LIMIT)));
+        let mut account = Account::new(Memory::new(Limit::new(&"memory_limit", LIMIT)));
         let (written, _) = echo(
-            &mut Receiver::new(Limit::new("max_message_size", LIMIT)),
+            &mut Receiver::new(Limit::new(&"max_message_size", LIMIT)),
             &mut wire,
             &mut account,
         );

@@ -52,9 +52,9 @@ pub struct Outcome {
 
 /// Hands `input.wire` to the engine in the given reads.
 pub fn run(input: &Input<'_>, reads: &[usize], memory_limit: usize) -> Outcome {
-    let memory = Memory::new(Limit::new("memory_limit", memory_limit));
+    let memory = Memory::new(Limit::new(&"memory_limit", memory_limit));
     let mut connection = Connection {
-        receiver: Receiver::new(Limit::new("max_message_size", input.limit)),
+        receiver: Receiver::new(Limit::new(&"max_message_size", input.limit)),
         account: Account::new(memory.clone()),
         found: Vec::new(),
     };
