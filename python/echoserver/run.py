@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from echoserver._core import Client, Thread
     from echoserver.aio import Clients, Door
+    from echoserver.qt.door import Door as QtDoor
+    from echoserver.qt.door import Told
+    from echoserver.qt.QtCore import QObject
 
 __all__ = ["Run"]
 
@@ -49,6 +52,7 @@ class Run:
         self._thread: threading.Thread | Thread | None = None
         self._failure: BaseException | None = None
         self._door: Door | None = None
+        self._qt_door: QtDoor | None = None
         # Where the names of those are wanted who do not answer the close: seconds for that in a stop without a timeout,
         # if they are fewer, and those that were dropped then, or at the timeout; each once, whoever else stops it.
         self.grace: float | None = None
@@ -125,6 +129,15 @@ class Run:
             raise RuntimeError("wait_closed() in the thread that runs the callbacks would wait for itself")
         self._check_used()
         self._end_wait(timeout, has_ended=not self.core.is_started or self.core.wait(timeout))
+
+    def start_qt(self, parent: QObject | None, told: Told | None = None) -> None:
+        """Has Qt's event loop of this thread run the callbacks; `told` hears of what there is no callback for."""
+        from echoserver.qt import door
+
+        door.check(is_async=self._is_async)
+        self._check_iterators()
+        self._note_start()
+        self._qt_door = door.start(self.core, self._owner(), parent, told)
 
     # On an event loop
 
@@ -321,7 +334,7 @@ class Run:
     def _wait_for_stop(self, timeout: float | None, limit: float) -> bool:
         """Whether it ends within `limit`, or when what is left then is dropped; `timeout` is that of the stop."""
         core = self.core
-        way_out = _way_out_of_loop() if timeout is None else None
+        way_out = threads.way_out_of_loop() if timeout is None else None
         grace = _LOOP_WAIT if way_out else self.grace
         if timeout is None and grace is not None and not core.wait(grace):
             self._drop()
@@ -362,7 +375,7 @@ class Run:
 
     def _is_stuck(self) -> bool:
         """Whether the event loop that has to run the callbacks does not run."""
-        return self._door is not None and not self._door.loop.is_running()
+        return any(door is not None and not door.loop.is_running() for door in (self._door, self._qt_door))
 
     def _finish(self) -> None:
         """The server has ended: its thread does, and what a callback raised to end it comes out, once."""
@@ -371,24 +384,12 @@ class Run:
             thread.join(_JOIN_TIMEOUT)
             if thread.is_alive():
                 raise TimeoutError(f"the server has ended, but its thread {thread.name} still runs")
-        if self._door is not None:
-            self._failure = self._door.take_failure() or self._failure
+        for door in (self._door, self._qt_door):
+            if door is not None:
+                self._failure = door.take_failure() or self._failure
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
-
-
-def _way_out_of_loop() -> str | None:
-    """What to do instead of waiting in this thread, if an event loop runs here."""
-    if threads.loop_runs():
-        return "use `async with`, or await server.stop_async()"
-    if trio := sys.modules.get("trio"):
-        try:
-            trio.lowlevel.current_task()
-        except RuntimeError:
-            return None
-        return "await trio.to_thread.run_sync(server.stop) instead"
-    return None
 
 
 def _caller_level() -> int:

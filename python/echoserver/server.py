@@ -5,6 +5,7 @@ No code here runs per message.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from weakref import ref
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from echoserver._core import TLS, Client, Down, ManualClock
     from echoserver.compression import Deflate
+    from echoserver.qt.QtCore import QObject
     from echoserver.run import Run
     from echoserver.stats import Stats
     from echoserver.types import OnBinary, OnClient, OnClosed, OnError, OnHandshake, OnText
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     _Init = TypeVar("_Init", bound=Callable[..., None])
 
 __all__ = ["EchoServer"]
+
+# Where a Qt event loop may be known from.
+_QT = frozenset({"PySide6.QtCore", "echoserver.qt.builtin.QtCore"})
 
 
 def _names_the_nearest(init: _Init) -> _Init:
@@ -213,6 +218,7 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
         # By name: the core has the names of its options and of the callbacks.
         given = dict(locals())
         # Needed with the first server, and not for the import: see there.
+        from echoserver import threads
         from echoserver.callbacks import is_async, resolve
         from echoserver.run import Run
         from echoserver.stats import Stats
@@ -231,6 +237,10 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
                 self._own_run.allow_async(name)
             if given[name] is not None:
                 self.__dict__[name] = callback
+        if threads.loop_runs() or not _QT.isdisjoint(sys.modules):
+            from echoserver import unserved
+
+            unserved.watch(self)
         if debug:
             from echoserver import printing
 
@@ -268,6 +278,19 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
         stopped before.
         """
         self._run.start()
+        return self
+
+    def start_qt(self, parent: QObject | None = None) -> Self:
+        """Serves in the background and returns the server, ready; callbacks run in Qt's event loop of this thread.
+
+        So they may use what belongs to that thread, such as the widgets of an application, whose `exec()` has to run
+        for them; echoes need no callback and no loop. Callbacks are plain functions, for which others are served also
+        while one of them runs a loop, as dialogs do. With a `parent`, a QObject, the server goes with it to another
+        thread (`moveToThread`), and is stopped when that is deleted. RuntimeError if it ran or was stopped before, or
+        without a QCoreApplication; TypeError for callbacks that are an `async def`, which need `serve_async()` on a
+        loop such as that of PySide6.QtAsyncio. Qt is what `echoserver.qt` has: PySide6, or its stand-ins.
+        """
+        self._run.start_qt(parent)
         return self
 
     def stop(self, timeout: float | None = None, wait: bool = True) -> None:

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["are_green", "has_signals", "leave_to_others", "loop_runs", "make"]
+__all__ = ["are_green", "has_signals", "leave_to_others", "loop_runs", "make", "way_out_of_loop"]
 
 # Seconds that are enough to find out whether a green thread can leave its thread to others.
 _INSTANT = 0.0001
@@ -68,3 +68,16 @@ def make(target: Callable[[], object], name: str) -> threading.Thread | Thread:
     if are_green():
         return Thread(target, name)
     return threading.Thread(target=target, name=name, daemon=True)
+
+
+def way_out_of_loop() -> str | None:
+    """What to do instead of waiting in this thread, if an event loop runs here."""
+    if loop_runs():
+        return "use `async with`, or await server.stop_async()"
+    if trio := sys.modules.get("trio"):
+        try:
+            trio.lowlevel.current_task()
+        except RuntimeError:
+            return None
+        return "await trio.to_thread.run_sync(server.stop) instead"
+    return None

@@ -6,6 +6,8 @@
 
 mod clock;
 mod connection;
+#[cfg(unix)]
+mod descriptors;
 mod desk;
 mod faults;
 mod http;
@@ -181,17 +183,6 @@ impl Server {
     #[must_use]
     pub fn is_used(&self) -> bool {
         !matches!(*lock(&self.state), State::Bound(_))
-    }
-
-    /// The sockets that it listens on, as long as it was not started.
-    #[cfg(unix)]
-    #[must_use]
-    pub fn descriptors(&self) -> Vec<std::os::fd::RawFd> {
-        use std::os::fd::AsRawFd;
-        match &*lock(&self.state) {
-            State::Bound(listeners) => listeners.iter().map(|one| one.as_raw_fd()).collect(),
-            State::Started(_) | State::Finished => Vec::new(),
-        }
     }
 
     /// Asks the server to stop and returns at once: it accepts no more, tells every client 1001, and ends when they

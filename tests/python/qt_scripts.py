@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 __all__ = ["Script", "all_scripts", "script"]
 
-FILES = ("signals", "objects", "threads", "loop", "values", "command_line")
+FILES = ("signals", "objects", "threads", "loop", "values", "command_line", "servers", "sockets", "main")
 Say = Callable[..., None]
 
 

@@ -19,6 +19,6 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         import importlib
 
-        if name in {"QtCore", "QtNetwork"}:
+        if name in {"QtCore", "QtNetwork", "QtWebSockets"}:
             return importlib.import_module(f"echoserver.qt.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

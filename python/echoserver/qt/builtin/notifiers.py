@@ -45,10 +45,13 @@ class QSocketNotifier(QObject):
         super()._qt_delete()
 
     def _qt_move(self, home: Loop) -> None:
-        if self._qt_is_enabled:
+        was_enabled = self._qt_is_enabled
+        if was_enabled:
             self._qt_end()
-            home.post(partial(self.setEnabled, True))
         super()._qt_move(home)
+        # After that: it may run there at once.
+        if was_enabled:
+            home.post(partial(self.setEnabled, True))
 
     def socket(self) -> int:
         """The descriptor."""

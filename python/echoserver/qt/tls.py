@@ -1,0 +1,38 @@
+"""A `QSslConfiguration` as the `TLS` of the main package, which takes files."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from echoserver._core import TLS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["tls_of"]
+
+
+@contextmanager
+def tls_of(configuration: Any) -> Iterator[TLS]:
+    """Certificate, chain and key of it, in files that are there, for this user only, while the block runs.
+
+    ValueError if it has none: a server needs them.
+    """
+    certificates = [] if configuration is None else configuration.localCertificateChain()
+    if not certificates and configuration is not None and not configuration.localCertificate().isNull():
+        certificates = [configuration.localCertificate()]
+    if not certificates or configuration.privateKey().isNull():
+        raise ValueError(
+            "a server in SecureMode needs setSslConfiguration() with setLocalCertificate() and setPrivateKey() before "
+            "it listens"
+        )
+    with tempfile.TemporaryDirectory(prefix="echoserver-") as folder:
+        certificate_file, key_file = Path(folder, "certificates.pem"), Path(folder, "key.pem")
+        certificate_file.write_bytes(b"".join(bytes(one.toPem().data()) for one in certificates))
+        key_file.touch(mode=0o600)
+        key_file.write_bytes(bytes(configuration.privateKey().toPem().data()))
+        yield TLS(os.fspath(certificate_file), os.fspath(key_file))
