@@ -4,14 +4,17 @@
     from echoserver.qt.QtNetwork import QHostAddress
     from echoserver.qt.QtWebSockets import QWebSocketServer
 
-A program for PySide6 needs nothing but these imports. Where PySide6 is installed `QtCore` and `QtNetwork` are its own,
+A program for PySide6 needs nothing but these imports; `EchoServer` is the class of Qt's example, and
+`python -m echoserver.qt` its program. Where PySide6 is installed `QtCore` and `QtNetwork` are its own,
 and the classes of `QtWebSockets` are QObjects of the application's event loop; elsewhere stand-ins let the program run
 without Qt. The environment variable ECHOSERVER_QT, `pyside6` or `builtin`, decides otherwise.
 """
 
 TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from echoserver.qt.echo import EchoServer
 
-__all__: list[str] = []
+__all__ = ["EchoServer"]
 
 # For a type checker there is no such function, so that it sees a name that is misspelt.
 if not TYPE_CHECKING:
@@ -19,6 +22,8 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         import importlib
 
+        if name == "EchoServer":
+            return importlib.import_module("echoserver.qt.echo").EchoServer
         if name in {"QtCore", "QtNetwork", "QtWebSockets"}:
             return importlib.import_module(f"echoserver.qt.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

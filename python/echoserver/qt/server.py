@@ -46,6 +46,16 @@ _REFUSALS = {
 
 # What there is only with a TCP server of the program's own.
 _LEFT_OUT = frozenset({"handleConnection", "nativeDescriptor", "proxy", "setNativeDescriptor", "setProxy"})
+# What Qt's TLS tells.
+_TLS_LEFT_OUT = frozenset(
+    {
+        "alertReceived",
+        "alertSent",
+        "handshakeInterruptedOnError",
+        "preSharedKeyAuthenticationRequired",
+        "sslErrorsOccurred",
+    }
+)
 
 
 class QWebSocketServer(QObject):
@@ -95,6 +105,9 @@ class QWebSocketServer(QObject):
                 message = (
                     f"{type(self).__name__}.{name} is not here: the connections are the core's, and have no QTcpSocket"
                 )
+                raise AttributeError(message)
+            if name in _TLS_LEFT_OUT:
+                message = f"{type(self).__name__}.{name} is not here: TLS is the core's, and says in the log what fails"
                 raise AttributeError(message)
             return unknown(self, super(), name)
 

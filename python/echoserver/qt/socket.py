@@ -115,6 +115,8 @@ class QWebSocket(Peer):
         def __getattr__(self, name: str) -> object:
             if name in _OF_CLIENTS:
                 raise AttributeError(f"{type(self).__name__}.{name} is for clients; echoserver.qt is a server")
+            if name == "sslConfiguration":
+                raise AttributeError(f"{type(self).__name__}.{name} is not here: ask the QWebSocketServer for its own")
             return unknown(self, super(), name)
 
     def connectNotify(self, signal: Any) -> None:

@@ -25,7 +25,7 @@ def tls_of(configuration: Any) -> Iterator[TLS]:
     certificates = [] if configuration is None else configuration.localCertificateChain()
     if not certificates and configuration is not None and not configuration.localCertificate().isNull():
         certificates = [configuration.localCertificate()]
-    if not certificates or configuration.privateKey().isNull():
+    if configuration is None or not certificates or configuration.privateKey().isNull():
         raise ValueError(
             "a server in SecureMode needs setSslConfiguration() with setLocalCertificate() and setPrivateKey() before "
             "it listens"

@@ -1,0 +1,32 @@
+"""That what a server needs of Qt's classes is there and tested, or is refused with a sentence."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qt_variants import BUILTIN, PYSIDE6, environment, needs
+from support import FACTOR, finished, program
+
+HERE = Path(__file__).parent
+DOCUMENT = HERE.parents[1] / "docs" / "qt-members.md"
+
+pytestmark = pytest.mark.skipif(not DOCUMENT.exists(), reason="needs the sources")
+
+
+@pytest.mark.parametrize("variant", [BUILTIN, PYSIDE6])
+def test_members_are_there_and_tested_or_refused(variant: str) -> None:
+    needs(variant)
+    process = program(sys.executable, str(HERE / "qt_members.py"), "--print", env=environment(variant))
+    status, out, err = finished(process, 60 * FACTOR)
+    assert status == 0, err
+    found: dict[str, Any] = json.loads(out)
+    for row in found["rows"]:
+        assert row["tests"] or row["refusal"], f"{row['owner']}.{row['member']} is used by no test"
+        # A sentence, not Python's own words.
+        assert not row["refusal"] or "has no attribute" not in row["refusal"], row
+    assert found["listing"] == DOCUMENT.read_text(encoding="utf-8")
