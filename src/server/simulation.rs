@@ -33,6 +33,7 @@ mod faults;
 mod faults_at_ends;
 #[cfg(test)]
 mod faults_by_chance;
+#[cfg(test)]
 mod faults_by_url;
 #[cfg(test)]
 mod faults_on_bytes;
