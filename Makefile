@@ -5,6 +5,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 	$(name) -c 'import sys, ensurepip, venv; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
 VENV := .venv
 BIN := $(VENV)/bin
+QT_VENV := .venv-qt
 FUZZ_SECONDS ?= 300
 LIFECYCLES ?= 5000
 SESSIONS ?= 2
@@ -16,7 +17,7 @@ CONFORMANCE = @run() { tests/conformance/run --python $(BIN)/python "$$@" || [ $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run develop test check bench conformance conformance-full fuzz soak conversations stall clients faults licenses pictures fault-soak fault-attack costs fixture-soak clean
+.PHONY: help run develop test check bench conformance conformance-full fuzz soak conversations stall clients faults licenses pictures fault-soak fault-attack costs fixture-soak qt-differential clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +89,14 @@ fixture-soak: $(VENV)/.tools ## the pytest fixture LIFECYCLES (5000) times, then
 
 fault-soak: $(VENV)/.tools ## all faults by chance on 50 clients for SECONDS (600), each message accounted for
 	$(BIN)/python tests/python/fault_soak.py $(SECONDS)
+
+# Where PySide6 can't be had it says so, loudly.
+qt-differential: $(VENV)/.ready ## echoserver.qt on PySide6, and beside its own QtWebSockets
+	@[ -x $(QT_VENV)/bin/pytest ] || { $(PYTHON) -m venv $(QT_VENV) && \
+	    $(QT_VENV)/bin/python -m pip install --quiet --requirement tests/python/qt-requirements.txt; } || \
+	    { rm -rf $(QT_VENV); echo 'NOT RUN: PySide6 CAN NOT BE INSTALLED HERE' >&2; }
+	[ ! -d $(QT_VENV) ] || PYTHONPATH=$(CURDIR)/python QT_QPA_PLATFORM=offscreen \
+	    $(QT_VENV)/bin/python -m pytest tests/python/test_qt_*.py
 
 clean: ## remove what was built here
 	rm -rf .venv* .clients target dist python/echoserver/_core*.so
