@@ -25,6 +25,7 @@ mod page;
 mod pending;
 mod roster;
 mod seat;
+mod seen;
 mod shaped;
 mod shared;
 #[cfg(any(test, fuzzing))]
@@ -42,7 +43,6 @@ pub use simulation::fuzz;
 pub use stats::Stats;
 pub use tls::reading::read_file;
 
-use crate::client::Client;
 use crate::condition::wait_while;
 use crate::config::Config;
 use crate::error::Error;
@@ -59,7 +59,7 @@ use crate::tls::Patience;
 use shared::{Command, Face, Life, Shared, lock};
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::JoinHandle;
@@ -268,57 +268,6 @@ impl Server {
         true
     }
 
-    /// Whether the deadline of a stop has passed.
-    #[must_use]
-    pub fn is_overdue(&self) -> bool {
-        lock(&self.shared.deadline).is_some_and(|deadline| deadline <= Instant::now())
-    }
-
-    /// How long that deadline is off; `None` before a stop.
-    #[must_use]
-    pub fn time_left(&self) -> Option<Duration> {
-        let deadline = *lock(&self.shared.deadline);
-        deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
-    }
-
-    /// Where the server listens; of several addresses the first.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.shared.address
-    }
-
-    /// From `start` to `stop`.
-    #[must_use]
-    pub fn is_serving(&self) -> bool {
-        self.shared.serving.load(Ordering::Acquire)
-    }
-
-    /// From `start` until every worker has heard of a stop: new clients may come.
-    #[must_use]
-    pub fn lets_in(&self) -> bool {
-        let mut workers = self.shared.workers.iter();
-        workers.any(|worker| worker.lets_in.load(Ordering::Acquire))
-    }
-
-    /// What clients did, if that is recorded.
-    #[must_use]
-    pub fn record(&self) -> Option<&Arc<Record>> {
-        self.shared.record.as_ref()
-    }
-
-    /// Forgets what clients did, as far as nobody needs it any more: [`Record::clients`] says who is left.
-    pub fn clear_record(&self) {
-        if let Some(record) = self.record() {
-            record.clear(|| self.shared.clients());
-        }
-    }
-
-    /// The options.
-    #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.shared.config
-    }
-
     /// Reads the files of `tls` again, or makes a new certificate from the same authority, for the connections from now
     /// on; those that are stay as they are. `patience` is asked while a file is waited for.
     ///
@@ -331,58 +280,10 @@ impl Server {
         }
     }
 
-    /// The certificate, in PEM, of the authority that was made for this server, if one was.
-    #[must_use]
-    pub fn ca_pem(&self) -> Option<&str> {
-        self.shared.tls.as_ref().and_then(Identity::ca_pem)
-    }
-
-    /// The certificates, in DER, that a client of this server has to trust; `None` without TLS.
-    #[must_use]
-    pub fn tls_anchors(&self) -> Option<Vec<u8>> {
-        self.shared.tls.as_ref().map(Identity::anchors)
-    }
-
-    /// Whoever has seen a part of what has happened sees all of it.
-    fn settle(&self) {
-        if let Some(record) = self.record() {
-            record.settle();
-        }
-    }
-
-    /// The clients at this moment, in the order of their coming.
-    #[must_use]
-    pub fn clients(&self) -> Vec<Arc<Client>> {
-        self.settle();
-        self.shared.clients()
-    }
-
-    /// How many clients there are at this moment.
-    #[must_use]
-    pub fn client_count(&self) -> usize {
-        self.settle();
-        let workers = self.shared.workers.iter();
-        workers.map(|worker| lock(&worker.roster).len()).sum()
-    }
-
     /// A message for many clients; `None` if `memory_limit` leaves no room for it.
     #[must_use]
     pub fn frame(&self, kind: Kind, payload: &[u8]) -> Option<Arc<SharedFrame>> {
         SharedFrame::new(kind.opcode(), payload, &self.shared.memory).ok()
-    }
-
-    /// The counters, added up.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        self.settle();
-        let mut stats = Stats {
-            memory_used: self.shared.memory.used() as u64,
-            ..Stats::default()
-        };
-        for worker in &self.shared.workers {
-            stats.add(&worker.counters);
-        }
-        stats
     }
 }
 
