@@ -1,5 +1,7 @@
 //! What the faults that are set do on one connection: asked at each opportunity, it answers "what now?".
 
+pub mod ends;
+
 use super::action::{Action, Opportunity, State};
 use super::fault::Fault;
 use super::hits::Hits;
@@ -50,15 +52,6 @@ struct Active {
     /// Of what acts on bytes: whether it does on this connection, and whether it has.
     is_chosen: Option<bool>,
     has_acted: bool,
-}
-
-/// How a fault ends a connection when its time has come.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// By our close frame, with this code and reason.
-    Close(u16, String),
-    /// Without one.
-    Cut(Cut),
 }
 
 impl Active {
@@ -267,63 +260,6 @@ impl Script {
             }
         }
         until
-    }
-
-    /// When something is to be asked without an opportunity.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
-        let active = self.active.borrow();
-        let awaited = active.iter().filter(|one| one.is_awaited);
-        let due = awaited.filter_map(|one| match one.fault.selector.after {
-            After::Time(time) => Some(self.begun + time),
-            After::Count(_) => None,
-        });
-        due.chain(self.patience.get()).min()
-    }
-
-    /// It is `now`: whether the connection ends, if something holds it.
-    #[must_use]
-    pub fn is_enough(&self, now: Instant) -> bool {
-        let is_due = self.patience.get().is_some_and(|due| due <= now);
-        if is_due {
-            self.patience.set(Some((self.now)() + LONGEST_HELD));
-        }
-        is_due
-    }
-
-    /// Its end is held up, `now` at the latest: by when it has to come, if the connection has asked for that itself.
-    #[must_use]
-    pub fn last_end(&self, now: Instant) -> Option<Instant> {
-        self.patience.get()?;
-        let end = self.last_end.get().unwrap_or(now + LONGEST_HELD);
-        self.last_end.set(Some(end));
-        Some(end)
-    }
-
-    /// It is `now`: how the connection ends, if it does. What ends already is no opportunity.
-    #[must_use]
-    pub fn on_time(&self, now: Instant, is_ending: bool) -> Option<Ending> {
-        let mut ending = None;
-        for one in self.active.borrow_mut().iter_mut() {
-            let After::Time(time) = one.fault.selector.after else {
-                continue;
-            };
-            if !one.is_awaited || now < self.begun + time {
-                continue;
-            }
-            one.is_awaited = false;
-            if !is_ending && ending.is_none() && self.acts(one) {
-                ending = match one.fault.row.action {
-                    Action::Close(how) => {
-                        let (code, reason) = how(&one.fault.values);
-                        Some(Ending::Close(code, reason))
-                    }
-                    Action::Cut(cut) => Some(Ending::Cut(cut)),
-                    _ => None,
-                };
-            }
-        }
-        ending
     }
 
     /// Whether a fault takes this opportunity.

@@ -1,5 +1,6 @@
 //! Every selector at every opportunity, alone and together; no connection is needed for it.
 
+use super::ends::Ending;
 use super::*;
 use crate::faults::selector::Selector;
 use crate::faults::table::{Row, row};
