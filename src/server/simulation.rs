@@ -36,6 +36,8 @@ mod faults_by_chance;
 #[cfg(test)]
 mod faults_by_url;
 #[cfg(test)]
+mod faults_held_up;
+#[cfg(test)]
 mod faults_on_bytes;
 #[cfg(test)]
 mod faults_on_late_ends;
