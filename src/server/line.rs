@@ -15,7 +15,6 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop;
 use tokio::time::Instant;
@@ -59,14 +58,12 @@ impl Line {
         !self.script.moves_bytes() && self.incoming.is_empty() && self.outgoing.is_empty()
     }
 
-    /// How long from `now` until all that was taken has arrived, and more may pass; `None` if nothing holds it up.
-    pub(super) fn lag(&self, now: Instant) -> Option<Duration> {
-        self.outgoing.lag(&self.script, now)
-    }
-
-    /// From when on it is up to the client alone that nothing is sent; `None` if nothing was.
-    pub(super) fn open_since(&self) -> Option<Instant> {
-        self.outgoing.open_since(&self.script)
+    /// An end waits for what is sent, `now` at the latest: from when on it is up to the client alone that nothing is;
+    /// `None` if nothing was. Who has asked for its slow line itself has no more than ten minutes of this.
+    pub(super) fn open_since(&self, now: Instant) -> Option<Instant> {
+        let since = self.outgoing.open_since(&self.script)?;
+        let end = self.script.last_end(now.into_std());
+        Some(end.map_or(since, |end| since.min(Instant::from_std(end))))
     }
 
     /// See [`Script::is_frozen_for_good`].

@@ -63,11 +63,12 @@ pub(super) async fn say<W: Wire>(
     .await
 }
 
-/// Ends TCP in order: until the client has closed, too, or it is `due`. An order to abort ends it at once, and so does a
+/// Ends TCP in order: until the client has closed, too, or it is `due`. On a slow line that is put off as long as it is not
+/// up to the client alone. An order to abort ends it at once, and so does a
 /// worker that closes, unless the client goes on sending: that waits until it is silent, or time gets short.
-pub(super) async fn linger<W: Wire>(wire: &mut W, seated: &Seated, due: Instant) {
+pub(super) async fn linger<W: Wire>(wire: &mut W, seated: &Seated, mut due: Instant) {
     let desk = &seated.desk;
-    let _entry = desk.lingering.enter(due, &seated.seat);
+    let entry = desk.lingering.enter(due, &seated.seat);
     let (mut silent_at, mut silence) = (None, Alarm::default());
     let mut is_shut_down = false;
     let mut left = MAX_LINGER;
@@ -96,9 +97,18 @@ pub(super) async fn linger<W: Wire>(wire: &mut W, seated: &Seated, due: Instant)
         if poll_end(wire, cx, &mut is_shut_down, &mut left, &mut buffer).is_ready()
             || desk.phase() >= Phase::Hurried
             || is_aborted
-            || desk.clock.reached() >= due
         {
             return Poll::Ready(());
+        }
+        let reached = desk.clock.reached();
+        if reached >= due {
+            let line = wire.line().and_then(|line| line.as_ref());
+            let since = line.and_then(|line| line.open_since(reached));
+            match since.map(|since| since + desk.shared.config.close_timeout) {
+                Some(later) if later > reached => due = later,
+                _ => return Poll::Ready(()),
+            }
+            entry.put_off(due);
         }
         if desk.phase() < Phase::Closing {
             return Poll::Pending;

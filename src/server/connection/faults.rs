@@ -23,7 +23,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::mpsc::Sender;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::io::AsyncReadExt;
 use tokio::task::yield_now;
 
@@ -244,27 +244,17 @@ impl<W: Wire> Connection<W> {
     }
 
     /// Whether it was not up to the client alone for `close_timeout` that the closing handshake is not over: that time
-    /// begins again when bytes may move. Who has asked for its slow line itself has no more than ten minutes of this.
+    /// begins again when bytes may move.
     pub(super) fn waits_for_line(&mut self, now: Instant) -> bool {
         let line = self.wire.line();
-        let since = line.and_then(|line| line.as_ref()?.open_since());
-        let Some(mut since) = since.map(tokio::time::Instant::into_std) else {
+        let since = line.and_then(|line| line.as_ref()?.open_since(now.into()));
+        let Some(since) = since.map(tokio::time::Instant::into_std) else {
             return false;
         };
-        let script = self.script.as_ref();
-        if let Some(end) = script.and_then(|script| script.last_end(now)) {
-            since = since.min(end);
-        }
         let waits = since + self.seated.desk.shared.config.close_timeout > now;
         if waits {
             self.sender.prolong_close(since);
         }
         waits
-    }
-
-    /// How long until all that was sent has arrived, on a slow line.
-    pub(super) fn lag(&mut self, now: Instant) -> Option<Duration> {
-        let line = self.wire.line()?.as_ref()?;
-        line.lag(now.into())
     }
 }

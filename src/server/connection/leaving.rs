@@ -13,12 +13,10 @@ use tokio::time::Instant;
 
 impl<W: Wire> Connection<W> {
     /// When the closing handshake, and the end of TCP with it, has to be over.
-    pub(in crate::server) fn close_due(&mut self) -> Instant {
+    pub(in crate::server) fn close_due(&self) -> Instant {
         let desk = &self.seated.desk;
-        let now = desk.clock.now();
         let due = self.sender.close_due().map(Instant::from_std);
-        let due = due.unwrap_or_else(|| now + desk.shared.config.close_timeout);
-        due + self.lag(now.into_std()).unwrap_or_default()
+        due.unwrap_or_else(|| desk.clock.now() + desk.shared.config.close_timeout)
     }
 }
 

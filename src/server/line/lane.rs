@@ -61,13 +61,6 @@ impl Lane {
         self.pieces.is_empty() && self.end.is_none()
     }
 
-    /// How long from `now` until all that has entered has arrived, and more may pass; `None` if nothing holds it up.
-    pub(super) fn lag(&self, script: &Script, now: Instant) -> Option<Duration> {
-        let last = self.pieces.back().map(|(last, _)| *last);
-        let next = self.gate(&self.exit(script)).filter(|next| *next > now);
-        Some(last.max(next)?.saturating_duration_since(now))
-    }
-
     /// When the next bytes may move, or the last ones did; `None` if nothing was.
     pub(super) fn open_since(&self, script: &Script) -> Option<Instant> {
         let shape = self.exit(script);

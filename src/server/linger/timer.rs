@@ -37,6 +37,13 @@ impl fmt::Debug for Lingering {
 #[derive(Debug)]
 pub(super) struct Entry<'a>(&'a Lingering, usize);
 
+impl Entry<'_> {
+    /// It is due only then.
+    pub(super) fn put_off(&self, due: Instant) {
+        self.0.all.borrow_mut()[self.1].0 = due;
+    }
+}
+
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
         self.0.all.borrow_mut().remove(self.1);

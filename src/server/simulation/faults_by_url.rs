@@ -7,7 +7,7 @@ use crate::faults::selector::Selector;
 use crate::faults::values::Value;
 use tokio::time::{Instant, sleep};
 
-fn config() -> Config {
+pub(super) fn config() -> Config {
     Config {
         fault_urls: true,
         ..Config::default()
@@ -20,7 +20,7 @@ fn ask(simulation: &Simulation, query: &str) -> Peer {
     peer
 }
 
-async fn open(simulation: &Simulation, query: &str) -> Peer {
+pub(super) async fn open(simulation: &Simulation, query: &str) -> Peer {
     let peer = ask(simulation, query);
     assert!(peer.read_head().await.starts_with("HTTP/1.1 101 "));
     peer

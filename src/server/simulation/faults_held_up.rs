@@ -2,12 +2,15 @@
 //! any more when a fault has ended.
 
 use super::faults::{SECOND, set};
-use super::faults_on_bytes::{latency, open, slice};
+use super::faults_by_url;
+use super::faults_on_bytes::{bandwidth, latency, open, slice};
 use super::stream::Temper;
-use super::{Config, Duration, Simulation, TEXT, frame};
+use super::{CLOSE, Config, Duration, Simulation, TEXT, close, frame, sent};
 use crate::faults::selector::Selector;
 use crate::faults::shape::Way;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
+
+const MILLI: Duration = Duration::from_millis(1);
 
 #[test]
 fn many_small_pieces_are_more_than_one_turn() {
@@ -27,5 +30,60 @@ fn many_small_pieces_are_more_than_one_turn() {
             len += peer.read_any().await.len();
         }
         assert_eq!(begun.elapsed(), SECOND);
+    });
+}
+
+#[test]
+fn what_waits_for_its_rate_behind_a_delay_is_not_cut_off() {
+    let config = Config {
+        close_timeout: SECOND,
+        ..Config::default()
+    };
+    let paces = [
+        ("bandwidth", bandwidth(20, Some(Way::Out))),
+        ("slice", slice(20, SECOND / 2, Some(Way::Out))),
+    ];
+    for (name, pace) in paces {
+        for last in [
+            Some(frame(CLOSE, close::payload(1000, ""))),
+            Some(vec![0xff]),
+            None,
+        ] {
+            Simulation::echo(config.clone(), async |simulation| {
+                let values = latency(50 * MILLI, Duration::ZERO, Some(Way::Out));
+                set(simulation, "latency", values, Selector::default()).await;
+                set(simulation, name, pace.clone(), Selector::default()).await;
+                let peer = open(simulation, Temper::even()).await;
+                peer.send(frame(TEXT, "x".repeat(100)));
+                let Some(last) = &last else {
+                    peer.send_end();
+                    assert_eq!(peer.read().await, sent(TEXT, "x".repeat(100)));
+                    return peer.expect_shut_down().await;
+                };
+                peer.send(last);
+                assert_eq!(peer.read().await, sent(TEXT, "x".repeat(100)));
+                assert_eq!(peer.read().await.0, CLOSE);
+                peer.expect_shut_down().await;
+                // Now it is up to the client.
+                let begun = Instant::now();
+                peer.expect_drop().await;
+                let time = begun.elapsed();
+                assert!(time >= SECOND && time <= 2 * SECOND, "{time:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn who_has_closed_and_asked_for_that_itself_has_ten_minutes() {
+    Simulation::echo(faults_by_url::config(), async |simulation| {
+        let peer = faults_by_url::open(simulation, "bandwidth=1&latency=0.001").await;
+        let begun = Instant::now();
+        let close = frame(CLOSE, close::payload(1000, ""));
+        peer.send([frame(TEXT, "x".repeat(2000)), close].concat());
+        sleep(599 * SECOND).await;
+        assert!(!peer.is_dropped());
+        peer.expect_drop().await;
+        assert!(begun.elapsed() <= 611 * SECOND);
     });
 }
