@@ -145,12 +145,14 @@ impl Script {
     }
 
     /// Takes up what is set for this connection, and forgets what is not any more. On its slow line `come` bytes have come
-    /// each way.
-    pub fn follow(&self, faults: &Faults, come: [u64; 2]) {
+    /// each way. Whether one has ended.
+    pub fn follow(&self, faults: &Faults, come: [u64; 2]) -> bool {
         let all = faults.all();
         let mut active = self.active.borrow_mut();
+        let before = active.len();
         let is_set = |one: &Arc<Fault>| all.iter().any(|fault| Arc::ptr_eq(fault, one));
         active.retain(|one| one.fault.number >= OWN || is_set(&one.fault));
+        let has_ended = active.len() < before;
         let numbers = active.iter().map(|one| one.fault.number);
         let last = numbers.filter(|number| *number < OWN).max().unwrap_or(0);
         for fault in all {
@@ -159,6 +161,7 @@ impl Script {
                 active.extend(Active::new(fault, faults.seed(), self.connection, come));
             }
         }
+        has_ended
     }
 
     /// A number from 0 to 1 by chance, for bytes that move one way, behind `moved` others. How many moved together before
@@ -209,8 +212,14 @@ impl Script {
     /// What happens to the bytes that move one way, behind `moved` others.
     #[must_use]
     pub fn shape(&self, way: Way, moved: u64) -> Shape {
+        self.shape_at(way, moved, None)
+    }
+
+    /// The same, `at` a time that was, of those that are here now.
+    #[must_use]
+    pub fn shape_at(&self, way: Way, moved: u64, at: Option<Instant>) -> Shape {
         let mut shape = Shape::default();
-        let until = self.each_on_bytes(way, moved, |one, _| match one.fault.row.action {
+        let until = self.each_on_bytes(way, moved, at, |one, _| match one.fault.row.action {
             Action::Bytes(act) => act(&one.fault.values, &mut shape),
             _ => shape.changes = true,
         });
@@ -220,7 +229,7 @@ impl Script {
     /// Makes of these bytes, which come one way behind `moved` others, what arrives. They are of one shape, in which bytes
     /// change.
     pub fn change(&self, way: Way, moved: u64, bytes: &mut [u8]) {
-        self.each_on_bytes(way, moved, |one, before| {
+        self.each_on_bytes(way, moved, None, |one, before| {
             if let Action::Change(act) = one.fault.row.action {
                 act(&one.fault.values, before, bytes);
             }
@@ -229,7 +238,7 @@ impl Script {
 
     /// Bytes do move that way, behind `moved` others. What acts on them is counted then.
     pub fn moves(&self, way: Way, moved: u64) {
-        self.each_on_bytes(way, moved, |one, _| {
+        self.each_on_bytes(way, moved, None, |one, _| {
             // There is no limit to that.
             one.has_acted = one.has_acted || one.fault.hit();
         });
@@ -237,7 +246,13 @@ impl Script {
 
     /// Each that acts on the byte behind `moved` others, with how many of these it might have acted on; returns for how many
     /// bytes that is so.
-    fn each_on_bytes(&self, way: Way, moved: u64, mut act: impl FnMut(&mut Active, u64)) -> u64 {
+    fn each_on_bytes(
+        &self,
+        way: Way,
+        moved: u64,
+        at: Option<Instant>,
+        mut act: impl FnMut(&mut Active, u64),
+    ) -> u64 {
         let mut until = u64::MAX;
         for one in self.active.borrow_mut().iter_mut() {
             if !one.acts_on_bytes() || !one.fault.values.includes(way) {
@@ -246,7 +261,7 @@ impl Script {
             let mut first = one.since[way as usize];
             match one.fault.selector.after {
                 After::Count(passing) => first = first.saturating_add(passing),
-                After::Time(time) if (self.now)() < self.begun + time => continue,
+                After::Time(time) if at.unwrap_or_else(&self.now) < self.begun + time => continue,
                 After::Time(_) => {}
             }
             let Some(before) = moved.checked_sub(first) else {

@@ -44,13 +44,12 @@ impl Line {
     }
 
     /// Takes up the faults that are set now, and lets go of the others.
-    pub(super) fn follow(&self, faults: &Faults) {
-        self.script.follow(faults, self.entered());
-    }
-
-    /// Bytes that have come each way.
-    pub(super) const fn entered(&self) -> [u64; 2] {
-        [self.incoming.entered(), self.outgoing.entered()]
+    pub(super) fn follow(&mut self, faults: &Faults) {
+        let come = [self.incoming.entered(), self.outgoing.entered()];
+        if self.script.follow(faults, come) {
+            self.incoming.hasten(&self.script);
+            self.outgoing.hasten(&self.script);
+        }
     }
 
     /// Whether bytes could move without it.
@@ -199,7 +198,7 @@ impl Line {
             };
             let now = self.clock.now();
             match read.filled() {
-                [] => lane.end = Some((lane.due(&shape, &self.script, now), result)),
+                [] => lane.push_end(result, &shape, &self.script, now),
                 bytes => lane.push(bytes, &shape, &self.script, &mut self.account, now),
             }
         }

@@ -69,8 +69,11 @@ impl<W: Wire> Connection<W> {
                 self.script.insert(Rc::new(script)).clone()
             }
         };
-        let line = self.wire.line().and_then(|line| line.as_ref());
-        script.follow(faults, line.map_or([0, 0], |line| line.entered()));
+        if let Some(Some(line)) = self.wire.line() {
+            line.follow(faults);
+        } else {
+            script.follow(faults, [0, 0]);
+        }
         let judges = script.judges();
         let is_asked = judges || script.is_in(State::NoPong) || script.is_in(State::NoCloseReply);
         self.own = if is_asked {

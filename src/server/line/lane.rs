@@ -18,16 +18,25 @@ const MOST: usize = 1 << 20;
 /// Of the memory that is left it takes at most this part.
 const SHARE: usize = 4;
 /// What a piece costs beside its bytes: its entry in a queue that doubles, and what an allocation wastes.
-const OVERHEAD: usize = 2 * size_of::<(Instant, Chunk)>() + 32;
+const OVERHEAD: usize = 2 * size_of::<Piece>() + 32;
 /// Bytes for which there always is room: nothing would make some.
 const LITTLE: usize = 64;
+
+/// When something has entered, and when it arrives.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    entered: Instant,
+    due: Instant,
+}
+
+type Piece = (Times, Chunk);
 
 /// One direction of it.
 #[derive(Debug)]
 pub(super) struct Lane {
     way: Way,
-    /// What is on its way, and when it arrives.
-    pub(super) pieces: VecDeque<(Instant, Chunk)>,
+    /// What is on its way.
+    pub(super) pieces: VecDeque<Piece>,
     len: usize,
     /// Bytes that have arrived.
     arrived: u64,
@@ -39,7 +48,7 @@ pub(super) struct Lane {
     moved: Option<Instant>,
     alarm: Alarm,
     /// How it ends, behind the pieces; the error only once.
-    pub(super) end: Option<(Instant, io::Result<()>)>,
+    pub(super) end: Option<(Times, io::Result<()>)>,
 }
 
 impl Lane {
@@ -64,7 +73,7 @@ impl Lane {
     /// When the next bytes may move, or the last ones did; `None` if nothing was.
     pub(super) fn open_since(&self, script: &Script) -> Option<Instant> {
         let shape = self.exit(script);
-        let due = self.pieces.front().map(|(due, _)| *due);
+        let due = self.pieces.front().map(|(times, _)| times.due);
         let due = due.filter(|_| shape.delays());
         due.max(self.gate(&shape)).max(self.moved)
     }
@@ -103,17 +112,37 @@ impl Lane {
         (room > 0).then_some(room)
     }
 
-    /// When what enters now arrives; not before what has entered before.
-    pub(super) fn due(&self, shape: &Shape, script: &Script, now: Instant) -> Instant {
-        let jitter = if shape.jitter > Duration::ZERO {
-            let chance = script.chance(self.way, self.entered());
-            shape.jitter.mul_f64(chance)
-        } else {
-            Duration::ZERO
+    /// The times of what enters now; it does not arrive before what has entered before.
+    fn times(&self, shape: &Shape, script: &Script, now: Instant) -> Times {
+        let due = now + delay(shape, script, self.way, self.entered());
+        let last = self.pieces.back().map_or(due, |(last, _)| last.due);
+        Times {
+            entered: now,
+            due: due.max(last),
+        }
+    }
+
+    /// Faults have ended: what they have held up waits for those that are left only.
+    pub(super) fn hasten(&mut self, script: &Script) {
+        let (way, mut place) = (self.way, self.arrived);
+        let hasten = |times: &mut Times, place| {
+            // By the faults of when it entered.
+            let shape = script.shape_at(way, place, Some(times.entered.into_std()));
+            let due = times.entered + delay(&shape, script, way, place);
+            times.due = times.due.min(due);
         };
-        let due = now + shape.latency + jitter;
-        let last = self.pieces.back().map_or(due, |(last, _)| *last);
-        due.max(last)
+        for (times, piece) in &mut self.pieces {
+            hasten(times, place);
+            place += piece.bytes().len() as u64;
+        }
+        if let Some((times, _)) = &mut self.end {
+            hasten(times, place);
+        }
+        if let Some((next, moved)) = self.next.as_mut().zip(self.moved) {
+            let shape = script.shape(way, self.arrived);
+            let last = shape.after(shape.portion(usize::MAX), None, moved.into_std());
+            *next = (*next).min(Instant::from_std(last));
+        }
     }
 
     /// Bytes that enter now, as they arrive: here only they may become others.
@@ -138,7 +167,7 @@ impl Lane {
         account: &mut Account,
         now: Instant,
     ) {
-        let due = self.due(shape, script, now);
+        let times = self.times(shape, script, now);
         let bytes = self.changed(bytes, shape, script).into_owned();
         script.moves(self.way, self.entered());
         let charged = bytes.len() + OVERHEAD;
@@ -146,7 +175,18 @@ impl Lane {
         let _ = account.charge_anyway(charged);
         self.len += bytes.len();
         let piece = Chunk::new(bytes, charged);
-        self.pieces.push_back((due, piece));
+        self.pieces.push_back((times, piece));
+    }
+
+    /// Nothing enters any more.
+    pub(super) fn push_end(
+        &mut self,
+        how: io::Result<()>,
+        shape: &Shape,
+        script: &Script,
+        now: Instant,
+    ) {
+        self.end = Some((self.times(shape, script, now), how));
     }
 
     /// The first bytes have left.
@@ -191,7 +231,7 @@ impl Lane {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         match self.pieces.front() {
-            Some((due, _)) if shape.delays() => clock.poll_due(&mut self.alarm, *due, cx),
+            Some((times, _)) if shape.delays() => clock.poll_due(&mut self.alarm, times.due, cx),
             _ => Poll::Ready(()),
         }
     }
@@ -223,14 +263,22 @@ impl Lane {
         shape: &Shape,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        let Some((due, result)) = &mut self.end else {
+        let Some((times, result)) = &mut self.end else {
             return Poll::Pending;
         };
         if shape.delays() {
-            ready!(clock.poll_due(&mut self.alarm, *due, cx));
+            ready!(clock.poll_due(&mut self.alarm, times.due, cx));
         }
         Poll::Ready(mem::replace(result, Ok(())))
     }
+}
+
+/// How much later something arrives that enters behind `place` bytes.
+fn delay(shape: &Shape, script: &Script, way: Way, place: u64) -> Duration {
+    if shape.jitter == Duration::ZERO {
+        return shape.latency;
+    }
+    shape.latency + shape.jitter.mul_f64(script.chance(way, place))
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! What a slow line holds up, and whom: not other clients, not who has left, not what was sent before an end, and nothing
 //! any more when a fault has ended.
 
-use super::faults::{SECOND, set};
+use super::faults::{SECOND, end, set};
 use super::faults_by_url;
 use super::faults_on_bytes::{bandwidth, latency, open, slice};
 use super::stream::Temper;
-use super::{CLOSE, Config, Duration, Simulation, TEXT, close, frame, sent};
+use super::{CLOSE, Config, Duration, Simulation, TEXT, close, closed, frame, sent, settle};
 use crate::faults::selector::Selector;
 use crate::faults::shape::Way;
 use tokio::time::{Instant, sleep};
@@ -85,5 +85,60 @@ fn who_has_closed_and_asked_for_that_itself_has_ten_minutes() {
         assert!(!peer.is_dropped());
         peer.expect_drop().await;
         assert!(begun.elapsed() <= 611 * SECOND);
+    });
+}
+
+#[test]
+fn what_has_ended_delays_nothing_though_another_one_goes_on() {
+    for way in [Way::In, Way::Out] {
+        Simulation::echo(Config::default(), async |simulation| {
+            let of = |seconds| latency(seconds, Duration::ZERO, Some(way));
+            set(simulation, "latency", of(10 * MILLI), Selector::default()).await;
+            let peer = open(simulation, Temper::even()).await;
+            for lasts in [Duration::ZERO, SECOND] {
+                let fault = set(simulation, "latency", of(40 * SECOND), Selector::default()).await;
+                peer.send(frame(TEXT, "x"));
+                sleep(lasts).await;
+                settle().await;
+                let begun = Instant::now();
+                end(simulation, &fault).await;
+                assert_eq!(peer.read().await, sent(TEXT, "x"), "{way:?}");
+                // What goes on has its own delay since it was sent.
+                assert_eq!(begun.elapsed(), (10 * MILLI).saturating_sub(lasts));
+            }
+            // The end of the stream, too, also when only that is left to be sent.
+            let fault = set(simulation, "latency", of(40 * SECOND), Selector::default()).await;
+            if way == Way::In {
+                peer.send_end();
+            } else {
+                peer.send(frame(CLOSE, close::payload(1000, "")));
+            }
+            settle().await;
+            assert!(peer.is_silent());
+            let begun = Instant::now();
+            end(simulation, &fault).await;
+            if way == Way::Out {
+                assert_eq!(peer.read().await, closed(1000, ""));
+            }
+            peer.expect_shut_down().await;
+            assert_eq!(begun.elapsed(), 10 * MILLI);
+        });
+    }
+}
+
+#[test]
+fn a_rate_that_has_ended_holds_up_nothing_though_another_one_goes_on() {
+    Simulation::echo(Config::default(), async |simulation| {
+        let values = bandwidth(1 << 20, None);
+        set(simulation, "bandwidth", values, Selector::default()).await;
+        let values = bandwidth(1, Some(Way::Out));
+        let fault = set(simulation, "bandwidth", values, Selector::default()).await;
+        let peer = open(simulation, Temper::even()).await;
+        peer.send(frame(TEXT, "12345"));
+        assert_eq!(peer.read_any().await, b"\x81");
+        let begun = Instant::now();
+        end(simulation, &fault).await;
+        assert_eq!(peer.read_any().await, b"\x0512345");
+        assert!(begun.elapsed() < 50 * MILLI, "{:?}", begun.elapsed());
     });
 }

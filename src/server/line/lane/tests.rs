@@ -15,7 +15,7 @@ fn what_small_pieces_cost_is_charged() {
     for _ in 0..=1024 {
         lane.push(b"x", &Shape::default(), &script, &mut account, now);
     }
-    let queue = |lane: &Lane| lane.pieces.capacity() * size_of::<(Instant, Chunk)>();
+    let queue = |lane: &Lane| lane.pieces.capacity() * size_of::<Piece>();
     let cost = queue(&lane) + lane.pieces.len() * LEAST;
     assert!(account.held() >= cost, "{} {cost}", account.held());
     while !lane.pieces.is_empty() {
