@@ -196,6 +196,12 @@ impl Script {
         self.has(|one| one.fault.number >= OWN && one.is(State::Frozen))
     }
 
+    /// Whether the client has asked for faults itself.
+    #[must_use]
+    pub fn is_asked_for(&self) -> bool {
+        self.patience.get().is_some()
+    }
+
     fn has(&self, is_it: impl Fn(&Active) -> bool) -> bool {
         self.active.borrow().iter().any(is_it)
     }

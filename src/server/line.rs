@@ -70,6 +70,11 @@ impl Line {
         self.script.is_frozen_for_good()
     }
 
+    /// Whether the client has asked for faults itself.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.script.is_asked_for()
+    }
+
     fn is_frozen(&self) -> bool {
         self.script.is_in(State::Frozen)
     }
@@ -152,7 +157,13 @@ impl Line {
         let lane = &mut self.incoming;
         let shape = lane.entry(&self.script);
         if lane.pieces.is_empty() && lane.end.is_none() && !shape.delays() {
-            ready!(lane.poll_gate(&self.clock, &shape, cx));
+            if lane.poll_gate(&self.clock, &shape, cx).is_pending() {
+                if self.script.is_asked_for() {
+                    // Whether it is still there is seen only behind what it has sent.
+                    self.fill(io, cx);
+                }
+                return Poll::Pending;
+            }
             let mut buffer = [MaybeUninit::uninit(); READ];
             let most = shape.portion(into.remaining().min(READ));
             let mut read = ReadBuf::uninit(&mut buffer[..most]);

@@ -32,7 +32,12 @@ pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin {
         false
     }
 
-    /// Ready when it has. Only for a stream of which nothing is read any more: what has come up to now wakes nobody again.
+    /// Whether the client has reset the connection, whatever came before that. Where that can't be seen it has not.
+    fn has_reset(&self) -> bool {
+        false
+    }
+
+    /// Ready when it has left. Only for a stream of which nothing is read any more: what has come up to now wakes nobody again.
     fn poll_left(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Pending
     }
@@ -54,6 +59,12 @@ impl Wire for Listed<TcpStream> {
         let known =
             pin!(self.ready(Interest::READABLE)).poll(&mut Context::from_waker(Waker::noop()));
         matches!(known, Poll::Ready(Ok(known)) if known.is_read_closed())
+    }
+
+    fn has_reset(&self) -> bool {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let known = pin!(self.ready(both)).poll(&mut Context::from_waker(Waker::noop()));
+        matches!(known, Poll::Ready(Ok(known)) if known.is_read_closed() && known.is_write_closed())
     }
 
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -56,3 +56,15 @@ def test_who_leaves_a_slow_line_is_forgotten_in_ten_minutes() -> None:
             client.wait_closed(0.05)
         clock.advance(601)
         assert client.wait_closed(TIMEOUT) == 1006
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the end of who is not read from is not seen there")
+@pytest.mark.parametrize("over", ["plain", "tls"])
+@pytest.mark.parametrize("query", ["bandwidth=1", "slice=1,gap:60", "latency=60", "latency=60&slice=1,gap:60"])
+def test_who_resets_a_slow_line_is_gone_at_once(query: str, over: str) -> None:
+    query = query.replace("&", ",direction:in&") + ",direction:in"
+    with asking(query, over=over) as played:
+        played.raw.send(1, b"x" * 2000)
+        played.raw.reset_at_close()
+        played.raw.close()
+        assert played.server.accepted[0].wait_closed(TIMEOUT) == 1006

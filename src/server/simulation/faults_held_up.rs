@@ -142,3 +142,25 @@ fn a_rate_that_has_ended_holds_up_nothing_though_another_one_goes_on() {
         assert!(begun.elapsed() < 50 * MILLI, "{:?}", begun.elapsed());
     });
 }
+
+#[test]
+fn who_has_reset_a_line_that_it_has_slowed_down_itself_is_gone() {
+    for query in [
+        "bandwidth=1",
+        "slice=1,gap:60",
+        "latency=60",
+        "latency=60&bandwidth=1",
+    ] {
+        Simulation::echo(faults_by_url::config(), async |simulation| {
+            let query = query.replace('&', ",direction:in&") + ",direction:in";
+            let peer = faults_by_url::open(simulation, &query).await;
+            peer.send(frame(TEXT, "x".repeat(100)).repeat(20));
+            settle().await;
+            peer.reset();
+            settle().await;
+            assert!(peer.is_dropped(), "{query}");
+            assert_eq!(simulation.server.client_count(), 0);
+            assert_eq!(simulation.used(), 0);
+        });
+    }
+}

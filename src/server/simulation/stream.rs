@@ -237,6 +237,10 @@ impl Wire for Stream {
     fn reset_on_drop(&self) {
         self.0.borrow_mut().is_reset = true;
     }
+
+    fn has_reset(&self) -> bool {
+        self.0.borrow().temper.patience == 0
+    }
 }
 
 impl Drop for Stream {
