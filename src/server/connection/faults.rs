@@ -17,11 +17,9 @@ use crate::server::desk::Seated;
 use crate::server::info;
 use crate::server::line::Line;
 use crate::server::wire::Wire;
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::mpsc::Sender;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 use tokio::io::AsyncReadExt;
@@ -52,13 +50,8 @@ pub(super) fn planned(plan: Plan, client: &Client, seated: &Seated) -> Rc<Script
 }
 
 impl<W: Wire> Connection<W> {
-    /// Takes up the faults that are set now, and lets go of the others. `done` is dropped when that is done.
-    pub(super) fn follow_faults(
-        &mut self,
-        cx: &mut Context<'_>,
-        done: Option<Sender<Infallible>>,
-        turn: &mut Turn,
-    ) {
+    /// Takes up the faults that are set now, and lets go of the others.
+    pub(super) fn follow_faults(&mut self, cx: &mut Context<'_>, turn: &mut Turn) {
         let desk = self.seated.desk.clone();
         let faults = &desk.shared.faults;
         let script = match &self.script {
@@ -94,18 +87,12 @@ impl<W: Wire> Connection<W> {
         }
         // While it was frozen nothing was expected of the client.
         self.sender.heard();
-        self.follow_line(cx, &script, done, turn);
+        self.follow_line(cx, &script, turn);
         self.client.set_held(script.moves_bytes());
     }
 
     /// Makes the line below a slow one, or a good one again.
-    fn follow_line(
-        &mut self,
-        cx: &mut Context<'_>,
-        script: &Rc<Script>,
-        done: Option<Sender<Infallible>>,
-        turn: &mut Turn,
-    ) {
+    fn follow_line(&mut self, cx: &mut Context<'_>, script: &Rc<Script>, turn: &mut Turn) {
         if !script.moves_bytes() {
             if let Some(line) = self.wire.line() {
                 *line = line.take().filter(|line| !line.is_needless());
@@ -117,8 +104,8 @@ impl<W: Wire> Connection<W> {
             let _ = self.send(cx, &[], turn);
         }
         if self.sender.has_response() {
-            // The task is woken when there is room for it.
-            return self.seated.seat.give_later(Order::Faults(done));
+            // The task is woken when there is room for it. Nobody waits for that: it has had no bytes yet.
+            return self.seated.seat.give_later(Order::Faults(None));
         }
         let desk = &self.seated.desk;
         if let Some(line) = self.wire.line() {

@@ -61,7 +61,7 @@ impl<W: Wire> Connection<W> {
                 let (code, reason) = (close.code(), close.reason());
                 self.sender.close(code, reason, account, effects);
             }
-            Order::Faults(done) => self.follow_faults(cx, done, turn),
+            Order::Faults(_done) => self.follow_faults(cx, turn),
             Order::Abort => return false,
             Order::Reset => {
                 self.wire.reset_on_drop();

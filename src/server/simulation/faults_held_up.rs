@@ -5,7 +5,9 @@ use super::faults::{SECOND, end, set};
 use super::faults_by_url;
 use super::faults_on_bytes::{bandwidth, latency, open, slice};
 use super::stream::Temper;
-use super::{CLOSE, Config, Duration, Simulation, TEXT, close, closed, frame, sent, settle};
+use super::{
+    CLOSE, Config, Duration, REQUEST, Simulation, TEXT, close, closed, frame, sent, settle,
+};
 use crate::faults::selector::Selector;
 use crate::faults::shape::Way;
 use tokio::time::{Instant, sleep};
@@ -163,4 +165,23 @@ fn who_has_reset_a_line_that_it_has_slowed_down_itself_is_gone() {
             assert_eq!(simulation.used(), 0);
         });
     }
+}
+
+#[test]
+fn who_does_not_take_its_101_holds_up_nobody_who_sets_a_fault() {
+    Simulation::echo(Config::default(), async |simulation| {
+        let peer = simulation.connect(Temper::even());
+        peer.take_only(10);
+        peer.send(REQUEST);
+        settle().await;
+        // This waits until all have heard of it.
+        let values = latency(SECOND, Duration::ZERO, Some(Way::Out));
+        set(simulation, "latency", values, Selector::default()).await;
+        peer.take_only(usize::MAX);
+        peer.read_head().await;
+        let begun = Instant::now();
+        peer.send(frame(TEXT, "x"));
+        assert_eq!(peer.read().await, sent(TEXT, "x"));
+        assert_eq!(begun.elapsed(), SECOND);
+    });
 }
