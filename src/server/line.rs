@@ -191,7 +191,8 @@ impl Line {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes what the client has sent, as much as there is room for, to arrive later.
+    /// Takes what the client has sent, as much as there is room for, to arrive later. Where nothing delays it the buffers of
+    /// TCP are the place for it.
     pub(super) fn fill<S: AsyncRead + Unpin>(&mut self, io: &mut S, cx: &mut Context<'_>) {
         if self.is_frozen() {
             return;
@@ -202,6 +203,9 @@ impl Line {
             && let Some(room) = lane.room(&self.account)
         {
             let shape = lane.entry(&self.script);
+            if !shape.delays() && !self.script.is_asked_for() {
+                return;
+            }
             let most = room.min(shape.same()).min(READ);
             let mut read = ReadBuf::uninit(&mut buffer[..most]);
             let Poll::Ready(result) = Pin::new(&mut *io).poll_read(cx, &mut read) else {

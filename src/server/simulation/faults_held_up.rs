@@ -10,6 +10,7 @@ use super::{
 };
 use crate::faults::selector::Selector;
 use crate::faults::shape::Way;
+use crate::order::Order;
 use tokio::time::{Instant, sleep};
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -184,4 +185,24 @@ fn who_does_not_take_its_101_holds_up_nobody_who_sets_a_fault() {
         assert_eq!(peer.read().await, sent(TEXT, "x"));
         assert_eq!(begun.elapsed(), SECOND);
     });
+}
+
+#[test]
+fn who_is_paused_is_not_read_from_where_nothing_delays_what_it_sends() {
+    let faults = [
+        ("latency", latency(SECOND, Duration::ZERO, Some(Way::Out))),
+        ("bandwidth", bandwidth(1000, None)),
+    ];
+    for (name, values) in faults {
+        Simulation::echo(Config::default(), async |simulation| {
+            set(simulation, name, values.clone(), Selector::default()).await;
+            let peer = open(simulation, Temper::even()).await;
+            let client = simulation.server.clients().pop().unwrap();
+            client.order(Order::Pause);
+            settle().await;
+            peer.send(vec![0; 100_000]);
+            settle().await;
+            assert_eq!((peer.unread(), simulation.used()), (100_000, 0), "{name}");
+        });
+    }
 }
