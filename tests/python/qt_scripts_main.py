@@ -100,10 +100,12 @@ def who_is_never_served_is_told_of_once(say: Say) -> None:
 @script("nested other", "slot", "['wait', 'other']", "ValueError boom")
 def a_callback_may_run_a_loop(say: Say) -> None:
     loop = QEventLoop()
+    inside = threading.Event()
     errors: list[str] = []
 
     def text(one: Any, message: str) -> Any:
         if message == "wait":
+            QTimer.singleShot(0, inside.set)
             loop.exec()
             say("slot")
         elif message == "other":
@@ -120,6 +122,8 @@ def a_callback_may_run_a_loop(say: Say) -> None:
     def talk() -> list[str]:
         with client(server.url) as first, client(server.url) as second:
             first.send("wait")
+            # Of two clients either message could come first.
+            inside.wait(LIMIT)
             second.send("other")
             both = [str(first.recv()), str(second.recv())]
             first.send("x")

@@ -11,10 +11,10 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
-from echoserver.qt.QtCore import QEventLoop
+from echoserver.qt.QtCore import QEventLoop, QTimer
 from echoserver.qt.QtWebSockets import QWebSocket, QWebSocketProtocol
 from qt_scripts import Say, script
-from qt_talks import Echo, client, listening, meanwhile, once, url
+from qt_talks import LIMIT, Echo, client, listening, meanwhile, once, url
 
 Code = QWebSocketProtocol.CloseCode
 
@@ -332,10 +332,12 @@ def an_exception_in_a_slot_harms_nobody(say: Say) -> None:
 def a_slot_that_runs_a_loop_holds_up_its_client_only(say: Say) -> None:
     server = listening()
     loop = QEventLoop()
+    begun = threading.Event()
 
     def text(message: str, socket: QWebSocket) -> None:
         if message == "wait":
             say("slot begins")
+            QTimer.singleShot(0, begun.set)
             loop.exec()
             say("slot ends")
         elif message.startswith("same"):
@@ -353,6 +355,8 @@ def a_slot_that_runs_a_loop_holds_up_its_client_only(say: Say) -> None:
         with client(url(server)) as first, client(url(server)) as second:
             for message in ("wait", "same one", "same two"):
                 first.send(message)
+            # Of two clients either message could come first.
+            begun.wait(LIMIT)
             for _ in range(3):
                 second.send("other")
                 second.recv()
