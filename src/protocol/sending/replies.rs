@@ -157,7 +157,10 @@ impl Sender {
                 wire.truncate(before);
                 break;
             }
-            effects.sent.add_frames(&wire[before..end]);
+            // What is behind all frames is empty, and they may have been put already.
+            if before < end {
+                effects.sent.add_frames(&wire[before..end]);
+            }
             before = end;
             while let Some(held) = self.slots.take_held(account) {
                 self.put_frames(&mut wire, start..end, account, effects);

@@ -223,6 +223,22 @@ fn replies_wait_for_the_answers_before_them_and_leave_in_one_piece() {
 }
 
 #[test]
+fn an_answer_of_nothing_may_come_with_one_that_went_as_it_was() {
+    let mut rig = Rig::new(settings(), 1 << 20);
+    rig.expect();
+    rig.echo(b"held");
+    rig.expect();
+    let frame = crate::protocol::frame::server_frame(Opcode::Text, b"answer");
+    let end = frame.len();
+    rig.sender
+        .answer(frame, &[end, end], 2, &mut rig.account, &mut rig.effects);
+    rig.flush();
+    let due = [(0x81, b"answer".to_vec()), (0x82, b"held".to_vec())];
+    assert_eq!(rig.frames(), due);
+    assert_eq!(rig.effects.sent.messages(), 2);
+}
+
+#[test]
 fn nothing_is_read_before_the_client_is_admitted_or_while_too_much_is_owed() {
     let memory = Memory::new(Limit::new(&"memory_limit", 1 << 20));
     let mut account = Account::new(memory.clone());
