@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import ssl
@@ -130,7 +131,14 @@ def _until_it_reads(process: subprocess.Popen[str], fifo: Path) -> None:
     folder = Path(f"/proc/{process.pid}/fd")
     if not folder.exists():
         pytest.skip("NOT TESTED HERE: the system does not tell which files a process has open")
-    eventually(lambda: fifo in [each.readlink() for each in folder.iterdir() if each.is_symlink()])
+
+    def has_it() -> bool:
+        # One that is closed while we look is not what we look for.
+        with contextlib.suppress(FileNotFoundError):
+            return fifo in [each.readlink() for each in folder.iterdir()]
+        return False
+
+    eventually(has_it)
 
 
 def test_the_password_of_a_pipe_that_nobody_writes_to_is_refused(authority: Authority, fifo: Path) -> None:
