@@ -120,7 +120,8 @@ class Attack:
             if chance.random() < 0.3:
                 raw.send(8, b"\x03\xe8")
             if chance.random() < 0.5:
-                while raw.socket.recv(1 << 16):
+                # On a slow line there may be something for days.
+                while not self.over.is_set() and raw.socket.recv(1 << 16):
                     pass
         except TimeoutError:
             self.answers["silence"] += 1
