@@ -296,6 +296,8 @@ def abandon():
 
 async def main():
     waiting = asyncio.ensure_future(server.wait_closed_async())
+    # It has to wait before the end comes, or there is nothing to complete.
+    await asyncio.sleep(0)
     thread = threading.Thread(target=abandon)
     thread.start()
     thread.join()

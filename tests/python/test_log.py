@@ -277,8 +277,9 @@ def test_who_is_iterated_over_is_logged_once(on_loop: Run, listen: Listen, caplo
 @pytest.mark.usefixtures("debug")
 def test_a_handler_may_call_the_server(run: Listen, handle: Callable[[Emit], None]) -> None:
     def emit(record: logging.LogRecord) -> None:
-        server.broadcast(without_port(record.getMessage()))
+        # Before the client hears of it, and leaves.
         counts.append((server.client_count, len(server.clients), server.stats().clients_opened))
+        server.broadcast(without_port(record.getMessage()))
 
     counts: list[tuple[int, int, int]] = []
     handle(emit)
