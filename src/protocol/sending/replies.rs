@@ -157,10 +157,6 @@ impl Sender {
                 wire.truncate(before);
                 break;
             }
-            // What is behind all frames is empty, and they may have been put already.
-            if before < end {
-                effects.sent.add_frames(&wire[before..end]);
-            }
             before = end;
             while let Some(held) = self.slots.take_held(account) {
                 self.put_frames(&mut wire, start..end, account, effects);
@@ -179,7 +175,7 @@ impl Sender {
         self.settle(account, effects);
     }
 
-    /// Whole frames of answers, which are all of `wire` if possible.
+    /// Whole frames of answers, which are all of `wire` if possible. They are counted.
     fn put_frames(
         &mut self,
         wire: &mut Vec<u8>,
@@ -190,6 +186,7 @@ impl Sender {
         if range.is_empty() {
             return;
         }
+        effects.sent.add_frames(&wire[range.clone()]);
         if self.door.is_some() {
             self.enqueue_frames(&wire[range], account, effects);
         } else if range.len() == wire.len() {
