@@ -164,7 +164,7 @@ impl Response {
     pub(crate) fn to_bytes(&self, server_header: &str, now: SystemTime) -> Vec<u8> {
         let mut out = Vec::with_capacity(384 + self.body.len());
         let is_upgrade_required = self.status == StatusCode::UPGRADE_REQUIRED;
-        begin_refusal(&mut out, self.status, is_upgrade_required);
+        begin_last(&mut out, self.status, is_upgrade_required);
         if is_upgrade_required {
             for (name, value) in TO_WEBSOCKET {
                 if !self.fields.has(name) {
@@ -297,7 +297,7 @@ pub fn accept_response(
 pub fn refuse_response(refusal: &Refusal, server_header: &str, now: SystemTime) -> Vec<u8> {
     let mut out = Vec::with_capacity(384);
     let names_upgrade = refusal.extra.iter().any(|(name, _)| *name == "Upgrade");
-    begin_refusal(&mut out, refusal.status, names_upgrade);
+    begin_last(&mut out, refusal.status, names_upgrade);
     for (name, value) in refusal.extra {
         add_field(&mut out, name, value);
     }
@@ -320,7 +320,7 @@ pub fn refuse_response(refusal: &Refusal, server_header: &str, now: SystemTime) 
 #[must_use]
 pub fn ok_head(fields: &Fields, length: usize, server_header: &str, now: SystemTime) -> Vec<u8> {
     let mut out = Vec::with_capacity(768);
-    begin_refusal(&mut out, StatusCode::OK, false);
+    begin_last(&mut out, StatusCode::OK, false);
     add_origin_fields(&mut out, server_header, now, fields);
     fields.write(&mut out);
     add_field(&mut out, "Content-Length", &length.to_string());
@@ -329,7 +329,7 @@ pub fn ok_head(fields: &Fields, length: usize, server_header: &str, now: SystemT
 }
 
 /// The status line of a response that ends the connection, and the line that says so.
-fn begin_refusal(out: &mut Vec<u8>, status: StatusCode, names_upgrade: bool) {
+fn begin_last(out: &mut Vec<u8>, status: StatusCode, names_upgrade: bool) {
     add_status(out, status);
     // Who sends Upgrade must name it in Connection too (RFC 9110 section 7.8).
     let options = if names_upgrade {

@@ -225,6 +225,11 @@ impl Receiver {
         self.kept.as_ref().map_or(0, |kept| kept.partial.len())
     }
 
+    /// Bytes that may come of it yet. The limit may have been lowered meanwhile.
+    fn room(&self) -> usize {
+        self.limit.bytes.saturating_sub(self.partial_len())
+    }
+
     /// All of it, which is kept no more.
     fn take_partial(&mut self) -> Partial {
         let kept = self.kept.as_mut();

@@ -95,13 +95,10 @@ impl Family {
 }
 
 fn families(shared: &Shared) -> Vec<Family> {
-    let mut stats = Stats::default();
-    for worker in &shared.workers {
-        stats.add(&worker.counters);
-    }
+    let stats = shared.stats();
     let mut all = clients(shared, &stats);
     all.extend(messages(&stats));
-    all.extend(server(shared));
+    all.extend(server(shared, &stats));
     all
 }
 
@@ -206,7 +203,7 @@ fn messages(stats: &Stats) -> Vec<Family> {
 }
 
 /// What the server has done for it, and what it has.
-fn server(shared: &Shared) -> Vec<Family> {
+fn server(shared: &Shared, stats: &Stats) -> Vec<Family> {
     let callbacks = shared.handler.callbacks();
     let times = callbacks.times.into_iter();
     let times = times.map(|(name, time)| (name.to_owned(), Value::Seconds(time.as_secs_f64())));
@@ -236,7 +233,7 @@ fn server(shared: &Shared) -> Vec<Family> {
         Family::gauge(
             "memory_charged",
             "Charged to memory_limit at the moment",
-            shared.memory.used() as u64,
+            stats.memory_used,
         )
         .of_bytes(),
         Family::by("fault", "faults", "How often each fault has acted", hits),

@@ -101,13 +101,6 @@ impl Server {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.settle();
-        let mut stats = Stats {
-            memory_used: self.shared.memory.used() as u64,
-            ..Stats::default()
-        };
-        for worker in &self.shared.workers {
-            stats.add(&worker.counters);
-        }
-        stats
+        self.shared.stats()
     }
 }

@@ -1,7 +1,7 @@
 //! What all threads of a server share, and what others know of each worker.
 
 use super::roster::Roster;
-use super::stats::Counters;
+use super::stats::{Counters, Stats};
 use super::tls::identity::Identity;
 use crate::client::{Client, Ends, Letter};
 use crate::config::Config;
@@ -134,6 +134,18 @@ impl Shared {
             .collect();
         clients.sort_by_key(|client| client.id);
         clients
+    }
+
+    /// The counters of all workers, added up.
+    pub(super) fn stats(&self) -> Stats {
+        let mut stats = Stats {
+            memory_used: self.memory.used() as u64,
+            ..Stats::default()
+        };
+        for worker in &self.workers {
+            stats.add(&worker.counters);
+        }
+        stats
     }
 
     /// What a worker wants to see of messages.

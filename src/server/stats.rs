@@ -2,7 +2,7 @@
 //! wants to know adds them up.
 
 use super::label::{Code, Refused};
-use crate::protocol::tally::Tally;
+use crate::protocol::tally::{Amount, Tally};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that one thread writes and any may read.
@@ -126,29 +126,34 @@ counters! {
 }
 
 impl Counters {
-    /// Messages were received. Mostly all are of one kind.
+    /// Messages were received.
     #[inline]
     pub(super) fn received(&self, Tally { text, binary }: Tally) {
-        if text.messages > 0 {
-            self.text_messages_received.add(text.messages);
-            self.text_bytes_received.add(text.bytes);
-        }
-        if binary.messages > 0 {
-            self.binary_messages_received.add(binary.messages);
-            self.binary_bytes_received.add(binary.bytes);
-        }
+        count(
+            &self.text_messages_received,
+            &self.text_bytes_received,
+            text,
+        );
+        count(
+            &self.binary_messages_received,
+            &self.binary_bytes_received,
+            binary,
+        );
     }
 
     /// Messages were sent, or are on their way.
     #[inline]
     pub(super) fn sent(&self, Tally { text, binary }: Tally) {
-        if text.messages > 0 {
-            self.text_messages_sent.add(text.messages);
-            self.text_bytes_sent.add(text.bytes);
-        }
-        if binary.messages > 0 {
-            self.binary_messages_sent.add(binary.messages);
-            self.binary_bytes_sent.add(binary.bytes);
-        }
+        count(&self.text_messages_sent, &self.text_bytes_sent, text);
+        count(&self.binary_messages_sent, &self.binary_bytes_sent, binary);
+    }
+}
+
+/// Counts messages of one kind; mostly all are of the other.
+#[inline]
+fn count(messages: &Counter, bytes: &Counter, amount: Amount) {
+    if amount.messages > 0 {
+        messages.add(amount.messages);
+        bytes.add(amount.bytes);
     }
 }

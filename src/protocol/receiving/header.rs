@@ -64,7 +64,7 @@ impl Receiver {
             let room = if self.compressed {
                 usize::MAX
             } else {
-                self.limit.bytes.saturating_sub(self.partial_len())
+                self.room()
             };
             if usize::try_from(header.len).map_or(true, |len| len > room) {
                 return Err(Violation::message_too_big(*self.limit));

@@ -75,11 +75,7 @@ impl Receiver {
             let input = &window.bytes[from..from + len];
             let step = with_scratch(|scratch| {
                 // One byte more than may be tells that it is too much.
-                let room = self
-                    .limit
-                    .bytes
-                    .saturating_sub(self.partial_len())
-                    .saturating_add(1);
+                let room = self.room().saturating_add(1);
                 let output = &mut scratch[..room.min(STEP)];
                 let step = deflate
                     .step(input, output, self.partial(), budget, account)
@@ -113,8 +109,7 @@ impl Receiver {
         is_all: bool,
         account: &mut Account,
     ) -> Result<(), Violation> {
-        // The limit may have been lowered meanwhile.
-        let room = self.limit.bytes.saturating_sub(self.partial_len());
+        let room = self.room();
         if piece.len() > room {
             return Err(Violation::message_too_big(*self.limit));
         }

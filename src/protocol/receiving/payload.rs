@@ -100,11 +100,7 @@ impl Receiver {
         if self.kind == Some(Kind::Text) {
             self.utf8.push(piece).or(Err(Violation::TEXT))?;
         }
-        let expected = if self.fin {
-            self.missing
-        } else {
-            self.limit.bytes.saturating_sub(self.partial_len())
-        };
+        let expected = if self.fin { self.missing } else { self.room() };
         self.missing -= len;
         if self.missing == 0 && self.fin {
             return self.end_frame(payload);

@@ -67,13 +67,7 @@ impl Answer {
 
     /// What other plain HTTP gets.
     pub(super) fn plain(response: &Refusal, desk: &Desk) -> Self {
-        Self::Http {
-            status: response.status.as_u16(),
-            response: http::write(response, desk),
-            body: &[],
-            refusal: None,
-            rest: None,
-        }
+        Self::http(response.status.as_u16(), http::write(response, desk), None)
     }
 
     /// The page.
@@ -90,13 +84,8 @@ impl Answer {
     /// A refusal of the server's own.
     pub(super) fn refusal(why: Refused, refusal: &Refusal, desk: &Desk) -> Self {
         let reason = format!("{}, {}", refusal.status, refusal.reason);
-        Self::Http {
-            status: refusal.status.as_u16(),
-            response: http::write(refusal, desk),
-            body: &[],
-            refusal: Some(Box::new((why, reason))),
-            rest: None,
-        }
+        let response = http::write(refusal, desk);
+        Self::http(refusal.status.as_u16(), response, Some((why, reason)))
     }
 
     /// For want of memory.
@@ -108,11 +97,21 @@ impl Answer {
     pub(super) fn told(response: &Response, desk: &Desk) -> Self {
         let server_header = &desk.shared.config.server_header;
         let reason = format!("{} of on_handshake", response.status());
+        let bytes = response.to_bytes(server_header, SystemTime::now());
+        Self::http(
+            response.status(),
+            bytes,
+            Some((Refused::Application, reason)),
+        )
+    }
+
+    /// All of a response, after which the connection ends.
+    fn http(status: u16, response: Vec<u8>, refusal: Option<(Refused, String)>) -> Self {
         Self::Http {
-            status: response.status(),
-            response: response.to_bytes(server_header, SystemTime::now()),
+            status,
+            response,
             body: &[],
-            refusal: Some(Box::new((Refused::Application, reason))),
+            refusal: refusal.map(Box::new),
             rest: None,
         }
     }
