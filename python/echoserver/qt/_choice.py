@@ -91,3 +91,9 @@ def _validity() -> Callable[[object], bool]:
 
 # Whether a QObject was not deleted yet, by Qt or `deleteLater()`.
 is_valid = _validity()
+
+
+def check(qobject: object) -> None:
+    """RuntimeError if it was deleted: what its methods begin with."""
+    if not is_valid(qobject):
+        raise RuntimeError(f"this {type(qobject).__name__} was deleted")

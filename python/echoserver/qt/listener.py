@@ -10,10 +10,9 @@ from weakref import ref
 
 from echoserver._core import NO_REPLY, Accept, Response
 from echoserver.qt._choice import is_valid
-from echoserver.qt._emitting import NOW
 from echoserver.qt.cors import QWebSocketCorsAuthenticator
 from echoserver.qt.protocol import QWebSocketProtocol
-from echoserver.qt.QtCore import QByteArray, QObject
+from echoserver.qt.QtCore import QObject
 from echoserver.qt.socket import QWebSocket
 from echoserver.server import EchoServer
 
@@ -167,31 +166,18 @@ class Listener:
                 self._core.stop(wait=False)
 
     def _on_text(self, client: Client, message: str) -> NoReply:
-        socket = self._sockets.get(client)
-        if socket is None:
-            return NO_REPLY
-        if socket._held is not None or socket._wants_frames:
-            self._tell(socket, partial(socket._text, message), len(message))
-            return NO_REPLY
-        before, NOW.sender = NOW.sender, socket
-        try:
-            socket.textMessageReceived.emit(message)
-        finally:
-            NOW.sender = before
-        return NO_REPLY
+        return self._deliver(client, QWebSocket._text, message)
 
     def _on_binary(self, client: Client, message: bytes) -> NoReply:
+        return self._deliver(client, QWebSocket._binary, message)
+
+    def _deliver(self, client: Client, emit: Callable[[QWebSocket, Any], None], message: str | bytes) -> NoReply:
         socket = self._sockets.get(client)
-        if socket is None:
-            return NO_REPLY
-        if socket._held is not None or socket._wants_frames:
-            self._tell(socket, partial(socket._binary, message), len(message))
-            return NO_REPLY
-        before, NOW.sender = NOW.sender, socket
-        try:
-            socket.binaryMessageReceived.emit(QByteArray(message))
-        finally:
-            NOW.sender = before
+        if socket is not None:
+            if socket._held is None:
+                emit(socket, message)
+            else:
+                self._tell(socket, partial(emit, socket, message), len(message))
         return NO_REPLY
 
     def _on_disconnect(self, client: Client) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from echoserver.qt._choice import is_valid
+from echoserver.qt._choice import check
 from echoserver.qt.handshake_options import QWebSocketHandshakeOptions
 from echoserver.qt.protocol import QWebSocketProtocol
 from echoserver.qt.QtCore import QByteArray, QObject, QUrl
@@ -24,9 +24,7 @@ class Peer(QObject):
         super().__init__()
         self._client = client
 
-    def _check(self) -> None:
-        if not is_valid(self):
-            raise RuntimeError(f"this {type(self).__name__} was deleted")
+    _check = check
 
     def peerAddress(self) -> QHostAddress:
         """Address of the client, IPv4 as such; also after the end."""

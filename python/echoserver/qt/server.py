@@ -7,8 +7,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from echoserver.exceptions import BindError
-from echoserver.qt._choice import is_valid, module, unknown
-from echoserver.qt._emitting import NOW
+from echoserver.qt._choice import check, module, unknown
+from echoserver.qt._emitting import emit
 from echoserver.qt.listener import TOO_MANY, Listener
 from echoserver.qt.protocol import QWebSocketProtocol
 from echoserver.qt.QtCore import QObject, Qt, QUrl, Signal
@@ -304,16 +304,8 @@ class QWebSocketServer(QObject):
         if bytes(signal.name()) == b"originAuthenticationRequired":
             self._asks_about_origins = True
 
-    def _check(self) -> None:
-        if not is_valid(self):
-            raise RuntimeError(f"this {type(self).__name__} was deleted")
-
-    def _emit(self, signal: Any, *arguments: object) -> None:
-        before, NOW.sender = NOW.sender, self
-        try:
-            signal.emit(*arguments)
-        finally:
-            NOW.sender = before
+    _check = check
+    _emit = emit
 
     def _post(self, call: Callable[[], None]) -> None:
         """Has something called in a later turn of the event loop."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from echoserver._core import Client
 from echoserver.exceptions import ClientClosed, SendQueueFull
 from echoserver.qt._choice import is_valid, unknown
-from echoserver.qt._emitting import NOW
+from echoserver.qt._emitting import emit
 from echoserver.qt.frames import fragments, wire_length
 from echoserver.qt.peer import Peer
 from echoserver.qt.protocol import QWebSocketProtocol
@@ -329,24 +329,23 @@ class QWebSocket(Peer):
     # What the server tells it
 
     def _emit(self, signal: Any, *arguments: object) -> None:
-        before, NOW.sender = NOW.sender, self
-        try:
-            # A slot that runs a loop may have deleted it.
-            if is_valid(self):
-                signal.emit(*arguments)
-        finally:
-            NOW.sender = before
+        # A slot that runs a loop may have deleted it.
+        if is_valid(self):
+            emit(self, signal, *arguments)
 
     def _text(self, message: str) -> None:
-        if self._wants_frames:
-            self._emit(self.textFrameReceived, message, True)
-        self._emit(self.textMessageReceived, message)
+        if not self._wants_frames or self._outlives(self.textFrameReceived, message):
+            emit(self, self.textMessageReceived, message)
 
     def _binary(self, message: bytes) -> None:
         payload = QByteArray(message)
-        if self._wants_frames:
-            self._emit(self.binaryFrameReceived, payload, True)
-        self._emit(self.binaryMessageReceived, payload)
+        if not self._wants_frames or self._outlives(self.binaryFrameReceived, payload):
+            emit(self, self.binaryMessageReceived, payload)
+
+    def _outlives(self, signal: Any, payload: object) -> bool:
+        """Tells of a frame, which is all of a message; whether the socket is still there to tell of that."""
+        emit(self, signal, payload, True)
+        return is_valid(self)
 
     def _ponged(self, payload: bytes) -> None:
         elapsed = round((time.monotonic() - self._pinged) * 1000)
