@@ -8,7 +8,7 @@ import sys
 
 from echoserver._core import shown
 
-__all__ = ["by_lines", "escaped", "event", "is_terminal", "line", "listening"]
+__all__ = ["by_lines", "counted", "escaped", "event", "is_terminal", "line", "listening"]
 
 # What clients send may be as long as it likes; a terminal shows the beginning of it.
 _ON_A_TERMINAL = 200
@@ -44,6 +44,11 @@ def by_lines() -> None:
 def escaped(text: str) -> str:
     """`text` with its control characters written out."""
     return text.translate(_ESCAPES)
+
+
+def counted(count: int, noun: str) -> str:
+    """So many of them, as in "1,000 clients"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def listening(port: int) -> None:

@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EchoServer"]
 
-# Where a Qt event loop may be known from.
-_QT = frozenset({"PySide6.QtCore", "echoserver.qt.builtin.QtCore"})
-
 
 def _names_the_nearest(init: _Init) -> _Init:
     """`init`, which for an argument that it does not have names the one that was probably meant."""
@@ -237,7 +234,7 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
                 self._own_run.allow_async(name)
             if given[name] is not None:
                 self.__dict__[name] = callback
-        if threads.loop_runs() or not _QT.isdisjoint(sys.modules):
+        if threads.loop_runs() or not sys.modules.keys().isdisjoint(threads.QT):
             from echoserver import unserved
 
             unserved.watch(self)

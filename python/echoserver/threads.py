@@ -14,7 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["are_green", "has_signals", "leave_to_others", "loop_runs", "make", "way_out_of_loop"]
+__all__ = ["QT", "are_green", "has_signals", "leave_to_others", "loop_runs", "make", "way_out_of_loop"]
+
+QT = ("PySide6.QtCore", "echoserver.qt.builtin.QtCore")
+"""Modules that a Qt event loop may be known from: Qt's, and what stands in for it."""
 
 # Seconds that are enough to find out whether a green thread can leave its thread to others.
 _INSTANT = 0.0001

@@ -32,9 +32,6 @@ __all__ = ["watch"]
 # Seconds between two looks.
 _INTERVAL = 1.0
 
-# Where Qt's classes may be, or what stands in for them.
-_QT = ("PySide6.QtCore", "echoserver.qt.builtin.QtCore")
-
 
 def watch(server: _Made) -> None:
     """Has the loop of this thread, if there is one, look every second until somebody serves it, or it is gone."""
@@ -71,7 +68,7 @@ def watch(server: _Made) -> None:
 
 def _running_qt() -> ModuleType | None:
     """QtCore, if there is an application whose thread this is; whether its loop runs yet shows by the timer."""
-    for name in _QT:
+    for name in threads.QT:
         qt = sys.modules.get(name)
         if qt is not None:
             application = qt.QCoreApplication.instance()

@@ -58,7 +58,7 @@ class Status:
             )
             return
         in_and_out = f"{received / 1e6:,.1f} MB/s in, {sent / 1e6:,.1f} MB/s out"
-        self._screen.show_below(f"{clients:,} client{'s' * (clients != 1)}, {messages:,.0f} messages/s, {in_and_out}")
+        self._screen.show_below(f"{printing.counted(clients, 'client')}, {messages:,.0f} messages/s, {in_and_out}")
 
     def end(self) -> None:
         """Says what it has done, after its end."""

@@ -52,11 +52,11 @@ def callbacks(line: Callable[[str], None], options: dict[str, Any]) -> dict[str,
         event(client, "; ".join([f"opens {_shortened(target)}", *agreed]))
 
     def on_text(client: Client, text: str) -> None:
-        message(client, f"text, {_counted(len(text), 'character')}: {_shortened(text)}")
+        message(client, f"text, {printing.counted(len(text), 'character')}: {_shortened(text)}")
 
     def on_binary(client: Client, data: bytes) -> None:
         rest = "..." if len(data) > _MOST_BYTES else ""
-        message(client, f"binary, {_counted(len(data), 'byte')}: {data[:_MOST_BYTES].hex(' ')}{rest}")
+        message(client, f"binary, {printing.counted(len(data), 'byte')}: {data[:_MOST_BYTES].hex(' ')}{rest}")
 
     def on_disconnect(client: Client) -> None:
         reason = f" {_shortened(client.close_reason)}" if client.close_reason else ""
@@ -67,7 +67,3 @@ def callbacks(line: Callable[[str], None], options: dict[str, Any]) -> dict[str,
 
 def _shortened(text: str) -> str:
     return printing.escaped(text[:_MOST_CHARACTERS]) + ("..." if len(text) > _MOST_CHARACTERS else "")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"
