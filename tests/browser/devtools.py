@@ -8,7 +8,7 @@ import queue
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -38,6 +38,9 @@ class Page:
         self._connection = connection
         self._ids = count(1)
         self._session: str | None = None
+        # How many documents it has loaded, and whether one is on its way.
+        self._loaded = 0
+        self._loads = False
         # What the page, or the browser about it, has said in its console.
         self.console: list[str] = []
 
@@ -46,17 +49,27 @@ class Page:
         number = next(self._ids)
         session = {"sessionId": self._session} if self._session else {}
         self._connection.send(json.dumps({"id": number, "method": method, "params": parameters} | session))
-        while True:
-            message = json.loads(self._connection.recv(TIMEOUT))
-            if message.get("id") == number:
-                assert "error" not in message, f"{method}: {message['error']}"
-                result: dict[str, Any] = message["result"]
-                return result
-            if message.get("method") == "Log.entryAdded":
-                self.console.append(message["params"]["entry"]["text"])
-            elif message.get("method") == "Runtime.exceptionThrown":
-                details = message["params"]["exceptionDetails"]
-                self.console.append(details.get("exception", {}).get("description", details["text"]))
+        while (message := self._take()).get("id") != number:
+            pass
+        assert "error" not in message, f"{method}: {message['error']}"
+        result: dict[str, Any] = message["result"]
+        return result
+
+    def _take(self) -> dict[str, Any]:
+        """The next that the browser says; what it says of the page is noted."""
+        message: dict[str, Any] = json.loads(self._connection.recv(TIMEOUT))
+        if message.get("method") == "Log.entryAdded":
+            self.console.append(message["params"]["entry"]["text"])
+        elif message.get("method") == "Runtime.exceptionThrown":
+            details = message["params"]["exceptionDetails"]
+            self.console.append(details.get("exception", {}).get("description", details["text"]))
+        elif message.get("method") == "Page.frameNavigated":
+            self._loads = message["params"]["frame"]["url"] != "about:blank"
+        elif message.get("method") == "Page.loadEventFired":
+            # A new tab says it, too.
+            self._loaded += self._loads
+            self._loads = False
+        return message
 
     def attach(self, url: str) -> None:
         """Opens it."""
@@ -64,12 +77,19 @@ class Page:
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "DOM"):
             self.call(f"{domain}.enable")
-        self.call("Page.navigate", url=url)
-        # Until its script has run: the last that it does is to fill this in.
-        self.evaluate(
-            "new Promise((done) => document.readyState === 'complete' ? done() : addEventListener('load', done))"
-        )
+        self._until_loaded(lambda: self.call("Page.navigate", url=url))
         assert self.evaluate("location.href") == url
+
+    def _until_loaded(self, act: Callable[[], object]) -> None:
+        """`act()`, and then until another document and its scripts are loaded: nothing can be asked meanwhile."""
+        before = self._loaded
+        act()
+        while self._loaded == before:
+            self._take()
+
+    def follow(self, selector: str) -> None:
+        """A click on a link, until what it leads to is there."""
+        self._until_loaded(lambda: self.click(selector))
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression, which is awaited."""

@@ -235,8 +235,8 @@ def test_every_fault_that_it_offers_is_one(server: EchoServer, page: Page) -> No
             page.wait(
                 f"document.querySelector('#state').textContent === 'Connected to {server.url_for('/faults')}?{fault}'"
             )
-    page.click("#faults a")
-    page.wait("location.pathname === '/faults'")
+    page.follow("#faults a")
+    assert page.evaluate("location.pathname") == "/faults"
     assert "latency=SECONDS" in page.evaluate("document.body.textContent")
     page.console.clear()
 

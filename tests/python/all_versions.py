@@ -1,5 +1,7 @@
 """Runs the Python tests on this interpreter, then, from one abi3 wheel, on every other CPython >= 3.11 of the machine.
 
+Each in one process more than there are processors: tests wait more than they compute.
+
     all_versions.py [ARGUMENT OF PYTEST ...]
 
 Interpreters are looked for on PATH and among pyenv's versions, one for each minor version. What could not be set up is
@@ -115,7 +117,9 @@ def environment(interpreter: Interpreter, wheel: Path) -> Path:
 
 def tests_pass(python: str | Path, arguments: list[str]) -> bool:
     """Whether they do."""
-    return subprocess.run([python, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode == 0
+    processes = str((os.cpu_count() or 1) + 1)
+    command = [python, "-m", "pytest", "-n", processes, "--dist", "worksteal", *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
 def main(arguments: list[str]) -> int:

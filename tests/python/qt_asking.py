@@ -100,7 +100,7 @@ class Program(QObject):
             getattr(self.server, name).connect(lambda error, name=name: print(name, error))
         self.server.newConnection.connect(self.arrived)
         self.server.serverError.connect(lambda code: print("serverError", _shown(code)))
-        self.server.closed.connect(lambda: print("closed"))
+        self.server.closed.connect(self.ended)
         self.sockets: list[QWebSocket] = []
 
     def _without_port(self, text: str) -> str:
@@ -167,6 +167,10 @@ class Program(QObject):
     # No decorator: the time is of a type that Python has no name for.
     def ponged(self, elapsed: int, payload: QByteArray) -> None:
         print("pong", elapsed >= 0, bytes(payload))
+
+    @Slot()
+    def ended(self) -> None:
+        pass
 
     @Slot()
     def left(self) -> None:

@@ -110,6 +110,10 @@ def finished(process: subprocess.Popen[str], seconds: float = TIMEOUT) -> tuple[
                     os.kill(number, signal.SIGABRT)
             out, err = process.communicate()
             raise AssertionError(f"still runs after {seconds:g} s\nstdout:\n{out}\nstderr:\n{err}") from None
+        except BaseException:
+            # The time limit of the test: `with` would wait for ever.
+            process.kill()
+            raise
     return process.returncode, out, err
 
 

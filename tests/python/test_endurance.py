@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from aio_support import no_thread_stays
 from echoserver import EchoServer
 from footprint import descriptors, threads
 from support import FACTOR, TIMEOUT, RawClient, eventually, finished, in_thread, join, python
@@ -59,7 +60,7 @@ def test_a_thousand_servers_leave_no_thread_descriptor_or_memory() -> None:
 
 
 def test_a_thousand_clients_are_all_told_1001_at_stop() -> None:
-    eventually(lambda: threads() == threading.active_count(), "the end of the threads of earlier tests")
+    no_thread_stays()
     # What earlier tests have left to the collector is not to go meanwhile.
     gc.collect()
     before = descriptors(), threads(), threading.active_count()

@@ -40,6 +40,11 @@ def talk(observed: Observed) -> None:
         client.send("close")
         observed.until("left")
     observed.note("closed with", client.protocol.close_code, client.protocol.close_reason)
+    ends(observed)
+
+
+def ends(observed: Observed) -> None:
+    """The ways in which a connection ends."""
     for code, reason in ((3000, "own"), (4999, ""), (1001, "away")):
         with observed.client() as client:
             observed.until("arrived")
@@ -68,6 +73,7 @@ def talk(observed: Observed) -> None:
         client.send("server")
         observed.note("server:", client.recv(PATIENCE))
         observed.until("told")
+        observed.until("ended")
         client.send("still here")
         observed.note("echo:", client.recv(PATIENCE))
         observed.until("told")

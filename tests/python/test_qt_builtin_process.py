@@ -40,6 +40,63 @@ def test_ctrl_c(end: str, status: int) -> None:
     assert finished(process)[0] == status
 
 
+def test_a_signal_at_each_line_before_the_loop_waits() -> None:
+    code = """
+from echoserver.qt.builtin import loop
+
+signal.signal(signal.SIGINT, lambda *_: app.exit(3))
+lines, waits = open(loop.__file__).readlines(), False
+
+def trace(frame, event, _):
+    global left, runs, waits
+    runs = runs or frame.f_code is loop.Loop.run.__code__
+    if frame.f_code.co_filename != loop.__file__ or not runs or waits or left < 0:
+        return None
+    if event == "line":
+        waits = "selector.select(" in lines[frame.f_lineno - 1]
+        left -= 1
+        if waits or left < 0:
+            signal.raise_signal(signal.SIGINT)
+    return trace
+
+app.processEvents()
+round = 0
+while not waits:
+    round += 1
+    left, runs = round, False
+    sys.settrace(trace)
+    status = app.exec()
+    sys.settrace(None)
+    assert status == 3, status
+print(round)
+"""
+    status, out, err = finished(python(PRELUDE + code, env=environment(BUILTIN)))
+    assert status == 0, err
+    assert int(out.split()[-1]) > 10
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_the_loop_hears_of_signals_and_leaves_them_to_others(other: bool) -> None:
+    code = f"""
+ours = socket.socketpair()
+for end in ours:
+    end.setblocking(False)
+other = ours[0].fileno() if {other} else -1
+signal.set_wakeup_fd(other)
+seen = []
+def look():
+    seen.append(signal.set_wakeup_fd(-1))
+    signal.set_wakeup_fd(seen[0])
+    app.exit()
+QTimer.singleShot(0, look)
+app.exec()
+assert (seen[0] == other) is {other}, seen
+assert signal.set_wakeup_fd(-1) == other
+"""
+    status, _, err = run(code)
+    assert status == 0, err
+
+
 def test_ctrl_c_in_a_slot() -> None:
     code = """
 QTimer.singleShot(0, lambda: os.kill(os.getpid(), signal.SIGINT))

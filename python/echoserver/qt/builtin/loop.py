@@ -9,15 +9,16 @@ import heapq
 import itertools
 import math
 import selectors
+import signal
 import socket
 import threading
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Alarm", "Loop", "here", "is_main", "settle"]
 
@@ -136,8 +137,9 @@ class Loop:
         self._depth += 1
         self._level += 1
         try:
-            while not is_over():
-                self._step(is_over, deletes=True)
+            with self._rung_by_signals():
+                while not is_over():
+                    self._step(is_over, deletes=True)
         finally:
             self._depth -= 1
             self._level -= 1
@@ -157,8 +159,7 @@ class Loop:
             self._raise()
         if deletes:
             self._delete()
-        ready = self._ready(0.0 if is_over() else self._pause(deletes=deletes))
-        for descriptor, mask in ready:
+        for descriptor, mask in self._ready(is_over, deletes=deletes):
             for event in (selectors.EVENT_READ, selectors.EVENT_WRITE):
                 # Looked up now: a call before may have ended it.
                 call = mask & event and self._watched.get(descriptor, {}).get(event)
@@ -186,14 +187,14 @@ class Loop:
             self._called_off -= 1
         return max(0.0, self._alarms[0][0] - time.monotonic()) if self._alarms else None
 
-    def _ready(self, pause: float | None) -> list[tuple[int, int]]:
-        if pause == 0.0 and not self._watched:
+    def _ready(self, is_over: Callable[[], bool], *, deletes: bool) -> list[tuple[int, int]]:
+        if not self._watched and (is_over() or self._pause(deletes=deletes) == 0.0):
             return []
         selector = self._selector or self._open()
+        # Said before it is looked what there is to do: who comes after that rings.
         self._waits = True
         try:
-            if self._posted:
-                pause = 0.0
+            pause = 0.0 if is_over() else self._pause(deletes=deletes)
             found = selector.select(pause if pause is None else math.ceil(pause * 1000) / 1000)
         finally:
             self._waits = False
@@ -205,6 +206,27 @@ class Loop:
             except BlockingIOError:
                 pass
         return ready
+
+    @contextmanager
+    def _rung_by_signals(self) -> Iterator[None]:
+        """A signal may come after the last step of the interpreter before the wait: its handler runs after that."""
+        if self._level > 1 or not is_main():
+            yield
+            return
+        if self._selector is None:
+            self._open()
+        assert self._bell is not None
+        own = self._bell[1].fileno()
+        other = signal.set_wakeup_fd(own, warn_on_full_buffer=False)
+        if other != -1:
+            # Somebody hears of signals already; that is not taken away.
+            signal.set_wakeup_fd(other, warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            last = signal.set_wakeup_fd(-1)
+            if last != own:
+                signal.set_wakeup_fd(last, warn_on_full_buffer=False)
 
     def _ring_alarms(self) -> None:
         if not self._alarms:
