@@ -31,9 +31,9 @@ pub struct Script {
     now: Box<dyn Fn() -> Instant>,
     /// For jitter, of each way.
     jitter: [Random; 2],
-    /// When it is looked whether the connection is held, if it has asked for that itself.
+    /// When it is looked whether the connection is held by what it has asked for itself, if that is anything.
     patience: Cell<Option<Instant>>,
-    /// When the connection ends at the latest, if it has asked for its faults itself and they hold up its end.
+    /// When the connection ends at the latest, if it has asked for its slow line itself and that holds up its end.
     last_end: Cell<Option<Instant>>,
     active: RefCell<Vec<Active>>,
 }
@@ -102,7 +102,7 @@ impl fmt::Debug for Script {
 }
 
 impl Script {
-    /// For a connection that has just got its 101. `now` tells the time.
+    /// For a connection that got its 101 when it has `begun`. `now` tells the time.
     pub fn new(
         seed: u64,
         connection: u64,
@@ -193,13 +193,21 @@ impl Script {
     /// Whether the client itself has had the connection frozen, so that it never thaws.
     #[must_use]
     pub fn is_frozen_for_good(&self) -> bool {
-        self.has(|one| one.fault.number >= OWN && one.is(State::Frozen))
+        self.has_itself(|action| matches!(action, Action::State(State::Frozen)))
     }
 
-    /// Whether the client has asked for faults itself.
+    /// Whether the client itself has had its line slowed down.
     #[must_use]
-    pub fn is_asked_for(&self) -> bool {
-        self.patience.get().is_some()
+    pub fn is_slowed_by_itself(&self) -> bool {
+        self.has_itself(|action| action.opportunity() == Opportunity::Bytes)
+    }
+
+    /// Whether one of these faults has acted that the client has asked for itself. What is set is no wish of the client's.
+    #[must_use]
+    pub fn has_itself(&self, is_it: impl Fn(&Action) -> bool) -> bool {
+        self.has(|one| {
+            one.fault.number >= OWN && one.fault.hits() > 0 && is_it(&one.fault.row.action)
+        })
     }
 
     fn has(&self, is_it: impl Fn(&Active) -> bool) -> bool {

@@ -70,9 +70,9 @@ impl Line {
         self.script.is_frozen_for_good()
     }
 
-    /// Whether the client has asked for faults itself.
-    pub(super) fn is_asked_for(&self) -> bool {
-        self.script.is_asked_for()
+    /// See [`Script::is_slowed_by_itself`].
+    pub(super) fn is_slowed_by_itself(&self) -> bool {
+        self.script.is_slowed_by_itself()
     }
 
     fn is_frozen(&self) -> bool {
@@ -158,7 +158,7 @@ impl Line {
         let shape = lane.entry(&self.script);
         if lane.pieces.is_empty() && lane.end.is_none() && !shape.delays() {
             if lane.poll_gate(&self.clock, &shape, cx).is_pending() {
-                if self.script.is_asked_for() {
+                if self.script.is_slowed_by_itself() {
                     // Whether it is still there is seen only behind what it has sent.
                     self.fill(io, cx);
                 }
@@ -203,7 +203,7 @@ impl Line {
             && let Some(room) = lane.room(&self.account)
         {
             let shape = lane.entry(&self.script);
-            if !shape.delays() && !self.script.is_asked_for() {
+            if !shape.delays() && !self.script.is_slowed_by_itself() {
                 return;
             }
             let most = room.min(shape.same()).min(READ);

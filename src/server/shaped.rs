@@ -28,7 +28,7 @@ fn check<S: Wire>(io: &mut S, line: &Line, cx: &mut Context<'_>) -> io::Result<(
     if line.is_frozen_for_good() && io.poll_left(cx).is_ready() {
         return Err(io::ErrorKind::ConnectionAborted.into());
     }
-    if line.is_asked_for() && io.has_reset() {
+    if line.is_slowed_by_itself() && io.has_reset() {
         return Err(io::ErrorKind::ConnectionReset.into());
     }
     Ok(())

@@ -29,7 +29,7 @@ impl Script {
         due.chain(self.patience.get()).min()
     }
 
-    /// It is `now`: whether the connection ends, if something holds it.
+    /// It is `now`: whether the connection ends, if something holds it that it has asked for itself.
     #[must_use]
     pub fn is_enough(&self, now: Instant) -> bool {
         let is_due = self.patience.get().is_some_and(|due| due <= now);
@@ -39,10 +39,12 @@ impl Script {
         is_due
     }
 
-    /// Its end is held up, `now` at the latest: by when it has to come, if the connection has asked for that itself.
+    /// Its end is held up, `now` at the latest: by when it has to come, if the connection has asked for its slow line itself.
     #[must_use]
     pub fn last_end(&self, now: Instant) -> Option<Instant> {
-        self.patience.get()?;
+        if !self.is_slowed_by_itself() {
+            return None;
+        }
         let end = self.last_end.get().unwrap_or(now + LONGEST_HELD);
         self.last_end.set(Some(end));
         Some(end)

@@ -4,7 +4,7 @@
 use super::turn::Turn;
 use super::{Connection, End};
 use crate::client::Client;
-use crate::faults::action::State;
+use crate::faults::action::{Action, State};
 use crate::faults::plan::Plan;
 use crate::faults::script::Script;
 use crate::faults::script::ends::Ending;
@@ -133,12 +133,19 @@ impl<W: Wire> Connection<W> {
         self.sender.is_unanswered() || self.sender.is_halved() || self.is_frozen()
     }
 
-    /// Whether that has lasted for as long as it may, on a connection that has asked for it.
+    /// Whether that has lasted for as long as it may, on a connection that has asked for it. What the server's owner has
+    /// set lasts until that ends.
     pub(super) fn is_held_too_long(&self, now: Instant) -> bool {
-        let script = self.script.as_ref();
-        let is_enough = script.is_some_and(|script| script.is_enough(now));
-        // A client that has left may keep a slow line busy for days.
-        is_enough && (self.is_held() || self.wire.has_left())
+        let Some(script) = self.script.as_ref().filter(|script| script.is_enough(now)) else {
+            return false;
+        };
+        let is_unanswered = |action: &Action| matches!(action, Action::State(State::NoCloseReply));
+        let is_half = |action: &Action| matches!(action, Action::Cut(Cut::HalfClose));
+        script.is_frozen_for_good()
+            || self.sender.is_unanswered() && script.has_itself(is_unanswered)
+            || self.sender.is_halved() && script.has_itself(is_half)
+            // A client that has left may keep a slow line busy for days.
+            || self.wire.has_left() && script.is_slowed_by_itself()
     }
 
     /// What is done while nothing is read of a client's messages: an end of the connection, or that something was done.

@@ -1,9 +1,13 @@
 //! Faults that a client asks for itself: they are its own, they cost it something, and they don't last for ever.
 
-use super::faults::{SECOND, set};
+use super::faults::{SECOND, end, set};
+use super::faults_on_bytes::{bandwidth, latency};
 use super::stream::Temper;
-use super::{CLOSE, Config, Peer, REQUEST, Simulation, TEXT, close, closed, frame, sent, settle};
+use super::{
+    CLOSE, Config, Duration, Peer, REQUEST, Simulation, TEXT, close, closed, frame, sent, settle,
+};
 use crate::faults::selector::Selector;
+use crate::faults::shape::Way;
 use crate::faults::values::Value;
 use tokio::time::{Instant, sleep};
 
@@ -65,6 +69,75 @@ fn who_is_held_is_dropped_after_ten_minutes() {
             assert_eq!(begun.elapsed(), 600 * SECOND, "{query}");
         });
     }
+}
+
+#[test]
+fn what_the_server_has_set_lasts_until_it_ends_also_for_who_asks_for_others() {
+    for query in ["", "no-pong", "latency=0.01", "half-close,after:9"] {
+        for name in ["freeze", "no-close-reply", "half-close"] {
+            Simulation::echo(config(), async |simulation| {
+                let peer = open(simulation, query).await;
+                let fault = set(simulation, name, Vec::new(), Selector::default()).await;
+                peer.send([frame(TEXT, "a"), frame(CLOSE, close::payload(1000, ""))].concat());
+                sleep(2000 * SECOND).await;
+                assert!(!peer.is_dropped(), "{name} {query}");
+                end(simulation, &fault).await;
+                match name {
+                    "half-close" => peer.send_end(),
+                    _ => {
+                        assert_eq!(peer.read().await, sent(TEXT, "a"));
+                        assert_eq!(peer.read().await, closed(1000, ""));
+                    }
+                }
+                peer.expect_shut_down().await;
+            });
+        }
+    }
+}
+
+#[test]
+fn a_slow_line_of_the_servers_holds_up_an_end_as_long_as_it_takes() {
+    let closes = frame(CLOSE, close::payload(1000, ""));
+    for leaves in [None, Some(closes)] {
+        Simulation::echo(config(), async |simulation| {
+            for (name, values) in [
+                ("latency", latency(SECOND, Duration::ZERO, Some(Way::Out))),
+                ("bandwidth", bandwidth(1, Some(Way::Out))),
+            ] {
+                set(simulation, name, values, Selector::default()).await;
+            }
+            let peer = open(simulation, "no-pong").await;
+            let begun = Instant::now();
+            peer.send(frame(TEXT, "x".repeat(2000)));
+            match &leaves {
+                Some(close) => peer.send(close),
+                None => peer.send_end(),
+            }
+            assert_eq!(peer.read().await, sent(TEXT, "x".repeat(2000)));
+            if leaves.is_some() {
+                assert_eq!(peer.read().await, closed(1000, ""));
+            }
+            peer.expect_shut_down().await;
+            assert!(begun.elapsed() > 2000 * SECOND);
+        });
+    }
+}
+
+#[test]
+fn on_a_slow_line_of_the_servers_who_asks_for_others_is_read_from_as_anybody() {
+    Simulation::echo(config(), async |simulation| {
+        set(
+            simulation,
+            "bandwidth",
+            bandwidth(1000, None),
+            Selector::default(),
+        )
+        .await;
+        let peer = open(simulation, "no-pong").await;
+        peer.send(vec![0; 100_000]);
+        settle().await;
+        assert!(peer.unread() > 90_000, "{}", peer.unread());
+    });
 }
 
 #[test]

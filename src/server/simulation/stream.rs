@@ -238,6 +238,10 @@ impl Wire for Stream {
         self.0.borrow_mut().is_reset = true;
     }
 
+    fn has_left(&self) -> bool {
+        self.0.borrow().has_sent_all
+    }
+
     fn has_reset(&self) -> bool {
         self.0.borrow().temper.patience == 0
     }
