@@ -24,6 +24,7 @@ use crate::protocol::handshake::Upgrade;
 use crate::protocol::head::Head;
 use crate::protocol::message::Kind;
 use crate::queue::{Room, SendQueue, Until};
+use crate::stamp::Stamp;
 use crate::tls::TlsFacts;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
@@ -43,6 +44,8 @@ pub struct Client {
     pub tls: Option<Arc<TlsFacts>>,
     /// Where its worker finds the connection.
     pub(crate) seat: u32,
+    /// When it got its 101, by its worker.
+    pub(crate) opened: Stamp,
     addresses: Addresses,
     head: Box<[u8]>,
     mailbox: Arc<Mailbox<Letter>>,
@@ -70,7 +73,7 @@ impl Client {
         upgrade: Upgrade,
         tls: Option<Arc<TlsFacts>>,
         head: Box<[u8]>,
-        (seat, mailbox): (u32, Arc<Mailbox<Letter>>),
+        (seat, opened, mailbox): (u32, Stamp, Arc<Mailbox<Letter>>),
         charge: Account,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -79,6 +82,7 @@ impl Client {
             deflate: upgrade.deflate,
             tls,
             seat,
+            opened,
             addresses: ends.into(),
             head,
             mailbox,

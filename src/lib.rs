@@ -27,6 +27,7 @@ pub mod queue;
 pub mod record;
 pub mod server;
 pub mod sockets;
+pub mod stamp;
 pub mod tls;
 mod wakers;
 

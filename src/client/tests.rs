@@ -20,7 +20,7 @@ fn client() -> Arc<Client> {
     };
     let memory = Memory::new(Limit::new(&"memory_limit", 0));
     let charge = Account::new(memory);
-    let seat = (0, Arc::default());
+    let seat = (0, Stamp::default(), Arc::default());
     Client::new(1, ends, upgrade, None, Box::default(), seat, charge)
 }
 

@@ -13,6 +13,7 @@ use crate::handler::Wants;
 use crate::order::Order;
 use crate::protocol::account;
 use crate::protocol::deflate;
+use crate::stamp::Stamp;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 /// Bytes of the read buffer that all connections of a worker share; short reads touch only its beginning. With 512 KiB a
 /// message of 1 MiB takes two reads (with 256 KiB three), and the second-level cache still holds it.
@@ -39,6 +41,8 @@ pub(super) struct Desk {
     /// Ciphertext of TLS clients.
     pub(super) tls: RefCell<Scratch>,
     index: usize,
+    /// Where the stamps of its clients begin.
+    began: Instant,
     seats: RefCell<Slab<Rc<Seat>>>,
     phase: Cell<Phase>,
     /// The main task, which waits for the last seat to be empty.
@@ -70,6 +74,7 @@ impl Desk {
     pub(super) fn new(shared: Arc<Shared>, index: usize, clock: Clock) -> Rc<Self> {
         Rc::new(Self {
             shared,
+            began: clock.now().into_std(),
             clock,
             buffer: RefCell::new(Vec::with_capacity(READ_BUFFER)),
             pace: Rc::default(),
@@ -121,6 +126,16 @@ impl Desk {
         for (_, seat) in self.seats.borrow().iter() {
             seat.wake();
         }
+    }
+
+    /// This moment, for [`Self::moment`].
+    pub(super) fn stamp(&self) -> Stamp {
+        Stamp::new(self.began, self.clock.now().into_std())
+    }
+
+    /// When that was.
+    pub(super) fn moment(&self, stamp: Stamp) -> Instant {
+        stamp.moment(self.began, self.clock.now().into_std())
     }
 
     /// Resets all connections. Each drops `done` when it is closed.

@@ -163,7 +163,9 @@ impl Simulation {
         };
         let server = Server::bind(config, handler).unwrap();
         let hand = server.config().clock.as_ref().map(ManualClock::join);
-        let desk = Desk::new(server.shared.clone(), 0, Clock::new(hand));
+        // In the time of the test.
+        let desk = async { Desk::new(server.shared.clone(), 0, Clock::new(hand)) };
+        let desk = runtime.block_on(desk);
         let simulation = Self { server, desk };
         runtime.block_on(async {
             let main = spawn_local(worker::main(simulation.desk.clone(), Vec::new()));

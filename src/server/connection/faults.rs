@@ -28,14 +28,15 @@ use tokio::task::yield_now;
 /// Reads of what nobody looks at, before others have their turn.
 const READS: usize = 16;
 
-/// Without faults, of a connection that has got its 101.
+/// Without faults, of a connection that has got its 101, which may be long ago.
 fn script(client: &Client, seated: &Seated) -> Script {
     let shared = &seated.desk.shared;
     let clock = seated.desk.clock.clone();
     let now = move || clock.now().into_std();
     let head = client.head();
     let path = head.as_ref().map_or("", |head| head.path());
-    Script::new(shared.faults.seed(), client.id, path, now(), now)
+    let begun = seated.desk.moment(client.opened);
+    Script::new(shared.faults.seed(), client.id, path, begun, now)
 }
 
 /// With those that it has asked for; what it is told besides is ordered.

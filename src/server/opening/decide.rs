@@ -244,7 +244,11 @@ async fn admit<W: AsyncRead + Unpin>(
         upgrade,
         newcomer.tls.take(),
         head.into(),
-        (newcomer.seated.seat.index, desk.face().orders.clone()),
+        (
+            newcomer.seated.seat.index,
+            desk.stamp(),
+            desk.face().orders.clone(),
+        ),
         charge,
     );
     let upgraded = Upgraded {

@@ -75,6 +75,26 @@ fn one_piece_of_a_slow_line_passes_with_each_advance() {
 }
 
 #[test]
+fn a_time_counts_from_the_101_by_the_clock() {
+    Advanced::echo(Config::default(), async |advanced| {
+        let peer = open(advanced.simulation, Temper::even()).await;
+        advanced.advance(10 * SECOND).await;
+        let values = vec![Value::Code(1008), Value::Text(String::new())];
+        set(
+            advanced.simulation,
+            "close",
+            values,
+            after_time(11 * SECOND),
+        )
+        .await;
+        advanced.advance(999 * MILLI).await;
+        assert!(peer.is_silent());
+        advanced.advance(MILLI).await;
+        assert_eq!(peer.read().await.0, CLOSE);
+    });
+}
+
+#[test]
 fn what_begins_some_time_after_the_101_does() {
     Advanced::echo(Config::default(), async |advanced| {
         let simulation = advanced.simulation;

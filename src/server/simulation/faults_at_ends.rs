@@ -2,8 +2,8 @@
 
 use super::faults::{SECOND, after, after_time, end, set};
 use super::{
-    CLOSE, Config, PING, PONG, Peer, Simulation, TEXT, close, closed, frame, order_close, sent,
-    settle,
+    CLOSE, Config, Duration, PING, PONG, Peer, Simulation, TEXT, close, closed, frame, order_close,
+    sent, settle,
 };
 use crate::client::Client;
 use crate::faults::selector::Selector;
@@ -78,6 +78,29 @@ fn an_end_comes_in_its_time_to_who_says_nothing() {
         peer.expect_drop().await;
         assert!(peer.is_reset());
         assert_eq!(begun.elapsed(), 3 * SECOND);
+    });
+}
+
+#[test]
+fn a_time_counts_from_the_101_whenever_the_fault_was_set() {
+    Simulation::echo(Config::default(), async |simulation| {
+        let (old, _) = simulation.open().await;
+        sleep(10 * SECOND).await;
+        let (new, _) = simulation.open().await;
+        // The first fault that they hear of.
+        set(simulation, "drop", Vec::new(), after_time(10 * SECOND)).await;
+        for peer in [&old, &new] {
+            peer.send([frame(TEXT, "a"), frame(PING, "")].concat());
+        }
+        assert_eq!(old.read().await, sent(PONG, ""));
+        assert_eq!(new.read().await, sent(TEXT, "a"));
+        assert_eq!(new.read().await, sent(PONG, ""));
+        let begun = Instant::now();
+        set(simulation, "close", text(1008, ""), after_time(9 * SECOND)).await;
+        for (peer, time) in [(&old, Duration::ZERO), (&new, 9 * SECOND)] {
+            assert_eq!(peer.read().await, closed(1008, ""));
+            assert_eq!(begun.elapsed(), time);
+        }
     });
 }
 
