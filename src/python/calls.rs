@@ -114,7 +114,12 @@ pub(super) fn named(stage: Stage, callback: &Bound<'_, PyAny>) -> String {
         let mut function = callback.clone();
         // Through methods, partials and what wraps a function, to the function itself; a bound for those in a circle.
         for _ in 0..16 {
-            let inner = ["__wrapped__", "__func__", "func"]
+            let names = [
+                intern!(py, "__wrapped__"),
+                intern!(py, "__func__"),
+                intern!(py, "func"),
+            ];
+            let inner = names
                 .into_iter()
                 .find_map(|name| function.getattr(name).ok());
             match inner {

@@ -551,7 +551,7 @@ impl PyClient {
             }
         }
         selectors.set_item("times", times)?;
-        server.call_method("fault", (fault,), Some(&selectors))
+        server.call_method(intern!(slf.py(), "fault"), (fault,), Some(&selectors))
     }
 
     /// Whether a fault holds it up, so that nothing can be expected of it in time.

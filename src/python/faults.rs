@@ -128,7 +128,8 @@ fn read(fault: &Bound<'_, PyAny>) -> PyResult<(&'static Row, Values)> {
     }
     let read = row.parameters.iter().map(|parameter| {
         let name = parameter.name;
-        let value = fault.getattr(name)?;
+        // Interned: the interpreter remembers where it has found each name, and each new object is another name.
+        let value = fault.getattr(PyString::intern(fault.py(), name))?;
         let range = parameter.kind.range();
         let found = match found(parameter.kind, &value)? {
             Found::OtherType => {

@@ -16,11 +16,11 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import fault_rows
 import test_faults_requests
-from echoserver import Accept, EchoServer, Response
+from echoserver import Accept, Response
 from echoserver._core import FAULTS
 from echoserver.testing import (
     BadAccept,
@@ -47,7 +47,7 @@ from echoserver.testing import (
 )
 from support import RawClient, eventually, frame
 
-__all__ = ["KINDS", "Ledger", "talk"]
+__all__ = ["KINDS", "Faulty", "Ledger", "talk"]
 
 _DEFLATE = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 _EMPTY_BLOCK = b"\x00\x00\xff\xff"
@@ -150,9 +150,21 @@ class _Plan:
         return found, ""
 
 
-def talk(
-    server: EchoServer, number: int, chance: random.Random, context: ssl.SSLContext | None, ledger: Ledger
-) -> None:
+class Faulty(Protocol):
+    """A server, here or elsewhere."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        raise NotImplementedError
+
+    @property
+    def fault(self) -> Callable[..., Any]:
+        """Sets a fault."""
+        raise NotImplementedError
+
+
+def talk(server: Faulty, number: int, chance: random.Random, context: ssl.SSLContext | None, ledger: Ledger) -> None:
     """Connects, talks and goes, under one fault or two. AssertionError for anything that is not as it has to be."""
     kind = _kind(chance.choice(KINDS), chance)
     name = type(kind).__name__

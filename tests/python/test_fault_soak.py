@@ -11,6 +11,7 @@ import pytest
 import fault_soak
 import fault_talks
 from echoserver.testing import Duplicate
+from served_apart import Apart
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -48,17 +49,19 @@ def test_a_new_fault_needs_no_line_in_the_soak(name: str, monkeypatch: pytest.Mo
     monkeypatch.delitem(fault_talks._MADE, name, raising=False)
     monkeypatch.setattr(fault_talks, "KINDS", [name])
     ledger = fault_talks.Ledger()
-    options = fault_soak.OPTIONS
-    with fault_soak.Server(seed=7, **options) as plain, fault_soak.Server(tls="self-signed", **options) as tls:
+    with Apart(seed=7) as apart:
         for number in range(8):
-            context = tls.ssl_context() if number % 2 else None
-            fault_talks.talk(tls if context else plain, number, random.Random(number), context, ledger)
+            server = apart.servers["tls" if number % 2 else "plain"]
+            fault_talks.talk(server, number, random.Random(number), server.context(), ledger)
     assert ledger.hits[name]
 
 
 def test_a_slope_is_told_from_noise() -> None:
     soak = fault_soak.Soak(seed=7)
-    soak.memory = [(float(second), 10**8 + (second % 3) * 10**5) for second in range(60)]
+    for growth, grows in ((0, False), (1000, False), (10**5, True)):
+        sizes = [(float(second), 10**8 + (second % 3) * 10**4 + second * growth) for second in range(60)]
+        soak.memory = [(second, size, size) for second, size in sizes]
+        assert soak.grows() is grows
+    # Caches fill in the first rounds.
+    soak.memory = [(float(second), 10**8 + min(second, 25) * 10**5, 0) for second in range(60)]
     assert not soak.grows()
-    soak.memory = [(float(second), 10**8 + (second % 3) * 10**5 + second * 10**5) for second in range(60)]
-    assert soak.grows()

@@ -16,6 +16,7 @@ import pytest
 from echoserver._core import FAULTS
 from echoserver.testing import Bandwidth, EchoTestServer, Latency, Slice
 from fault_rows import OVER, ROWS, Row, Scene, asking
+from footprint import forget_names
 from support import RawClient
 
 
@@ -104,3 +105,14 @@ def test_slices_are_segments() -> None:
             raw.receive()
             assert segments(raw) >= before + 1 + 7
         assert fault.hits == 1
+
+
+def test_a_fault_that_is_made_leaves_no_names_behind() -> None:
+    forget_names()
+    Latency(0.1)
+    kept, before = [], sys.getallocatedblocks()
+    for _ in range(1000):
+        Latency(0.1)
+        # A new name would be a new object, and not where the one before was.
+        kept.append(bytes(30))
+    assert sys.getallocatedblocks() - before < len(kept) + 50
