@@ -59,6 +59,9 @@ SERVERS = {
     ),
     **{f"{name}+uvloop": Spec(f"{name} on uvloop", _python(f"{name}_echo")) for name in PEERS},
     "pyside6": Spec("QWebSocketServer of PySide6", _python("qt_echo")),
+    "qt-original": Spec("PySide6's own QtWebSockets", _python("qt_example", "original")),
+    "qt-objects": Spec("echoserver.qt with PySide6", _python("qt_example", "pyside6")),
+    "qt-alone": Spec("echoserver.qt without PySide6", _python("qt_example", "builtin")),
     "node_ws": Spec("ws on Node.js", NODE),
     **{
         f"{name}+tls": Spec(f"{name} on uvloop, TLS", _python(f"{name}_echo", "--tls {cert}"), "--tls")

@@ -168,6 +168,11 @@ COMPARISONS = {
         (*PYTHON[:3], "echoserver-asyncio", "echoserver-coroutine"),
         dict.fromkeys(("W2", "W3"), "picows+uvloop"),
     ),
+    "qt": Comparison(
+        "Qt's echo server example, by the Qt that it imports",
+        ("qt-original", "qt-objects", "qt-alone"),
+        dict.fromkeys(MESSAGES[:-1], "qt-original"),
+    ),
     "latency": Comparison(
         "Latency of a single message",
         ("tcp_epoll", "ws_own", "uwebsockets", "echoserver", "echoserver-reply", *PYTHON[:3]),
