@@ -17,27 +17,17 @@ from typing import TYPE_CHECKING, Self
 from weakref import WeakSet
 
 from echoserver._core import Callbacks, at_end, checked_timeout, keep_for_ever, shown
+from echoserver.loops import can_watch, ends_within, running_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
     from contextvars import Context
 
     from echoserver._core import Client, Held, Mail, Reader, Server
 
-__all__ = ["Clients", "Door", "Inbox", "Messages", "ends_within", "running_loop", "serve"]
+__all__ = ["Clients", "Door", "Inbox", "Messages", "serve"]
 
 # Seconds that clients have for their good-bye when the loop was closed under the server.
 _LOST_TIMEOUT = 0.5
-
-
-def running_loop(call: str) -> asyncio.AbstractEventLoop:
-    """The loop that runs in this thread; RuntimeError, naming the call, if there is none."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        raise RuntimeError(
-            f"{call} needs a running asyncio event loop; elsewhere, such as under trio, use start()"
-        ) from None
 
 
 class Door:
@@ -59,10 +49,7 @@ class Door:
         self._closed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self.is_forked = False
-        # A Proactor loop, Windows' usual one, can't watch a descriptor.
-        watch = getattr(type(self.loop), "add_reader", None)
-        is_watched = os.name == "posix" and watch is not asyncio.AbstractEventLoop.add_reader
-        reader = core.attach(self.loop, context, self, is_watched=is_watched, is_owned=is_owned)
+        reader = core.attach(self.loop, context, self, is_watched=can_watch(self.loop), is_owned=is_owned)
         self._fileno = reader.fileno()
         if self._fileno is None:
             threading.Thread(target=self._watch, args=[reader], name=f"echoserver-{core.port}", daemon=True).start()
@@ -177,18 +164,6 @@ def _end_all_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_end_all_in_child)
-
-
-async def ends_within(awaitable: Awaitable[None], seconds: float | None) -> bool:
-    """Whether it ends in that time; it is cancelled if not."""
-    waiting = asyncio.ensure_future(awaitable)
-    try:
-        ended, _ = await asyncio.wait({waiting}, timeout=seconds)
-        for one in ended:
-            one.result()
-        return bool(ended)
-    finally:
-        waiting.cancel()
 
 
 def _is_same(error: asyncio.CancelledError, first: asyncio.CancelledError) -> bool:

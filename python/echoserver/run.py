@@ -172,7 +172,7 @@ class Run:
 
     async def wait_closed_async(self, timeout: float | None) -> None:
         """As `wait_closed`, on any loop."""
-        from echoserver.aio import ends_within, running_loop
+        from echoserver.loops import ends_within, running_loop
 
         loop, limit = running_loop("wait_closed_async()"), checked_timeout(timeout)
         if self.core.in_callback():
@@ -183,7 +183,7 @@ class Run:
 
     async def stop_async(self, timeout: float | None) -> None:
         """As `stop`, on any loop; in a callback it only asks."""
-        from echoserver.aio import ends_within, running_loop
+        from echoserver.loops import ends_within, running_loop
 
         loop = running_loop("stop_async()")
         waits = not self.core.in_callback()
@@ -305,20 +305,20 @@ class Run:
             self._failure = error
 
     def _open(self, call: str) -> Door:
-        from echoserver.aio import Door, running_loop
+        from echoserver import aio, loops
 
-        running_loop(call)
+        loops.running_loop(call)
         self._note_start()
         self.core.start()
         try:
-            self._door = Door(self.core, copy_context(), self._owner(), self._iterators)
+            self._door = aio.Door(self.core, copy_context(), self._owner(), self._iterators)
         except BaseException:
             self.core.abandon(0)
             raise
         return self._door
 
     async def _drop_after_grace(self, loop: AbstractEventLoop) -> None:
-        from echoserver.aio import ends_within
+        from echoserver.loops import ends_within
 
         if self.grace is not None and not await ends_within(self._closed(loop), self.grace):
             self._drop()

@@ -3,8 +3,8 @@
     ECHOSERVER_QT=builtin python qt_worker.py 60     for a minute; prints what came of it as JSON
 
 Each client is sent a number of messages by the worker, which then closes it with that number as the reason; what the
-client sends meanwhile is echoed in the main thread. For each message the worker emits a signal, too, whose slot runs in the
-main thread. The clients are threads of another process. test_qt_worker.py looks at the figures.
+client sends meanwhile is echoed in the main thread. For each message the worker emits a signal, too, whose slot runs in
+the main thread. The clients are threads of another process. test_qt_worker.py looks at the figures.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class Client:
         self.echoes += numbers["c"]
 
 
-def talk(url: str, seconds: str) -> None:
+def talk(url: str, seconds: str) -> int:
     """The clients' process: prints what they have seen."""
     clients = [Client(url, time.monotonic() + float(seconds)) for _ in range(CLIENTS)]
     threads = [threading.Thread(target=client.run) for client in clients]
@@ -205,6 +205,7 @@ def talk(url: str, seconds: str) -> None:
         thread.join()
     figures = {name: sum(getattr(client, name) for client in clients) for name in ("connections", "received", "echoes")}
     print(json.dumps([figures, [fault for client in clients for fault in client.faults]]))
+    return 0
 
 
 def main(seconds: str) -> int:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from aio_support import connect, exchange, run_on, soon, until
 from echoserver import Client, EchoServer
 from support import TIMEOUT, RawClient, frame, in_thread, join
@@ -121,11 +123,15 @@ def test_a_turn_leaves_the_loop_to_others(on_loop: Run) -> None:
     on_loop(main)
 
 
-def test_loops_that_can_not_watch_a_descriptor_have_a_thread() -> None:
-    class Bare(asyncio.SelectorEventLoop):
-        """As Windows' Proactor loop."""
+def _not_implemented(*_: Any) -> Any:
+    raise NotImplementedError
 
-        add_reader = asyncio.AbstractEventLoop.add_reader
+
+# As Windows' Proactor loop has it, and as that of PySide6.QtAsyncio.
+@pytest.mark.parametrize("method", [asyncio.AbstractEventLoop.add_reader, _not_implemented])
+def test_loops_that_can_not_watch_a_descriptor_have_a_thread(method: Any) -> None:
+    class Bare(asyncio.SelectorEventLoop):
+        add_reader = method
 
     async def on_text(_client: Client, text: str) -> str:
         await asyncio.sleep(0)

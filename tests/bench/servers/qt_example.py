@@ -1,4 +1,4 @@
-"""Qt's echo server example, docs/examples/qt/echo.py, on one of the Qts. argv: PORT, and `original`, `pyside6`, `builtin`.
+"""Qt's echo server example, docs/examples/qt/echo.py. argv: PORT, and the Qt: `original`, `pyside6`, `builtin`.
 
 `original` is PySide6's own QtWebSockets: of the program only the imports are changed.
 """
