@@ -46,6 +46,12 @@ pub struct Config {
     pub open_timeout: Duration,
     /// From our close frame to the end of the connection, and for the whole of an orderly stop. Default 5 s.
     pub close_timeout: Duration,
+    /// For which clients still come in at a stop, though the health check says that they should not. Default 0: without a
+    /// balancer that looks at it nobody is told anything by that.
+    pub drain_delay: Duration,
+    /// Over which clients are told of a stop, after that; then they have `close_timeout`. Default 0: all at once, since few
+    /// clients are no stampede when they come back.
+    pub drain_spread: Duration,
     /// Without a byte from the client; it gets 1001 after it. Default `None`: idle connections are left alone.
     pub idle_timeout: Option<Duration>,
     /// Between two keepalive pings. Default `None`: nothing is sent unprompted.
@@ -92,6 +98,8 @@ impl Default for Config {
             max_send_queue: 16 << 20,
             open_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
+            drain_delay: Duration::ZERO,
+            drain_spread: Duration::ZERO,
             idle_timeout: None,
             ping_interval: None,
             ping_timeout: Duration::from_secs(20),
@@ -162,10 +170,11 @@ impl Config {
                 return Err(invalid(option, &timeout.as_secs_f64(), TOO_SHORT));
             }
         }
-        for (option, timeout) in timeouts
-            .into_iter()
-            .chain([("close_timeout", Some(self.close_timeout))])
-        {
+        for (option, timeout) in timeouts.into_iter().chain([
+            ("close_timeout", Some(self.close_timeout)),
+            ("drain_delay", Some(self.drain_delay)),
+            ("drain_spread", Some(self.drain_spread)),
+        ]) {
             if let Some(timeout) = timeout.filter(|timeout| *timeout > MAX_TIMEOUT) {
                 return Err(invalid(option, &timeout.as_secs_f64(), TOO_LONG));
             }
@@ -221,6 +230,18 @@ impl Config {
     pub fn worker_count(&self) -> usize {
         self.workers
             .unwrap_or_else(|| available_parallelism().map_or(1, NonZeroUsize::get).min(4))
+    }
+
+    /// For which a stop lets clients be, before they have `close_timeout`.
+    #[must_use]
+    pub fn drain_time(&self) -> Duration {
+        self.drain_delay + self.drain_spread
+    }
+
+    /// All that a stop may take, if it is given no other time.
+    #[must_use]
+    pub fn stop_timeout(&self) -> Duration {
+        self.drain_time() + self.close_timeout
     }
 
     /// What the sending half of a connection needs to know.

@@ -718,7 +718,7 @@ class Server:
 
     @property
     def lets_in(self) -> bool:
-        """From `start` until every worker has heard of a stop: new clients may come."""
+        """From `start` until nobody comes in any more at any worker, for a stop: new clients may come."""
 
     @property
     def debug(self) -> bool:
@@ -780,7 +780,15 @@ class Server:
         """Whether this is called by a callback."""
 
     def stop(self, timeout: float | None = None) -> None:
-        """Asks it to stop within `timeout` seconds (None: `close_timeout`) and returns at once."""
+        """Asks it to stop within `timeout` seconds (None: `stop_timeout`) and returns at once."""
+
+    @property
+    def stop_timeout(self) -> float:
+        """Seconds that a stop has if it is given none: those of the drain, and `close_timeout`."""
+
+    @property
+    def drain_time(self) -> float:
+        """Seconds of a stop before `close_timeout` begins for the last client: those of the drain."""
 
     def time_left(self) -> float | None:
         """Seconds until the deadline of a stop, 0 beyond it; None before a stop."""

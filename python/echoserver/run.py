@@ -42,13 +42,12 @@ _LOOP_WAIT = 0.05
 class Run:
     """How one server runs, from its start to its end."""
 
-    def __init__(self, owner: object, core: Server, close_timeout: float) -> None:
+    def __init__(self, owner: object, core: Server) -> None:
         """`owner` is the server as its user has it."""
         # Nothing here keeps it, so that one that was never run ends with its last reference.
         self._owner = ref(owner)
         self.number = next(running.numbers)
         self.core = core
-        self._close_timeout = close_timeout
         self._thread: threading.Thread | Thread | None = None
         self._failure: BaseException | None = None
         self._door: Door | None = None
@@ -118,7 +117,7 @@ class Run:
         waits = wait and not self.core.in_dispatcher()
         self._ask(timeout, waits=waits)
         if waits:
-            limit = self._close_timeout if timeout is None else timeout
+            limit = self.core.stop_timeout if timeout is None else timeout
             if not self._wait_for_stop(timeout, limit):
                 raise self._still_runs(limit)
             self._finish()
@@ -162,7 +161,7 @@ class Run:
             # Nothing can be awaited.
             return
         # Not waited for here: who is cancelled meanwhile waits for the end all the same.
-        drop = None if self.grace is None else door.loop.call_later(self.grace, self._drop)
+        drop = None if self.grace is None else door.loop.call_later(self.core.drain_time + self.grace, self._drop)
         try:
             await door.wait()
         finally:
@@ -191,7 +190,7 @@ class Run:
         if not waits:
             return
         if self.core.is_started:
-            limit = self._close_timeout if timeout is None else timeout
+            limit = self.core.stop_timeout if timeout is None else timeout
             if timeout is None:
                 await self._drop_after_grace(loop)
             has_ended = await ends_within(self._closed(loop), limit)
@@ -320,7 +319,8 @@ class Run:
     async def _drop_after_grace(self, loop: AbstractEventLoop) -> None:
         from echoserver.loops import ends_within
 
-        if self.grace is not None and not await ends_within(self._closed(loop), self.grace):
+        within = self.core.drain_time + (self.grace or 0)
+        if self.grace is not None and not await ends_within(self._closed(loop), within):
             self._drop()
 
     def _drop(self) -> None:
@@ -336,7 +336,7 @@ class Run:
         core = self.core
         way_out = threads.way_out_of_loop() if timeout is None else None
         grace = _LOOP_WAIT if way_out else self.grace
-        if timeout is None and grace is not None and not core.wait(grace):
+        if timeout is None and grace is not None and not core.wait(core.drain_time + grace):
             self._drop()
         has_ended = core.wait(limit)
         if not has_ended and timeout is not None and grace is not None:

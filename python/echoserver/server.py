@@ -125,14 +125,17 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
     Timeouts, in seconds:
 
     - `open_timeout`: for the whole upgrade request, 408 after it; `on_handshake` included, 503 after it.
-    - `close_timeout`: for the closing handshake (section 7), and for all of `stop()`.
+    - `close_timeout`: for the closing handshake (section 7), and for all of `stop()` but the next two.
+    - `drain_delay`: at a stop, for which clients still come in, while `health` says 503: until a balancer has seen it.
+    - `drain_spread`: after that, over which clients are told 1001, so that they don't come back all at once; then the
+      last of them has `close_timeout`.
     - `idle_timeout`: without a byte from the client; 1001 after it. None: none.
     - `ping_interval`: between keepalive pings. None: no pings.
     - `ping_timeout`: for the answer to one; 1011 after it.
 
-    - `clock`: a `ManualClock` of echoserver.testing, by which all of these go then, and what faults and handshakes
-      delay: it stands still until a test advances it. What calls wait for, such as `stop()`, stays real. None: the
-      system's clock.
+    - `clock`: a `ManualClock` of echoserver.testing, by which these go then, but for the drain, and what faults and
+      handshakes delay: it stands still until a test advances it. What calls wait for, such as `stop()`, stays real.
+      None: the system's clock.
 
     TLS:
 
@@ -196,6 +199,8 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
         max_send_queue: int = 16 * 2**20,
         open_timeout: float = 10.0,
         close_timeout: float = 5.0,
+        drain_delay: float = 0.0,
+        drain_spread: float = 0.0,
         idle_timeout: float | None = None,
         ping_interval: float | None = None,
         ping_timeout: float = 20.0,
@@ -228,7 +233,7 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
         self._clock = clock
         self._scheme = "ws" if tls is None else "wss"
         self._stats_class = Stats
-        self._own_run = Run(self, core, close_timeout)
+        self._own_run = Run(self, core)
         for name, callback in callbacks.items():
             if is_async(callback):
                 self._own_run.allow_async(name)
@@ -293,7 +298,9 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
     def stop(self, timeout: float | None = None, wait: bool = True) -> None:
         """Stops: accepts no more clients, tells all of them 1001 (RFC 6455 section 7.4.1), waits until they are gone.
 
-        `timeout` in seconds is for all of it, None means `close_timeout`; then what is left is dropped. Without `wait`,
+        With `drain_delay` clients still come in before that, with `drain_spread` they are told one after the other.
+        `timeout` in seconds is for all of it, None means these two and `close_timeout`; then what is left is dropped.
+        A shorter one is taken from the two first: they have what it leaves beyond `close_timeout`. Without `wait`,
         and on the thread that runs the callbacks (in a callback, or in a signal handler during `serve()`), it only asks
         and returns at once. A second call does no harm, and can only bring the end forward. TimeoutError, which names
         it, if a callback still runs at the end; sockets and threads of the server are closed all the same.

@@ -372,7 +372,7 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
             core.stop(if again {
                 Duration::ZERO
             } else {
-                core.config().close_timeout
+                core.config().stop_timeout()
             });
         }
         self.fatal.get_or_insert(error);

@@ -26,6 +26,8 @@ pub(super) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
         max_send_queue: get("max_send_queue")?.size()?,
         open_timeout: get("open_timeout")?.timeout()?,
         close_timeout: get("close_timeout")?.seconds()?,
+        drain_delay: get("drain_delay")?.seconds()?,
+        drain_spread: get("drain_spread")?.seconds()?,
         idle_timeout: get("idle_timeout")?.optional(Argument::timeout)?,
         ping_interval: get("ping_interval")?.optional(Argument::timeout)?,
         ping_timeout: get("ping_timeout")?.timeout()?,
@@ -64,6 +66,8 @@ pub(super) fn defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     defaults.set_item("max_send_queue", config.max_send_queue)?;
     defaults.set_item("open_timeout", seconds(config.open_timeout))?;
     defaults.set_item("close_timeout", seconds(config.close_timeout))?;
+    defaults.set_item("drain_delay", seconds(config.drain_delay))?;
+    defaults.set_item("drain_spread", seconds(config.drain_spread))?;
     defaults.set_item("idle_timeout", config.idle_timeout.map(seconds))?;
     defaults.set_item("ping_interval", config.ping_interval.map(seconds))?;
     defaults.set_item("ping_timeout", seconds(config.ping_timeout))?;

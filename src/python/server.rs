@@ -159,7 +159,7 @@ impl PyServer {
         Ok(self.shared()?.core.is_serving())
     }
 
-    /// From `start` until every worker has heard of a stop: new clients may come.
+    /// From `start` until nobody comes in any more at any worker, for a stop: new clients may come.
     #[getter]
     fn lets_in(&self) -> PyResult<bool> {
         Ok(self.shared()?.core.lets_in())
@@ -266,17 +266,32 @@ impl PyServer {
         self.shared()?.link.iterate()
     }
 
-    /// Asks it to stop within `timeout` seconds (None: `close_timeout`) and returns at once.
+    /// Asks it to stop within `timeout` seconds (None: `stop_timeout`) and returns at once.
     #[pyo3(signature = (timeout=None))]
     fn stop(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         let shared = self.shared()?;
-        let timeout = seconds("timeout", timeout)?.unwrap_or(shared.core.config().close_timeout);
+        let timeout =
+            seconds("timeout", timeout)?.unwrap_or_else(|| shared.core.config().stop_timeout());
         py.detach(|| {
             shared.core.stop(timeout);
             // The deadline may be earlier than an event loop knows.
             shared.link.events.nudge();
         });
         Ok(())
+    }
+
+    /// Seconds that a stop has if it is given none: those of the drain, and `close_timeout`.
+    #[getter]
+    fn stop_timeout(&self) -> PyResult<f64> {
+        let config = self.shared()?.core.config();
+        Ok(config.stop_timeout().as_secs_f64())
+    }
+
+    /// Seconds of a stop before `close_timeout` begins for the last client: those of the drain.
+    #[getter]
+    fn drain_time(&self) -> PyResult<f64> {
+        let config = self.shared()?.core.config();
+        Ok(config.drain_time().as_secs_f64())
     }
 
     /// Seconds until the deadline of a stop, 0 beyond it; None before a stop.

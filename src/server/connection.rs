@@ -177,7 +177,7 @@ impl<W: Wire> Connection<W> {
         if self.seated.seat.has_orders() && !self.obey_all(cx, turn) {
             return Poll::Ready(End::Drop);
         }
-        if self.seated.desk.is_stopping() {
+        if self.seated.desk.is_stopping() && self.seated.desk.is_told(&self.seated.seat) {
             if self.is_held() {
                 return Poll::Ready(End::Drop);
             }

@@ -6,6 +6,7 @@ use super::look::Look;
 use super::pace::Pace;
 use super::seat::{Queueing, Seat};
 use super::shared::{Face, Shared, lock};
+use super::stages::Phase;
 use super::stats::Counters;
 use super::tls::scratch::Scratch;
 use crate::client::{Client, Letter};
@@ -45,19 +46,10 @@ pub(super) struct Desk {
     began: Instant,
     seats: RefCell<Slab<Rc<Seat>>>,
     phase: Cell<Phase>,
+    /// Seats below that are told of a stop when the worker closes.
+    told: Cell<u32>,
     /// The main task, which waits for the last seat to be empty.
     main: Cell<Option<Waker>>,
-}
-
-/// How far a worker is on its way to the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Phase {
-    Serving,
-    /// Nobody comes in. Clients are told 1001 when they have the answers that are outstanding, and who only lingers is
-    /// dropped.
-    Closing,
-    /// Half of the time for that is over: nothing that is outstanding is waited for.
-    Hurried,
 }
 
 impl fmt::Debug for Desk {
@@ -84,6 +76,7 @@ impl Desk {
             index,
             seats: RefCell::default(),
             phase: Cell::new(Phase::Serving),
+            told: Cell::new(0),
             main: Cell::new(None),
         })
     }
@@ -120,6 +113,9 @@ impl Desk {
             return;
         }
         self.phase.set(phase);
+        if phase < Phase::Closing {
+            return;
+        }
         let moment = self.shared.moment();
         self.face().lets_in.store(false, Ordering::Release);
         drop(moment);
@@ -136,6 +132,31 @@ impl Desk {
     /// When that was.
     pub(super) fn moment(&self, stamp: Stamp) -> Instant {
         stamp.moment(self.began, self.clock.now().into_std())
+    }
+
+    /// How many seats there are, with empty ones among them.
+    pub(super) fn seat_count(&self) -> u32 {
+        let seats = self.seats.borrow();
+        let last = seats.iter().next_back();
+        last.map_or(0, |(_, seat)| seat.index + 1)
+    }
+
+    /// The first so many seats have their turn to be told of the stop.
+    pub(super) fn tell(&self, count: u32) {
+        let before = self.told.replace(count);
+        if before == count {
+            return;
+        }
+        for (_, seat) in self.seats.borrow().iter() {
+            if (before..count).contains(&seat.index) {
+                seat.wake();
+            }
+        }
+    }
+
+    /// Whether the client there is to be told of the stop, once the worker closes.
+    pub(super) fn is_told(&self, seat: &Seat) -> bool {
+        seat.index < self.told.get()
     }
 
     /// Resets all connections. Each drops `done` when it is closed.

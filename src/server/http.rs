@@ -34,10 +34,13 @@ pub(super) fn report(head: &[u8], request: &Plain, desk: &Desk) -> Option<Report
 
 /// Whether clients may come.
 fn health(desk: &Desk) -> (StatusCode, &'static str, String) {
-    let (status, text) = if desk.shared.accepting.load(Ordering::Acquire) {
-        (StatusCode::OK, "accepting\n")
-    } else {
+    let shared = &desk.shared;
+    let (status, text) = if !shared.serving.load(Ordering::Acquire) {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+    } else if !shared.accepting.load(Ordering::Acquire) {
         (StatusCode::SERVICE_UNAVAILABLE, "not accepting\n")
+    } else {
+        (StatusCode::OK, "accepting\n")
     };
     (status, "text/plain; charset=utf-8", text.to_owned())
 }

@@ -7,7 +7,8 @@ pub(super) mod timer;
 
 use self::timer::GRAIN;
 use super::clock::{Alarm, Clock};
-use super::desk::{Phase, Seated};
+use super::desk::Seated;
+use super::stages::Phase;
 use super::wire::Wire;
 use crate::order::Order;
 use std::future::{Future, poll_fn};

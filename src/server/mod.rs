@@ -30,6 +30,7 @@ mod shaped;
 mod shared;
 #[cfg(any(test, fuzzing))]
 mod simulation;
+mod stages;
 mod stats;
 mod threads;
 mod tls;
@@ -57,6 +58,7 @@ use crate::record::Record;
 use crate::sockets::Listed;
 use crate::tls::Patience;
 use shared::{Command, Face, Life, Shared, lock};
+use stages::{Stages, later};
 use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
@@ -132,7 +134,7 @@ impl Server {
                 .collect(),
             open: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
-            deadline: Mutex::new(None),
+            stages: Mutex::new(None),
             over: (Mutex::new(false), Condvar::new()),
             serving: AtomicBool::new(false),
             accepting: AtomicBool::new(false),
@@ -185,8 +187,9 @@ impl Server {
         !matches!(*lock(&self.state), State::Bound(_))
     }
 
-    /// Asks the server to stop and returns at once: it accepts no more, tells every client 1001, and ends when they
-    /// are gone, at the latest after `timeout`. A second call can only bring the end forward.
+    /// Asks the server to stop and returns at once: after `drain_delay` it accepts no more and tells every client 1001,
+    /// spread over `drain_spread`, and it ends when they are gone, at the latest after `timeout`, which these two get what
+    /// `close_timeout` leaves of. A second call can only bring the end forward.
     pub fn stop(&self, timeout: Duration) {
         let mut state = lock(&self.state);
         let bound = match &mut *state {
@@ -203,12 +206,13 @@ impl Server {
         }
         let moment = self.shared.moment();
         self.shared.serving.store(false, Ordering::Release);
-        self.shared.accepting.store(false, Ordering::Release);
         drop(moment);
-        let mut deadline = lock(&self.shared.deadline);
-        let due = after(timeout);
-        *deadline = Some(deadline.map_or(due, |earlier| earlier.min(due)));
-        drop(deadline);
+        let mut stages = lock(&self.shared.stages);
+        // As the workers see it, also in a test that has time of its own.
+        let now = tokio::time::Instant::now().into_std();
+        let new = Stages::new(now, timeout, &self.shared.config);
+        *stages = Some(stages.map_or(new, |before| before.with(new)));
+        drop(stages);
         for worker in &self.shared.workers {
             worker.commands.post_one(Command::Stop);
         }
@@ -298,7 +302,5 @@ impl Drop for Server {
 /// That much later; a timeout beyond the clock's range is meant as "never", which a century is as well.
 #[must_use]
 pub fn after(timeout: Duration) -> Instant {
-    let now = Instant::now();
-    now.checked_add(timeout)
-        .unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 86_400))
+    later(Instant::now(), timeout)
 }

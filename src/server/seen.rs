@@ -15,14 +15,14 @@ impl Server {
     /// Whether the deadline of a stop has passed.
     #[must_use]
     pub fn is_overdue(&self) -> bool {
-        lock(&self.shared.deadline).is_some_and(|deadline| deadline <= Instant::now())
+        lock(&self.shared.stages).is_some_and(|stages| stages.deadline() <= Instant::now())
     }
 
     /// How long that deadline is off; `None` before a stop.
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
-        let deadline = *lock(&self.shared.deadline);
-        deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        let stages = *lock(&self.shared.stages);
+        stages.map(|stages| stages.deadline().saturating_duration_since(Instant::now()))
     }
 
     /// Where the server listens; of several addresses the first.
@@ -37,7 +37,7 @@ impl Server {
         self.shared.serving.load(Ordering::Acquire)
     }
 
-    /// From `start` until every worker has heard of a stop: new clients may come.
+    /// From `start` until nobody comes in any more at any worker, for a stop: new clients may come.
     #[must_use]
     pub fn lets_in(&self) -> bool {
         let mut workers = self.shared.workers.iter();

@@ -1,6 +1,7 @@
 //! What all threads of a server share, and what others know of each worker.
 
 use super::roster::Roster;
+use super::stages::Stages;
 use super::stats::{Counters, Stats};
 use super::tls::identity::Identity;
 use crate::client::{Client, Ends, Letter};
@@ -21,7 +22,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is to become of those who connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub(super) type Asked = (Change, Sender<Result<(), Error>>);
 pub(super) enum Command {
     /// Serve this connection.
     Serve(Listed<TcpStream>, Ends),
-    /// Accept no more, tell every client 1001, and end when they are gone.
+    /// Go through the stages of a stop, and end when all clients are gone.
     Stop,
     /// Listen, or don't.
     Change(Asked),
@@ -78,8 +79,8 @@ pub(super) struct Shared {
     /// Clients at the moment.
     pub(super) open: AtomicUsize,
     pub(super) next_id: AtomicU64,
-    /// When a stop ends at the latest.
-    pub(super) deadline: Mutex<Option<Instant>>,
+    /// The times of a stop; `None` before one.
+    pub(super) stages: Mutex<Option<Stages>>,
     /// Whether the server has ended, and the signal that it has.
     pub(super) over: (Mutex<bool>, Condvar),
     pub(super) serving: AtomicBool,
@@ -97,7 +98,7 @@ pub(super) struct Face {
     pub(super) roster: Mutex<Roster>,
     /// Connections, with those on their way to it.
     pub(super) load: AtomicUsize,
-    /// From the start until it has heard of a stop: connections may become clients.
+    /// From the start until nobody comes in any more, for a stop: connections may become clients.
     pub(super) lets_in: AtomicBool,
 }
 
@@ -154,9 +155,11 @@ impl Shared {
         self.handler.wants() | self.record_wants
     }
 
-    /// When a stop ends at the latest.
-    pub(super) fn deadline(&self) -> tokio::time::Instant {
-        lock(&self.deadline).unwrap_or_else(Instant::now).into()
+    /// The times of the stop, for those who have heard of it.
+    pub(super) fn stages(&self) -> Stages {
+        // There is one, or it ends at once.
+        lock(&self.stages)
+            .unwrap_or_else(|| Stages::new(Instant::now(), Duration::ZERO, &self.config))
     }
 }
 

@@ -26,6 +26,8 @@ mod codec;
 #[cfg(test)]
 mod compression;
 #[cfg(test)]
+mod draining;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod faults;

@@ -2,11 +2,12 @@
 //! leave an order in its letterbox.
 
 use super::clock::Clock;
-use super::desk::{Desk, Phase};
+use super::desk::Desk;
 use super::listening::Listening;
 use super::opening::newcomer::Newcomer;
 use super::shaped::Shaped;
 use super::shared::{Command, Shared};
+use super::stages::{Phase, Turn};
 use super::{opening, tls};
 use crate::client::{Ends, Letter};
 use crate::handler::Handler;
@@ -78,12 +79,13 @@ pub(super) async fn main(desk: Rc<Desk>, listeners: Vec<Listed<StdListener>>) {
     let handler = desk.shared.handler.clone();
     drop(spawn_local(desk.look.clone().keep(handler)));
     let mut post = Post::default();
-    let mut deadline: Option<(Instant, [Pin<Box<Sleep>>; 2])> = None;
+    let mut course = Course::default();
     poll_fn(|cx| {
         if post.poll(cx, &desk, &mut listening).is_ready() {
             // The others and the event queue have their turn before.
             cx.waker().wake_by_ref();
         }
+        let end = course.poll(cx, &desk);
         if !desk.is_stopping() {
             listening.poll(cx, &desk);
             return Poll::Pending;
@@ -91,22 +93,45 @@ pub(super) async fn main(desk: Rc<Desk>, listeners: Vec<Listed<StdListener>>) {
         if listening.poll_end(cx).is_ready() && desk.poll_empty(cx).is_ready() {
             return Poll::Ready(());
         }
-        // A second stop may have brought the deadline forward.
-        let due = desk.shared.deadline();
-        if deadline.as_ref().is_none_or(|(set, _)| *set != due) {
-            let now = Instant::now();
-            let half = now + due.saturating_duration_since(now) / 2;
-            deadline = Some((due, [half, due].map(|at| Box::pin(sleep_until(at)))));
-        }
-        let Some((_, [half, end])) = &mut deadline else {
-            return Poll::Pending;
-        };
-        if !desk.is_hurried() && half.as_mut().poll(cx).is_ready() {
-            desk.enter(Phase::Hurried);
-        }
-        end.as_mut().poll(cx)
+        end
     })
     .await;
+}
+
+/// A worker on its way through the stages of a stop.
+#[derive(Debug, Default)]
+struct Course {
+    /// The next thing that happens by itself.
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// How many seats there were when it began to close.
+    seats: Option<u32>,
+}
+
+impl Course {
+    /// Does what it is time for; ready at the deadline.
+    fn poll(&mut self, cx: &mut Context<'_>, desk: &Desk) -> Poll<()> {
+        if desk.phase() == Phase::Serving {
+            return Poll::Pending;
+        }
+        loop {
+            // Anew each time: a second stop may have brought them forward.
+            let stages = desk.shared.stages();
+            let now = Instant::now().into_std();
+            desk.enter(stages.phase(now));
+            let is_closing = desk.is_stopping();
+            let seats = is_closing.then(|| *self.seats.get_or_insert_with(|| desk.seat_count()));
+            let Turn::Wait(told, next) = stages.turn(now, seats.unwrap_or(0)) else {
+                return Poll::Ready(());
+            };
+            desk.tell(told);
+            let next = Instant::from_std(next);
+            let sleep = match &mut self.sleep {
+                Some(sleep) if sleep.deadline() == next => sleep,
+                unset => unset.insert(Box::pin(sleep_until(next))),
+            };
+            ready!(sleep.as_mut().poll(cx));
+        }
+    }
 }
 
 /// What has come for a worker and its clients, and is not done.
@@ -194,7 +219,8 @@ fn obey(desk: &Rc<Desk>, command: Command, listening: &mut Listening) {
             Ok(stream) => serve(desk, stream, ends),
             Err(_) => drop(desk.sit()),
         },
-        Command::Stop => desk.enter(Phase::Closing),
+        // Nothing after it comes in, if nothing is to.
+        Command::Stop => desk.enter(desk.shared.stages().phase(Instant::now().into_std())),
         Command::Change(asked) => listening.ask(asked),
         Command::Reset(done) => desk.reset(&done),
         Command::Faults(done) => desk.tell_faults(&done),

@@ -141,7 +141,15 @@ def parser() -> argparse.ArgumentParser:
 
     group = made.add_argument_group("timeouts")
     add(group, "open_timeout", "for the upgrade request", seconds, "SECONDS")
-    add(group, "close_timeout", "for the closing handshake, and for the end of the server", seconds, "SECONDS")
+    add(
+        group,
+        "close_timeout",
+        "for the closing handshake, and for the end of the server after the next two",
+        seconds,
+        "SECONDS",
+    )
+    add(group, "drain_delay", "at the end, for which clients still come in while /healthz says 503", seconds, "SECONDS")
+    add(group, "drain_spread", "after that, over which clients are told of the end", seconds, "SECONDS")
     add(group, "idle_timeout", "without a byte from the client (default: none)", seconds, "SECONDS")
     add(group, "ping_interval", "between keepalive pings (default: no pings)", seconds, "SECONDS")
     add(group, "ping_timeout", "for the answer to a keepalive ping", seconds, "SECONDS")

@@ -18,6 +18,7 @@ from echoserver.cli import tls
 from echoserver.cli.arguments import DEFAULTS, in_terms_of_the_command_line, parser
 from echoserver.cli.screen import Screen
 from echoserver.cli.status import Status
+from echoserver.cli.stopping import Progress
 from echoserver.exceptions import BindError
 from echoserver.server import EchoServer
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _log: Final = logging.getLogger("echoserver")
-# Seconds that a stop may take before it says what it waits for.
-_PATIENCE: Final = 1.0
 # Seconds between two looks for a signal that has not ended the wait for one.
 _LOOK: Final = 0.5
 _WAYS_OUT: Final = {
@@ -93,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _log.info("%s; Ctrl-C stops it", _described(options))
                 status = Status(server, screen, is_json=is_json)
                 status.begin(ca_file)
-                stuck = _run(server, events, options.get("close_timeout", DEFAULTS["close_timeout"]), status.look)
+                stuck = _run(server, events, options, status.look)
                 status.end()
             if stuck is not None:
                 signal.signal(stuck, signal.SIG_DFL)
@@ -127,7 +126,7 @@ def _agree(request: Request) -> Accept | None:
     return Accept(subprotocol=request.subprotocols[0]) if request.subprotocols else None
 
 
-def _run(server: EchoServer, events: _Events, close_timeout: float, look: Callable[[], None]) -> int | None:
+def _run(server: EchoServer, events: _Events, options: dict[str, Any], look: Callable[[], None]) -> int | None:
     """Until a signal comes, with a `look` now and then, then until the end; after a second signal that is at once.
 
     Returns the signal if printing is stuck, since nobody takes what is on stdout.
@@ -135,10 +134,16 @@ def _run(server: EchoServer, events: _Events, close_timeout: float, look: Callab
     number = _next(events, look)
     if number is not None:
         server.stop(wait=False)
-        try:
-            again = _ended(server, events, close_timeout)
-        except queue.Empty:
-            again = number
+        names = ("drain_delay", "drain_spread", "close_timeout")
+        delay, spread, close_timeout = (options.get(name, DEFAULTS[name]) for name in names)
+        progress = Progress(server, delay, spread + close_timeout)
+        again: int | None = number
+        while not progress.is_overdue():
+            with suppress(queue.Empty):
+                again = events.get(timeout=_LOOK)
+                break
+            look()
+            progress.look()
         if again is not None:
             try:
                 server.stop(0)
@@ -154,16 +159,6 @@ def _next(events: _Events, look: Callable[[], None]) -> int | None:
         with suppress(queue.Empty):
             return events.get(timeout=_LOOK)
         look()
-
-
-def _ended(server: EchoServer, events: _Events, close_timeout: float) -> int | None:
-    """What happens while the server stops: None for its end. `queue.Empty` if nothing does in time."""
-    with suppress(queue.Empty):
-        return events.get(timeout=_PATIENCE)
-    count = server.client_count
-    whom = f"{count} client{'s' * (count != 1)}" if count else "connections"
-    _log.info("waiting up to %g s for %s to close; Ctrl-C again drops what is left", close_timeout, whom)
-    return events.get(timeout=min(close_timeout, threading.TIMEOUT_MAX))
 
 
 @contextmanager

@@ -1,0 +1,137 @@
+//! A stop that lets clients come in for a while yet, and then tells them one after the other.
+
+use super::{
+    Config, Duration, Instant, REQUEST, Recorder, Simulation, TEXT, Temper, Wants, close, closed,
+    frame, sent, settle,
+};
+use std::sync::atomic::Ordering;
+use tokio::time::sleep_until;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn config(delay: u32, spread: u32) -> Config {
+    Config {
+        drain_delay: SECOND * delay,
+        drain_spread: SECOND * spread,
+        ..Config::default()
+    }
+}
+
+/// Checks that `since` lies so many seconds back; tokio's clock moves in milliseconds.
+fn expect(since: Instant, seconds: u32) {
+    let (elapsed, expected) = (since.elapsed(), SECOND * seconds);
+    let is_so = elapsed >= expected && elapsed < expected + Duration::from_millis(5);
+    assert!(is_so, "{elapsed:?} for {expected:?}");
+}
+
+#[test]
+fn clients_come_in_for_a_while_and_are_told_in_turn() {
+    let config = config(10, 20);
+    let timeout = config.stop_timeout();
+    Simulation::echo(config, async |simulation| {
+        let mut peers = Vec::new();
+        for _ in 0..3 {
+            peers.push(simulation.open().await.0);
+        }
+        // As at a start.
+        let lets_in = &simulation.desk.face().lets_in;
+        lets_in.store(true, Ordering::Release);
+        let begun = Instant::now();
+        simulation.server.stop(timeout);
+        sleep_until(begun + SECOND * 9).await;
+        assert!(simulation.server.lets_in());
+        peers.push(simulation.open().await.0);
+        let slow = simulation.connect(Temper::even());
+        slow.send(&REQUEST[..20]);
+        sleep_until(begun + SECOND * 10).await;
+        // Nobody comes in any more.
+        slow.expect_drop().await;
+        assert!(!simulation.server.lets_in());
+        simulation.connect(Temper::even()).expect_drop().await;
+        expect(begun, 10);
+        // Five seats were taken, one of them by who did not get in.
+        for (index, peer) in peers.iter().enumerate() {
+            for other in &peers[index + 1..] {
+                other.send(frame(TEXT, "still here"));
+                assert_eq!(other.read().await, sent(TEXT, "still here"));
+            }
+            assert_eq!(peer.read().await, closed(1001, "the server is stopping"));
+            expect(begun, 10 + 4 * u32::try_from(index).unwrap());
+            peer.send(frame(super::CLOSE, close::payload(1001, "")));
+            peer.send_end();
+            peer.expect_drop().await;
+        }
+        let stats = simulation.server.stats();
+        assert_eq!((stats.text_messages_received, stats.clients_closed), (6, 4));
+    });
+}
+
+#[test]
+fn who_was_told_has_close_timeout_and_no_more() {
+    let config = config(0, 10);
+    let timeout = config.stop_timeout();
+    Simulation::echo(config, async |simulation| {
+        let (first, _) = simulation.open().await;
+        let (second, _) = simulation.open().await;
+        let begun = Instant::now();
+        simulation.server.stop(timeout);
+        assert_eq!(first.read().await, closed(1001, "the server is stopping"));
+        expect(begun, 0);
+        assert_eq!(second.read().await, closed(1001, "the server is stopping"));
+        first.expect_drop().await;
+        expect(begun, 5);
+        second.expect_drop().await;
+        expect(begun, 10);
+    });
+}
+
+#[test]
+fn a_second_stop_ends_the_wait() {
+    Simulation::echo(config(1000, 1000), async |simulation| {
+        let (first, _) = simulation.open().await;
+        let (second, _) = simulation.open().await;
+        let begun = Instant::now();
+        simulation.server.stop(SECOND * 3000);
+        settle().await;
+        assert!(first.is_silent() && second.is_silent());
+        simulation.server.stop(SECOND * 5);
+        for peer in [&first, &second] {
+            assert_eq!(peer.read().await, closed(1001, "the server is stopping"));
+            expect(begun, 0);
+        }
+        first.send_end();
+        first.expect_drop().await;
+        second.expect_drop().await;
+        expect(begun, 5);
+    });
+}
+
+#[test]
+fn an_answer_that_is_owed_goes_before_the_close() {
+    let recorder = Recorder::new(Wants::TEXT);
+    let config = config(10, 10);
+    let timeout = config.stop_timeout();
+    Simulation::run(config, recorder.clone(), async |simulation| {
+        let (peer, _) = simulation.open().await;
+        let (other, _) = simulation.open().await;
+        let begun = Instant::now();
+        simulation.server.stop(timeout);
+        other.send(frame(TEXT, "one"));
+        settle().await;
+        sleep_until(begun + SECOND * 10).await;
+        assert_eq!(peer.read().await.0, super::CLOSE);
+        other.send(frame(TEXT, "two"));
+        sleep_until(begun + SECOND * 16).await;
+        assert!(other.is_silent());
+        // Both were read before it was told.
+        assert_eq!(recorder.waiting(), 2);
+        recorder.echo_batch(1);
+        recorder.echo_batch(1);
+        for answer in [sent(TEXT, "one"), sent(TEXT, "two")] {
+            assert_eq!(other.read().await, answer);
+        }
+        assert_eq!(other.read().await, closed(1001, "the server is stopping"));
+        peer.send_end();
+        other.send_end();
+    });
+}
