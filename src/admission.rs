@@ -112,6 +112,46 @@ enum State {
 }
 
 /// An upgrade request that somebody is asked about. Stays readable after the decision.
+///
+/// ```
+/// use echoserver::admission::{Decision, Request};
+/// use echoserver::config::Config;
+/// use echoserver::handler::{Handler, Wants};
+/// use echoserver::protocol::http::{Fields, Response};
+/// use echoserver::{server::Server, tungstenite};
+/// use std::sync::Arc;
+///
+/// /// Lets in who has a token.
+/// #[derive(Debug)]
+/// struct Doorkeeper;
+///
+/// impl Handler for Doorkeeper {
+///     fn wants(&self) -> Wants {
+///         Wants::HANDSHAKE
+///     }
+///
+///     fn on_handshake(&self, request: &Arc<Request>) {
+///         let query = request.head().map(|head| head.query().to_owned());
+///         let decision = if query.as_deref() == Some("token=7") {
+///             Decision::accept()
+///         } else {
+///             let response = Response::text(401, Fields::default(), "a token, please");
+///             response.map_or(Decision::Fail, Decision::Refuse)
+///         };
+///         // Nobody hears it if the client is gone.
+///         let _ = request.decide(decision);
+///     }
+/// }
+///
+/// let config = Config { host: Some("127.0.0.1".into()), port: 0, ..Config::default() };
+/// let server = Server::bind(config, Arc::new(Doorkeeper))?;
+/// server.start()?;
+/// let refused = tungstenite::connect(format!("ws://{}/", server.address()));
+/// let Err(tungstenite::Error::Http(response)) = refused else { panic!("{refused:?}") };
+/// assert_eq!(response.status(), 401);
+/// tungstenite::connect(format!("ws://{}/?token=7", server.address()))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Request {
     /// The client's address; an IPv4 client of a dual-stack socket is shown as IPv4.

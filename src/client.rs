@@ -32,6 +32,31 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// A client. Stays readable after its connection has ended.
+///
+/// ```
+/// use echoserver::config::Config;
+/// use echoserver::handler::Echo;
+/// use echoserver::order::{Close, Order};
+/// use echoserver::protocol::message::Kind;
+/// use echoserver::{server::Server, tungstenite};
+/// use std::sync::Arc;
+///
+/// let config = Config { host: Some("127.0.0.1".into()), port: 0, ..Config::default() };
+/// let server = Server::bind(config, Arc::new(Echo))?;
+/// server.start()?;
+/// let (mut ours, _) = tungstenite::connect(format!("ws://{}/room?name=Ann", server.address()))?;
+///
+/// let clients = server.clients();
+/// let client = &clients[0];
+/// assert_eq!(client.head().map(|head| head.query()), Some("name=Ann"));
+/// // With at most 1000 bytes that wait for the network.
+/// client.send(Kind::Text, "unasked", 1000).expect("it is open");
+/// assert_eq!(ours.read()?, "unasked".into());
+/// client.order(Order::Close(Close::new(4000, "enough")?));
+/// assert!(!client.is_open() && client.is_dismissed());
+/// assert!(ours.read()?.is_close());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Client {
     /// Counts from 1 in the order of the upgrades, unique in a server.

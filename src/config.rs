@@ -15,6 +15,23 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 /// The options of a server. Names are those of the Python API.
+///
+/// ```
+/// use echoserver::config::Config;
+/// use std::time::Duration;
+///
+/// let config = Config {
+///     port: 0,
+///     max_message_size: 1 << 20,
+///     idle_timeout: Some(Duration::from_secs(60)),
+///     ..Config::default()
+/// };
+/// assert!(config.check().is_ok());
+///
+/// let config = Config { server_header: "a\nb".into(), ..config };
+/// let error = config.check().unwrap_err().to_string();
+/// assert!(error.starts_with(r"server_header='a\nb': "), "{error}");
+/// ```
 #[derive(Debug, Clone)]
 #[expect(
     clippy::struct_excessive_bools,

@@ -15,6 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What a handler wants to hear of. Everything else is answered without it.
+///
+/// ```
+/// use echoserver::handler::Wants;
+/// use echoserver::protocol::message::Kind;
+///
+/// let wants = Wants::OPEN | Wants::TEXT;
+/// assert!(wants.has(Wants::OPEN) && wants.has_kind(Kind::Text));
+/// assert!(wants.echoes(Kind::Binary) && !wants.echoes(Kind::Text));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wants(u32);
 
@@ -163,6 +172,48 @@ pub struct Callbacks {
 }
 
 /// Answers a server's clients. What one more event has to heed is in `docs/design.md`.
+///
+/// ```
+/// use echoserver::client::Client;
+/// use echoserver::config::Config;
+/// use echoserver::handler::{Batch, Handler, Wants};
+/// use echoserver::order::{Order, Replies};
+/// use echoserver::protocol::frame::server_frame;
+/// use echoserver::{server::Server, tungstenite};
+/// use std::sync::Arc;
+///
+/// /// Text comes back backwards; bytes are echoed, since they are not wanted.
+/// #[derive(Debug)]
+/// struct Backwards;
+///
+/// impl Handler for Backwards {
+///     fn wants(&self) -> Wants {
+///         Wants::TEXT
+///     }
+///
+///     fn on_messages(&self, client: &Arc<Client>, batch: Batch) {
+///         let mut replies = Replies::default();
+///         for (kind, payload) in &batch.messages {
+///             let text = String::from_utf8_lossy(&batch.wire[payload.clone()]);
+///             let answer: String = text.chars().rev().collect();
+///             replies.wire.extend(server_frame(kind.opcode(), answer.as_bytes()));
+///             replies.ends.push(replies.wire.len());
+///             replies.answered += payload.len();
+///         }
+///         client.order(Order::Replies(replies));
+///     }
+/// }
+///
+/// let config = Config { host: Some("127.0.0.1".into()), port: 0, ..Config::default() };
+/// let server = Server::bind(config, Arc::new(Backwards))?;
+/// server.start()?;
+/// let (mut client, _) = tungstenite::connect(format!("ws://{}/", server.address()))?;
+/// client.send("één".into())?;
+/// client.send(vec![1, 2].into())?;
+/// assert_eq!(client.read()?, "néé".into());
+/// assert_eq!(client.read()?, vec![1, 2].into());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Handler: Send + Sync + Debug {
     /// What it wants to hear of; asked once for every read, so it has to be cheap.
     fn wants(&self) -> Wants {

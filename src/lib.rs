@@ -1,6 +1,27 @@
 //! `echoserver`: a strict, fast WebSocket echo server, made to be embedded in Python.
 //!
-//! `docs/design.md` has the map: what is where, and in which direction imports run.
+//! `docs/design.md` has the map: what is where, and in which direction imports run. For a program or a test in Rust,
+//! which needs no Python, [`Server`](server::Server) is the beginning, [`Config`](config::Config) has the options, and a
+//! [`Handler`](handler::Handler) answers instead of the echo:
+//!
+//! ```
+//! use echoserver::{config::Config, handler::Echo, server::Server, tungstenite};
+//! use std::{sync::Arc, time::Duration};
+//!
+//! let config = Config {
+//!     host: Some("127.0.0.1".into()),
+//!     port: 0,
+//!     ..Config::default()
+//! };
+//! let server = Server::bind(config, Arc::new(Echo))?;
+//! server.start()?;
+//! let (mut client, _) = tungstenite::connect(format!("ws://{}/", server.address()))?;
+//! client.send("hello".into())?;
+//! assert_eq!(client.read()?, "hello".into());
+//! server.stop(Duration::ZERO);
+//! assert!(server.wait(None));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![cfg_attr(
     test,
@@ -32,3 +53,8 @@ pub mod tls;
 mod wakers;
 
 pub use tokio_tungstenite::tungstenite;
+
+/// The page about this crate: its programs are tested as those here are.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/rust.md")]
+struct Page;

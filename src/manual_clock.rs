@@ -23,6 +23,28 @@ const ROUNDS: usize = 4;
 const MOST: usize = 1000;
 
 /// A clock that shows no other time before somebody advances it. Servers may share one.
+///
+/// ```
+/// use echoserver::{config::Config, handler::Echo, manual_clock::ManualClock, server::Server, tungstenite};
+/// use std::{sync::Arc, time::Duration};
+///
+/// let clock = Arc::new(ManualClock::new());
+/// let hour = Duration::from_secs(3600);
+/// let config = Config {
+///     host: Some("127.0.0.1".into()),
+///     port: 0,
+///     idle_timeout: Some(hour),
+///     clock: Some(clock.clone()),
+///     ..Config::default()
+/// };
+/// let server = Server::bind(config, Arc::new(Echo))?;
+/// server.start()?;
+/// let (mut client, _) = tungstenite::connect(format!("ws://{}/", server.address()))?;
+/// assert!(clock.advance(hour).wait(None));
+/// assert!(client.read()?.is_close());
+/// assert_eq!(clock.shown(), hour);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct ManualClock {
     state: Mutex<State>,

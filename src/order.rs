@@ -95,6 +95,14 @@ pub enum SendError {
 }
 
 /// What a close frame says.
+///
+/// ```
+/// use echoserver::order::Close;
+///
+/// assert_eq!(Close::new(4000, "enough").map(|close| close.code()).ok(), Some(4000));
+/// let error = Close::new(1005, "").unwrap_err().to_string();
+/// assert!(error.starts_with("code=1005: may not be sent"), "{error}");
+/// ```
 #[derive(Debug)]
 pub struct Close {
     code: u16,

@@ -7,6 +7,18 @@ use std::path::PathBuf;
 pub type Patience<'a> = &'a dyn Fn() -> bool;
 
 /// Where a server's certificate comes from.
+///
+/// ```
+/// use echoserver::{config::Config, handler::Echo, server::Server, tls::Tls};
+/// use std::sync::Arc;
+///
+/// let tls = Tls::SelfSigned { names: vec!["echo.example".into()], flaw: None };
+/// let config = Config { host: Some("127.0.0.1".into()), port: 0, tls: Some(tls), ..Config::default() };
+/// let server = Server::bind(config, Arc::new(Echo))?;
+/// // The authority that clients have to trust, until the server ends.
+/// assert!(server.ca_pem().is_some_and(|pem| pem.starts_with("-----BEGIN CERTIFICATE-----")));
+/// # Ok::<(), echoserver::error::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tls {
     /// A fresh authority, which signs a certificate for `localhost`, `127.0.0.1`, `::1`, the host that is listened on, and

@@ -32,6 +32,21 @@ impl Place {
 
 /// What `text` asks for.
 ///
+/// ```
+/// use echoserver::config::Config;
+/// use echoserver::faults::grammar::{Place, parse};
+///
+/// let faults = parse("latency=200ms&close=1011,after:5&seed=7", Place::Server)?;
+/// assert_eq!(faults.faults[1].row.name, "close");
+/// assert_eq!(faults.seed, Some(7));
+/// let config = Config { faults, ..Config::default() };
+/// assert!(config.check().is_ok());
+///
+/// let wrong = parse("latency=soon", Place::Server).unwrap_err();
+/// assert_eq!((&*wrong.fault, &*wrong.value), ("latency", "'soon'"));
+/// # Ok::<(), echoserver::faults::values::Wrong>(())
+/// ```
+///
 /// # Errors
 /// [`Wrong`] says what of it can't be so, and what could.
 pub fn parse(text: &str, place: Place) -> Result<Plan, Wrong> {

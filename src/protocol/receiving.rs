@@ -51,7 +51,27 @@ struct Kept {
     cut: Vec<u8>,
 }
 
-/// The receiving side of one connection.
+/// The receiving side of one connection: bytes in, events out.
+///
+/// ```
+/// use echoserver::protocol::account::{Account, Memory};
+/// use echoserver::protocol::limit::Limit;
+/// use echoserver::protocol::message::Kind;
+/// use echoserver::protocol::receiving::{Event, Receiver};
+/// use echoserver::protocol::window::Window;
+///
+/// let mut receiver = Receiver::new(Limit::new(&"max_message_size", 1 << 20));
+/// let mut account = Account::new(Memory::new(Limit::new(&"memory_limit", 1 << 30)));
+/// // "Hello" of RFC 6455 section 5.7, then a frame that is not masked.
+/// let mut read = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x81\x01x\0\0\0";
+/// let mut window = Window::new(&mut read);
+///
+/// let event = receiver.next(&mut window, &mut 0, &mut account).expect("it is right");
+/// let Some(Event::Message { kind, payload, .. }) = event else { panic!("{event:?}") };
+/// assert_eq!((kind, &window.bytes[payload]), (Kind::Text, &b"Hello"[..]));
+/// let violation = receiver.next(&mut window, &mut 0, &mut account).expect_err("it has no mask");
+/// assert_eq!(violation.code, 1002);
+/// ```
 #[derive(Debug)]
 pub struct Receiver {
     limit: Arc<Limit>,

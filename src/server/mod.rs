@@ -69,6 +69,33 @@ use std::time::{Duration, Instant};
 use tls::identity::Identity;
 
 /// A WebSocket server. Listens from the beginning; serves from `start` to `stop`, once.
+///
+/// ```
+/// use echoserver::{config::Config, handler::Echo, server::Server, tungstenite};
+/// use std::{sync::Arc, time::Duration};
+///
+/// let config = Config { host: Some("127.0.0.1".into()), port: 0, ..Config::default() };
+/// let server = Server::bind(config, Arc::new(Echo))?;
+/// // Listens already: who connects now is served after the start.
+/// let url = format!("ws://{}/", server.address());
+/// server.start()?;
+/// let (mut client, _) = tungstenite::connect(url)?;
+/// client.send(vec![0, 255].into())?;
+/// assert_eq!(client.read()?.into_data()[..], [0, 255]);
+/// assert_eq!(server.client_count(), 1);
+///
+/// server.stop(Duration::from_secs(5));
+/// let code = match client.read()? {
+///     tungstenite::Message::Close(Some(close)) => u16::from(close.code),
+///     other => panic!("{other}"),
+/// };
+/// assert_eq!(code, 1001);
+/// // Sends the answer.
+/// assert!(matches!(client.read(), Err(tungstenite::Error::ConnectionClosed)));
+/// assert!(server.wait(None));
+/// assert_eq!(server.stats().binary_messages_received, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Server {
     shared: Arc<Shared>,

@@ -4,6 +4,7 @@
   after which it has to end by itself.
 - A `console` block has commands after `$ ` and what they print. All of a section are one session: a server that one
   of them starts runs until the section ends, and then gets Ctrl-C.
+- A `rust` block is a doctest of the crate, which includes its page.
 - A `text` block is what the `python` block before it prints.
 - In a cookbook the `python` blocks of a section are one recipe (`Recipe`), which test_cookbook.py runs.
 - In what is printed, `...` stands for anything.
