@@ -50,10 +50,10 @@ class Axis:
         return [value for value in values if self._low <= math.log(value) <= self._high]
 
 
-def bars(title: str, subtitle: str, found: dict[str, Ratio]) -> Panel:
-    """Ratios from a line at 1, with their intervals."""
+def bars(title: str, subtitle: str, found: dict[str, Ratio], label: int = LABEL) -> Panel:
+    """Ratios from a line at 1, with their intervals; `label`: room for names."""
     ends = [end for one in found.values() for end in (one.low, one.high)]
-    axis = Axis([0.8, 1.25, *ends], LABEL, WIDTH - VALUE)
+    axis = Axis([0.8, 1.25, *ends], label, WIDTH - VALUE)
     bottom = HEAD + ROW * len(found)
     parts = [_text(0, 14, title, 'font-weight="bold"'), _text(0, 30, subtitle)]
     for tick in axis.ticks():
@@ -68,7 +68,7 @@ def bars(title: str, subtitle: str, found: dict[str, Ratio]) -> Panel:
         bar = f'x="{left:.1f}" y="{y + 3}" width="{width:.1f}" height="{ROW - 6}"'
         low, high, middle = axis.at(ratio.low), axis.at(ratio.high), y + ROW / 2
         parts += [
-            _text(LABEL - 8, y + 13, server, 'text-anchor="end"'),
+            _text(label - 8, y + 13, server, 'text-anchor="end"'),
             f'<rect {bar} fill="{_colour(server)}"/>',
             f'<path d="M{low:.1f} {middle}H{high:.1f}" stroke="{INK}" stroke-width="2"/>',
             _text(max(x, one, high) + 5, y + 13, number(ratio.value)),
