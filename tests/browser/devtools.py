@@ -77,6 +77,10 @@ class Page:
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "DOM"):
             self.call(f"{domain}.enable")
+        self.go(url)
+
+    def go(self, url: str) -> None:
+        """Another page in its place."""
         self._until_loaded(lambda: self.call("Page.navigate", url=url))
         assert self.evaluate("location.href") == url
 
