@@ -10,14 +10,15 @@ FUZZ_SECONDS ?= 300
 LIFECYCLES ?= 5000
 SESSIONS ?= 2
 SECONDS ?= 600
-LINTED := python tests
+DOCS_VENV := .venv-docs
+LINTED := python tests docs/site
 SOURCES := pyproject.toml Cargo.toml Cargo.lock $(shell find src -name '*.rs') python/echoserver/_core.pyi
 # Where its packages can't be had it says so, loudly, and ends with 77.
 CONFORMANCE = @run() { tests/conformance/run --python $(BIN)/python "$$@" || [ $$? = 77 ]; }; run
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run develop test check bench conformance conformance-full fuzz soak conversations stall clients faults licenses pictures fault-soak fault-attack costs fixture-soak qt-differential clean
+.PHONY: help run docs package develop test check bench conformance conformance-full fuzz soak conversations stall clients faults licenses options pictures fault-soak fault-attack costs fixture-soak qt-differential clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,11 +40,21 @@ check: $(VENV)/.tools ## formats, lints, types, stubs and docs of both languages
 	cargo clippy --locked --all-targets --features abi3 -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --features abi3
 	tests/protocol-alone
+	tests/fresh-crate
 	$(BIN)/ruff format --check $(LINTED)
 	$(BIN)/ruff check $(LINTED)
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest echoserver --allowlist tests/python/stubtest-allowlist.txt
 	$(BIN)/pyright --warnings
+
+docs: $(VENV)/.tools ## the site of the documents, in target/docs/site, with its links looked at
+	[ $(DOCS_VENV)/.ready -nt docs/site/requirements.txt ] || { $(PYTHON) -m venv $(DOCS_VENV) && \
+	    $(DOCS_VENV)/bin/python -m pip install --quiet --requirement docs/site/requirements.txt && touch $(DOCS_VENV)/.ready; }
+	$(DOCS_VENV)/bin/python docs/site/build.py
+	$(BIN)/pytest -q tests/python/test_site.py tests/browser/test_browser_site.py
+
+package: $(VENV)/.tools ## wheel and sdist, looked at and installed into fresh environments
+	$(BIN)/python tests/python/package.py
 
 bench: ## speed, latency and memory, compared with other servers (half an hour)
 	PYTHON=$(PYTHON) tests/bench/run
@@ -71,6 +82,9 @@ clients: develop ## what clients of others do, run again and written to docs/cli
 
 faults: develop ## what is made from the core's table of faults: classes, docs/faults.md, words for the fuzzer
 	$(BIN)/python tests/python/fault_table.py
+
+options: develop ## the table of options in docs/reference.md, made of docstring, signature and help
+	$(BIN)/python tests/python/option_table.py
 
 licenses: $(VENV)/.tools ## the licences of what is linked in, for the wheel: THIRD-PARTY-LICENSES.txt
 	$(BIN)/python tests/python/licenses.py
