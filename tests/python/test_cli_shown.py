@@ -209,8 +209,16 @@ def test_bash_completes_the_options(tmp_path: Path) -> None:
     script.write_text(out)
     assert "--max-message-size" in completed(str(script), "echoserver", "--max-m")
     assert completed(str(script), "echoserver", "--tls", "s") == ["self-signed"]
+    assert {"send", "load"} <= {*completed(str(script), "echoserver", "")}
+    assert completed(str(script), "echoserver", "send", "--sub") == ["--subprotocol"]
+    assert completed(str(script), "echoserver", "load", "--inf") == ["--inflight"]
+    # Each has its own.
+    assert completed(str(script), "echoserver", "load", "--header") == []
+    assert completed(str(script), "echoserver", "--inf") == []
     for shell in ("zsh", "tcsh"):
-        assert "max-message-size" in finished(program(SCRIPT, "--print-completion", shell))[1]
+        out = finished(program(SCRIPT, "--print-completion", shell))[1]
+        for option in ("max-message-size", "subprotocol", "inflight"):
+            assert option in out
 
 
 def test_without_shtab_it_says_what_completion_needs(

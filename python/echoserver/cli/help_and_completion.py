@@ -38,11 +38,25 @@ class _Completion(argparse.Action):
             shtab = importlib.import_module("shtab")
         except ImportError:
             raise argparse.ArgumentError(self, "needs shtab: `pip install shtab`") from None
-        for action in parser._actions:
-            if action.metavar == "FILE":
-                action.complete = shtab.FILE  # type: ignore[attr-defined]
+        # The clients read what they are given themselves, so the server's parser knows nothing of them.
+        from echoserver.cli import load, send
+
+        clients = parser.add_subparsers()
+        for name, client in (("send", send.parser()), ("load", load.parser())):
+            # As shtab wants it: in one line, and with its name.
+            text = (client.description or "").partition(".")[0]
+            made = clients.add_parser(name, parents=[client], add_help=False, help=text, description=text)
+            made.prog = f"{parser.prog} {name}"
+            _complete_files(made, shtab.FILE)
+        _complete_files(parser, shtab.FILE)
         print(shtab.complete(parser, shell=values))
         parser.exit()
+
+
+def _complete_files(parser: argparse.ArgumentParser, how: object) -> None:
+    for action in parser._actions:
+        if action.metavar == "FILE":
+            action.complete = how  # type: ignore[attr-defined]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
