@@ -55,6 +55,27 @@ def imports(place: Place, rounds: int) -> tuple[dict[str, list[float]], dict[str
     return extra, left_out
 
 
+def programs(place: Place, rounds: int) -> list[float]:
+    """Milliseconds from the start of the program to its URL, when clients are served."""
+    found = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        with subprocess.Popen(
+            [place.python, "-m", "echoserver", "--host", "127.0.0.1", "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=lambda: os.sched_setaffinity(0, place.server_cpus),  # noqa: PLW1509  # No other thread.
+        ) as process:
+            assert process.stdout
+            url = process.stdout.readline()
+            found.append(1000 * (time.perf_counter() - begin))
+            process.terminate()
+        if not url.startswith(b"ws://"):
+            message = f"the program prints no URL: {url!r}"
+            raise SystemExit(message)
+    return found
+
+
 def sizes(folder: Path) -> dict[str, int]:
     """The wheel that `run` has built, and the stripped extension module in it."""
     found = {}
@@ -79,6 +100,8 @@ class Startup:
             f"import {name}, more than the bare interpreter": [statistics.median(v), min(v), max(v)]
             for name, v in found.items()
         }
+        whole = programs(job.place, max(3, 3 * job.rounds))
+        times["the program, to its URL"] = [statistics.median(whole), min(whole), max(whole)]
         return {
             "ms": times | json.loads(lives),
             "bytes": sizes(job.place.bin.parent / "wheel"),
