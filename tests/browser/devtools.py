@@ -19,13 +19,14 @@ from websockets.sync.client import ClientConnection, connect
 
 _KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), "ArrowUp": (38, ""), "ArrowDown": (40, "")}
 
-# What an expression is, once it is something; looked at after each change of the document.
+# What an expression is, once it is something; looked at after each change of the document, or of what has the focus.
 _WAIT = """new Promise((resolve) => {
   const observer = new MutationObserver(() => look());
   const look = () => {
     const value = (%s);
-    if (value) { observer.disconnect(); resolve(value); }
+    if (value) { observer.disconnect(); removeEventListener("focusin", look); resolve(value); }
   };
+  addEventListener("focusin", look);
   observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
   look();
 })"""

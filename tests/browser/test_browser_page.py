@@ -36,6 +36,8 @@ def server() -> Iterator[EchoServer]:
 @pytest.fixture
 def page(server: EchoServer, tmp_path: Path) -> Iterator[Page]:
     with opened(server.url.replace("ws", "http", 1), tmp_path) as page:
+        # With its first picture, some time after it was loaded.
+        page.wait("document.activeElement.id === 'connect'")
         yield page
         assert page.console == []
 
