@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Bytes that move at once at the most, whatever the rate.
-const MOST: usize = 64 << 10;
+/// Bytes that move at once at the most, whatever the rate, but for slices.
+pub const MOST: usize = 64 << 10;
 /// What moves at once at a low rate is what it gives in this time.
 const QUANTUM: Duration = Duration::from_millis(20);
 /// A timer that goes off late by so much costs nothing of the rate.
@@ -66,11 +66,9 @@ impl Shape {
             usize::try_from(bytes).unwrap_or(MOST).clamp(1, MOST)
         });
         // What becomes other bytes is copied.
-        let by_copy = if self.changes { MOST } else { usize::MAX };
-        len.min(by_rate)
-            .min(by_copy)
-            .min(self.size)
-            .min(self.same())
+        let is_bounded = self.changes || self.size == usize::MAX;
+        let most = if is_bounded { MOST } else { self.size };
+        len.min(by_rate).min(most).min(self.size).min(self.same())
     }
 
     /// Bytes for which this is so, as a size in memory.

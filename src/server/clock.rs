@@ -11,6 +11,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 /// The clock of a worker.
@@ -109,6 +110,16 @@ impl Clock {
             ready!(self.poll(alarm, due, cx));
         }
         Poll::Ready(())
+    }
+
+    /// Never ready: has the task come back when others and the event queue had their turn. A hand waits for that, too.
+    pub(super) fn poll_later<T>(&self, cx: &mut Context<'_>) -> Poll<T> {
+        if let Some(own) = &self.0 {
+            own.come_later();
+        }
+        // A task that wakes itself would run 61 times (tokio's event_interval) before the others are seen.
+        let _ = pin!(yield_now()).poll(cx);
+        Poll::Pending
     }
 
     /// What keeps the time of a hand, and has to run then; it never ends. `is_busy` says whether somebody has work that

@@ -8,7 +8,7 @@ use super::clock::Clock;
 use crate::faults::action::State;
 use crate::faults::registry::Faults;
 use crate::faults::script::Script;
-use crate::faults::shape::Way;
+use crate::faults::shape::{MOST, Way};
 use crate::protocol::account::Account;
 use std::io;
 use std::mem::MaybeUninit;
@@ -16,11 +16,33 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::coop;
 use tokio::time::Instant;
 
 /// Bytes read at once.
 const READ: usize = 8 << 10;
+/// Bytes that move before other clients have their turn, and what a move costs beside its bytes: it is a system call, as a
+/// rule.
+const TURN: usize = MOST;
+const MOVE: usize = 8 << 10;
+
+/// What may still move before others have their turn.
+#[derive(Debug)]
+struct Turn(usize);
+
+impl Turn {
+    /// Ready if something may; else the task comes back for another turn.
+    fn poll(&mut self, clock: &Clock, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0 == 0 {
+            self.0 = TURN;
+            return clock.poll_later(cx);
+        }
+        Poll::Ready(())
+    }
+
+    const fn spend(&mut self, len: usize) {
+        self.0 = self.0.saturating_sub(MOVE + len);
+    }
+}
 
 /// A slow line.
 #[derive(Debug)]
@@ -28,6 +50,7 @@ pub(super) struct Line {
     script: Rc<Script>,
     clock: Clock,
     account: Account,
+    turn: Turn,
     incoming: Lane,
     outgoing: Lane,
 }
@@ -38,6 +61,7 @@ impl Line {
             script,
             clock,
             account,
+            turn: Turn(TURN),
             incoming: Lane::new(Way::In),
             outgoing: Lane::new(Way::Out),
         })
@@ -95,9 +119,11 @@ impl Line {
         let shape = self.outgoing.entry(&self.script);
         if is_clear && !shape.delays() {
             ready!(self.outgoing.poll_gate(&self.clock, &shape, cx));
+            ready!(self.turn.poll(&self.clock, cx));
             let portion = &bytes[..shape.portion(bytes.len())];
             let portion = self.outgoing.changed(portion, &shape, &self.script);
             let sent = ready!(Pin::new(io).poll_write(cx, &portion))?;
+            self.turn.spend(sent);
             self.outgoing
                 .pass(sent, &shape, &self.script, self.clock.now());
             return Poll::Ready(Ok(sent));
@@ -105,7 +131,9 @@ impl Line {
         let Some(room) = self.outgoing.room(&self.account) else {
             return Poll::Pending;
         };
-        let len = bytes.len().min(room).min(shape.same());
+        ready!(self.turn.poll(&self.clock, cx));
+        let len = bytes.len().min(room).min(shape.same()).min(MOST);
+        self.turn.spend(len);
         let now = self.clock.now();
         let bytes = &bytes[..len];
         self.outgoing
@@ -129,12 +157,14 @@ impl Line {
             let shape = lane.exit(&self.script);
             ready!(lane.poll_due(&self.clock, &shape, cx));
             ready!(lane.poll_gate(&self.clock, &shape, cx));
+            ready!(self.turn.poll(&self.clock, cx));
             let bytes = lane.front();
             let portion = &bytes[..shape.portion(bytes.len())];
             let sent = ready!(Pin::new(&mut *io).poll_write(cx, portion))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.turn.spend(sent);
             lane.advance(sent, &mut self.account);
             lane.pass(sent, &shape, &self.script, self.clock.now());
         }
@@ -160,20 +190,22 @@ impl Line {
             if lane.poll_gate(&self.clock, &shape, cx).is_pending() {
                 if self.script.is_slowed_by_itself() {
                     // Whether it is still there is seen only behind what it has sent.
-                    self.fill(io, cx);
+                    let _ = self.fill(io, cx);
                 }
                 return Poll::Pending;
             }
+            ready!(self.turn.poll(&self.clock, cx));
             let mut buffer = [MaybeUninit::uninit(); READ];
             let most = shape.portion(into.remaining().min(READ));
             let mut read = ReadBuf::uninit(&mut buffer[..most]);
             ready!(Pin::new(io).poll_read(cx, &mut read))?;
+            self.turn.spend(read.filled().len());
             let bytes = lane.changed(read.filled(), &shape, &self.script);
             into.put_slice(&bytes);
             lane.pass(bytes.len(), &shape, &self.script, self.clock.now());
             return Poll::Ready(Ok(()));
         }
-        self.fill(io, cx);
+        ready!(self.fill(io, cx));
         let lane = &mut self.incoming;
         let shape = lane.exit(&self.script);
         if lane.pieces.is_empty() {
@@ -181,21 +213,25 @@ impl Line {
         }
         ready!(lane.poll_due(&self.clock, &shape, cx));
         ready!(lane.poll_gate(&self.clock, &shape, cx));
-        // It comes from memory: many small pieces take as many turns as they would from a socket.
-        ready!(coop::poll_proceed(cx)).made_progress();
+        ready!(self.turn.poll(&self.clock, cx));
         let bytes = lane.front();
         let len = shape.portion(bytes.len().min(into.remaining()));
+        self.turn.spend(len);
         into.put_slice(&bytes[..len]);
         lane.advance(len, &mut self.account);
         lane.pass(len, &shape, &self.script, self.clock.now());
         Poll::Ready(Ok(()))
     }
 
-    /// Takes what the client has sent, as much as there is room for, to arrive later. Where nothing delays it the buffers of
-    /// TCP are the place for it.
-    pub(super) fn fill<S: AsyncRead + Unpin>(&mut self, io: &mut S, cx: &mut Context<'_>) {
+    /// Takes what the client has sent, as much as there is room for, to arrive later; ready when that is all for now, and
+    /// not if others have to have their turn. Where nothing delays it the buffers of TCP are the place for it.
+    pub(super) fn fill<S: AsyncRead + Unpin>(
+        &mut self,
+        io: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         if self.is_frozen() {
-            return;
+            return Poll::Ready(());
         }
         let mut buffer = [MaybeUninit::uninit(); READ];
         let lane = &mut self.incoming;
@@ -204,18 +240,21 @@ impl Line {
         {
             let shape = lane.entry(&self.script);
             if !shape.delays() && !self.script.is_slowed_by_itself() {
-                return;
+                break;
             }
+            ready!(self.turn.poll(&self.clock, cx));
             let most = room.min(shape.same()).min(READ);
             let mut read = ReadBuf::uninit(&mut buffer[..most]);
             let Poll::Ready(result) = Pin::new(&mut *io).poll_read(cx, &mut read) else {
-                return;
+                break;
             };
+            self.turn.spend(read.filled().len());
             let now = self.clock.now();
             match read.filled() {
                 [] => lane.push_end(result, &shape, &self.script, now),
                 bytes => lane.push(bytes, &shape, &self.script, &mut self.account, now),
             }
         }
+        Poll::Ready(())
     }
 }

@@ -121,7 +121,7 @@ impl<S: Wire> Wire for Shaped<S> {
             None => Poll::Ready(Ok(())),
             Some(line) => {
                 check(io, line, cx)?;
-                line.fill(io, cx);
+                let _ = line.fill(io, cx);
                 line.poll_out(io, cx)
             }
         }

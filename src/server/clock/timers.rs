@@ -20,6 +20,8 @@ pub(super) struct Timers {
     /// Who is to be woken when.
     all: RefCell<BTreeMap<Key, Waker>>,
     last: Cell<u64>,
+    /// Whether somebody goes on without waiting for anything, since that was asked last.
+    come_later: Cell<bool>,
 }
 
 /// One of them. It is none any more when that is dropped.
@@ -42,6 +44,7 @@ impl Timers {
             hand,
             all: RefCell::default(),
             last: Cell::new(0),
+            come_later: Cell::new(false),
         }
     }
 
@@ -77,6 +80,11 @@ impl Timers {
         Poll::Pending
     }
 
+    /// Somebody goes on when others had their turn.
+    pub(super) fn come_later(&self) {
+        self.come_later.set(true);
+    }
+
     /// Keeps the time; never ends.
     pub(super) async fn keep(self: Rc<Self>, is_busy: impl Fn() -> bool) {
         loop {
@@ -86,7 +94,8 @@ impl Timers {
             // Comes back after the event queue was looked at, behind all who were woken until then.
             yield_now().await;
             let first = self.all.borrow().keys().next().map(|(due, _)| *due);
-            self.hand.answer(first.map(Instant::into_std), is_busy());
+            let is_busy = self.come_later.take() || is_busy();
+            self.hand.answer(first.map(Instant::into_std), is_busy);
         }
     }
 

@@ -6,7 +6,8 @@ use super::faults_by_url;
 use super::faults_on_bytes::{bandwidth, latency, open, slice};
 use super::stream::Temper;
 use super::{
-    CLOSE, Config, Duration, REQUEST, Simulation, TEXT, close, closed, frame, sent, settle,
+    CLOSE, Config, Duration, PING, PONG, REQUEST, Simulation, TEXT, close, closed, frame, sent,
+    settle,
 };
 use crate::faults::selector::Selector;
 use crate::faults::shape::Way;
@@ -34,6 +35,32 @@ fn many_small_pieces_are_more_than_one_turn() {
         }
         assert_eq!(begun.elapsed(), SECOND);
     });
+}
+
+#[test]
+fn a_slow_line_that_need_not_wait_leaves_others_their_turn_after_some_moves() {
+    let (len, most) = (4000, 20);
+    for way in [Way::In, Way::Out] {
+        Simulation::echo(Config::default(), async |simulation| {
+            let (flood, client) = simulation.open().await;
+            let (other, _) = simulation.open().await;
+            let selector = Selector {
+                client: Some(client.id),
+                ..Selector::default()
+            };
+            let values = slice(1, Duration::ZERO, Some(way));
+            set(simulation, "slice", values, selector).await;
+            flood.send(frame(TEXT, "x".repeat(len)));
+            let (mut turns, mut come) = (0, 0);
+            while come < len {
+                other.send(frame(PING, "?"));
+                assert_eq!(other.read().await, sent(PONG, "?"));
+                come += flood.take_received().len();
+                turns += 1;
+            }
+            assert!(turns > len / most, "{way:?}: {turns}");
+        });
+    }
 }
 
 #[test]
