@@ -2,6 +2,7 @@
 
 - A `python` block is a program, run in a process of its own. Ports become free ones; once it serves it gets Ctrl-C,
   after which it has to end by itself.
+- One that has tests is run by pytest, too: there they have to pass.
 - A `console` block has commands after `$ ` and what they print. All of a section are one session: a server that one
   of them starts runs until the section ends, and then gets Ctrl-C.
 - A `rust` block is a doctest of the crate, which includes its page.
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import sessions as sessions_of_pytest
 from support import TIMEOUT, finished, program, python
 
 if TYPE_CHECKING:
@@ -187,6 +189,18 @@ def run_program(block: Block, expected: str | None, folder: Path) -> None:
             out = re.sub(rf"\b{port}\b", asked, out)
     if expected is not None:
         check(block, out, expected)
+
+
+def run_tests(block: Block, folder: Path) -> None:
+    """Runs the tests of a Python block, as pytest finds them: there are some, and they pass."""
+    said, outcomes = sessions_of_pytest.session(folder, block.text)
+    assert outcomes.get("passed"), f"{block}\n{said}"
+    assert outcomes.keys() == {"passed"}, f"{block}\n{said}"
+
+
+def has_tests(block: Block) -> bool:
+    """Whether pytest finds some in it."""
+    return re.search(r"^(async )?def test_", block.text, re.MULTILINE) is not None
 
 
 def run_session(session: Session, folder: Path) -> None:

@@ -19,9 +19,11 @@ from documents import (
     blocks,
     check,
     commands,
+    has_tests,
     programs,
     run_program,
     run_session,
+    run_tests,
     sessions,
 )
 from echoserver.cli import arguments
@@ -53,13 +55,18 @@ def test_a_program_runs_and_prints_what_it_says(block: Block, expected: str | No
     run_program(block, expected, tmp_path)
 
 
+@pytest.mark.parametrize("block", [block for block, _ in PROGRAMS if has_tests(block)], ids=str)
+def test_the_tests_of_a_document_pass(block: Block, tmp_path: Path) -> None:
+    run_tests(block, tmp_path)
+
+
 @pytest.mark.parametrize("session", SESSIONS, ids=str)
 def test_the_commands_of_a_section_print_what_it_says(session: Session, tmp_path: Path) -> None:
     run_session(session, tmp_path)
 
 
 def test_there_are_programs_and_commands_in_the_readme() -> None:
-    assert [block for block, _ in PROGRAMS if block.document.name == "README.md"]
+    assert [block for block, _ in PROGRAMS if block.document.name == "README.md" and has_tests(block)]
     assert [block for session in SESSIONS for block in session.blocks if block.document.name == "README.md"]
 
 
