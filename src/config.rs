@@ -40,8 +40,14 @@ use std::time::Duration;
 pub struct Config {
     /// Port to listen on; 0 takes a free one. Default 1234, the port of Qt's example.
     pub port: u16,
-    /// Name or address to listen on. Default `None`: all interfaces, IPv4 and IPv6.
-    pub host: Option<String>,
+    /// Names or addresses to listen on, all on the same port. Default none: all interfaces, IPv4 and IPv6.
+    pub host: Vec<String>,
+    /// Connects that may wait to be accepted, at each address; the system cuts it to its maximum. Default 4096: beyond what
+    /// a load test opens at once.
+    pub backlog: usize,
+    /// Whether others of the same user that ask for it, too, may listen on the same port (`SO_REUSEPORT`), so that the
+    /// system spreads clients over them. Default: no, since a second server on a port is a mistake mostly.
+    pub reuse_port: bool,
     /// Subprotocols that are supported; the client's first offer among them is chosen. Default: none.
     pub subprotocols: Vec<String>,
     /// Origins that are admitted, exact strings; a `None` among them admits a missing Origin. Default `None`: every one,
@@ -105,7 +111,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             port: 1234,
-            host: None,
+            host: Vec::new(),
+            backlog: 4096,
+            reuse_port: false,
             subprotocols: Vec::new(),
             origins: None,
             compression: None,
@@ -137,6 +145,8 @@ impl Default for Config {
 
 /// More threads than this is a mistake in the call, not a machine.
 const MAX_WORKERS: usize = 1024;
+/// What `listen` takes.
+const MAX_BACKLOG: usize = i32::MAX as usize;
 /// tokio's timers reach about two years; a longer timeout is meant as "never".
 pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
 /// The resolution of tokio's timers.
@@ -199,11 +209,18 @@ impl Config {
         if let (Some(seed), Some(_)) = (self.seed, self.faults.seed) {
             return Err(invalid("seed", &seed, "is given in faults, too"));
         }
-        if let Some(host) = &self.host
-            && (host.is_empty() || host.contains('\0'))
-        {
-            let reason = "must be a name or an address, or None for all interfaces";
-            return Err(invalid("host", &quoted(host), reason));
+        for host in &self.host {
+            if host.is_empty() || host.contains('\0') {
+                let reason = "must be a name or an address, or None for all interfaces";
+                return Err(invalid("host", &quoted(host), reason));
+            }
+        }
+        if !(1..=MAX_BACKLOG).contains(&self.backlog) {
+            return Err(invalid("backlog", &self.backlog, "must be 1 to 2147483647"));
+        }
+        if self.reuse_port && cfg!(not(unix)) {
+            let reason = "this system has no SO_REUSEPORT";
+            return Err(invalid("reuse_port", &"True", reason));
         }
         for name in &self.subprotocols {
             if !is_token(name.as_bytes()) {

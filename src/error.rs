@@ -44,7 +44,7 @@ pub enum Error {
     /// The address can't be listened on: in use, not allowed, unknown. Choose another, or end who has it.
     #[error("cannot listen on host={host} port={port}: {source}", host = shortened(host))]
     Listen {
-        /// The host as given; `*` for all interfaces.
+        /// The host as given, or of several that which is at fault; `*` for all interfaces.
         host: String,
         /// The port as given.
         port: u16,

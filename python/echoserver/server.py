@@ -69,8 +69,11 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
     - `port`: 0 to 65535; 0 takes a free one.
     - `debug`: whether to print the lines of Qt's example to `sys.stdout`: the port, each message, each disconnect.
     - `parent`: kept as `.parent`, otherwise unused.
-    - `host`: name or address to listen on; a name with several addresses takes them all. None is all interfaces, IPv4
-      and IPv6.
+    - `host`: name or address to listen on, or several of them; a name with several addresses takes them all. All are
+      listened on at the same port. None is all interfaces, IPv4 and IPv6.
+    - `backlog`: connects that may wait to be accepted; the system cuts it to its own maximum.
+    - `reuse_port`: whether other sockets of the same user may listen on the same port, if they ask for it as well: the
+      system spreads connects over all of them (SO_REUSEPORT). ValueError where the system has no such thing.
 
     Callbacks, one at a time; each may instead be a method of that name on a subclass, or be set, by any thread, also
     while the server runs: `server.on_text = f` holds from the next message on, and None ends it.
@@ -181,7 +184,9 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
         debug: bool = False,
         parent: object = None,
         *,
-        host: str | None = None,
+        host: str | Iterable[str] | None = None,
+        backlog: int = 4096,
+        reuse_port: bool = False,
         on_handshake: OnHandshake | None = None,
         on_connect: OnClient | None = None,
         on_text: OnText | None = None,

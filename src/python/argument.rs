@@ -94,6 +94,23 @@ impl<'py> Argument<'py> {
         items.map(|item| read(Self::of(self.name, item?))).collect()
     }
 
+    /// One text, or several, but not none.
+    pub(super) fn texts(self) -> PyResult<Vec<String>> {
+        if self.value.is_instance_of::<PyString>() {
+            return Ok(vec![self.text()?]);
+        }
+        let value = &self.value;
+        if value.is_instance_of::<PyBytes>() || value.try_iter().is_err() {
+            return Err(self.wrong_type("a str or a sequence of strings"));
+        }
+        let whole = Self::of(self.name, self.value.clone());
+        let texts = self.list(Self::text)?;
+        if texts.is_empty() {
+            return Err(whole.bad_value("must have at least one, or be None"));
+        }
+        Ok(texts)
+    }
+
     pub(super) fn text(self) -> PyResult<String> {
         self.str().map(str::to_owned)
     }

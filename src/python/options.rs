@@ -15,7 +15,9 @@ pub(super) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
     let get = |name: &'static str| Argument::new(options, name);
     let config = Config {
         port: get("port")?.port()?,
-        host: get("host")?.optional(Argument::text)?,
+        host: get("host")?.optional(Argument::texts)?.unwrap_or_default(),
+        backlog: get("backlog")?.size()?,
+        reuse_port: get("reuse_port")?.boolean()?,
         subprotocols: get("subprotocols")?.list(Argument::text)?,
         origins: get("origins")?
             .optional(|origins| origins.list(|origin| origin.optional(Argument::text)))?,
@@ -53,7 +55,10 @@ pub(super) fn defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let seconds = |timeout: Duration| timeout.as_secs_f64();
     let defaults = PyDict::new(py);
     defaults.set_item("port", config.port)?;
-    defaults.set_item("host", config.host)?;
+    // No list is of all interfaces.
+    defaults.set_item("host", py.None())?;
+    defaults.set_item("backlog", config.backlog)?;
+    defaults.set_item("reuse_port", config.reuse_port)?;
     defaults.set_item(
         "subprotocols",
         pyo3::types::PyTuple::new(py, config.subprotocols)?,

@@ -5,6 +5,7 @@
 //! `SO_REUSEPORT`, could take the port, and if it fails nothing has changed. Where there is no `SO_REUSEPORT` the first
 //! is closed before.
 
+use crate::config::Config;
 use crate::error::Error;
 use crate::sockets::Listed;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
@@ -12,87 +13,120 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
 use std::time::Duration;
 
-/// Connects that may wait to be accepted. Beyond what a load test opens at once; the system cuts it to its maximum.
-pub(super) const BACKLOG: i32 = 4096;
 /// Attempts to find one free port for several addresses.
 const PORT_ATTEMPTS: usize = 16;
 
-/// Listens on every address of `host`, all on the same port; `None` is all interfaces. `limit` is the shortest time that
-/// a client who takes nothing has.
+/// Listens on every address of each `host`, all on the same port; without one on all interfaces.
 ///
 /// # Errors
 /// [`Error::Listen`] with the operating system's reason.
-pub(super) fn bind(
-    host: Option<&str>,
-    port: u16,
-    limit: Duration,
-) -> Result<Vec<Listed<StdListener>>, Error> {
-    let listen = |source| Error::Listen {
-        host: host.unwrap_or("*").to_owned(),
+pub(super) fn bind(config: &Config) -> Result<Vec<Listed<StdListener>>, Error> {
+    let port = config.port;
+    let listen = |host: &str, source| Error::Listen {
+        host: host.to_owned(),
         port,
         source,
     };
-    let Some(name) = host else {
-        return any(port, unsent(limit))
+    let settings = Settings::of(config);
+    if config.host.is_empty() {
+        return any(port, &settings)
             .map(|listener| vec![listener])
-            .map_err(listen);
-    };
-    let mut addresses: Vec<SocketAddr> = Vec::new();
-    for address in (name, port).to_socket_addrs().map_err(listen)? {
-        if !addresses.contains(&address) {
-            addresses.push(address);
+            .map_err(|source| listen("*", source));
+    }
+    // Each with the name that it comes from.
+    let mut addresses: Vec<(&str, SocketAddr)> = Vec::new();
+    for name in &config.host {
+        let found = (&**name, port).to_socket_addrs();
+        for address in found.map_err(|source| listen(name, source))? {
+            if addresses.iter().all(|(_, known)| *known != address) {
+                addresses.push((name, address));
+            }
         }
     }
     let mut attempt = 0;
     loop {
         attempt += 1;
-        match all(&addresses, port, unsent(limit)) {
+        match all(&addresses, port, &settings) {
             // Port 0 gave a port that is taken on another of the addresses.
-            Err(error)
+            Err((_, error))
                 if port == 0 && error.kind() == ErrorKind::AddrInUse && attempt < PORT_ATTEMPTS => {
             }
-            result => return result.map_err(listen),
+            result => return result.map_err(|(name, source)| listen(name, source)),
         }
     }
 }
 
-fn all(
-    addresses: &[SocketAddr],
-    mut port: u16,
+/// All hosts, as an error has them.
+pub(super) fn named(hosts: &[String]) -> String {
+    if hosts.is_empty() {
+        "*".to_owned()
+    } else {
+        hosts.join(", ")
+    }
+}
+
+/// What all listening sockets of a server have in common.
+#[derive(Debug, Clone, Copy)]
+struct Settings {
+    /// Connects that may wait.
+    backlog: i32,
+    /// Others may be bound there, too.
+    is_shared: bool,
+    /// See [`unsent`].
     unsent: u32,
-) -> io::Result<Vec<Listed<StdListener>>> {
+}
+
+impl Settings {
+    fn of(config: &Config) -> Self {
+        Self {
+            // It was checked.
+            backlog: config.backlog.try_into().unwrap_or(i32::MAX),
+            is_shared: config.reuse_port,
+            unsent: unsent(config.shortest_limit()),
+        }
+    }
+}
+
+/// All of them; an error with the name of that which is at fault.
+fn all<'a>(
+    addresses: &[(&'a str, SocketAddr)],
+    mut port: u16,
+    settings: &Settings,
+) -> Result<Vec<Listed<StdListener>>, (&'a str, io::Error)> {
     let mut listeners: Vec<Listed<StdListener>> = Vec::with_capacity(addresses.len());
-    for address in addresses {
+    for (name, address) in addresses {
         let mut address = *address;
         address.set_port(port);
-        let place = Place {
+        let opened = one(&Place {
             address,
             only_v6: true,
-            unsent,
-        };
-        match one(&place) {
-            Ok(listener) => {
-                port = listener.local_addr()?.port();
+            settings: *settings,
+        });
+        match opened.and_then(|one| Ok((one.local_addr()?.port(), one))) {
+            Ok((bound, listener)) => {
+                port = bound;
                 listeners.push(listener);
             }
             // "localhost" names ::1 also where there is no IPv6.
-            Err(error) if address.is_ipv6() && addresses.len() > 1 && is_no_ipv6(&error) => {}
-            Err(error) => return Err(error),
+            Err(error)
+                if address.is_ipv6()
+                    && is_no_ipv6(&error)
+                    && addresses.iter().filter(|(other, _)| other == name).count() > 1 => {}
+            Err(error) => return Err((name, error)),
         }
     }
-    if listeners.is_empty() {
-        Err(ErrorKind::AddrNotAvailable.into())
-    } else {
-        Ok(listeners)
+    match addresses.first() {
+        Some((name, _)) if listeners.is_empty() => Err((name, ErrorKind::AddrNotAvailable.into())),
+        _ => Ok(listeners),
     }
 }
 
 /// All interfaces: one dual-stack socket, or IPv4 alone where there is no IPv6.
-fn any(port: u16, unsent: u32) -> io::Result<Listed<StdListener>> {
+fn any(port: u16, settings: &Settings) -> io::Result<Listed<StdListener>> {
     let place = |address: IpAddr| Place {
         address: (address, port).into(),
         only_v6: false,
-        unsent,
+        settings: *settings,
     };
     match one(&place(Ipv6Addr::UNSPECIFIED.into())) {
         Err(error) if is_no_ipv6(&error) => one(&place(Ipv4Addr::UNSPECIFIED.into())),
@@ -118,8 +152,7 @@ fn one(place: &Place) -> io::Result<Listed<StdListener>> {
 struct Place {
     address: SocketAddr,
     only_v6: bool,
-    /// See [`unsent`].
-    unsent: u32,
+    settings: Settings,
 }
 
 /// Bytes that the kernel takes of a client's output beyond what it can send (`TCP_NOTSENT_LOWAT`). With more it would
@@ -140,8 +173,12 @@ fn unsent(limit: Duration) -> u32 {
 
 fn open(place: &Place) -> io::Result<StdListener> {
     let socket = unbound(place)?;
+    #[cfg(unix)]
+    if place.settings.is_shared {
+        socket.set_reuse_port(true)?;
+    }
     socket.bind(&SockAddr::from(place.address))?;
-    socket.listen(BACKLOG)?;
+    socket.listen(place.settings.backlog)?;
     Ok(socket.into())
 }
 
@@ -159,7 +196,7 @@ fn unbound(place: &Place) -> io::Result<Socket> {
     socket.set_reuse_address(true)?;
     // Inherited by the connections.
     #[cfg(any(target_os = "android", target_os = "linux"))]
-    socket.set_tcp_notsent_lowat(place.unsent)?;
+    socket.set_tcp_notsent_lowat(place.settings.unsent)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }
@@ -168,18 +205,27 @@ fn unbound(place: &Place) -> io::Result<Socket> {
 ///
 /// # Errors
 /// Somebody else has one. The listeners are left as they are, where that is possible.
-pub(super) fn hold(listeners: &mut Vec<Listed<StdListener>>) -> io::Result<Vec<Listed<Socket>>> {
-    let held = hold_all(listeners);
+pub(super) fn hold(
+    listeners: &mut Vec<Listed<StdListener>>,
+    config: &Config,
+) -> io::Result<Vec<Listed<Socket>>> {
+    let settings = Settings::of(config);
+    let held = hold_all(listeners, settings);
     if held.is_err() {
         for listener in listeners {
-            unshare(&SockRef::from(&**listener));
+            unshare(&SockRef::from(&**listener), settings);
         }
     }
     held
 }
 
-fn hold_all(listeners: &mut Vec<Listed<StdListener>>) -> io::Result<Vec<Listed<Socket>>> {
-    let places = listeners.iter().map(|one| shared(&SockRef::from(&**one)));
+fn hold_all(
+    listeners: &mut Vec<Listed<StdListener>>,
+    settings: Settings,
+) -> io::Result<Vec<Listed<Socket>>> {
+    let places = listeners
+        .iter()
+        .map(|one| shared(&SockRef::from(&**one), settings));
     let places: io::Result<Vec<_>> = places.collect();
     let places = places?;
     if cfg!(not(unix)) {
@@ -195,7 +241,7 @@ fn hold_all(listeners: &mut Vec<Listed<StdListener>>) -> io::Result<Vec<Listed<S
 }
 
 /// Where a socket is bound; it may be shared from now on.
-fn shared(socket: &SockRef<'_>) -> io::Result<Place> {
+fn shared(socket: &SockRef<'_>, settings: Settings) -> io::Result<Place> {
     let address = socket.local_addr()?.as_socket();
     let address = address.ok_or(ErrorKind::AddrNotAvailable)?;
     #[cfg(unix)]
@@ -203,20 +249,17 @@ fn shared(socket: &SockRef<'_>) -> io::Result<Place> {
     Ok(Place {
         address,
         only_v6: address.is_ipv6() && socket.only_v6()?,
-        #[cfg(any(target_os = "android", target_os = "linux"))]
-        unsent: socket.tcp_notsent_lowat()?,
-        #[cfg(not(any(target_os = "android", target_os = "linux")))]
-        unsent: 0,
+        settings,
     })
 }
 
-/// Nobody is to be bound beside it any more.
-fn unshare(socket: &SockRef<'_>) {
+/// Nobody is to be bound beside it any more, unless anybody may be.
+fn unshare(socket: &SockRef<'_>, settings: Settings) {
     // It fails only where sharing did.
     #[cfg(unix)]
-    let _ = socket.set_reuse_port(false);
+    let _ = socket.set_reuse_port(settings.is_shared);
     #[cfg(not(unix))]
-    let _ = socket;
+    let _ = (socket, settings);
 }
 
 fn hold_one(place: &Place) -> io::Result<Socket> {
@@ -227,7 +270,7 @@ fn hold_one(place: &Place) -> io::Result<Socket> {
     // Only to be bound beside the first: from now on who does not ask for the same is refused.
     #[cfg(unix)]
     {
-        socket.set_reuse_port(false)?;
+        unshare(&SockRef::from(&socket), place.settings);
         socket.set_reuse_address(false)?;
     }
     Ok(socket)
@@ -237,13 +280,14 @@ fn hold_one(place: &Place) -> io::Result<Socket> {
 ///
 /// # Errors
 /// The operating system's.
-pub(super) fn listen(held: &mut [Listed<Socket>]) -> io::Result<()> {
+pub(super) fn listen(held: &mut [Listed<Socket>], config: &Config) -> io::Result<()> {
+    let settings = Settings::of(config);
     let mut count = 0;
     let listened = held.iter().try_for_each(|socket| {
         // Connections of before have the address as well.
         #[cfg(unix)]
         socket.set_reuse_address(true)?;
-        socket.listen(BACKLOG)?;
+        socket.listen(settings.backlog)?;
         count += 1;
         Ok(())
     });
@@ -252,12 +296,12 @@ pub(super) fn listen(held: &mut [Listed<Socket>]) -> io::Result<()> {
         #[cfg(unix)]
         let _ = held[count].set_reuse_address(false);
         for socket in &mut held[..count] {
-            let again = shared(&SockRef::from(&**socket))
+            let again = shared(&SockRef::from(&**socket), settings)
                 .and_then(|place| Listed::listener(|| hold_one(&place)));
             match again {
                 Ok(again) => *socket = again,
                 // As on Windows: who connects there waits until all can be listened on.
-                Err(_) => unshare(&SockRef::from(&**socket)),
+                Err(_) => unshare(&SockRef::from(&**socket), settings),
             }
         }
     }
@@ -269,23 +313,30 @@ mod tests {
     use super::*;
     use std::net::TcpStream;
 
-    const fn place(address: SocketAddr) -> Place {
+    fn place(address: SocketAddr) -> Place {
         Place {
             address,
             only_v6: false,
-            unsent: 1 << 20,
+            settings: Settings::of(&Config::default()),
         }
+    }
+
+    /// Listens there.
+    fn listeners(addresses: &[SocketAddr], config: &Config) -> Vec<Listed<StdListener>> {
+        let addresses: Vec<_> = addresses.iter().map(|address| ("", *address)).collect();
+        all(&addresses, 0, &Settings::of(config)).unwrap()
     }
 
     #[test]
     fn what_can_not_be_held_is_not_shared() {
         let address = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
-        let mut listeners = all(&address, 0, 1 << 20).unwrap();
+        let config = Config::default();
+        let mut listeners = listeners(&address, &config);
         let address = listeners[0].local_addr().unwrap();
         // One that has no such address.
         let odd = || Socket::new(Domain::UNIX, Type::STREAM, None).map(StdListener::from);
         listeners.push(Listed::listener(odd).unwrap());
-        let error = hold(&mut listeners).unwrap_err();
+        let error = hold(&mut listeners, &config).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
         let other = unbound(&place(address)).unwrap();
         other.set_reuse_port(true).unwrap();
@@ -297,9 +348,10 @@ mod tests {
     fn all_addresses_are_listened_on_or_none() {
         let hosts = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2)];
         let addresses = hosts.map(|host| SocketAddr::from((host, 0)));
-        let mut listeners = all(&addresses, 0, 16 << 10).unwrap();
+        let config = Config::default();
+        let mut listeners = listeners(&addresses, &config);
         let addresses = [0, 1].map(|index| listeners[index].local_addr().unwrap());
-        let mut held = hold(&mut listeners).unwrap();
+        let mut held = hold(&mut listeners, &config).unwrap();
         let are_refused = || {
             let answers = addresses.map(TcpStream::connect);
             answers.map(|answer| answer.is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused))
@@ -309,9 +361,9 @@ mod tests {
         let other = unbound(&place(addresses[1])).unwrap();
         other.set_reuse_port(true).unwrap();
         other.bind(&SockAddr::from(addresses[1])).unwrap();
-        other.listen(BACKLOG).unwrap();
+        other.listen(1).unwrap();
         for _ in 0..3 {
-            let taken = listen(&mut held).unwrap_err();
+            let taken = listen(&mut held, &config).unwrap_err();
             assert_eq!(taken.kind(), ErrorKind::AddrInUse);
             assert_eq!(are_refused(), [true, false]);
         }
@@ -324,7 +376,7 @@ mod tests {
                 .bind(&SockAddr::from(address));
             assert_eq!(taken.unwrap_err().kind(), ErrorKind::AddrInUse);
         }
-        listen(&mut held).unwrap();
+        listen(&mut held, &config).unwrap();
         assert_eq!(are_refused(), [false, false]);
     }
 
@@ -340,7 +392,11 @@ mod tests {
         }
         assert_eq!(unsent(Duration::MAX), 1 << 20);
         let address = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
-        let mut listeners = all(&address, 0, 32 << 10).unwrap();
+        let config = Config {
+            idle_timeout: Some(Duration::from_millis(1125)),
+            ..Config::default()
+        };
+        let mut listeners = listeners(&address, &config);
         let inherited = |listener: &StdListener| {
             let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             listener.set_nonblocking(false).unwrap();
@@ -349,8 +405,8 @@ mod tests {
         };
         assert_eq!(inherited(&listeners[0]), 32 << 10);
         // Also after an outage.
-        let mut held = hold(&mut listeners).unwrap();
-        listen(&mut held).unwrap();
+        let mut held = hold(&mut listeners, &config).unwrap();
+        listen(&mut held, &config).unwrap();
         let again = held.pop().unwrap().try_map(|one| Ok(one.into())).unwrap();
         assert_eq!(inherited(&again), 32 << 10);
     }

@@ -105,7 +105,7 @@ impl Listening {
                 for socket in &sockets {
                     take_backlog(socket, desk, self.place);
                 }
-                match listener::hold(&mut sockets) {
+                match listener::hold(&mut sockets, &desk.shared.config) {
                     Ok(held) => {
                         self.state = State::Down(held, outage);
                         Ok(())
@@ -117,7 +117,7 @@ impl Listening {
                 }
             }
             (Change::Up(outage), State::Down(held, own)) if outage == *own => {
-                match listener::listen(held) {
+                match listener::listen(held, &desk.shared.config) {
                     Ok(()) => {
                         let sockets = mem::take(held).into_iter();
                         // Only its type is another.
@@ -200,7 +200,7 @@ impl State {
 fn unheard(desk: &Desk, source: io::Error) -> Error {
     let config = &desk.shared.config;
     Error::Listen {
-        host: config.host.clone().unwrap_or_else(|| "*".to_owned()),
+        host: listener::named(&config.host),
         port: desk.shared.address.port(),
         source,
     }
@@ -239,7 +239,10 @@ fn is_of_one(error: &io::Error) -> bool {
 /// Accepts those who have connected already. Who can't be, for want of descriptors, is reset when the socket is closed.
 fn take_backlog(listener: &StdListener, desk: &Rc<Desk>, place: Place) {
     let bound = listener.local_addr().ok();
-    for (stream, peer) in waiting(|| Listed::poll_accepted(|| Poll::Ready(listener.accept()))) {
+    let most = desk.shared.config.backlog;
+    for (stream, peer) in waiting(most, || {
+        Listed::poll_accepted(|| Poll::Ready(listener.accept()))
+    }) {
         let stream = stream.try_map(|stream| {
             stream.set_nonblocking(true)?;
             TcpStream::from_std(stream)
@@ -250,10 +253,12 @@ fn take_backlog(listener: &StdListener, desk: &Rc<Desk>, place: Place) {
     }
 }
 
-/// What there is to accept.
-fn waiting<T>(mut accept: impl FnMut() -> Poll<io::Result<T>>) -> impl Iterator<Item = T> {
-    // No more than that were there before.
-    let attempts = (0..listener::BACKLOG).map_while(move |_| match accept() {
+/// What there is to accept: no more than `most` were there before.
+fn waiting<T>(
+    most: usize,
+    mut accept: impl FnMut() -> Poll<io::Result<T>>,
+) -> impl Iterator<Item = T> {
+    let attempts = (0..most).map_while(move |_| match accept() {
         Poll::Ready(Ok(one)) => Some(Some(one)),
         Poll::Ready(Err(error)) if is_of_one(&error) => Some(None),
         Poll::Ready(Err(_)) | Poll::Pending => None,
@@ -310,7 +315,7 @@ mod tests {
         ]
         .into_iter();
         let accept = || Poll::Ready(answers.next().unwrap().map_err(io::Error::from));
-        assert_eq!(waiting(accept).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(waiting(99, accept).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(answers.next(), Some(Ok(4)));
     }
 }

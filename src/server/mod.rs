@@ -132,10 +132,9 @@ impl Server {
         let tls = config
             .tls
             .as_ref()
-            .map(|tls| Identity::new(tls, config.host.as_deref(), patience))
+            .map(|tls| Identity::new(tls, &config.host, patience))
             .transpose()?;
-        let listeners =
-            listener::bind(config.host.as_deref(), config.port, config.shortest_limit())?;
+        let listeners = listener::bind(&config)?;
         let address = match listeners.first() {
             Some(listener) => listener.local_addr()?,
             None => return Err(io::Error::from(io::ErrorKind::AddrNotAvailable).into()),

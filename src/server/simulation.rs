@@ -159,7 +159,7 @@ impl Simulation {
         // It listens, but nobody will ask it to.
         let config = Config {
             port: 0,
-            host: Some("127.0.0.1".into()),
+            host: vec!["127.0.0.1".into()],
             workers: Some(1),
             ..config
         };

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,9 @@ def listen(request: pytest.FixtureRequest) -> Iterator[Listen]:
             request.getfixturevalue(name)
     servers: list[EchoServer] = []
 
-    def listen(port: int = 0, debug: bool = False, *, host: str | None = "127.0.0.1", **options: Any) -> EchoServer:
+    def listen(
+        port: int = 0, debug: bool = False, *, host: str | Iterable[str] | None = "127.0.0.1", **options: Any
+    ) -> EchoServer:
         server = EchoServer(port, debug, host=host, **options)
         servers.append(server)
         return server

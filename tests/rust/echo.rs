@@ -182,7 +182,7 @@ fn all_interfaces_are_ipv4_and_ipv6() {
 fn a_name_with_several_addresses_listens_on_all_of_them() {
     let server = Running::listening(
         Config {
-            host: Some("localhost".into()),
+            host: vec!["localhost".into()],
             ..Config::default()
         },
         Arc::new(Echo),

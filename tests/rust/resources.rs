@@ -148,7 +148,7 @@ fn a_start_that_fails_is_as_if_it_had_not_been_asked() {
     }
     let closings = Arc::new(Closings::default());
     let config = Config {
-        host: Some("127.0.0.1".into()),
+        host: vec!["127.0.0.1".into()],
         port: 0,
         workers: Some(4),
         ..Config::default()

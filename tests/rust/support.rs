@@ -54,7 +54,7 @@ impl Running {
     pub(crate) fn with(config: Config, handler: Arc<dyn Handler>) -> Self {
         Self::listening(
             Config {
-                host: Some("127.0.0.1".into()),
+                host: vec!["127.0.0.1".into()],
                 ..config
             },
             handler,

@@ -62,7 +62,7 @@ class _Bind(argparse.Action):
         except argparse.ArgumentTypeError as error:
             raise argparse.ArgumentError(self, str(error)) from None
         if host:
-            namespace.host = host.removeprefix("[").removesuffix("]")
+            namespace.host = [*getattr(namespace, "host", ()), host.removeprefix("[").removesuffix("]")]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -85,10 +85,7 @@ def parser() -> argparse.ArgumentParser:
         names = (*flags, "--" + option.replace("_", "-"))
         group.add_argument(*names, type=kind, metavar=unit, help=text + default)
 
-    group = made.add_argument_group("listening")
-    add(group, "port", "port to listen on, also without -p; 0 takes a free one", port, "PORT", "-p")
-    add(group, "host", "name or address to listen on (default: all interfaces, IPv4 and IPv6)", str, "HOST")
-    group.add_argument("--bind", action=_Bind, metavar="HOST:PORT", help="both, or one of them: HOST, :PORT")
+    _add_listening(made.add_argument_group("listening"), add)
 
     group = made.add_argument_group("who may connect")
     group.add_argument(
@@ -199,6 +196,24 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     help_and_completion.add_arguments(made)
     return made
+
+
+def _add_listening(group: Any, add: Callable[..., None]) -> None:
+    """Where it listens."""
+    add(group, "port", "port to listen on, also without -p; 0 takes a free one", port, "PORT", "-p")
+    group.add_argument(
+        "--host",
+        action="append",
+        metavar="HOST",
+        help="name or address to listen on; may be repeated (default: all interfaces, IPv4 and IPv6)",
+    )
+    group.add_argument("--bind", action=_Bind, metavar="HOST:PORT", help="both, or one of them: HOST, :PORT")
+    add(group, "backlog", "connects that may wait to be accepted", count, "COUNT")
+    group.add_argument(
+        "--reuse-port",
+        action="store_true",
+        help="let others of the same user listen on the port, too, if they ask for it (default: don't)",
+    )
 
 
 def in_terms_of_the_command_line(message: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from echoserver import printing
 from echoserver._core import Accept, shown
-from echoserver.cli import tls
+from echoserver.cli import systemd, tls
 from echoserver.cli.arguments import DEFAULTS, in_terms_of_the_command_line, parser
 from echoserver.cli.screen import Screen
 from echoserver.cli.status import Status
@@ -72,8 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             return 0
         except BindError as error:
-            port, host = options.get("port", DEFAULTS["port"]), options.get("host", "all interfaces")
-            return _failed(f"listen on port {port} of {host}", error)
+            port, hosts = options.get("port", DEFAULTS["port"]), options.get("host", ["all interfaces"])
+            return _failed(f"listen on port {port} of {', '.join(hosts)}", error)
         except OSError as error:
             if error.filename is None:
                 return _failed("serve", error)
@@ -92,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _log.info("%s; Ctrl-C stops it", _described(options))
                 status = Status(server, screen, is_json=is_json)
                 status.begin(ca_file)
+                systemd.notify(systemd.READY)
                 stuck = _run(server, events, options, status.look)
                 status.end()
             if stuck is not None:
@@ -117,7 +118,7 @@ def _described(options: dict[str, Any]) -> str:
         "metrics": options["metrics"],
     }
     on = ", ".join(what for what, is_on in are_on.items() if is_on)
-    where = options.get("host", "all interfaces, IPv4 and IPv6")
+    where = ", ".join(options.get("host", ["all interfaces, IPv4 and IPv6"]))
     return f"listening on {where}; on: {on}" if on else f"listening on {where}"
 
 
@@ -133,6 +134,7 @@ def _run(server: EchoServer, events: _Events, options: dict[str, Any], look: Cal
     """
     number = _next(events, look)
     if number is not None:
+        systemd.notify(systemd.STOPPING)
         server.stop(wait=False)
         names = ("drain_delay", "drain_spread", "close_timeout")
         delay, spread, close_timeout = (options.get(name, DEFAULTS[name]) for name in names)

@@ -11,7 +11,7 @@ from echoserver.testing.handshakes import Handshakes
 from echoserver.testing.transcript import transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
     from echoserver._core import Client, Fault
@@ -55,7 +55,7 @@ class EchoTestServer(EchoServer):
         debug: bool = False,
         parent: object = None,
         *,
-        host: str | None = "127.0.0.1",
+        host: str | Iterable[str] | None = "127.0.0.1",
         workers: int | None = 1,
         record: int | None = _RECORD,
         check_errors: bool = True,

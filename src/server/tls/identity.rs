@@ -45,13 +45,13 @@ impl Identity {
     /// [`Error::File`] and [`Error::Content`]; [`Error::Start`] if the system has no randomness.
     pub(in crate::server) fn new(
         tls: &Tls,
-        host: Option<&str>,
+        hosts: &[String],
         patience: Patience<'_>,
     ) -> Result<Self, Error> {
         let mut names = ["localhost", "127.0.0.1", "::1"].map(String::from).to_vec();
         let mut authority = None;
         if let Tls::SelfSigned { names: more, flaw } = tls {
-            names.extend(host.map(String::from));
+            names.extend_from_slice(hosts);
             names.extend_from_slice(more);
             if *flaw == Some(Flaw::WrongHost) {
                 names = vec![WRONG_HOST.to_owned()];
