@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import licenses
 import package
 
 
@@ -20,7 +21,7 @@ def made(
 ) -> tuple[Path, Path]:
     """A wheel and an sdist with what they have to have, but for one thing."""
     info = "echoserver-0.1.0.dist-info"
-    theirs = (package.ROOT / "THIRD-PARTY-LICENSES.txt").read_text(encoding="utf-8")
+    theirs = licenses.FILE.read_text(encoding="utf-8")
     files = {
         **{f"echoserver/{name}": "" for name in ("__init__.py", "_core.abi3.so", "_core.pyi", "py.typed")},
         f"{info}/licenses/LICENSE": "",
