@@ -87,7 +87,7 @@ impl Handler for Room {
 fn main() -> Result<(), Box<dyn Error>> {
     let port = std::env::args().nth(1).unwrap_or_else(|| "0".into());
     let config = Config {
-        host: Some("127.0.0.1".into()),
+        host: vec!["127.0.0.1".into()],
         port: port.parse()?,
         ..Config::default()
     };

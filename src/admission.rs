@@ -143,7 +143,7 @@ enum State {
 ///     }
 /// }
 ///
-/// let config = Config { host: Some("127.0.0.1".into()), port: 0, ..Config::default() };
+/// let config = Config { host: vec!["127.0.0.1".into()], port: 0, ..Config::default() };
 /// let server = Server::bind(config, Arc::new(Doorkeeper))?;
 /// server.start()?;
 /// let refused = tungstenite::connect(format!("ws://{}/", server.address()));

@@ -41,7 +41,7 @@ use std::time::Duration;
 /// use echoserver::{server::Server, tungstenite};
 /// use std::sync::Arc;
 ///
-/// let config = Config { host: Some("127.0.0.1".into()), port: 0, ..Config::default() };
+/// let config = Config { host: vec!["127.0.0.1".into()], port: 0, ..Config::default() };
 /// let server = Server::bind(config, Arc::new(Echo))?;
 /// server.start()?;
 /// let (mut ours, _) = tungstenite::connect(format!("ws://{}/room?name=Ann", server.address()))?;

@@ -204,7 +204,7 @@ pub struct Callbacks {
 ///     }
 /// }
 ///
-/// let config = Config { host: Some("127.0.0.1".into()), port: 0, ..Config::default() };
+/// let config = Config { host: vec!["127.0.0.1".into()], port: 0, ..Config::default() };
 /// let server = Server::bind(config, Arc::new(Backwards))?;
 /// server.start()?;
 /// let (mut client, _) = tungstenite::connect(format!("ws://{}/", server.address()))?;

@@ -9,7 +9,7 @@
 //! use std::{sync::Arc, time::Duration};
 //!
 //! let config = Config {
-//!     host: Some("127.0.0.1".into()),
+//!     host: vec!["127.0.0.1".into()],
 //!     port: 0,
 //!     ..Config::default()
 //! };

@@ -31,7 +31,7 @@ const MOST: usize = 1000;
 /// let clock = Arc::new(ManualClock::new());
 /// let hour = Duration::from_secs(3600);
 /// let config = Config {
-///     host: Some("127.0.0.1".into()),
+///     host: vec!["127.0.0.1".into()],
 ///     port: 0,
 ///     idle_timeout: Some(hour),
 ///     clock: Some(clock.clone()),

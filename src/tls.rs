@@ -13,7 +13,7 @@ pub type Patience<'a> = &'a dyn Fn() -> bool;
 /// use std::sync::Arc;
 ///
 /// let tls = Tls::SelfSigned { names: vec!["echo.example".into()], flaw: None };
-/// let config = Config { host: Some("127.0.0.1".into()), port: 0, tls: Some(tls), ..Config::default() };
+/// let config = Config { host: vec!["127.0.0.1".into()], port: 0, tls: Some(tls), ..Config::default() };
 /// let server = Server::bind(config, Arc::new(Echo))?;
 /// // The authority that clients have to trust, until the server ends.
 /// assert!(server.ca_pem().is_some_and(|pem| pem.starts_with("-----BEGIN CERTIFICATE-----")));

@@ -74,7 +74,7 @@ use tls::identity::Identity;
 /// use echoserver::{config::Config, handler::Echo, server::Server, tungstenite};
 /// use std::{sync::Arc, time::Duration};
 ///
-/// let config = Config { host: Some("127.0.0.1".into()), port: 0, ..Config::default() };
+/// let config = Config { host: vec!["127.0.0.1".into()], port: 0, ..Config::default() };
 /// let server = Server::bind(config, Arc::new(Echo))?;
 /// // Listens already: who connects now is served after the start.
 /// let url = format!("ws://{}/", server.address());
