@@ -145,17 +145,19 @@ def test_without_a_terminal_there_is_none_and_with_json_there_are_objects() -> N
         (["9003"], (9003, None)),
         (["-d", "9003"], (9003, None)),
         (["0", "-d"], (0, None)),
-        (["--bind", "127.0.0.1"], (None, "127.0.0.1")),
-        (["--bind", "localhost:80"], (80, "localhost")),
+        (["--bind", "127.0.0.1"], (None, ["127.0.0.1"])),
+        (["--bind", "localhost:80"], (80, ["localhost"])),
         (["--bind", ":80"], (80, None)),
         (["--bind", "80"], (80, None)),
-        (["--bind", "::1"], (None, "::1")),
-        (["--bind", "[::1]"], (None, "::1")),
-        (["--bind=[::1]:80"], (80, "::1")),
-        (["--bind=127.0.0.1", "81"], (81, "127.0.0.1")),
+        (["--bind", "::1"], (None, ["::1"])),
+        (["--bind", "[::1]"], (None, ["::1"])),
+        (["--bind=[::1]:80"], (80, ["::1"])),
+        (["--bind=127.0.0.1", "81"], (81, ["127.0.0.1"])),
+        (["--bind=127.0.0.1:80", "--bind=[::1]:80"], (80, ["127.0.0.1", "::1"])),
+        (["--host=::1", "--bind=127.0.0.1", "--host=localhost"], (None, ["::1", "127.0.0.1", "localhost"])),
     ],
 )
-def test_where_it_listens_is_said_as_elsewhere(given: list[str], expected: tuple[int | None, str | None]) -> None:
+def test_where_it_listens_is_said_as_elsewhere(given: list[str], expected: tuple[int | None, list[str] | None]) -> None:
     options = vars(arguments.parser().parse_args(given))
     assert (options.get("port"), options.get("host")) == expected
 

@@ -35,7 +35,7 @@ BLOCKS = [block for document in DOCUMENTS for block in blocks(document)]
 PROGRAMS = [one for document in DOCUMENTS for one in programs(document)]
 SESSIONS = [one for document in DOCUMENTS for one in sessions(document)]
 # What is neither run nor printed by something that is run.
-QUOTED = {"toml", "json"}
+QUOTED = {"toml", "json", "ini"}
 # What has binary parts, and does not come for every Python at once.
 OPTIONAL = {"fastapi"}
 # What `cargo test` runs.
