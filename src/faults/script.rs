@@ -196,10 +196,13 @@ impl Script {
         self.has_itself(|action| matches!(action, Action::State(State::Frozen)))
     }
 
-    /// Whether the client itself has had its line slowed down.
+    /// Whether the client itself has had its line slowed down. What delays has acted only when the first byte has arrived.
     #[must_use]
     pub fn is_slowed_by_itself(&self) -> bool {
-        self.has_itself(|action| action.opportunity() == Opportunity::Bytes)
+        self.has(|one| {
+            let action = &one.fault.row.action;
+            one.fault.number >= OWN && action.opportunity() == Opportunity::Bytes
+        })
     }
 
     /// Whether one of these faults has acted that the client has asked for itself. What is set is no wish of the client's.

@@ -217,12 +217,15 @@ def test_ctrl_c_stops_the_server_in_order(patch: str, call: str) -> None:
     process = patched(
         patch,
         "server = EchoServer(0, host='127.0.0.1', on_text=lambda client, text: text * 2)\n"
-        "print(server.port, flush=True)\n"
         "try:\n"
         f"    if {call!r} == 'serve':\n"
+        "        print(server.port, flush=True)\n"
         "        server.serve()\n"
         "    else:\n"
-        f"        with server: server.wait_closed() if {call!r} == 'wait_closed' else time.sleep(1000)\n"
+        "        with server:\n"
+        # Not before: who is interrupted on the way in has nothing to stop in order.
+        "            print(server.port, flush=True)\n"
+        f"            server.wait_closed() if {call!r} == 'wait_closed' else time.sleep(1000)\n"
         "except KeyboardInterrupt:\n"
         "    print('interrupted', server.is_serving)\n",
     )
