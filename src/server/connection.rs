@@ -271,7 +271,7 @@ impl<W: Wire> Connection<W> {
         match self.ring(now, turn) {
             Rung::Nothing => {}
             Rung::Something => return Poll::Ready(None),
-            Rung::End if self.waits_for_line(now) => {}
+            Rung::End if self.waits_for_line(reached) => {}
             Rung::End => {
                 if self.sender.cutting() == Some(Cut::Reset) {
                     self.wire.reset_on_drop();

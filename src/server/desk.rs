@@ -147,8 +147,10 @@ impl Desk {
         if before == count {
             return;
         }
-        for (_, seat) in self.seats.borrow().iter() {
-            if (before..count).contains(&seat.index) {
+        let seats = self.seats.borrow();
+        let last = seats.capacity().min(count as usize);
+        for index in before as usize..last {
+            if let Some(seat) = seats.get(index) {
                 seat.wake();
             }
         }

@@ -84,7 +84,11 @@ impl Line {
     /// An end waits for what is sent, `now` at the latest: from when on it is up to the client alone that nothing is;
     /// `None` if nothing was. Who has asked for its slow line itself has no more than ten minutes of this.
     pub(super) fn open_since(&self, now: Instant) -> Option<Instant> {
-        let since = self.outgoing.open_since(&self.script)?;
+        let since = if self.is_frozen() {
+            now
+        } else {
+            self.outgoing.open_since(&self.script)?
+        };
         let end = self.script.last_end(now.into_std());
         Some(end.map_or(since, |end| since.min(Instant::from_std(end))))
     }
@@ -99,7 +103,7 @@ impl Line {
         self.script.is_slowed_by_itself()
     }
 
-    fn is_frozen(&self) -> bool {
+    pub(super) fn is_frozen(&self) -> bool {
         self.script.is_in(State::Frozen)
     }
 

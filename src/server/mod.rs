@@ -254,7 +254,9 @@ impl Server {
             let why = "the server is not started: call start(), or use `with server:`";
             return Err(Error::State(why));
         }
-        if !self.is_serving() {
+        // While clients still come in at a stop, they come in again after an outage.
+        let lets_in = matches!(change, Change::Resume | Change::Up(_)) && self.lets_in();
+        if !self.is_serving() && !lets_in {
             return Err(Error::State("the server has stopped"));
         }
         let (answer, answers) = mpsc::channel();

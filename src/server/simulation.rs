@@ -32,6 +32,8 @@ mod endings;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod faults_and_stops;
+#[cfg(test)]
 mod faults_at_ends;
 #[cfg(test)]
 mod faults_by_chance;

@@ -72,6 +72,17 @@ def test_clients_come_in_while_the_health_check_says_that_they_should_not(run: L
     assert refuses(server.port)
 
 
+def test_an_outage_ends_while_clients_still_come_in(run: Listen) -> None:
+    server = run(drain_delay=LONG)
+    with server.down():
+        server.stop(wait=False)
+        assert refuses(server.port)
+    with RawClient(server.port).opened() as client:
+        client.send(1, b"up again")
+        assert client.receive() == (1, b"up again")
+    server.stop(0)
+
+
 def test_curl_sees_it(run: Listen) -> None:
     curl = shutil.which("curl")
     if curl is None:

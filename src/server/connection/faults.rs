@@ -54,6 +54,7 @@ impl<W: Wire> Connection<W> {
     /// Takes up the faults that are set now, and lets go of the others.
     pub(super) fn follow_faults(&mut self, cx: &mut Context<'_>, turn: &mut Turn) {
         let desk = self.seated.desk.clone();
+        let was_frozen = self.is_frozen();
         let faults = &desk.shared.faults;
         let script = match &self.script {
             Some(script) => script.clone(),
@@ -87,7 +88,9 @@ impl<W: Wire> Connection<W> {
             self.sender.answer_close(account, effects);
         }
         // While it was frozen nothing was expected of the client.
-        self.sender.heard();
+        if was_frozen {
+            self.sender.heard();
+        }
         self.follow_line(cx, &script, turn);
         self.client.set_held(script.moves_bytes());
     }
