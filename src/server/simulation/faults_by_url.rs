@@ -82,12 +82,11 @@ fn what_the_server_has_set_lasts_until_it_ends_also_for_who_asks_for_others() {
                 sleep(2000 * SECOND).await;
                 assert!(!peer.is_dropped(), "{name} {query}");
                 end(simulation, &fault).await;
-                match name {
-                    "half-close" => peer.send_end(),
-                    _ => {
-                        assert_eq!(peer.read().await, sent(TEXT, "a"));
-                        assert_eq!(peer.read().await, closed(1000, ""));
-                    }
+                if name == "half-close" {
+                    peer.send_end();
+                } else {
+                    assert_eq!(peer.read().await, sent(TEXT, "a"));
+                    assert_eq!(peer.read().await, closed(1000, ""));
                 }
                 peer.expect_shut_down().await;
             });
