@@ -196,13 +196,10 @@ impl Script {
         self.has_itself(|action| matches!(action, Action::State(State::Frozen)))
     }
 
-    /// Whether the client itself has had its line slowed down. What delays has acted only when the first byte has arrived.
+    /// Whether the client itself has asked for a slow line, which may hold up an end before a single byte has moved.
     #[must_use]
     pub fn is_slowed_by_itself(&self) -> bool {
-        self.has(|one| {
-            let action = &one.fault.row.action;
-            one.fault.number >= OWN && action.opportunity() == Opportunity::Bytes
-        })
+        self.has(|one| one.fault.number >= OWN && one.acts_on_bytes())
     }
 
     /// Whether one of these faults has acted that the client has asked for itself. What is set is no wish of the client's.
