@@ -58,7 +58,7 @@ use crate::record::Record;
 use crate::sockets::Listed;
 use crate::tls::Patience;
 use shared::{Command, Face, Life, Shared, lock};
-use stages::{Stages, later};
+use stages::{Phase, Stages, later};
 use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
@@ -255,7 +255,9 @@ impl Server {
             return Err(Error::State(why));
         }
         // While clients still come in at a stop, they come in again after an outage.
-        let lets_in = matches!(change, Change::Resume | Change::Up(_)) && self.lets_in();
+        let now = tokio::time::Instant::now().into_std();
+        let lets_in = matches!(change, Change::Resume | Change::Up(_))
+            && self.shared.stages().phase(now) < Phase::Closing;
         if !self.is_serving() && !lets_in {
             return Err(Error::State("the server has stopped"));
         }

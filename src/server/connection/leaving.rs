@@ -53,7 +53,11 @@ impl<W> Connection<W> {
             let mut moment = shared.moment();
             // Whoever is woken by the end may look at all this.
             turn.apply(desk.counters(), &self.client);
-            self.give_place();
+            // Who has asked for a slow line may stay on it for minutes yet, and keeps its place as long.
+            let script = self.script.as_ref();
+            if !script.is_some_and(|script| script.is_slowed_by_itself()) {
+                self.give_place();
+            }
             desk.delist(&self.client);
             let (code, reason) = self.sender.end();
             let counters = desk.counters();
@@ -82,5 +86,6 @@ impl<W> Connection<W> {
 impl<W> Drop for Connection<W> {
     fn drop(&mut self) {
         self.leave();
+        self.give_place();
     }
 }

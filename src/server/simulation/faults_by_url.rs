@@ -265,3 +265,22 @@ fn a_message_that_is_made_many_times_as_long_is_not_made_at_once() {
         assert_eq!(other.read().await, sent(TEXT, "a"));
     });
 }
+
+#[test]
+fn on_a_slow_line_of_its_own_it_has_a_place_until_it_is_gone() {
+    let config = Config {
+        max_connections: Some(1),
+        ..config()
+    };
+    Simulation::echo(config, async |simulation| {
+        let peer = open(simulation, "bandwidth=1&latency=0.001").await;
+        peer.send(frame(TEXT, "x".repeat(2000)));
+        peer.send(frame(CLOSE, close::payload(1000, "")));
+        sleep(500 * SECOND).await;
+        assert_eq!(simulation.server.client_count(), 0);
+        let head = ask(simulation, "").read_head().await;
+        assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+        peer.expect_drop().await;
+        open(simulation, "").await;
+    });
+}
