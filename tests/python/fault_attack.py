@@ -15,10 +15,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import random
+import re
 import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -34,6 +36,8 @@ GROWTH = 16 << 20
 # Seconds for an echo, on a busy machine. A worker that somebody else keeps has none for a minute.
 PATIENCE = 20.0
 WORKERS = 2
+# What the program says on stderr.
+USUAL = re.compile(r"echoserver: (listening on|request of \S+ refused:|\d+ more were refused)")
 VALUES = ["0", "1", "2", "7", "64", "1000", "1011", "4000", "100ms", "0.5", "2s", "text", "%C3%A9", "x" * 100]
 ODD = [
     "",
@@ -164,7 +168,9 @@ def main() -> int:
     options = parser.parse_args()
     command = [sys.executable, "-m", "echoserver", "--port", "0", "--host", "127.0.0.1", "--workers", str(WORKERS)]
     command += ["--memory-limit", str(MEMORY), "--close-timeout", "2"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A file: nobody reads a pipe until the end.
+    log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # As long as the program runs.
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     attack = Attack(port_of(first_line(process).split()[-1]), options.seed)
     before = measured(process.pid)
     attackers = [threading.Thread(target=attack.attack, args=(number,)) for number in range(options.attackers)]
@@ -201,9 +207,12 @@ def main() -> int:
         print("afterwards", after, "before", before)
         left_over = [RawClient(attack.port, path=f"/faults?{row['name']}") for row in FAULTS if not row["parameters"]]
         process.send_signal(signal.SIGTERM)
-        status, _, errors = finished(process, PATIENCE)
+        status, _, _ = finished(process, PATIENCE)
+        log.seek(0)
+        # It tells of those that it refuses.
+        errors = [line for line in log if line.strip() and not USUAL.match(line)]
         if status or errors:
-            attack.wrong.append(f"the end: {status}, {errors}")
+            attack.wrong.append(f"the end: {status}, {errors[:20]}")
         for client in left_over:
             client.close()
     print(f"echoes {len(attack.taken)}, at most {max(attack.taken):.3f} s; answers {dict(attack.answers)}")

@@ -9,6 +9,7 @@ use super::{
 use crate::faults::selector::Selector;
 use crate::faults::shape::Way;
 use crate::faults::values::Value;
+use crate::order::Order;
 use tokio::time::{Instant, sleep};
 
 pub(super) fn config() -> Config {
@@ -125,17 +126,15 @@ fn a_slow_line_of_the_servers_holds_up_an_end_as_long_as_it_takes() {
 #[test]
 fn on_a_slow_line_of_the_servers_who_asks_for_others_is_read_from_as_anybody() {
     Simulation::echo(config(), async |simulation| {
-        set(
-            simulation,
-            "bandwidth",
-            bandwidth(1000, None),
-            Selector::default(),
-        )
-        .await;
+        let values = bandwidth(1000, None);
+        set(simulation, "bandwidth", values, Selector::default()).await;
         let peer = open(simulation, "no-pong").await;
+        let client = simulation.server.clients().pop().unwrap();
+        client.order(Order::Pause);
+        settle().await;
         peer.send(vec![0; 100_000]);
         settle().await;
-        assert!(peer.unread() > 90_000, "{}", peer.unread());
+        assert_eq!((peer.unread(), simulation.used()), (100_000, 0));
     });
 }
 
