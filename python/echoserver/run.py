@@ -319,8 +319,7 @@ class Run:
     async def _drop_after_grace(self, loop: AbstractEventLoop) -> None:
         from echoserver.loops import ends_within
 
-        within = self.core.drain_time + (self.grace or 0)
-        if self.grace is not None and not await ends_within(self._closed(loop), within):
+        if self.grace is not None and not await ends_within(self._closed(loop), self.core.drain_time + self.grace):
             self._drop()
 
     def _drop(self) -> None:

@@ -65,9 +65,9 @@ impl Shape {
             let bytes = u128::from(rate) * QUANTUM.as_millis() / 1000;
             usize::try_from(bytes).unwrap_or(MOST).clamp(1, MOST)
         });
-        // What becomes other bytes is copied.
-        let is_bounded = self.changes || self.size == usize::MAX;
-        let most = if is_bounded { MOST } else { self.size };
+        // A slice may be longer than that, unless it becomes other bytes: then it is copied.
+        let is_long = self.size < usize::MAX && !self.changes;
+        let most = if is_long { usize::MAX } else { MOST };
         len.min(by_rate).min(most).min(self.size).min(self.same())
     }
 

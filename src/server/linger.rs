@@ -116,9 +116,8 @@ pub(super) async fn linger<W: Wire>(wire: &mut W, seated: &Seated, mut due: Inst
         }
         if !is_shut_down {
             // What is on its way goes first, unless nothing moves at all.
-            let line = wire.line().and_then(|line| line.as_ref());
-            return match line {
-                Some(line) if !line.is_frozen() => Poll::Pending,
+            return match wire.line() {
+                Some(Some(line)) if !line.is_frozen() => Poll::Pending,
                 _ => Poll::Ready(()),
             };
         }

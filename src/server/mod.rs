@@ -255,10 +255,11 @@ impl Server {
             return Err(Error::State(why));
         }
         // While clients still come in at a stop, they come in again after an outage.
-        let now = tokio::time::Instant::now().into_std();
-        let lets_in = matches!(change, Change::Resume | Change::Up(_))
-            && self.shared.stages().phase(now) < Phase::Closing;
-        if !self.is_serving() && !lets_in {
+        let lets_in = || {
+            let begins = matches!(change, Change::Resume | Change::Up(_));
+            begins && self.shared.phase() < Phase::Closing
+        };
+        if !self.is_serving() && !lets_in() {
             return Err(Error::State("the server has stopped"));
         }
         let (answer, answers) = mpsc::channel();

@@ -1,7 +1,7 @@
 //! What all threads of a server share, and what others know of each worker.
 
 use super::roster::Roster;
-use super::stages::Stages;
+use super::stages::{Phase, Stages};
 use super::stats::{Counters, Stats};
 use super::tls::identity::Identity;
 use crate::client::{Client, Ends, Letter};
@@ -160,6 +160,12 @@ impl Shared {
         // There is one, or it ends at once.
         lock(&self.stages)
             .unwrap_or_else(|| Stages::new(Instant::now(), Duration::ZERO, &self.config))
+    }
+
+    /// How far the stop is that somebody has heard of, in the time of the workers: a test may have its own.
+    pub(super) fn phase(&self) -> Phase {
+        let now = tokio::time::Instant::now();
+        self.stages().phase(now.into_std())
     }
 }
 

@@ -26,7 +26,7 @@ mod codec;
 #[cfg(test)]
 mod compression;
 #[cfg(test)]
-mod draining;
+pub(super) mod draining;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]

@@ -120,16 +120,9 @@ pub(super) fn later(moment: Instant, timeout: Duration) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::simulation::draining::config;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    fn config(delay: u32, spread: u32) -> Config {
-        Config {
-            drain_delay: SECOND * delay,
-            drain_spread: SECOND * spread,
-            ..Config::default()
-        }
-    }
 
     /// When a stop with that timeout goes from stage to stage, in milliseconds.
     fn times(timeout: Duration, config: &Config) -> [u128; 4] {

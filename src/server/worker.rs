@@ -220,7 +220,7 @@ fn obey(desk: &Rc<Desk>, command: Command, listening: &mut Listening) {
             Err(_) => drop(desk.sit()),
         },
         // Nothing after it comes in, if nothing is to.
-        Command::Stop => desk.enter(desk.shared.stages().phase(Instant::now().into_std())),
+        Command::Stop => desk.enter(desk.shared.phase()),
         Command::Change(asked) => listening.ask(asked),
         Command::Reset(done) => desk.reset(&done),
         Command::Faults(done) => desk.tell_faults(&done),

@@ -128,8 +128,8 @@ def document(text: str) -> str:
 def main() -> None:
     """Writes what has changed."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    if document(text) != text:
-        DOCUMENT.write_text(document(text), encoding="utf-8")
+    if (new := document(text)) != text:
+        DOCUMENT.write_text(new, encoding="utf-8")
         print("changed:", DOCUMENT.relative_to(ROOT))
 
 

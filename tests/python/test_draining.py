@@ -223,25 +223,9 @@ def test_a_second_signal_ends_the_drain_of_the_program(number: signal.Signals) -
         assert client.is_dropped()
 
 
-def test_the_program_says_each_stage_that_takes_a_while() -> None:
-    process = program(SCRIPT, *LOCAL, "--drain-delay=1.2", f"--close-timeout={LONG}", "--drain-spread=0.1")
-    port = port_of(first_line(process))
-    with RawClient(port).opened() as client:
-        process.terminate()
-        assert process.stderr
-        said = [process.stderr.readline() for _ in range(3)]
-        assert client.close_code() == 1001
-        client.send(8, b"\x03\xe9")
-    assert finished(process) == (0, "", "")
-    assert said == [
-        LISTENING,
-        f"echoserver: draining: for 1.2 s {DRAINS}\n",
-        "echoserver: waiting up to 1000.1 s for 1 client to close; Ctrl-C again drops what is left\n",
-    ]
-
-
-def test_the_program_says_now_and_then_who_is_left() -> None:
-    process = program(SCRIPT, *LOCAL, f"--close-timeout={LONG}")
+def said_at_the_end(*options: str) -> list[str]:
+    """Three lines on stderr, of which SIGTERM brings two: its only client answers the close after them."""
+    process = program(SCRIPT, *LOCAL, *options)
     with RawClient(port_of(first_line(process))).opened() as client:
         process.terminate()
         assert process.stderr
@@ -249,6 +233,19 @@ def test_the_program_says_now_and_then_who_is_left() -> None:
         assert client.close_code() == 1001
         client.send(8, b"\x03\xe9")
     assert finished(process) == (0, "", "")
+    return said
+
+
+def test_the_program_says_each_stage_that_takes_a_while() -> None:
+    assert said_at_the_end("--drain-delay=1.2", f"--close-timeout={LONG}", "--drain-spread=0.1") == [
+        LISTENING,
+        f"echoserver: draining: for 1.2 s {DRAINS}\n",
+        "echoserver: waiting up to 1000.1 s for 1 client to close; Ctrl-C again drops what is left\n",
+    ]
+
+
+def test_the_program_says_now_and_then_who_is_left() -> None:
+    said = said_at_the_end(f"--close-timeout={LONG}")
     assert said[2].startswith("echoserver: 1 client left, 99")
     assert said[2].endswith(" s at most\n")
 

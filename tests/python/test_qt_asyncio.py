@@ -21,6 +21,16 @@ def talk(url):
             client.send(message)
             replies.append(client.recv())
         return replies
+# A thread that says so itself: executors of Qt's loops are not asyncio's.
+async def beside(work):
+    done, loop = asyncio.Event(), asyncio.get_running_loop()
+    def run():
+        work()
+        loop.call_soon_threadsafe(done.set)
+    thread = threading.Thread(target=run)
+    thread.start()
+    await done.wait()
+    thread.join()
 """
 # How a coroutine is run, by whose event loop it is.
 LOOPS = {
@@ -76,15 +86,7 @@ async def main():
     server.closed.connect(closed.set)
     url = f"ws://127.0.0.1:{listener.serverPort()}"
     replies = []
-    # A thread that says so itself: executors of Qt's loops are not asyncio's.
-    done, loop = asyncio.Event(), asyncio.get_running_loop()
-    def work():
-        replies.extend(talk(url))
-        loop.call_soon_threadsafe(done.set)
-    thread = threading.Thread(target=work)
-    thread.start()
-    await done.wait()
-    thread.join()
+    await beside(lambda: replies.extend(talk(url)))
     print(replies)
     await gone.wait()
     listener.close()
@@ -108,15 +110,8 @@ async def main():
     second = echoserver.EchoServer(0, host="127.0.0.1", on_text=lambda client, text: text[::-1])
     second.start_qt()
     task = asyncio.ensure_future(first.serve_async())
-    done, loop, replies = asyncio.Event(), asyncio.get_running_loop(), []
-    def work():
-        for server in (first, second):
-            replies.append(talk(server.url))
-        loop.call_soon_threadsafe(done.set)
-    thread = threading.Thread(target=work)
-    thread.start()
-    await done.wait()
-    thread.join()
+    replies = []
+    await beside(lambda: replies.extend(talk(server.url) for server in (first, second)))
     print(replies)
     first.stop(wait=False)
     second.stop(wait=False)

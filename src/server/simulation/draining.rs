@@ -1,5 +1,6 @@
 //! A stop that lets clients come in for a while yet, and then tells them one after the other.
 
+use super::faults::SECOND;
 use super::{
     Config, Duration, Instant, REQUEST, Recorder, Simulation, TEXT, Temper, Wants, close, closed,
     frame, sent, settle,
@@ -7,9 +8,8 @@ use super::{
 use std::sync::atomic::Ordering;
 use tokio::time::sleep_until;
 
-const SECOND: Duration = Duration::from_secs(1);
-
-fn config(delay: u32, spread: u32) -> Config {
+/// With a drain of so many seconds.
+pub(in crate::server) fn config(delay: u32, spread: u32) -> Config {
     Config {
         drain_delay: SECOND * delay,
         drain_spread: SECOND * spread,

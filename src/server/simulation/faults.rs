@@ -5,6 +5,7 @@ use super::{
     BINARY, CLOSE, Config, Duration, Gate, PING, PONG, REQUEST, Recorder, Simulation, TEXT, Wants,
     close, closed, frame, sent, settle,
 };
+use crate::client::Client;
 use crate::faults::fault::Fault;
 use crate::faults::selector::{After, Selector};
 use crate::faults::table::{self, Row};
@@ -59,6 +60,13 @@ async fn tell(simulation: &Simulation) {
 pub(super) fn after(count: u64) -> Selector {
     Selector {
         after: After::Count(count),
+        ..Selector::default()
+    }
+}
+
+pub(super) fn only(client: &Client) -> Selector {
+    Selector {
+        client: Some(client.id),
         ..Selector::default()
     }
 }
@@ -127,17 +135,8 @@ fn a_fault_of_one_client_touches_no_other() {
     Simulation::echo(Config::default(), async |simulation| {
         let (peer, client) = simulation.open().await;
         let (other, _) = simulation.open().await;
-        let selector = Selector {
-            client: Some(client.id),
-            ..Selector::default()
-        };
-        let fault = set(
-            simulation,
-            "replace",
-            vec![Value::Message(Kind::Binary, b"x".to_vec())],
-            selector,
-        )
-        .await;
+        let values = vec![Value::Message(Kind::Binary, b"x".to_vec())];
+        let fault = set(simulation, "replace", values, only(&client)).await;
         for one in [&peer, &other] {
             one.send(frame(TEXT, "asked"));
         }

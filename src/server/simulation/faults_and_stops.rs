@@ -1,11 +1,12 @@
 //! Slow lines beside what else has its time: a stop, a clock that is advanced, a freeze, a request that is not answered yet.
 
 use super::advancing::Advanced;
+use super::draining::config as draining;
 use super::faults::{SECOND, end, set};
 use super::faults_on_bytes::{latency, open};
 use super::stream::Temper;
 use super::{
-    CLOSE, Config, Duration, REQUEST, Simulation, TEXT, close, closed, frame, sent, settle,
+    CLOSE, Config, Duration, Peer, REQUEST, Simulation, TEXT, close, closed, frame, sent, settle,
 };
 use crate::faults::selector::Selector;
 use crate::faults::shape::Way;
@@ -17,16 +18,26 @@ async fn slow(simulation: &Simulation, seconds: u32) {
     set(simulation, "latency", values, Selector::default()).await;
 }
 
+/// Sends a message, and closes.
+fn ask_and_close(peer: &Peer) {
+    peer.send([frame(TEXT, "x"), frame(CLOSE, close::payload(1000, ""))].concat());
+}
+
+/// Takes the answers to both.
+async fn expect_answers(peer: &Peer) {
+    assert_eq!(peer.read().await, sent(TEXT, "x"));
+    assert_eq!(peer.read().await, closed(1000, ""));
+}
+
 #[test]
 fn at_a_stop_what_is_on_its_way_arrives() {
     Simulation::echo(Config::default(), async |simulation| {
         slow(simulation, 1).await;
         let peer = open(simulation, Temper::even()).await;
-        peer.send([frame(TEXT, "x"), frame(CLOSE, close::payload(1000, ""))].concat());
+        ask_and_close(&peer);
         sleep(SECOND / 2).await;
         simulation.server.stop(10 * SECOND);
-        assert_eq!(peer.read().await, sent(TEXT, "x"));
-        assert_eq!(peer.read().await, closed(1000, ""));
+        expect_answers(&peer).await;
     });
 }
 
@@ -44,19 +55,14 @@ fn at_a_stop_its_1001_arrives_also_after_the_clients_answer() {
 
 #[test]
 fn while_others_are_told_of_a_stop_what_is_on_its_way_arrives() {
-    let config = Config {
-        drain_spread: 30 * SECOND,
-        ..Config::default()
-    };
-    Simulation::echo(config, async |simulation| {
+    Simulation::echo(draining(0, 30), async |simulation| {
         slow(simulation, 1).await;
         let _first = open(simulation, Temper::even()).await;
         let peer = open(simulation, Temper::even()).await;
         simulation.server.stop(35 * SECOND);
         sleep(2 * SECOND).await;
-        peer.send([frame(TEXT, "x"), frame(CLOSE, close::payload(1000, ""))].concat());
-        assert_eq!(peer.read().await, sent(TEXT, "x"));
-        assert_eq!(peer.read().await, closed(1000, ""));
+        ask_and_close(&peer);
+        expect_answers(&peer).await;
     });
 }
 
@@ -82,13 +88,12 @@ fn a_freeze_holds_up_the_time_for_an_end_too() {
     Simulation::echo(Config::default(), async |simulation| {
         slow(simulation, 20).await;
         let peer = open(simulation, Temper::even()).await;
-        peer.send([frame(TEXT, "x"), frame(CLOSE, close::payload(1000, ""))].concat());
+        ask_and_close(&peer);
         sleep(SECOND).await;
         let fault = set(simulation, "freeze", Vec::new(), Selector::default()).await;
         sleep(100 * SECOND).await;
         end(simulation, &fault).await;
-        assert_eq!(peer.read().await, sent(TEXT, "x"));
-        assert_eq!(peer.read().await, closed(1000, ""));
+        expect_answers(&peer).await;
     });
 }
 

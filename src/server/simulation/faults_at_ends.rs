@@ -1,6 +1,6 @@
 //! Faults that end a connection, or keep it from its end.
 
-use super::faults::{SECOND, after, after_time, end, set};
+use super::faults::{SECOND, after, after_time, end, only, set};
 use super::{
     CLOSE, Config, Duration, PING, PONG, Peer, Simulation, TEXT, close, closed, frame, order_close,
     sent, settle,
@@ -180,11 +180,7 @@ fn a_close_frame_is_not_answered_and_the_end_of_the_client_seen() {
 /// A client on whom a fault has a hold.
 async fn held(simulation: &Simulation, name: &str) -> (Peer, Arc<Client>) {
     let (peer, client) = simulation.open().await;
-    let selector = Selector {
-        client: Some(client.id),
-        ..Selector::default()
-    };
-    set(simulation, name, Vec::new(), selector).await;
+    set(simulation, name, Vec::new(), only(&client)).await;
     match name {
         "no-close-reply" => peer.send(frame(CLOSE, "")),
         "half-close" => {

@@ -1,7 +1,7 @@
 //! What a slow line holds up, and whom: not other clients, not who has left, not what was sent before an end, and nothing
 //! any more when a fault has ended.
 
-use super::faults::{SECOND, end, set};
+use super::faults::{SECOND, end, only, set};
 use super::faults_by_url;
 use super::faults_on_bytes::{bandwidth, latency, open, slice};
 use super::stream::Temper;
@@ -44,12 +44,8 @@ fn a_slow_line_that_need_not_wait_leaves_others_their_turn_after_some_moves() {
         Simulation::echo(Config::default(), async |simulation| {
             let (flood, client) = simulation.open().await;
             let (other, _) = simulation.open().await;
-            let selector = Selector {
-                client: Some(client.id),
-                ..Selector::default()
-            };
             let values = slice(1, Duration::ZERO, Some(way));
-            set(simulation, "slice", values, selector).await;
+            set(simulation, "slice", values, only(&client)).await;
             flood.send(frame(TEXT, "x".repeat(len)));
             let (mut turns, mut come) = (0, 0);
             while come < len {
