@@ -8,13 +8,13 @@ import queue
 import re
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from test_browser import TIMEOUT, chromium
+from test_browser import TIMEOUT, Browser, CrashError, again
 from websockets.sync.client import ClientConnection, connect
 
 _KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), "ArrowUp": (38, ""), "ArrowDown": (40, "")}
@@ -59,6 +59,8 @@ class Page:
     def _take(self) -> dict[str, Any]:
         """The next that the browser says; what it says of the page is noted."""
         message: dict[str, Any] = json.loads(self._connection.recv(TIMEOUT))
+        if message.get("method") == "Inspector.targetCrashed":
+            raise CrashError
         if message.get("method") == "Log.entryAdded":
             self.console.append(message["params"]["entry"]["text"])
         elif message.get("method") == "Runtime.exceptionThrown":
@@ -157,21 +159,40 @@ class Page:
 @contextmanager
 def opened(url: str, folder: Path, *flags: str) -> Iterator[Page]:
     """The page at `url` in a browser with an empty profile."""
-    with chromium(folder, subprocess.PIPE, "--remote-debugging-port=0", *flags, "about:blank") as process:
-        said: queue.Queue[str] = queue.Queue()
+    with ExitStack() as stack:
+        yield again(lambda: _open(stack, url, folder, flags))
 
-        def read() -> None:
-            assert process.stdout is not None
-            with process.stdout as lines:
-                for line in lines:
-                    said.put(line.decode(errors="replace"))
 
-        # To its end, so that it can go on talking.
-        threading.Thread(target=read, daemon=True).start()
-        while not (found := re.search(r"^DevTools listening on (\S+)", said.get(timeout=TIMEOUT))):
-            pass
-        limits: dict[str, Any] = {"open_timeout": TIMEOUT, "ping_interval": None, "max_size": None, "proxy": None}
-        with connect(found[1], **limits) as connection:
-            page = Page(connection)
+def _open(all_of_it: ExitStack, url: str, folder: Path, flags: Sequence[str]) -> Page:
+    """The page at `url`; its browser ends with the stack."""
+    with ExitStack() as stack:
+        arguments = ("--remote-debugging-port=0", *flags, "about:blank")
+        browser = stack.enter_context(Browser(folder, subprocess.PIPE, *arguments))
+        try:
+            limits: dict[str, Any] = {"open_timeout": TIMEOUT, "ping_interval": None, "max_size": None, "proxy": None}
+            page = Page(stack.enter_context(connect(_address(browser), **limits)))
             page.attach(url)
-            yield page
+        except Exception:
+            browser.look()
+            raise
+        all_of_it.enter_context(stack.pop_all())
+        return page
+
+
+def _address(browser: Browser) -> str:
+    """Where it listens for us."""
+    said: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        assert browser.process.stdout is not None
+        with browser.process.stdout as lines:
+            for line in lines:
+                said.put(line.decode(errors="replace"))
+        said.put("")
+
+    # To its end, so that it can go on talking.
+    threading.Thread(target=read, daemon=True).start()
+    while line := said.get(timeout=TIMEOUT):
+        if found := re.search(r"^DevTools listening on (\S+)", line):
+            return found[1]
+    raise CrashError
