@@ -25,6 +25,14 @@ fn client() -> Arc<Client> {
 }
 
 #[test]
+fn one_is_not_large() {
+    // Each has all of this for as long as it is connected, and mostly nothing is in it.
+    let size = size_of::<Client>();
+    let most = 160;
+    assert!(size <= most, "a client has {size} bytes, more than {most}");
+}
+
+#[test]
 fn one_that_ends_at_once_is_never_seen_closing() {
     let clients: Vec<_> = (0..2000).map(|_| client()).collect();
     let looked_at = AtomicUsize::new(0);

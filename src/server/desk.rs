@@ -131,7 +131,7 @@ impl Desk {
 
     /// When that was.
     pub(super) fn moment(&self, stamp: Stamp) -> Instant {
-        stamp.moment(self.began, self.clock.now().into_std())
+        stamp.moment(self.began)
     }
 
     /// How many seats there are, with empty ones among them.

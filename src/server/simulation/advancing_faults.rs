@@ -3,7 +3,7 @@
 use super::advancing::Advanced;
 use super::faults::{SECOND, after_time, end, set};
 use super::faults_on_bytes::{bandwidth, latency, open, slice};
-use super::{CLOSE, Config, Duration, PING, TEXT, Temper, frame, sent, settle};
+use super::{CLOSE, Config, Duration, PING, PONG, TEXT, Temper, frame, sent, settle};
 use crate::faults::selector::Selector;
 use crate::faults::shape::Way;
 use crate::faults::values::Value;
@@ -91,6 +91,30 @@ fn a_time_counts_from_the_101_by_the_clock() {
         assert!(peer.is_silent());
         advanced.advance(MILLI).await;
         assert_eq!(peer.read().await.0, CLOSE);
+    });
+}
+
+#[test]
+fn a_time_since_the_101_does_not_begin_anew_however_long_ago_that_was() {
+    // What goes round in 32 bits of milliseconds does after 49.7 days.
+    let days = 50 * 86_400 * SECOND;
+    Advanced::echo(Config::default(), async |advanced| {
+        let simulation = advanced.simulation;
+        let peer = open(simulation, Temper::even()).await;
+        advanced.advance(days).await;
+        set(
+            simulation,
+            "drop",
+            Vec::new(),
+            after_time(30 * 86_400 * SECOND),
+        )
+        .await;
+        peer.send([frame(TEXT, "dropped"), frame(PING, "?")].concat());
+        assert_eq!(peer.read().await, sent(PONG, "?"));
+        // Nor is it longer for who comes when the server has run for so long.
+        let peer = open(simulation, Temper::even()).await;
+        peer.send(frame(TEXT, "passes"));
+        assert_eq!(peer.read().await, sent(TEXT, "passes"));
     });
 }
 
