@@ -48,6 +48,8 @@ pub struct Sender {
     output: Output,
     slots: Slots,
     closing: Closing,
+    /// The stream may hold something of the response.
+    is_opening: bool,
     /// Nothing is to be read while it is open.
     is_paused: bool,
     /// With `permessage-deflate`, or a doorkeeper.
@@ -68,6 +70,7 @@ impl Sender {
     ) -> Self {
         let is_timed = settings.idle_timeout.is_some() || settings.ping_interval.is_some();
         Self {
+            is_opening: true,
             output: Output::begin(response, account),
             slots: Slots::new(is_admitted),
             closing: Closing::Open,
@@ -91,10 +94,21 @@ impl Sender {
         self.output.is_empty()
     }
 
-    /// Whether something of the response is left that the conversation begins behind.
+    /// Whether something of the response has not left the stream that the conversation begins behind.
     #[must_use]
-    pub const fn has_response(&self) -> bool {
-        self.output.has_response()
+    pub const fn is_opening(&self) -> bool {
+        self.is_opening
+    }
+
+    /// What the stream has not taken of it, if that is something.
+    #[must_use]
+    pub fn response(&self) -> Option<&[u8]> {
+        self.output.response()
+    }
+
+    /// All of it has left the stream.
+    pub const fn opened(&mut self) {
+        self.is_opening = false;
     }
 
     /// Whether something is kept that goes out before all else.

@@ -174,7 +174,7 @@ impl<W: Wire> Connection<W> {
 
     fn poll_turn(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<End> {
         self.seated.seat.register(cx);
-        if self.seated.seat.has_orders() && !self.obey_all(cx, turn) {
+        if self.seated.seat.has_orders() && !self.obey_all(turn) {
             return Poll::Ready(End::Drop);
         }
         if self.seated.desk.is_stopping() && self.seated.desk.is_told(&self.seated.seat) {
@@ -207,7 +207,7 @@ impl<W: Wire> Connection<W> {
             self.sender.settle(account, effects);
             if !self.sender.is_flushed() {
                 turn.is_seen |= self.seated.desk.shared.record.is_some();
-                match self.send(cx, &[], turn) {
+                match self.send_kept(cx, turn) {
                     Ok(true) => {}
                     Ok(false) => return Poll::Pending,
                     Err(error) => return Poll::Ready(End::of(&error)),

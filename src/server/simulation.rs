@@ -36,6 +36,8 @@ mod faults_and_stops;
 #[cfg(test)]
 mod faults_at_ends;
 #[cfg(test)]
+mod faults_behind_the_101;
+#[cfg(test)]
 mod faults_by_chance;
 #[cfg(test)]
 mod faults_by_url;

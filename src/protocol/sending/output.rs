@@ -89,8 +89,11 @@ impl Output {
         self.chunks.is_empty() && !self.is_unflushed
     }
 
-    pub(super) const fn has_response(&self) -> bool {
-        self.response > 0
+    /// What is left of the response, if something is.
+    pub(super) fn response(&self) -> Option<&[u8]> {
+        let bytes = self.chunks.iter().next()?.bytes();
+        let len = bytes.len().min(self.response as usize);
+        (len > 0).then(|| &bytes[..len])
     }
 
     pub(super) fn has_chunks(&self) -> bool {

@@ -9,7 +9,6 @@ use crate::faults::plan::Plan;
 use crate::faults::script::Script;
 use crate::faults::script::ends::Ending;
 use crate::handler::Wants;
-use crate::order::Order;
 use crate::protocol::account::Account;
 use crate::protocol::message::Kind;
 use crate::protocol::sending::{Cut, Doorkeeper, Rung};
@@ -52,7 +51,7 @@ pub(super) fn planned(plan: Plan, client: &Client, seated: &Seated) -> Rc<Script
 
 impl<W: Wire> Connection<W> {
     /// Takes up the faults that are set now, and lets go of the others.
-    pub(super) fn follow_faults(&mut self, cx: &mut Context<'_>, turn: &mut Turn) {
+    pub(super) fn follow_faults(&mut self, turn: &mut Turn) {
         let desk = self.seated.desk.clone();
         let was_frozen = self.is_frozen();
         let faults = &desk.shared.faults;
@@ -91,25 +90,25 @@ impl<W: Wire> Connection<W> {
         if was_frozen {
             self.sender.heard();
         }
-        self.follow_line(cx, &script, turn);
+        self.follow_line();
         self.client.set_held(script.moves_bytes());
     }
 
-    /// Makes the line below a slow one, or a good one again.
-    fn follow_line(&mut self, cx: &mut Context<'_>, script: &Rc<Script>, turn: &mut Turn) {
+    /// Makes the line below a slow one, or a good one again. What acts on bytes begins behind the 101: until that has left,
+    /// nothing follows it, and nothing is read.
+    pub(super) fn follow_line(&mut self) {
+        let Some(script) = &self.script else {
+            return;
+        };
         if !script.moves_bytes() {
             if let Some(line) = self.wire.line() {
                 *line = line.take().filter(|line| !line.is_needless());
             }
             return;
         }
-        if self.sender.has_response() {
-            // Faults begin behind the 101. What is wrong with the wire is seen at the next write.
-            let _ = self.send(cx, &[], turn);
-        }
-        if self.sender.has_response() {
-            // The task is woken when there is room for it. Nobody waits for that: it has had no bytes yet.
-            return self.seated.seat.give_later(Order::Faults(None));
+        if self.sender.is_opening() {
+            // It comes back here then.
+            return;
         }
         let desk = &self.seated.desk;
         if let Some(line) = self.wire.line() {

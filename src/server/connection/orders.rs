@@ -4,15 +4,14 @@ use super::Connection;
 use super::turn::Turn;
 use crate::order::{Limits, Message, Order, Ping, Raw, Replies, Share};
 use crate::server::wire::Wire;
-use std::task::Context;
 
 impl<W: Wire> Connection<W> {
     /// Does what was ordered since the last turn. `false`: the connection is to be dropped. Apart from the turn, which is
     /// most often one without orders: 50 instructions a turn less.
     #[inline(never)]
-    pub(super) fn obey_all(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> bool {
+    pub(super) fn obey_all(&mut self, turn: &mut Turn) -> bool {
         for order in self.seated.seat.take_orders() {
-            if !self.obey(cx, order, turn) {
+            if !self.obey(order, turn) {
                 return false;
             }
         }
@@ -21,7 +20,7 @@ impl<W: Wire> Connection<W> {
     }
 
     /// `false`: the connection is to be dropped.
-    fn obey(&mut self, cx: &mut Context<'_>, order: Order, turn: &mut Turn) -> bool {
+    fn obey(&mut self, order: Order, turn: &mut Turn) -> bool {
         let (account, effects) = (&mut self.account, &mut turn.effects);
         match order {
             Order::Admit => {
@@ -61,7 +60,7 @@ impl<W: Wire> Connection<W> {
                 let (code, reason) = (close.code(), close.reason());
                 self.sender.close(code, reason, account, effects);
             }
-            Order::Faults(_done) => self.follow_faults(cx, turn),
+            Order::Faults(_done) => self.follow_faults(turn),
             Order::Abort => return false,
             Order::Reset => {
                 self.wire.reset_on_drop();

@@ -10,6 +10,26 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 impl<W: Wire> Connection<W> {
+    /// Sends what is kept, as far as the wire takes it; `false` if some of it has to wait, for which the task is woken.
+    pub(super) fn send_kept(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> io::Result<bool> {
+        if self.sender.is_opening() && !self.send_response(cx, turn)? {
+            return Ok(false);
+        }
+        self.send(cx, &[], turn)
+    }
+
+    /// Sends the response, alone: what follows waits until it has left the wire, TLS included, for only then the line below
+    /// is made a slow one, if faults want that. `false` if it has to wait.
+    #[cold]
+    fn send_response(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> io::Result<bool> {
+        let is_sent = self.write::<true>(cx, &[], turn)?;
+        if is_sent {
+            self.sender.opened();
+            self.follow_line();
+        }
+        Ok(is_sent)
+    }
+
     /// Sends what is kept and then `tail`, as far as the wire takes it; `false` if some of it has to wait, for which the
     /// task is woken.
     pub(super) fn send(
@@ -18,13 +38,14 @@ impl<W: Wire> Connection<W> {
         tail: &[u8],
         turn: &mut Turn,
     ) -> io::Result<bool> {
-        let sent = self.write(cx, tail, turn);
+        let sent = self.write::<false>(cx, tail, turn);
         let bytes_sent = mem::take(&mut turn.effects.bytes_sent);
         self.counters().bytes_sent.add(bytes_sent);
         sent
     }
 
-    fn write(
+    /// The same, or only the response.
+    fn write<const RESPONSE: bool>(
         &mut self,
         cx: &mut Context<'_>,
         mut tail: &[u8],
@@ -34,7 +55,12 @@ impl<W: Wire> Connection<W> {
         let mut is_blocked = false;
         let mut gone = self.wire.unsent();
         while !is_blocked {
-            let sent = if self.sender.has_kept() {
+            let sent = if RESPONSE {
+                let Some(response) = self.sender.response() else {
+                    break;
+                };
+                Pin::new(&mut self.wire).poll_write(cx, response)
+            } else if self.sender.has_kept() {
                 write_kept(&mut self.wire, &self.sender, cx, tail)
             } else if tail.is_empty() {
                 break;
