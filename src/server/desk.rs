@@ -46,8 +46,8 @@ pub(super) struct Desk {
     began: Instant,
     seats: RefCell<Slab<Rc<Seat>>>,
     phase: Cell<Phase>,
-    /// Seats below that are told of a stop when the worker closes.
-    told: Cell<u32>,
+    /// Everybody is told of the stop, and not only those whose turn it was.
+    all_told: Cell<bool>,
     /// The main task, which waits for the last seat to be empty.
     main: Cell<Option<Waker>>,
 }
@@ -76,7 +76,7 @@ impl Desk {
             index,
             seats: RefCell::default(),
             phase: Cell::new(Phase::Serving),
-            told: Cell::new(0),
+            all_told: Cell::new(false),
             main: Cell::new(None),
         })
     }
@@ -134,31 +134,36 @@ impl Desk {
         stamp.moment(self.began)
     }
 
-    /// How many seats there are, with empty ones among them.
-    pub(super) fn seat_count(&self) -> u32 {
-        let seats = self.seats.borrow();
-        let last = seats.iter().next_back();
-        last.map_or(0, |(_, seat)| seat.index + 1)
+    /// The seats of the clients, in the order of their coming.
+    pub(super) fn row(&self) -> Vec<u32> {
+        let roster = lock(&self.face().roster);
+        let mut clients: Vec<_> = roster.iter().map(|one| (one.id, one.seat)).collect();
+        drop(roster);
+        clients.sort_unstable();
+        clients.into_iter().map(|(_, seat)| seat).collect()
     }
 
-    /// The first so many seats have their turn to be told of the stop.
-    pub(super) fn tell(&self, count: u32) {
-        let before = self.told.replace(count);
-        if before == count {
+    /// It is the turn of the client at that seat to be told of the stop; nobody's, if it has left.
+    pub(super) fn tell(&self, seat: u32) {
+        if let Some(seat) = self.seats.borrow().get(seat as usize) {
+            seat.is_told.set(true);
+            seat.wake();
+        }
+    }
+
+    /// Everybody is to be told of the stop.
+    pub(super) fn tell_all(&self) {
+        if self.all_told.replace(true) {
             return;
         }
-        let seats = self.seats.borrow();
-        let last = seats.capacity().min(count as usize);
-        for index in before as usize..last {
-            if let Some(seat) = seats.get(index) {
-                seat.wake();
-            }
+        for (_, seat) in self.seats.borrow().iter() {
+            seat.wake();
         }
     }
 
     /// Whether the client there is to be told of the stop, once the worker closes.
     pub(super) fn is_told(&self, seat: &Seat) -> bool {
-        seat.index < self.told.get()
+        self.all_told.get() || seat.is_told.get()
     }
 
     /// Resets all connections. Each drops `done` when it is closed.

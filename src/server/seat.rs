@@ -17,6 +17,8 @@ pub(super) struct Seat {
     waker: Cell<Option<Waker>>,
     orders: RefCell<Vec<Order>>,
     pub(super) queueing: Cell<Queueing>,
+    /// It is the client's turn to be told of a stop.
+    pub(super) is_told: Cell<bool>,
     /// It is to be reset; those who have asked for that wait until this is dropped.
     reset: OnceCell<Box<RefCell<Vec<Sender<Infallible>>>>>,
 }

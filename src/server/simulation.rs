@@ -146,10 +146,12 @@ fn order_close(code: i64, reason: &str) -> Order {
     Order::Close(Close::new(code, reason).unwrap())
 }
 
-/// A worker without sockets.
+/// Workers without sockets; one, if the options do not say how many.
 struct Simulation {
     server: Server,
+    /// The first one's.
     desk: Rc<Desk>,
+    desks: Vec<Rc<Desk>>,
 }
 
 impl Simulation {
@@ -164,25 +166,39 @@ impl Simulation {
         let config = Config {
             port: 0,
             host: vec!["127.0.0.1".into()],
-            workers: Some(1),
+            workers: Some(config.workers.unwrap_or(1)),
             ..config
         };
         let server = Server::bind(config, handler).unwrap();
-        let hand = server.config().clock.as_ref().map(ManualClock::join);
+        let desk = |index| {
+            let hand = server.config().clock.as_ref().map(ManualClock::join);
+            Desk::new(server.shared.clone(), index, Clock::new(hand))
+        };
         // In the time of the test.
-        let desk = async { Desk::new(server.shared.clone(), 0, Clock::new(hand)) };
-        let desk = runtime.block_on(desk);
-        let simulation = Self { server, desk };
+        let desks = async { (0..server.shared.workers.len()).map(desk).collect() };
+        let desks: Vec<_> = runtime.block_on(desks);
+        let simulation = Self {
+            server,
+            desk: desks[0].clone(),
+            desks,
+        };
         runtime.block_on(async {
-            let main = spawn_local(worker::main(simulation.desk.clone(), Vec::new()));
+            let desks = simulation.desks.iter();
+            let mains: Vec<_> = desks
+                .map(|desk| spawn_local(worker::main(desk.clone(), Vec::new())))
+                .collect();
             test(&simulation).await;
             simulation.server.stop(Duration::ZERO);
-            timeout(NEVER, main).await.unwrap().unwrap();
+            for main in mains {
+                timeout(NEVER, main).await.unwrap().unwrap();
+            }
         });
         // Aborts what is left, as the end of a worker does.
         drop(runtime);
         // As the wait for threads does: an order that nobody takes keeps its client, whose way to the worker keeps it.
-        simulation.desk.face().orders.close();
+        for desk in &simulation.desks {
+            desk.face().orders.close();
+        }
         let stats = simulation.server.stats();
         if simulation.server.record().is_none() {
             assert_eq!(stats.memory_used, 0, "{stats:?}");
@@ -210,21 +226,30 @@ impl Simulation {
 
     /// Somebody who has connected, and the other end.
     fn newcomer(&self, temper: Temper) -> (Newcomer<Shaped<Stream>>, Peer) {
+        Self::newcomer_at(&self.desk, temper)
+    }
+
+    /// The same, at that worker.
+    fn newcomer_at(desk: &Rc<Desk>, temper: Temper) -> (Newcomer<Shaped<Stream>>, Peer) {
         let (stream, peer) = stream::pair(temper);
-        let face = &self.server.shared.workers[0];
+        let face = desk.face();
         face.load.fetch_add(1, Ordering::Relaxed);
         let address = (Ipv4Addr::LOCALHOST, 1).into();
         let ends = Ends {
             peer: address,
             local: address,
         };
-        let newcomer = Newcomer::new(Shaped::new(stream), ends, self.desk.sit());
+        let newcomer = Newcomer::new(Shaped::new(stream), ends, desk.sit());
         (newcomer, peer)
     }
 
     /// A TCP connection, whose task may not go round in circles.
     fn connect(&self, temper: Temper) -> Peer {
-        let (newcomer, peer) = self.newcomer(temper);
+        Self::connect_at(&self.desk, temper)
+    }
+
+    fn connect_at(desk: &Rc<Desk>, temper: Temper) -> Peer {
+        let (newcomer, peer) = Self::newcomer_at(desk, temper);
         let task = opening::serve(newcomer);
         spawn_local(Watched::new(task, peer.watcher()));
         peer

@@ -74,22 +74,16 @@ impl Stages {
         }
     }
 
-    /// How many of the first `count` seats of a worker have been told, and what is to be waited for next.
-    pub(super) fn turn(&self, now: Instant, count: u32) -> Turn {
+    /// How many of the clients of a worker have been told, and what is to be waited for next.
+    pub(super) fn turn(&self, now: Instant, row: Row) -> Turn {
         if now < self.closing {
             return Turn::Wait(0, self.closing);
         }
         if now < self.told {
             let spread = self.told - self.closing;
-            // The first one at the beginning; seats are not as many as there are nanoseconds in a year.
-            let since = (now - self.closing).as_nanos() * u128::from(count) / spread.as_nanos();
-            let told = u32::try_from(since).map_or(count, |since| count.min(since + 1));
-            // Rounded up, so that it is time then.
-            let due = (spread.as_nanos() * u128::from(told)).div_ceil(u128::from(count.max(1)));
-            let due = u64::try_from(due).map_or(spread, Duration::from_nanos);
-            return Turn::Wait(told, self.told.min(self.closing + due));
+            let told = row.told(now - self.closing, spread);
+            return Turn::Wait(told, self.told.min(self.closing + row.due(told, spread)));
         }
-        // Whoever has come to a seat meanwhile, too.
         if now < self.hurried {
             Turn::Wait(u32::MAX, self.hurried)
         } else if now < self.deadline {
@@ -100,10 +94,48 @@ impl Stages {
     }
 }
 
+/// The clients of a worker that are told one after the other: the first of `count` at the beginning, and each worker a
+/// little after the one before it, so that they do not tell theirs at the same moments.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    pub(super) count: u32,
+    pub(super) worker: usize,
+    pub(super) workers: usize,
+}
+
+impl Row {
+    /// How many steps all workers have together, if each has as many clients; one of this worker's is every `workers`-th.
+    const fn steps(self) -> u128 {
+        self.count as u128 * self.workers as u128
+    }
+
+    /// How many it is time for, so long after the first.
+    fn told(self, since: Duration, spread: Duration) -> u32 {
+        let step = since.as_nanos() * self.steps() / spread.as_nanos();
+        let Some(since) = step.checked_sub(self.worker as u128) else {
+            return 0;
+        };
+        // There are not as many as there are nanoseconds in a year.
+        let told = u32::try_from(since / self.workers as u128);
+        told.map_or(self.count, |told| self.count.min(told + 1))
+    }
+
+    /// When it is time for the next, after the first `told`.
+    fn due(self, told: u32, spread: Duration) -> Duration {
+        if told == self.count {
+            return spread;
+        }
+        let step = u128::from(told) * self.workers as u128 + self.worker as u128;
+        // Rounded up, so that it is time then.
+        let due = (spread.as_nanos() * step).div_ceil(self.steps());
+        u64::try_from(due).map_or(spread, Duration::from_nanos)
+    }
+}
+
 /// What a moment of a stop brings for a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// So many seats have been told by now; until then nothing else happens.
+    /// So many clients have been told by now, all with `u32::MAX`; until then nothing else happens.
     Wait(u32, Instant),
     /// The deadline has come.
     End,
@@ -128,6 +160,15 @@ mod tests {
     fn times(timeout: Duration, config: &Config) -> [u128; 4] {
         let now = Instant::now();
         since(now, &Stages::new(now, timeout, config))
+    }
+
+    /// So many clients, of the only worker.
+    fn alone(count: u32) -> Row {
+        Row {
+            count,
+            worker: 0,
+            workers: 1,
+        }
     }
 
     fn since(now: Instant, stages: &Stages) -> [u128; 4] {
@@ -172,7 +213,7 @@ mod tests {
         assert_eq!(since(now, &both), [3_000, 3_000, 5_500, 8_000]);
         let at_once = both.with(Stages::new(now + SECOND * 2, Duration::ZERO, &config));
         assert_eq!(at_once.phase(now + SECOND * 2), Phase::Hurried);
-        assert_eq!(at_once.turn(now + SECOND * 2, 7), Turn::End);
+        assert_eq!(at_once.turn(now + SECOND * 2, alone(7)), Turn::End);
     }
 
     #[test]
@@ -191,15 +232,37 @@ mod tests {
             (30_000, u32::MAX, 32_500),
             (32_500, u32::MAX, 35_000),
         ] {
-            let turn = stages.turn(after(milliseconds), 4);
+            let turn = stages.turn(after(milliseconds), alone(4));
             assert_eq!(turn, Turn::Wait(told, after(next)), "{milliseconds} ms");
         }
-        assert_eq!(stages.turn(after(35_000), 4), Turn::End);
+        assert_eq!(stages.turn(after(35_000), alone(4)), Turn::End);
         // Without anybody there is nothing before its end.
-        let Turn::Wait(told, _) = stages.turn(after(12_000), 0) else {
-            panic!("it is not over");
-        };
-        assert_eq!(told, 0);
+        let nobody = stages.turn(after(12_000), alone(0));
+        assert_eq!(nobody, Turn::Wait(0, after(30_000)));
+    }
+
+    #[test]
+    fn workers_take_turns_in_the_spread() {
+        let (now, config) = (Instant::now(), config(0, 12));
+        let stages = Stages::new(now, config.stop_timeout(), &config);
+        for (worker, expected) in [(0, [0, 6_000]), (1, [2_000, 8_000]), (2, [4_000, 10_000])] {
+            let row = Row {
+                count: 2,
+                worker,
+                workers: 3,
+            };
+            for (told, milliseconds) in (0..).zip(expected) {
+                let due = now + Duration::from_millis(milliseconds);
+                if let Some(before) = milliseconds.checked_sub(1) {
+                    let before = stages.turn(now + Duration::from_millis(before), row);
+                    assert_eq!(before, Turn::Wait(told, due), "{worker}");
+                }
+                let Turn::Wait(at, _) = stages.turn(due, row) else {
+                    panic!("it is not over");
+                };
+                assert_eq!(at, told + 1, "{worker}");
+            }
+        }
     }
 
     #[test]
@@ -207,13 +270,20 @@ mod tests {
         let config = config(0, 3);
         let start = Instant::now();
         let stages = Stages::new(start, config.stop_timeout(), &config);
-        for count in [1, 3, 7, 1000, 99_991] {
-            let (mut now, mut before, mut steps) = (start, 0, 0);
-            while let Turn::Wait(told, next) = stages.turn(now, count) {
-                assert!(
-                    told > before && next > now,
-                    "{count}: {told} after {before}"
-                );
+        for (count, worker) in [(1, 0), (3, 1), (7, 2), (1000, 0), (99_991, 2)] {
+            let row = Row {
+                count,
+                worker,
+                workers: 3,
+            };
+            // Other workers begin later than the first one.
+            let (mut now, mut before, mut steps) = match stages.turn(start, row) {
+                Turn::Wait(0, next) => (next, 0, 0),
+                _ => (start, 0, 0),
+            };
+            while let Turn::Wait(told, next) = stages.turn(now, row) {
+                assert!(next > now, "{count}: {told} after {before}");
+                assert!(told == before + 1 || told == u32::MAX && before == count);
                 steps += 1;
                 if told == u32::MAX {
                     break;

@@ -7,7 +7,7 @@ use super::listening::Listening;
 use super::opening::newcomer::Newcomer;
 use super::shaped::Shaped;
 use super::shared::{Command, Shared};
-use super::stages::{Phase, Turn};
+use super::stages::{Phase, Row, Turn};
 use super::{opening, tls};
 use crate::client::{Ends, Letter};
 use crate::handler::Handler;
@@ -103,8 +103,10 @@ pub(super) async fn main(desk: Rc<Desk>, listeners: Vec<Listed<StdListener>>) {
 struct Course {
     /// The next thing that happens by itself.
     sleep: Option<Pin<Box<Sleep>>>,
-    /// How many seats there were when it began to close.
-    seats: Option<u32>,
+    /// The seats of the clients that there were when it began to close, in the order in which they are told.
+    row: Option<Vec<u32>>,
+    /// How many of them have been told.
+    told: usize,
 }
 
 impl Course {
@@ -118,12 +120,31 @@ impl Course {
             let stages = desk.shared.stages();
             let now = Instant::now().into_std();
             desk.enter(stages.phase(now));
-            let is_closing = desk.is_stopping();
-            let seats = is_closing.then(|| *self.seats.get_or_insert_with(|| desk.seat_count()));
-            let Turn::Wait(told, next) = stages.turn(now, seats.unwrap_or(0)) else {
+            if desk.is_stopping() && self.row.is_none() {
+                self.row = Some(desk.row());
+            }
+            let row = self.row.as_deref().unwrap_or_default();
+            let turn = stages.turn(
+                now,
+                Row {
+                    // There are no more descriptors than an `int` counts.
+                    count: u32::try_from(row.len()).expect("fewer clients than that"),
+                    worker: desk.index(),
+                    workers: desk.shared.workers.len(),
+                },
+            );
+            let Turn::Wait(told, next) = turn else {
                 return Poll::Ready(());
             };
-            desk.tell(told);
+            if told == u32::MAX {
+                desk.tell_all();
+            } else {
+                let told = self.told.max(told as usize);
+                row[self.told..told]
+                    .iter()
+                    .for_each(|&seat| desk.tell(seat));
+                self.told = told;
+            }
             let next = Instant::from_std(next);
             let sleep = match &mut self.sleep {
                 Some(sleep) if sleep.deadline() == next => sleep,

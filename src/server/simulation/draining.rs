@@ -19,7 +19,11 @@ pub(in crate::server) fn config(delay: u32, spread: u32) -> Config {
 
 /// Checks that `since` lies so many seconds back; tokio's clock moves in milliseconds.
 fn expect(since: Instant, seconds: u32) {
-    let (elapsed, expected) = (since.elapsed(), SECOND * seconds);
+    expect_after(since, SECOND * seconds);
+}
+
+fn expect_after(since: Instant, expected: Duration) {
+    let elapsed = since.elapsed();
     let is_so = elapsed >= expected && elapsed < expected + Duration::from_millis(5);
     assert!(is_so, "{elapsed:?} for {expected:?}");
 }
@@ -49,20 +53,90 @@ fn clients_come_in_for_a_while_and_are_told_in_turn() {
         assert!(!simulation.server.lets_in());
         simulation.connect(Temper::even()).expect_drop().await;
         expect(begun, 10);
-        // Five seats were taken, one of them by who did not get in.
+        // Who did not get in has no part of the time.
         for (index, peer) in peers.iter().enumerate() {
             for other in &peers[index + 1..] {
                 other.send(frame(TEXT, "still here"));
                 assert_eq!(other.read().await, sent(TEXT, "still here"));
             }
             assert_eq!(peer.read().await, closed(1001, "the server is stopping"));
-            expect(begun, 10 + 4 * u32::try_from(index).unwrap());
+            expect(begun, 10 + 5 * u32::try_from(index).unwrap());
             peer.send(frame(super::CLOSE, close::payload(1001, "")));
             peer.send_end();
             peer.expect_drop().await;
         }
         let stats = simulation.server.stats();
         assert_eq!((stats.text_messages_received, stats.clients_closed), (6, 4));
+    });
+}
+
+#[test]
+fn empty_seats_have_no_part_of_the_spread() {
+    let config = config(0, 12);
+    let timeout = config.stop_timeout();
+    Simulation::echo(config, async |simulation| {
+        let mut peers = Vec::new();
+        for _ in 0..12 {
+            peers.push(simulation.open().await.0);
+        }
+        let mut left = Vec::new();
+        for (seat, peer) in peers.into_iter().enumerate() {
+            if [2, 7, 10].contains(&seat) {
+                left.push(peer);
+            } else {
+                peer.send_end();
+                peer.expect_drop().await;
+            }
+        }
+        // On a seat before theirs: it has come last.
+        for _ in 0..9 {
+            left.push(simulation.open().await.0);
+        }
+        for peer in left.drain(3..11) {
+            peer.send_end();
+            peer.expect_drop().await;
+        }
+        let begun = Instant::now();
+        simulation.server.stop(timeout);
+        for (index, peer) in left.iter().enumerate() {
+            if index == 2 {
+                // It leaves a gap.
+                peer.send_end();
+                peer.expect_drop().await;
+                continue;
+            }
+            assert_eq!(peer.read().await, closed(1001, "the server is stopping"));
+            expect(begun, 3 * u32::try_from(index).unwrap());
+            peer.send_end();
+        }
+    });
+}
+
+#[test]
+fn workers_do_not_tell_theirs_at_the_same_moments() {
+    let config = Config {
+        workers: Some(4),
+        ..config(0, 12)
+    };
+    let timeout = config.stop_timeout();
+    Simulation::echo(config, async |simulation| {
+        let mut peers = Vec::new();
+        for _ in 0..2 {
+            for desk in &simulation.desks {
+                let peer = Simulation::connect_at(desk, Temper::even());
+                peer.send(REQUEST);
+                assert!(peer.read_head().await.starts_with("HTTP/1.1 101 "));
+                peers.push(peer);
+            }
+        }
+        let begun = Instant::now();
+        simulation.server.stop(timeout);
+        for (index, peer) in peers.iter().enumerate() {
+            assert_eq!(peer.read().await, closed(1001, "the server is stopping"));
+            let milliseconds = 1500 * u64::try_from(index).unwrap();
+            expect_after(begun, Duration::from_millis(milliseconds));
+            peer.send_end();
+        }
     });
 }
 
