@@ -8,6 +8,7 @@ use crate::client::Client;
 use crate::protocol::account::{self, Account};
 use crate::protocol::frame;
 use crate::protocol::message::Kind;
+use crate::protocol::tally::Tally;
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::ops::{BitOr, Range};
@@ -44,6 +45,8 @@ impl Wants {
     pub const SILENCE: Self = Self(1 << 5);
     /// Pongs that answer a ping of the application's.
     pub const PONG: Self = Self(1 << 6);
+    /// What there was of each client, at its end: of those that come from then on.
+    pub const SUMMARY: Self = Self(1 << 7);
     /// Those who do not get in, and why: requests that are refused, and failures of TLS.
     pub const REFUSAL: Self = Self(1 << 8);
     /// Not the handler's: every message is to be recorded.
@@ -162,6 +165,17 @@ impl Batch {
     }
 }
 
+/// What there was of a client, from its 101 to its end.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// What it has sent.
+    pub received: Tally,
+    /// What it was sent.
+    pub sent: Tally,
+    /// How long that was, to the millisecond.
+    pub time: Duration,
+}
+
 /// What is counted of callbacks.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Callbacks {
@@ -251,6 +265,10 @@ pub trait Handler: Send + Sync + Debug {
     /// A client is gone; nothing of it follows. Called only with [`Wants::CLOSE`], or if the client is known: the handler
     /// was given it or messages of it, or somebody has said so ([`Client::know`]).
     fn on_close(&self, _client: &Arc<Client>) {}
+
+    /// What there was of a client that is gone, before its [`Self::on_close`]. Called only with [`Wants::SUMMARY`], and
+    /// only if that was so at its 101.
+    fn on_summary(&self, _client: &Arc<Client>, _summary: &Summary) {}
 
     /// An upgrade request was refused; the reason begins with the status. Called only with [`Wants::REFUSAL`].
     fn on_refusal(&self, _peer: SocketAddr, _reason: &str) {}

@@ -98,7 +98,8 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
     `call_exception_handler` is told instead. That message gets no reply and the connection lives on. SystemExit and
     KeyboardInterrupt stop the server and come out of `serve()`, or else of `wait_closed()`, `stop()` or leaving `with`.
 
-    Who is refused is logged to "echoserver" at INFO; who comes and goes at DEBUG, if that is on when the server starts.
+    Who is refused is logged to "echoserver" at INFO; who comes at DEBUG; who goes, with all that there was of it, to
+    "echoserver.connections" at DEBUG. These two only if DEBUG is on when the server starts.
 
     What is not answered:
 

@@ -52,6 +52,15 @@ impl Tally {
         }
     }
 
+    /// Those of both kinds together.
+    #[must_use]
+    pub const fn sum(&self) -> Amount {
+        Amount {
+            messages: self.text.messages + self.binary.messages,
+            bytes: self.text.bytes + self.binary.bytes,
+        }
+    }
+
     /// Messages of both kinds.
     #[must_use]
     pub const fn messages(&self) -> u64 {

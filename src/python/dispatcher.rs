@@ -8,7 +8,7 @@ use super::answers::{Answer, Answers};
 use super::calls::{Args, Called, Stage, Whose};
 use super::client::PyClient;
 use super::enter::call_method;
-use super::events::{Event, Refusal};
+use super::events::{Ended, Event, Refusal};
 use super::imported::printing;
 use super::lock::lock;
 use super::log;
@@ -79,6 +79,7 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
             }
             Event::Close(client, _held) => self.close(&client),
             Event::Refusal(refusal) => self.refusal(&refusal),
+            Event::Ended(ended) => self.ended(&ended),
             Event::Closed => {
                 if self.runner.may_finish() {
                     self.close_server();
@@ -88,7 +89,7 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
     }
 
     fn open(&mut self, client: &Arc<Client>, gate: Gate) {
-        if self.logs_clients() {
+        if self.shared.link.wanted.of(Whom::Log).has(Wants::OPEN) {
             let logged = log::connected(self.py, client);
             self.check_log(logged);
         }
@@ -110,26 +111,23 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
                 .and_then(|object| Ok(object.bind(self.py).repr()?.into_any()));
             self.print("socketDisconnected", shown);
         }
-        if self.logs_clients() {
-            let logged = log::disconnected(self.py, client);
-            self.check_log(logged);
-        }
         if let Some(result) = self.call_with_client(Stage::Close, client) {
             self.finish(Stage::Close, Whose::Client(client), result);
         }
     }
 
     fn refusal(&mut self, refusal: &Refusal) {
-        let unlogged = self.shared.link.events.take_unlogged();
+        let unlogged = self.shared.link.events.take_unlogged_refusals();
         let logged = log::refusal(self.py, refusal, unlogged);
         self.check_log(logged);
         let told = self.runner.refused(refusal);
         self.check(told);
     }
 
-    /// Whether the log is to hear of clients.
-    fn logs_clients(&self) -> bool {
-        self.shared.link.wanted.of(Whom::Log).has(Wants::CLOSE)
+    fn ended(&mut self, ended: &Ended) {
+        let unlogged = self.shared.link.events.take_unlogged_ends();
+        let logged = log::ended(self.py, ended, unlogged);
+        self.check_log(logged);
     }
 
     /// Calls the last callback; `false` if it goes on by itself.

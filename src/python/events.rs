@@ -5,7 +5,7 @@ use super::lock::lock;
 use crate::admission::Request;
 use crate::client::{self, Client};
 use crate::condition::wait_while;
-use crate::handler::{Batch, Gate};
+use crate::handler::{Batch, Gate, Summary};
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 /// Between two wake-ups of the dispatcher by a worker that has more to do.
 const WAKE_INTERVAL: Duration = Duration::from_micros(100);
 
-/// Refusals that may wait to be logged; further ones are only counted.
-const MAX_REFUSALS: usize = 1024;
+/// Lines of a kind that may wait to be logged; further ones are only counted.
+const MAX_LINES: usize = 1024;
 
 /// The charge for a client, while something of it waits.
 pub(super) type Held = Option<client::held::Held>;
@@ -36,6 +36,7 @@ pub(super) enum Event {
     Written(Arc<Client>, Held),
     Close(Arc<Client>, Held),
     Refusal(Refusal),
+    Ended(Box<Ended>),
     /// The server has ended; nothing follows.
     Closed,
 }
@@ -49,7 +50,8 @@ impl Event {
             | Self::Pong(client, ..)
             | Self::Written(client, _)
             | Self::Close(client, _) => Some(client),
-            Self::Handshake(_) | Self::Refusal(_) | Self::Closed => None,
+            // The log does not wait for a client's callbacks.
+            Self::Handshake(_) | Self::Refusal(_) | Self::Ended(_) | Self::Closed => None,
         }
     }
 }
@@ -59,8 +61,38 @@ impl Event {
 pub(super) struct Refusal {
     /// What is said, with places for the other two.
     pub(super) text: &'static str,
+    /// What has happened, in a word.
+    pub(super) event: &'static str,
     pub(super) peer: SocketAddr,
     pub(super) reason: String,
+}
+
+/// A client that is gone, for the log.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) client: Arc<Client>,
+    pub(super) summary: Summary,
+    pub(super) _held: Held,
+}
+
+/// Lines of a kind that wait to be logged, and how many more there were.
+#[derive(Debug, Default)]
+struct Lines {
+    waiting: usize,
+    unlogged: u64,
+}
+
+impl Lines {
+    /// Whether one more may wait; else it is counted.
+    const fn take_place(&mut self) -> bool {
+        let has_place = self.waiting < MAX_LINES;
+        if has_place {
+            self.waiting += 1;
+        } else {
+            self.unlogged += 1;
+        }
+        has_place
+    }
 }
 
 /// Those that the dispatcher has not taken yet.
@@ -77,11 +109,20 @@ pub(super) struct Events {
 #[derive(Debug, Default)]
 struct Queue {
     events: Vec<Event>,
-    /// Refusals among them, and how many more there were.
-    refusals: (usize, u64),
+    refusals: Lines,
+    ends: Lines,
     waiting: bool,
     /// When the dispatcher was last woken.
     woken: Option<Instant>,
+}
+
+impl Queue {
+    /// Swaps what is queued into `events`, which is empty before it.
+    fn swap(&mut self, events: &mut Vec<Event>) {
+        mem::swap(&mut self.events, events);
+        self.refusals.waiting = 0;
+        self.ends.waiting = 0;
+    }
 }
 
 impl Events {
@@ -92,19 +133,22 @@ impl Events {
         self.wake(queue, can_wait);
     }
 
-    pub(super) fn push_refusal(&self, text: &'static str, peer: SocketAddr, reason: &str) {
+    /// Somebody did not get in. `make` is asked only if there is room for the line.
+    pub(super) fn push_refusal(&self, make: impl FnOnce() -> Refusal) {
         let mut queue = lock(&self.queue);
-        if queue.refusals.0 == MAX_REFUSALS {
-            queue.refusals.1 += 1;
-            return;
+        if queue.refusals.take_place() {
+            queue.events.push(Event::Refusal(make()));
+            self.wake(queue, false);
         }
-        queue.refusals.0 += 1;
-        queue.events.push(Event::Refusal(Refusal {
-            text,
-            peer,
-            reason: reason.to_owned(),
-        }));
-        self.wake(queue, false);
+    }
+
+    /// A client is gone; the same.
+    pub(super) fn push_ended(&self, make: impl FnOnce() -> Ended) {
+        let mut queue = lock(&self.queue);
+        if queue.ends.take_place() {
+            queue.events.push(Event::Ended(Box::new(make())));
+            self.wake(queue, false);
+        }
     }
 
     /// Wakes the dispatcher if it sleeps. With messages that can wait it does so at most once in `WAKE_INTERVAL`: each
@@ -142,8 +186,13 @@ impl Events {
     }
 
     /// Refusals that were not queued since the last call: there was no room for them.
-    pub(super) fn take_unlogged(&self) -> u64 {
-        mem::take(&mut lock(&self.queue).refusals.1)
+    pub(super) fn take_unlogged_refusals(&self) -> u64 {
+        mem::take(&mut lock(&self.queue).refusals.unlogged)
+    }
+
+    /// The same of clients that are gone.
+    pub(super) fn take_unlogged_ends(&self) -> u64 {
+        mem::take(&mut lock(&self.queue).ends.unlogged)
     }
 
     /// Swaps what is queued into `events`, which is empty before it; waits for something at most `timeout`.
@@ -153,8 +202,7 @@ impl Events {
             queue.waiting |= queue.events.is_empty();
             queue.events.is_empty()
         });
-        mem::swap(&mut queue.events, events);
-        queue.refusals.0 = 0;
+        queue.swap(events);
     }
 
     /// Swaps what is queued into `events`, which is empty before it. If there is nothing, the doorbell rings for what
@@ -164,8 +212,7 @@ impl Events {
         if queue.events.is_empty() {
             queue.waiting = true;
         } else {
-            mem::swap(&mut queue.events, events);
-            queue.refusals.0 = 0;
+            queue.swap(events);
         }
     }
 

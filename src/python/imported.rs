@@ -45,9 +45,9 @@ impl Imported {
         call(self.leave_to_others.bind(py), (time.as_secs_f64(),))?.is_truthy()
     }
 
-    /// The logger `echoserver`, which is made when it is first used.
-    pub(super) fn logger<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        call(self.get_logger.bind(py), ("echoserver",))
+    /// The logger of that name, which is made when it is first used.
+    pub(super) fn logger<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        call(self.get_logger.bind(py), (name,))
     }
 }
 

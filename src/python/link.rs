@@ -4,14 +4,14 @@
 use super::control::Awaited;
 use super::drain::Drain;
 use super::errors;
-use super::events::{Event, Events};
+use super::events::{Ended, Event, Events, Refusal};
 use super::fork::forks;
 use super::lock::lock;
 use super::outgoing::Outgoing;
 use super::wanted::{Wanted, Whom};
 use crate::admission::Request;
 use crate::client::Client;
-use crate::handler::{Batch, Callbacks, Gate, Handler, Wants};
+use crate::handler::{Batch, Callbacks, Gate, Handler, Summary, Wants};
 use crate::order::Order;
 use crate::record::Record;
 use pyo3::exceptions::PyRuntimeError;
@@ -280,14 +280,30 @@ impl Handler for Link {
             .push(Event::Close(client.clone(), client.charge()));
     }
 
+    fn on_summary(&self, client: &Arc<Client>, summary: &Summary) {
+        self.events.push_ended(|| Ended {
+            client: client.clone(),
+            summary: *summary,
+            _held: client.charge(),
+        });
+    }
+
     fn on_refusal(&self, peer: SocketAddr, reason: &str) {
-        self.events
-            .push_refusal("request of %s refused: %s", peer, reason);
+        self.events.push_refusal(|| Refusal {
+            text: "request of %s refused: %s",
+            event: "refused",
+            peer,
+            reason: reason.to_owned(),
+        });
     }
 
     fn on_tls_failure(&self, peer: SocketAddr, reason: &str) {
-        self.events
-            .push_refusal("TLS with %s failed: %s", peer, reason);
+        self.events.push_refusal(|| Refusal {
+            text: "TLS with %s failed: %s",
+            event: "tls_failed",
+            peer,
+            reason: reason.to_owned(),
+        });
     }
 
     fn callbacks(&self) -> Callbacks {

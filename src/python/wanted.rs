@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(super) enum Whom {
     Callbacks,
     Iterators,
-    /// Python's logging: whoever comes and goes only if it is at DEBUG when the server starts.
+    /// Python's logging: who comes, and what there was of who goes, only if it is at DEBUG when the server starts.
     Log,
     /// Nobody: `echo` is off.
     Silence,

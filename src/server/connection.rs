@@ -118,6 +118,9 @@ impl<W: Wire> Connection<W> {
         }
         drop(moment);
         let handler = &shared.handler;
+        if handler.wants().has(Wants::SUMMARY) {
+            seated.desk.summaries.begin(client.seat);
+        }
         let is_admitted = !handler.wants().has(Wants::OPEN) || {
             client.know();
             handler.on_open(&client) == Gate::Open
@@ -322,7 +325,7 @@ impl<W: Wire> Connection<W> {
     #[inline(never)]
     fn tell(&self, turn: &mut Turn) {
         let _moment = self.seated.desk.shared.moment();
-        turn.apply(self.counters(), &self.client);
+        self.apply(turn);
     }
 
     /// What has happened so far happened now.
@@ -339,6 +342,17 @@ impl<W: Wire> Connection<W> {
 
     fn counters(&self) -> &Counters {
         self.seated.desk.counters()
+    }
+}
+
+impl<W> Connection<W> {
+    /// Tells the counters, the client, and who sums up what there is of it. Where nobody does, the echoes of a read are
+    /// told without this.
+    fn apply(&self, turn: &mut Turn) {
+        let desk = &self.seated.desk;
+        let summaries = &desk.summaries;
+        summaries.add(self.client.seat, turn.messages, turn.effects.sent);
+        turn.apply(desk.counters(), &self.client);
     }
 }
 

@@ -8,6 +8,7 @@ use super::seat::{Queueing, Seat};
 use super::shared::{Face, Shared, lock};
 use super::stages::Phase;
 use super::stats::Counters;
+use super::summaries::Summaries;
 use super::tls::scratch::Scratch;
 use crate::client::{Client, Letter};
 use crate::handler::Wants;
@@ -39,6 +40,7 @@ pub(super) struct Desk {
     pub(super) pace: Rc<Pace>,
     pub(super) look: Rc<Look>,
     pub(super) lingering: Rc<Lingering>,
+    pub(super) summaries: Summaries,
     /// Ciphertext of TLS clients.
     pub(super) tls: RefCell<Scratch>,
     index: usize,
@@ -72,6 +74,7 @@ impl Desk {
             pace: Rc::default(),
             look: Rc::default(),
             lingering: Rc::default(),
+            summaries: Summaries::default(),
             tls: RefCell::default(),
             index,
             seats: RefCell::default(),

@@ -32,6 +32,7 @@ mod shared;
 mod simulation;
 mod stages;
 mod stats;
+mod summaries;
 mod threads;
 mod tls;
 mod wire;

@@ -70,6 +70,8 @@ mod records;
 mod resetting;
 mod stream;
 #[cfg(test)]
+mod summaries;
+#[cfg(test)]
 mod time;
 #[cfg(test)]
 mod tls;
@@ -87,10 +89,12 @@ use super::worker;
 use super::{Server, opening};
 use crate::client::{Client, Ends};
 use crate::config::Config;
-use crate::handler::{Batch, Echo, Gate, Handler, Wants};
+use crate::handler::{Batch, Echo, Gate, Handler, Summary, Wants};
 use crate::manual_clock::ManualClock;
 use crate::order::{Close, Order, Replies};
 use crate::protocol::close;
+#[cfg(test)]
+use crate::protocol::message::Kind;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -280,6 +284,7 @@ struct Recorder {
     batches: Mutex<Vec<(Arc<Client>, Batch)>>,
     /// What became of the clients that are gone.
     gone: Mutex<Vec<(u64, u16, String)>>,
+    summaries: Mutex<Vec<(u64, Summary)>>,
     looks: AtomicUsize,
 }
 
@@ -294,6 +299,7 @@ impl Recorder {
             gate,
             batches: Mutex::default(),
             gone: Mutex::default(),
+            summaries: Mutex::default(),
             looks: AtomicUsize::new(0),
         })
     }
@@ -354,6 +360,11 @@ impl Handler for Recorder {
 
     fn on_look(&self) -> bool {
         self.looks.fetch_add(1, Ordering::Relaxed) < 2
+    }
+
+    fn on_summary(&self, client: &Arc<Client>, summary: &Summary) {
+        let mut summaries = self.summaries.lock().unwrap();
+        summaries.push((client.id, *summary));
     }
 
     fn on_close(&self, client: &Arc<Client>) {

@@ -1,4 +1,4 @@
-"""What goes to the logger `echoserver` beside errors: who is refused, at INFO, and who comes and goes, at DEBUG."""
+"""What goes to the loggers beside errors: who is refused, at INFO, and who comes and goes, at DEBUG."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Emit = Callable[[logging.LogRecord], object]
 
+LOGGERS = {"echoserver", "echoserver.connections"}
+
 
 @pytest.fixture
 def info(caplog: pytest.LogCaptureFixture) -> None:
@@ -37,7 +39,7 @@ def debug(caplog: pytest.LogCaptureFixture) -> None:
 
 def texts(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
     """What was logged at that level, without the ports of clients."""
-    records = [record for record in caplog.records if record.name == "echoserver" and record.levelno == level]
+    records = [record for record in caplog.records if record.name in LOGGERS and record.levelno == level]
     return [without_port(record.getMessage()) for record in records]
 
 
@@ -45,12 +47,20 @@ def all_texts(server: EchoServer, caplog: pytest.LogCaptureFixture, level: int =
     """The same for all the life of a server, which has logged at no other level."""
     # It ends when everything is logged.
     server.stop()
-    assert {record.levelno for record in caplog.records if record.name == "echoserver"} <= {level}
+    assert {record.levelno for record in caplog.records if record.name in LOGGERS} <= {level}
     return texts(caplog, level)
 
 
 def without_port(text: str) -> str:
+    text = re.sub(r"seconds=\d\.\d{3} ", "", text)
     return re.sub(r"127\.0\.0\.1:\d+", "PEER", text)
+
+
+def gone(client: int, code: int, path: str, *messages: str) -> str:
+    """The line for a client that has got its messages back."""
+    size = sum(len(message) for message in messages)
+    both = " ".join(f"messages_{way}={len(messages)} bytes_{way}={size}" for way in ("received", "sent"))
+    return f"client {client} from PEER disconnected: code={code} reason='' path='{path}' subprotocol=None {both}"
 
 
 # Refusals
@@ -167,9 +177,9 @@ def test_clients_that_come_and_go_are_logged_at_debug(
         pass
     assert all_texts(server, caplog, logging.DEBUG) == [
         "client 1 from PEER connected: /a%20b",
-        "client 1 from PEER disconnected: 3000",
+        gone(1, 3000, "/a%20b", "hello"),
         "client 2 from PEER connected: /",
-        "client 2 from PEER disconnected: 1000",
+        gone(2, 1000, "/"),
     ]
     assert calls == (["came", "said", "went", "came", "went"] if has_callbacks else [])
 
@@ -248,10 +258,7 @@ def test_on_event_loops_too(on_loop: Run, listen: Listen, caplog: pytest.LogCapt
     on_loop(main)
     reason = "the server has reached its limit of 1 connections (max_connections)"
     assert texts(caplog, logging.INFO) == [f"request of PEER refused: 503 Service Unavailable, {reason}"]
-    assert texts(caplog, logging.DEBUG) == [
-        "client 1 from PEER connected: /",
-        "client 1 from PEER disconnected: 1000",
-    ]
+    assert texts(caplog, logging.DEBUG) == ["client 1 from PEER connected: /", gone(1, 1000, "/", "hello")]
 
 
 @pytest.mark.usefixtures("debug")
@@ -265,10 +272,11 @@ def test_who_is_iterated_over_is_logged_once(on_loop: Run, listen: Listen, caplo
                 assert await anext(aiter(client)) == "hello"
 
     on_loop(main)
-    assert texts(caplog, logging.DEBUG) == [
-        "client 1 from PEER connected: /",
-        "client 1 from PEER disconnected: 1000",
-    ]
+    logged = texts(caplog, logging.DEBUG)
+    assert logged[0] == "client 1 from PEER connected: /"
+    (end,) = logged[1:]
+    assert "code=1000" in end
+    assert "messages_received=1 bytes_received=5" in end
 
 
 # The application's handlers
@@ -336,4 +344,7 @@ def test_who_goes_at_exit_is_logged() -> None:
     status, out, err = finished(python(code))
     assert (status, out) == (0, "")
     first, last = map(without_port, err.splitlines())
-    assert (first, last) == ("client 1 from PEER connected: /", "client 1 from PEER disconnected: 1001")
+    assert (first, last) == (
+        "client 1 from PEER connected: /",
+        gone(1, 1001, "/").replace("''", "'the server is stopping'"),
+    )

@@ -171,6 +171,12 @@ def parser() -> argparse.ArgumentParser:
     )
 
     group = made.add_argument_group("watching it")
+    group.add_argument(
+        "--log-format",
+        choices=["text", "json"],
+        help="log a line for each connection at its end, too, and all lines for people or as JSON (default: only what "
+        "the server does and whom it refuses, as text)",
+    )
     for option, page in (("health", "/healthz, which says whether clients are accepted"), ("metrics", "/metrics")):
         text = f"don't answer {page} (default: it is answered)"
         group.add_argument(f"--no-{option}", action="store_false", default=True, dest=option, help=text)

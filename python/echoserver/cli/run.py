@@ -57,14 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.pop("any_subprotocol"):
         options["on_handshake"] = _agree
     debug, is_json = options.pop("debug", False), options.pop("json", False)
-    screen = Screen()
-    if options.pop("trace", False):
-        from echoserver.cli import trace
-
-        options |= trace.callbacks(screen.line, options)
+    screen, has_connections = _screen(options)
     events: _Events = queue.SimpleQueue()
     made = threading.Event()
-    with _logged(screen), _signals(events, made), _stdout_let_go():
+    with _logged(screen, has_connections=has_connections), _signals(events, made), _stdout_let_go():
         try:
             tls.take_options(options)
             server = EchoServer(**options, on_closed=lambda: events.put(None))
@@ -102,6 +98,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             server.stop(0)
             return _failed("serve", error)
     return 0
+
+
+def _screen(options: dict[str, Any]) -> tuple[Screen, bool]:
+    """What is said on stderr, by the options for that, and whether a line for each connection is."""
+    log_format = options.pop("log_format", None)
+    screen = Screen()
+    trace_line: Callable[[str], str] = str
+    if log_format == "json":
+        from echoserver.cli import log_format as lines
+
+        screen, trace_line = Screen(lines.JsonLines()), lines.trace_line
+    if options.pop("trace", False):
+        from echoserver.cli import trace
+
+        options |= trace.callbacks(lambda text: screen.line(trace_line(text)), options)
+    return screen, log_format is not None
 
 
 def _described(options: dict[str, Any]) -> str:
@@ -164,15 +176,20 @@ def _next(events: _Events, look: Callable[[], None]) -> int | None:
 
 
 @contextmanager
-def _logged(handler: logging.Handler) -> Iterator[None]:
-    """Meanwhile, what the server logs from INFO on goes there."""
-    level = _log.level
+def _logged(handler: logging.Handler, *, has_connections: bool) -> Iterator[None]:
+    """Meanwhile, what the server logs from INFO on goes there, and perhaps what there was of each connection."""
+    levels = {_log: logging.INFO}
+    if has_connections:
+        levels[logging.getLogger("echoserver.connections")] = logging.DEBUG
+    before = {log: log.level for log in levels}
     _log.addHandler(handler)
-    _log.setLevel(logging.INFO)
     try:
+        for log, level in levels.items():
+            log.setLevel(level)
         yield
     finally:
-        _log.setLevel(level)
+        for log, level in before.items():
+            log.setLevel(level)
         _log.removeHandler(handler)
 
 

@@ -17,10 +17,11 @@ _ERASE = "\r\x1b[K"
 class Screen(logging.Handler):
     """`sys.stderr`. All of it may be called by any thread, and in handlers of signals; what can't be written is not."""
 
-    def __init__(self) -> None:
-        """With nothing below the lines."""
+    def __init__(self, lines: logging.Formatter | None = None) -> None:
+        """With nothing below the lines. What is logged has the form of `lines`, for programs, or one for people."""
         super().__init__()
-        self.setFormatter(logging.Formatter("echoserver: %(message)s"))
+        self.setFormatter(lines or logging.Formatter("echoserver: %(message)s"))
+        self._is_for_people = lines is None
         # Of its own: that of a handler is for records.
         self._turn = threading.RLock()
         self._below = ""
@@ -29,7 +30,7 @@ class Screen(logging.Handler):
     def is_terminal(self) -> bool:
         """Whether somebody looks who can see a line change."""
         with suppress(Exception):  # It is closed, or no file at all.
-            return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+            return self._is_for_people and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         return False
 
     def emit(self, record: logging.LogRecord) -> None:

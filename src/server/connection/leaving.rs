@@ -9,6 +9,7 @@ use crate::server::wire::Wire;
 use std::mem;
 use std::sync::atomic::{Ordering, fence};
 use std::thread;
+use std::time::Duration;
 use tokio::time::Instant;
 
 impl<W: Wire> Connection<W> {
@@ -52,7 +53,7 @@ impl<W> Connection<W> {
             let shared = &desk.shared;
             let mut moment = shared.moment();
             // Whoever is woken by the end may look at all this.
-            turn.apply(desk.counters(), &self.client);
+            self.apply(&mut turn);
             // Who has asked for a slow line may stay on it for minutes yet, and keeps its place as long.
             let script = self.script.as_ref();
             if !script.is_some_and(|script| script.is_slowed_by_itself()) {
@@ -69,6 +70,17 @@ impl<W> Connection<W> {
             }
             drop(moment);
             self.client.tell_ended();
+            if let Some(mut summary) = desk.summaries.end(self.client.seat) {
+                let opened = desk.moment(self.client.opened);
+                let since = desk
+                    .clock
+                    .now()
+                    .into_std()
+                    .saturating_duration_since(opened);
+                summary.time =
+                    Duration::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+                shared.handler.on_summary(&self.client, &summary);
+            }
             // Between the end and the look at who wants to hear of it: whoever begins to want it between the two
             // looks for the end after that (`Client::know`).
             fence(Ordering::SeqCst);

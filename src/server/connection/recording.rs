@@ -76,7 +76,7 @@ impl<W: Wire> Connection<W> {
     /// The end of the turn tells those who wait.
     pub(super) fn record_so_far<'a>(&self, record: &'a Record, turn: &mut Turn) -> Moment<'a> {
         let mut moment = record.moment();
-        turn.apply(self.counters(), &self.client);
+        self.apply(turn);
         let frames = turn.recorded.take().unwrap_or_default();
         let lost = mem::take(&mut turn.lost);
         moment.received(&self.client, frames, lost, self.sender.unanswered());

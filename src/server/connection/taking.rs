@@ -257,7 +257,7 @@ impl<W: Wire> Connection<W> {
         turn: &mut Turn,
     ) -> io::Result<()> {
         // Whoever gets a message or an echo of this read may look at what is counted.
-        if turn.batch.is_some() | turn.wants.has(Wants::RECORD) {
+        if turn.batch.is_some() | turn.wants.has(Wants::RECORD | Wants::SUMMARY) {
             self.hand_over(turn);
         } else {
             turn.apply(self.counters(), &self.client);
@@ -276,7 +276,7 @@ impl<W: Wire> Connection<W> {
         }
         match &self.seated.desk.shared.record {
             Some(record) => self.record_so_far(record, turn).goes_on(),
-            None => turn.apply(self.counters(), &self.client),
+            None => self.apply(turn),
         }
         if let Some(mut batch) = turn.batch.take() {
             batch.trim();
