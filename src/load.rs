@@ -4,6 +4,12 @@
 //! Each thread has a runtime, and its share of the clients. They connect, wait for each other, and then each keeps
 //! `in_flight` messages on their way: for one answer, one message more.
 
+mod connecting;
+mod trust;
+
+pub use self::trust::Trust;
+
+use self::connecting::{Socket, connect};
 use futures_util::future::join_all;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use hdrhistogram::Histogram;
@@ -16,14 +22,10 @@ use std::sync::{Arc, Barrier, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::runtime;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// How long a client may need to connect, and for the answers that are due at the end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,8 +36,10 @@ const LONGEST: u64 = 600_000_000_000;
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The server's; `ws://`, since TLS is not measured.
+    /// The server's; `ws://` or `wss://`.
     pub url: String,
+    /// Whose certificates are accepted, which `wss://` needs.
+    pub trust: Option<Trust>,
     /// How many, at least 1.
     pub clients: usize,
     /// Messages of each client that wait for their answer, at least 1.
@@ -212,11 +216,10 @@ impl Shared {
             .max_frame_size(None)
             // Nothing is written before it is flushed, and meanwhile what comes is read: see `next`.
             .write_buffer_size(usize::MAX / 2);
-        let connecting = connect_async_with_config(&self.plan.url, Some(config), true);
-        let (socket, _) = timeout(PATIENCE, connecting)
+        let connecting = connect(&self.plan.url, self.plan.trust.as_ref(), config);
+        let socket = timeout(PATIENCE, connecting)
             .await
-            .map_err(|_elapsed| format!("no connection within {} s", PATIENCE.as_secs()))?
-            .map_err(|error| error.to_string())?;
+            .map_err(|_elapsed| format!("no connection within {} s", PATIENCE.as_secs()))??;
         self.connected.fetch_add(1, Ordering::Relaxed);
         Ok(socket)
     }

@@ -62,14 +62,16 @@ FAULTS: Final[tuple[dict[str, Any], ...]]
 class Load:
     """A load for a WebSocket server that echoes, made by threads of its own from now on.
 
-    It connects to `url` (`ws://`), then keeps messages of `size` bytes in flight for `seconds`. OSError if there are no
-    threads or event queues, ValueError for a time that is none.
+    It connects to `url`, then keeps messages of `size` bytes in flight for `seconds`. `wss://` needs `ca_pem`, the
+    certificates to trust. OSError if there are no threads or event queues, ValueError for a time or certificates that
+    are none.
     """
 
     def __new__(
         cls,
         url: str,
         *,
+        ca_pem: bytes | None,
         clients: int,
         in_flight: int,
         size: int,

@@ -1,6 +1,6 @@
 //! `_core.Load`: a load for a server.
 
-use crate::load::{Load, Plan};
+use crate::load::{Load, Plan, Trust};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::time::Duration;
@@ -10,17 +10,20 @@ type Found = (u64, usize, Option<String>, u64, f64, f64, Vec<f64>);
 
 /// A load for a WebSocket server that echoes, made by threads of its own from now on.
 ///
-/// It connects to `url` (`ws://`), then keeps messages of `size` bytes in flight for `seconds`. OSError if there are no
-/// threads or event queues, ValueError for a time that is none.
+/// It connects to `url`, then keeps messages of `size` bytes in flight for `seconds`. `wss://` needs `ca_pem`, the
+/// certificates to trust. OSError if there are no threads or event queues, ValueError for a time or certificates that
+/// are none.
 #[pyclass(frozen, name = "Load", module = "echoserver._core")]
 pub(super) struct PyLoad(Load);
 
 #[pymethods]
 impl PyLoad {
     #[new]
-    #[pyo3(signature = (url, *, clients, in_flight, size, is_binary, seconds, threads))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    #[pyo3(signature = (url, *, ca_pem, clients, in_flight, size, is_binary, seconds, threads))]
     fn new(
         url: String,
+        ca_pem: Option<&[u8]>,
         clients: usize,
         in_flight: usize,
         size: usize,
@@ -30,8 +33,13 @@ impl PyLoad {
     ) -> PyResult<Self> {
         let time = Duration::try_from_secs_f64(seconds)
             .map_err(|error| PyValueError::new_err(format!("seconds={seconds}: {error}")))?;
+        let trust = ca_pem
+            .map(Trust::new)
+            .transpose()
+            .map_err(PyValueError::new_err)?;
         let plan = Plan {
             url,
+            trust,
             clients,
             in_flight,
             size,

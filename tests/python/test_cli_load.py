@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -12,25 +13,30 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from echoserver import EchoServer
+from certificates import signed_by_itself
+from echoserver import TLS, EchoServer
 from echoserver.cli import load
 from support import SCRIPT, TIMEOUT, eventually, finished, program
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from certificates import Authority
     from conftest import Listen
 
 
-def loaded(*arguments: str) -> tuple[int, str, str]:
+def loaded(*arguments: str, **environment: str) -> tuple[int, str, str]:
     """Status, stdout and stderr of a run with these."""
     command = [SCRIPT, "load", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=4 * TIMEOUT, check=False)
+    env = os.environ | environment
+    done = subprocess.run(command, capture_output=True, text=True, timeout=4 * TIMEOUT, check=False, env=env)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, done.stdout, done.stderr
 
 
-def measured(*arguments: str) -> tuple[int, dict[str, Any]]:
+def measured(*arguments: str, **environment: str) -> tuple[int, dict[str, Any]]:
     """Status, and the object that it prints."""
-    status, out, err = loaded(*arguments, "--json")
+    status, out, err = loaded(*arguments, "--json", **environment)
     assert err == ""
     assert out.count("\n") == 1
     return status, json.loads(out)
@@ -127,10 +133,113 @@ def test_it_says_when_it_was_the_bottleneck(busy: float, machine: float | None, 
     assert last.startswith(said or "generator  busy 50% of 1 thread")
 
 
+QUICK = ["--clients=2", "--seconds=0.2"]
+
+
+@pytest.mark.parametrize("options", [[], ["--size=2MiB", "--inflight=8", "--clients=2"]])
+def test_tls_is_measured(options: list[str], run: Listen, tmp_path: Path) -> None:
+    server = run(tls="self-signed")
+    ca = tmp_path / "ca.pem"
+    ca.write_text(str(server.ca_pem))
+    status, found = measured(server.url, f"--ca={ca}", "--seconds=0.2", *options)
+    assert (status, found["failed_clients"], found["failure"], found["wrong_answers"]) == (0, 0, None, 0)
+    eventually(lambda: server.stats().clients_closed == found["clients"], "the end of all clients")
+    assert server.stats().text_messages_received >= found["clients"] * found["inflight"]
+    assert server.stats().violations == 0
+
+
+@pytest.mark.parametrize("by", ["file", "folder"])
+def test_without_a_ca_the_systems_are_trusted(by: str, run: Listen, authority: Authority, tmp_path: Path) -> None:
+    server = run(tls=TLS(*authority.issue("server")))
+    folder = tmp_path / "trusted"
+    folder.mkdir()
+    # As `openssl rehash` names it; what it does not is not looked at.
+    (folder / "0123abcd.0").write_bytes(authority.pem.read_bytes())
+    (folder / "README").write_text("-----BEGIN CERTIFICATE-----")
+    nothing = str(tmp_path / "nothing")
+    trusted = {"file": (str(authority.pem), nothing), "folder": (nothing, str(folder))}[by]
+    environment = dict(zip(("SSL_CERT_FILE", "SSL_CERT_DIR"), trusted, strict=True))
+    assert measured(server.url, *QUICK, **environment)[0] == 0
+
+
+def test_a_certificate_that_signed_itself_can_be_trusted(run: Listen, tmp_path: Path) -> None:
+    certfile, keyfile = signed_by_itself(tmp_path, "localhost")
+    server = run(tls=TLS(certfile, keyfile))
+    here = f"wss://localhost:{server.port}/"
+    assert measured(here, f"--ca={certfile}", *QUICK)[0] == 0
+    # It is trusted for its names.
+    status, found = measured(server.url, f"--ca={certfile}", *QUICK)
+    assert (status, found["failed_clients"]) == (1, 2)
+    assert found["failure"].startswith("the server's certificate is refused: certificate not valid for name")
+    # Another of the same name is not.
+    (tmp_path / "other").mkdir()
+    other, _ = signed_by_itself(tmp_path / "other", "localhost")
+    assert measured(here, f"--ca={other}", *QUICK)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("tls", "failure"),
+    [
+        ("expired", "refused: certificate expired"),
+        ("wrong-host", 'refused: certificate not valid for name "127.0.0.1"'),
+    ],
+)
+def test_a_flawed_certificate_is_refused(tls: str, failure: str, run: Listen, tmp_path: Path) -> None:
+    server = run(tls=tls)
+    ca = tmp_path / "ca.pem"
+    ca.write_text(str(server.ca_pem))
+    status, out, _ = loaded(server.url, f"--ca={ca}", *QUICK)
+    assert status == 1
+    assert f"failed     2 clients: the server's certificate is {failure}" in out
+    assert "--ca" not in out
+
+
+def test_who_is_not_trusted_fails_and_the_option_is_named(run: Listen, authority: Authority) -> None:
+    server = run(tls="self-signed")
+    status, out, _ = loaded(server.url, f"--ca={authority.pem}", *QUICK)
+    assert status == 1
+    assert out.splitlines()[2:] == [
+        "failed     2 clients: the server's certificate comes from nobody who is trusted",
+        "           --ca FILE says which certificates to trust, in PEM, instead of the system's.",
+    ]
+
+
+def test_who_speaks_no_tls_is_told_so(server: EchoServer, authority: Authority) -> None:
+    status, found = measured(server.url.replace("ws:", "wss:"), f"--ca={authority.pem}", *QUICK)
+    assert (status, found["failure"]) == (1, "what answers there speaks no TLS")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file or directory"),
+        ("", "has no certificate in PEM (-----BEGIN CERTIFICATE-----)"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n", "is no correct PEM: "),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "has no certificate in PEM"),
+    ],
+)
+def test_a_wrong_file_is_status_2_and_its_option_named(content: str | None, said: str, tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    if content is not None:
+        ca.write_text(content)
+    status, out, err = loaded("wss://127.0.0.1:1/", f"--ca={ca}")
+    assert (status, out) == (2, "")
+    assert re.search(rf"error: argument --ca: '{re.escape(str(ca))}':? {re.escape(said)}", err)
+
+
+def test_a_system_that_trusts_nobody_needs_a_ca(tmp_path: Path) -> None:
+    nothing = str(tmp_path / "nothing")
+    status, _, err = loaded("wss://127.0.0.1:1/", SSL_CERT_FILE=nothing, SSL_CERT_DIR=nothing)
+    assert status == 2
+    assert "error: argument --ca: needed, since the system has no certificate in PEM" in err
+
+
 WRONG = ["--clients=0", "--clients=x", "--inflight=0", "--threads=-1", "--size=x", "--seconds=0", "--seconds=inf"]
 
 
-@pytest.mark.parametrize("given", [*([f"ws://h {one}"] for one in WRONG), ["wss://h"], ["ws://"], []], ids=str)
+@pytest.mark.parametrize(
+    "given", [*([f"ws://h {one}"] for one in WRONG), ["http://h"], ["wss://"], ["ws://"], []], ids=str
+)
 def test_a_wrong_argument_is_status_2_and_named(given: list[str]) -> None:
     words = " ".join(given).split()
     status, out, err = loaded(*words)

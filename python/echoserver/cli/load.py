@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from echoserver import printing
 from echoserver._core import Load, shown
+from echoserver.cli.roots import system_roots
 from echoserver.cli.screen import Screen
 from echoserver.cli.values import count, seconds, size
 
@@ -39,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Its status is 0, 1 if a client failed or an answer was wrong, 2 for a wrong argument.",
         allow_abbrev=False,
     )
-    made.add_argument("url", metavar="URL", type=_url, help="ws://; without that it is, too")
+    made.add_argument("url", metavar="URL", type=_url, help="ws:// or wss://; without either it is ws://")
     made.add_argument("--clients", type=count, default=16, metavar="COUNT", help="clients (default: 16)")
     made.add_argument(
         "--inflight", type=count, default=1, metavar="COUNT", help="messages on their way for each client (default: 1)"
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--seconds", type=seconds, default=5.0, metavar="SECONDS", help="how long, once all have connected (default: 5)"
     )
+    made.add_argument("--ca", metavar="FILE", help="trust the certificates in FILE, in PEM, instead of the system's")
     made.add_argument(
         "--threads", type=count, default=1, metavar="COUNT", help="threads that make the load (default: 1)"
     )
@@ -66,8 +68,13 @@ def main(arguments: Sequence[str]) -> int:
     if not 0 < given.seconds <= _YEAR:
         command_line.error(f"argument --seconds: {given.seconds:g}: must be positive, and at most a year")
     try:
+        ca_pem = _ca_pem(given)
+    except OSError as error:
+        command_line.error(f"argument --ca: {shown(given.ca)}: {error.strerror or error}")
+    try:
         load = Load(
             given.url,
+            ca_pem=ca_pem,
             clients=given.clients,
             in_flight=given.inflight,
             size=given.size,
@@ -75,6 +82,9 @@ def main(arguments: Sequence[str]) -> int:
             seconds=given.seconds,
             threads=given.threads,
         )
+    except ValueError as error:
+        # Only the certificates are left to be wrong.
+        command_line.error(f"argument --ca: {shown(given.ca) if given.ca else 'needed, since the system'} {error}")
     except OSError as error:
         Screen().line(f"echoserver: cannot make a load: {error.strerror or error}")
         return _FAILED
@@ -155,6 +165,8 @@ def _lines(result: dict[str, Any], given: argparse.Namespace) -> Iterator[str]:
         yield f"latency    {latencies} ms"
     if result["failed_clients"]:
         yield f"failed     {result['failed_clients']:,} clients: {printing.escaped(result['failure'])}"
+        if "nobody who is trusted" in result["failure"]:
+            yield "           --ca FILE says which certificates to trust, in PEM, instead of the system's."
     if result["wrong_answers"]:
         yield f"wrong      {result['wrong_answers']:,} answers were not what had been sent"
     if not result["messages"]:
@@ -170,6 +182,14 @@ def _lines(result: dict[str, Any], given: argparse.Namespace) -> Iterator[str]:
 
 def _url(text: str) -> str:
     url = text if "://" in text else f"ws://{text}"
-    if not url.startswith("ws://") or len(url) == len("ws://"):
-        raise argparse.ArgumentTypeError(f"{shown(text)} is no URL with ws://, the only ones that are measured")
+    scheme, _, rest = url.partition("://")
+    if scheme not in {"ws", "wss"} or not rest:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is no URL of a WebSocket, such as ws://localhost:1234/")
     return url
+
+
+def _ca_pem(given: argparse.Namespace) -> bytes | None:
+    """The certificates to trust, in PEM, if there is to be TLS. OSError for a file that can't be read."""
+    if not given.url.startswith("wss:"):
+        return None
+    return Path(given.ca).read_bytes() if given.ca else system_roots()
