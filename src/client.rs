@@ -8,10 +8,9 @@ pub mod held;
 mod tests;
 pub mod waiting;
 
-pub(crate) use self::ends::Ends;
+pub(crate) use self::ends::{Addresses, Ends};
 
 use self::charge::Charge;
-use self::ends::Addresses;
 
 use crate::mailbox::Mailbox;
 use crate::order::{Message, Order, Payload, Ping, Raw, SendError, Share};
@@ -94,7 +93,7 @@ pub type Letter = (Arc<Client>, Order);
 impl Client {
     pub(crate) fn new(
         id: u64,
-        ends: Ends,
+        addresses: Addresses,
         upgrade: Upgrade,
         tls: Option<Arc<TlsFacts>>,
         head: Box<[u8]>,
@@ -108,7 +107,7 @@ impl Client {
             tls,
             seat,
             opened,
-            addresses: ends.into(),
+            addresses,
             head,
             mailbox,
             charge: Charge::new(charge),
@@ -126,6 +125,12 @@ impl Client {
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         self.addresses.ends().peer
+    }
+
+    /// The balancer that has connected for it and has said so by the PROXY protocol (`Config::proxy_from`).
+    #[must_use]
+    pub fn proxied_by(&self) -> Option<SocketAddr> {
+        self.addresses.proxied_by()
     }
 
     /// Where it was accepted, shown in the same way.

@@ -1,5 +1,8 @@
 //! Every option of a server: its unit, its default and the reason for it. Checked once, in [`Config::check`].
 
+pub(crate) mod network;
+
+use self::network::Network;
 use crate::error::{Error, quoted};
 use crate::faults::plan::Plan;
 use crate::manual_clock::ManualClock;
@@ -48,6 +51,9 @@ pub struct Config {
     /// Whether others of the same user that ask for it, too, may listen on the same port (`SO_REUSEPORT`), so that the
     /// system spreads clients over them. Default: no, since a second server on a port is a mistake mostly.
     pub reuse_port: bool,
+    /// Addresses and networks that connect for others, and say for whom by the PROXY protocol: balancers. Default: none,
+    /// since whoever may say who it is can be anybody.
+    pub proxy_from: Vec<String>,
     /// Subprotocols that are supported; the client's first offer among them is chosen. Default: none.
     pub subprotocols: Vec<String>,
     /// Origins that are admitted, exact strings; a `None` among them admits a missing Origin. Default `None`: every one,
@@ -114,6 +120,7 @@ impl Default for Config {
             host: Vec::new(),
             backlog: 4096,
             reuse_port: false,
+            proxy_from: Vec::new(),
             subprotocols: Vec::new(),
             origins: None,
             compression: None,
@@ -222,6 +229,11 @@ impl Config {
             let reason = "this system has no SO_REUSEPORT";
             return Err(invalid("reuse_port", &"True", reason));
         }
+        for listed in &self.proxy_from {
+            if let Err(reason) = listed.parse::<Network>() {
+                return Err(invalid("proxy_from", &quoted(listed), reason));
+            }
+        }
         for name in &self.subprotocols {
             if !is_token(name.as_bytes()) {
                 return Err(invalid(
@@ -257,6 +269,13 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// Those in `proxy_from`.
+    pub(crate) fn proxies(&self) -> Vec<Network> {
+        let listed = self.proxy_from.iter();
+        // All are, as was checked.
+        listed.filter_map(|listed| listed.parse().ok()).collect()
     }
 
     /// Threads that serve connections.

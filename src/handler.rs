@@ -277,6 +277,10 @@ pub trait Handler: Send + Sync + Debug {
     /// [`Wants::REFUSAL`].
     fn on_tls_failure(&self, _peer: SocketAddr, _reason: &str) {}
 
+    /// Who may say by the PROXY protocol for whom it has connected has not done so as that has it. Called only with
+    /// [`Wants::REFUSAL`].
+    fn on_proxy_failure(&self, _peer: SocketAddr, _reason: &str) {}
+
     /// What is counted of callbacks, for whoever watches the server.
     fn callbacks(&self) -> Callbacks {
         Callbacks::default()

@@ -329,6 +329,10 @@ class Client(_Asked):
         """Number of this client, from 1 in the order of their coming, unique in its server."""
 
     @property
+    def proxied_by(self) -> tuple[str, int] | None:
+        """IP address and port of the balancer that has connected for the client (`proxy_from`), or None."""
+
+    @property
     def local_address(self) -> tuple[str, int]:
         """IP address and port that the client has connected to, as this machine sees them."""
 

@@ -74,6 +74,10 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
     - `backlog`: connects that may wait to be accepted; the system cuts it to its own maximum.
     - `reuse_port`: whether other sockets of the same user may listen on the same port, if they ask for it as well: the
       system spreads connects over all of them (SO_REUSEPORT). ValueError where the system has no such thing.
+    - `proxy_from`: addresses and networks of balancers, such as "192.0.2.1" or "10.0.0.0/8", that say for whom they
+      have connected: each of their connections begins with a header of the PROXY protocol, version 1 or 2, before TLS.
+      `client.peer` is then whom it names, `client.proxied_by` the balancer. Without a good one it ends. From others
+      such a header is no good request.
 
     Callbacks, one at a time; each may instead be a method of that name on a subclass, or be set, by any thread, also
     while the server runs: `server.on_text = f` holds from the next message on, and None ends it.
@@ -188,6 +192,7 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
         host: str | Iterable[str] | None = None,
         backlog: int = 4096,
         reuse_port: bool = False,
+        proxy_from: Iterable[str] = (),
         on_handshake: OnHandshake | None = None,
         on_connect: OnClient | None = None,
         on_text: OnText | None = None,

@@ -18,7 +18,10 @@ class Stats:
     accept_errors: int
     """Failed attempts to accept one, such as for want of descriptors."""
     handshakes_refused: int
-    """Requests that were refused: answered with something other than 101, and no `http_requests`; logged at INFO."""
+    """Requests that were refused: answered with something other than 101, and no `http_requests`; logged at INFO.
+
+    Also connections of `proxy_from` without a good PROXY header, which get no answer.
+    """
     http_requests: int
     """Ordinary HTTP requests, which asked for no WebSocket: GET and HEAD."""
     tls_failures: int

@@ -11,24 +11,32 @@ pub(crate) struct Ends {
 
 /// The same in a quarter of the room, if they are of IPv4, as most are.
 #[derive(Debug)]
-pub(super) enum Addresses {
+pub(crate) enum Addresses {
     V4 {
         peer: SocketAddrV4,
         local: SocketAddrV4,
     },
     Other(Box<Ends>),
-}
-
-impl From<Ends> for Addresses {
-    fn from(ends: Ends) -> Self {
-        match (ends.peer, ends.local) {
-            (SocketAddr::V4(peer), SocketAddr::V4(local)) => Self::V4 { peer, local },
-            _ => Self::Other(Box::new(ends)),
-        }
-    }
+    /// With who has connected for the client.
+    Proxied(Box<(Ends, SocketAddr)>),
 }
 
 impl Addresses {
+    pub(crate) fn new(ends: Ends, proxied_by: Option<Box<SocketAddr>>) -> Self {
+        match (proxied_by, ends.peer, ends.local) {
+            (Some(by), ..) => Self::Proxied(Box::new((ends, *by))),
+            (None, SocketAddr::V4(peer), SocketAddr::V4(local)) => Self::V4 { peer, local },
+            _ => Self::Other(Box::new(ends)),
+        }
+    }
+
+    pub(super) fn proxied_by(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Proxied(proxied) => Some(proxied.1),
+            Self::V4 { .. } | Self::Other(_) => None,
+        }
+    }
+
     pub(super) fn ends(&self) -> Ends {
         match self {
             Self::V4 { peer, local } => Ends {
@@ -36,6 +44,7 @@ impl Addresses {
                 local: (*local).into(),
             },
             Self::Other(ends) => **ends,
+            Self::Proxied(proxied) => proxied.0,
         }
     }
 }

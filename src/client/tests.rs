@@ -21,7 +21,15 @@ fn client() -> Arc<Client> {
     let memory = Memory::new(Limit::new(&"memory_limit", 0));
     let charge = Account::new(memory);
     let seat = (0, Stamp::default(), Arc::default());
-    Client::new(1, ends, upgrade, None, Box::default(), seat, charge)
+    Client::new(
+        1,
+        Addresses::new(ends, None),
+        upgrade,
+        None,
+        Box::default(),
+        seat,
+        charge,
+    )
 }
 
 #[test]

@@ -9,7 +9,7 @@ fn defaults_are_valid() {
 
 #[test]
 fn an_error_names_the_option_and_its_value() {
-    let cases: [(Config, &str); 9] = [
+    let cases: [(Config, &str); 10] = [
         (
             Config {
                 max_message_size: 0,
@@ -68,6 +68,13 @@ fn an_error_names_the_option_and_its_value() {
                 ..Config::default()
             },
             "compression=Deflate(server_max_window_bits=8): must be 9 to 15",
+        ),
+        (
+            Config {
+                proxy_from: vec!["::1".into(), "10.0.0.1/8".into()],
+                ..Config::default()
+            },
+            "proxy_from='10.0.0.1/8': has bits set beyond those of the network",
         ),
         (
             Config {

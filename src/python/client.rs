@@ -148,6 +148,13 @@ impl PyClient {
         address::pair(py, self.client.peer())
     }
 
+    /// IP address and port of the balancer that has connected for the client (`proxy_from`), or None.
+    #[getter]
+    fn proxied_by(&self, py: Python<'_>) -> Option<(String, u16)> {
+        let balancer = self.client.proxied_by();
+        balancer.map(|balancer| address::pair(py, balancer))
+    }
+
     /// IP address and port that the client has connected to, as this machine sees them.
     #[getter]
     fn local_address(&self, py: Python<'_>) -> (String, u16) {

@@ -306,6 +306,15 @@ impl Handler for Link {
         });
     }
 
+    fn on_proxy_failure(&self, peer: SocketAddr, reason: &str) {
+        self.events.push_refusal(|| Refusal {
+            text: "PROXY header of %s refused: %s",
+            event: "proxy_refused",
+            peer,
+            reason: reason.to_owned(),
+        });
+    }
+
     fn callbacks(&self) -> Callbacks {
         let times = self.times.as_ref();
         let times = times.map(|times| {

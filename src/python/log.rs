@@ -103,12 +103,14 @@ pub(super) fn ended(py: Python<'_>, ended: &Ended, unlogged: u64) -> PyResult<()
         .ended()
         .map_or((0, ""), |(code, reason)| (*code, reason));
     let (peer, path) = (client.peer().to_string(), path(client));
+    let proxied_by = client.proxied_by().map(|balancer| balancer.to_string());
     let subprotocol = client.subprotocol.as_deref().map(shortened);
     let (received, sent) = (summary.received.sum(), summary.sent.sum());
     let seconds = summary.time.as_secs_f64();
     let said = facts(py, "disconnected")?;
     said.set_item(intern!(py, "client"), client.id)?;
     said.set_item(intern!(py, "peer"), &peer)?;
+    said.set_item(intern!(py, "proxied_by"), &proxied_by)?;
     said.set_item(intern!(py, "path"), &path)?;
     said.set_item(intern!(py, "subprotocol"), &subprotocol)?;
     said.set_item(intern!(py, "code"), code)?;
@@ -118,9 +120,10 @@ pub(super) fn ended(py: Python<'_>, ended: &Ended, unlogged: u64) -> PyResult<()
     said.set_item(intern!(py, "bytes_received"), received.bytes)?;
     said.set_item(intern!(py, "messages_sent"), sent.messages)?;
     said.set_item(intern!(py, "bytes_sent"), sent.bytes)?;
+    let by = proxied_by.map_or_else(String::new, |by| format!(" proxied_by={by}"));
     let text = format!(
         "code={code} reason={} path={} subprotocol={} seconds={seconds:.3} messages_received={} bytes_received={} \
-         messages_sent={} bytes_sent={}",
+         messages_sent={} bytes_sent={}{by}",
         quoted(reason),
         quoted(&path),
         subprotocol

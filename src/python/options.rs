@@ -18,6 +18,7 @@ pub(super) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
         host: get("host")?.optional(Argument::texts)?.unwrap_or_default(),
         backlog: get("backlog")?.size()?,
         reuse_port: get("reuse_port")?.boolean()?,
+        proxy_from: get("proxy_from")?.list(Argument::text)?,
         subprotocols: get("subprotocols")?.list(Argument::text)?,
         origins: get("origins")?
             .optional(|origins| origins.list(|origin| origin.optional(Argument::text)))?,
@@ -59,6 +60,10 @@ pub(super) fn defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     defaults.set_item("host", py.None())?;
     defaults.set_item("backlog", config.backlog)?;
     defaults.set_item("reuse_port", config.reuse_port)?;
+    defaults.set_item(
+        "proxy_from",
+        pyo3::types::PyTuple::new(py, config.proxy_from)?,
+    )?;
     defaults.set_item(
         "subprotocols",
         pyo3::types::PyTuple::new(py, config.subprotocols)?,

@@ -1,6 +1,7 @@
 //! A worker's own state: its seats, its buffers, and how far it is on its way to the end. Never leaves its thread.
 
 use super::clock::Clock;
+use super::label::Refused;
 use super::linger::timer::Lingering;
 use super::look::Look;
 use super::pace::Pace;
@@ -230,6 +231,18 @@ impl Desk {
         let handler = &self.shared.handler;
         if handler.wants().has(Wants::REFUSAL) {
             handler.on_refusal(peer, reason);
+        }
+    }
+
+    /// `peer` may say by the PROXY protocol who it is, and has not done so as that has it.
+    pub(super) fn report_proxy(&self, peer: SocketAddr, reason: &str) {
+        self.count(|counters| {
+            counters.handshakes_refused.add(1);
+            counters.refused[Refused::Proxy as usize].add(1);
+        });
+        let handler = &self.shared.handler;
+        if handler.wants().has(Wants::REFUSAL) {
+            handler.on_proxy_failure(peer, reason);
         }
     }
 

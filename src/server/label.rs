@@ -19,10 +19,12 @@ pub(super) enum Refused {
     Undecided,
     /// The server stops: 503.
     Stopping,
+    /// A balancer has not said who it has connected for: the connection ends without an answer.
+    Proxy,
 }
 
 impl Refused {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Request,
         Self::Origin,
         Self::Late,
@@ -31,6 +33,7 @@ impl Refused {
         Self::Application,
         Self::Undecided,
         Self::Stopping,
+        Self::Proxy,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -43,6 +46,7 @@ impl Refused {
             Self::Application => "application",
             Self::Undecided => "undecided",
             Self::Stopping => "stopping",
+            Self::Proxy => "proxy_header",
         }
     }
 }

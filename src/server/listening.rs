@@ -288,7 +288,7 @@ fn welcome(
 }
 
 /// IPv4 on a dual-stack socket, as IPv4.
-fn plain(address: SocketAddr) -> SocketAddr {
+pub(super) fn plain(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V6(v6) => v6
             .to_ipv4_mapped()

@@ -23,6 +23,7 @@ mod opening;
 mod pace;
 mod page;
 mod pending;
+mod proxied;
 mod roster;
 mod seat;
 mod seen;
@@ -148,6 +149,7 @@ impl Server {
             .map(|bound| Record::new(bound.min(half), memory.clone()));
         let shared = Shared {
             policy: config.policy(),
+            proxies: config.proxies(),
             tls,
             handler,
             sending: Arc::new(config.sending()),

@@ -6,6 +6,7 @@ use super::stats::{Counters, Stats};
 use super::tls::identity::Identity;
 use crate::client::{Client, Ends, Letter};
 use crate::config::Config;
+use crate::config::network::Network;
 use crate::error::Error;
 use crate::faults::registry::Faults;
 use crate::handler::{Handler, Wants};
@@ -64,6 +65,8 @@ pub(super) struct Shared {
     /// Where the server listens; of several addresses the first.
     pub(super) address: SocketAddr,
     pub(super) policy: Policy,
+    /// `proxy_from`.
+    pub(super) proxies: Vec<Network>,
     pub(super) tls: Option<Identity>,
     pub(super) handler: Arc<dyn Handler>,
     pub(super) memory: Arc<Memory>,

@@ -64,6 +64,8 @@ mod orders;
 #[cfg(test)]
 mod pausing;
 #[cfg(test)]
+mod proxied;
+#[cfg(test)]
 mod recording;
 mod records;
 #[cfg(test)]

@@ -87,7 +87,8 @@ counters! {
     connections_accepted,
     /// Failed attempts to accept one, such as for want of descriptors.
     accept_errors,
-    /// Requests that were refused: answered with something other than 101, and not counted as `http_requests`.
+    /// Requests that were refused: answered with something other than 101, and not counted as `http_requests`. Also
+    /// connections of balancers without a good PROXY header, which get no answer.
     handshakes_refused,
     /// Ordinary HTTP requests, which asked for no WebSocket: GET and HEAD.
     http_requests,

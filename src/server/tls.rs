@@ -53,17 +53,26 @@ async fn open<W: Wire>(
         seated,
         mut wire,
         ends,
+        proxied_by,
         due,
         charge,
+        head,
         ..
     } = newcomer;
     let desk = &seated.desk;
     let clock = &desk.clock;
-    let mut first = Vec::with_capacity(FIRST_READ);
-    match clock
-        .before(due, read_more(&mut wire, &mut first, &seated))
-        .await
-    {
+    // What has come behind a PROXY header.
+    let mut first = head;
+    if first.is_empty() {
+        first = Vec::with_capacity(FIRST_READ);
+    }
+    let begun = async {
+        match first.len() {
+            0 => read_more(&mut wire, &mut first, &seated).await,
+            len => Ok(len),
+        }
+    };
+    match clock.before(due, begun).await {
         Some(Ok(1..)) => {}
         // Gone without a word, as those who only look whether the port is open.
         Some(_) => {
@@ -116,6 +125,7 @@ async fn open<W: Wire>(
             return Some(Newcomer {
                 wire: Box::new(stream),
                 ends,
+                proxied_by,
                 tls: Some(Arc::new(facts)),
                 due,
                 charge,

@@ -8,7 +8,8 @@ use super::opening::newcomer::Newcomer;
 use super::shaped::Shaped;
 use super::shared::{Command, Shared};
 use super::stages::{Phase, Row, Turn};
-use super::{opening, tls};
+use super::tls::identity::Identity;
+use super::{opening, proxied, tls};
 use crate::client::{Ends, Letter};
 use crate::handler::Handler;
 use crate::manual_clock::Hand;
@@ -227,8 +228,15 @@ fn serve(desk: &Rc<Desk>, stream: Listed<TcpStream>, ends: Ends) {
     let _ = stream.set_nodelay(true);
     let stream = Shaped::new(stream);
     let newcomer = Newcomer::new(stream, ends, seated);
+    let shared = &desk.shared;
+    let (proxies, peer) = (&shared.proxies, ends.peer.ip());
+    if proxies.iter().any(|network| network.has(peer)) {
+        let tls = shared.tls.as_ref().map(Identity::config);
+        spawn_local(Box::pin(proxied::serve(newcomer, tls)));
+        return;
+    }
     // Boxed: a task is as large as its future, in steps of 128 bytes.
-    match &desk.shared.tls {
+    match &shared.tls {
         None => spawn_local(Box::pin(opening::serve(newcomer))),
         Some(identity) => spawn_local(Box::pin(tls::serve(newcomer, identity.config()))),
     };

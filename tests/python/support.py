@@ -136,7 +136,7 @@ def port_of(url: str) -> int:
 class RawClient:
     """A WebSocket client made of a socket, for what proper clients don't do."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # Each but the port by its name.
         self,
         port: int,
         *lines: str,
@@ -144,8 +144,9 @@ class RawClient:
         receive_buffer: int | None = None,
         path: str = "/",
         context: ssl.SSLContext | None = None,
+        first: bytes = b"",
     ) -> None:
-        """Connects, over TLS with a context, and sends an upgrade request with these lines more."""
+        """Connects, over TLS with a context, and sends `first` with an upgrade request that has these lines more."""
         self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -164,7 +165,7 @@ class RawClient:
             "Sec-WebSocket-Version: 13",
             *lines,
         ]
-        self.socket.sendall("".join(f"{line}\r\n" for line in [*request, ""]).encode())
+        self.socket.sendall(first + "".join(f"{line}\r\n" for line in [*request, ""]).encode())
 
     def status(self) -> int:
         """Reads the response's head, which stays as `headers`, and returns its status."""

@@ -47,6 +47,7 @@ def test_the_record_has_what_the_line_says(run: Listen, caplog: pytest.LogCaptur
         {
             "event": "disconnected",
             "client": 1,
+            "proxied_by": None,
             "path": "/path",
             "subprotocol": "chat",
             "code": 4000,
@@ -158,7 +159,19 @@ def test_the_program_logs_lines_of_json() -> None:
     assert by_event["server"].keys() == {"event", "level", "message"}
     end = by_event["disconnected"]
     assert list(end) == [
-        *("level", "event", "message", "client", "peer", "path", "subprotocol", "code", "reason", "seconds"),
+        *(
+            "level",
+            "event",
+            "message",
+            "client",
+            "peer",
+            "proxied_by",
+            "path",
+            "subprotocol",
+            "code",
+            "reason",
+            "seconds",
+        ),
         *("messages_received", "bytes_received", "messages_sent", "bytes_sent"),
     ]
     assert (end["level"], end["path"], end["reason"], end["bytes_sent"]) == ("debug", "/a%0Ab", EVIL, 5)

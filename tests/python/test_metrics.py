@@ -152,7 +152,7 @@ def test_who_is_refused_is_counted_by_the_reason(run: Listen, why: str) -> None:
     connection.close()
     counted = read(text.decode())["echoserver_refused_total"]
     assert {reason: count for reason, count in counted.items() if count} == {why: 1}
-    assert counted.keys() - {"undecided", "stopping"} == REFUSED.keys()
+    assert counted.keys() - {"undecided", "stopping", "proxy_header"} == REFUSED.keys()
 
 
 def test_who_is_not_decided_about_is_counted_as_that(run: Listen, reported: Any) -> None:

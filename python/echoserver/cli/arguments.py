@@ -220,6 +220,13 @@ def _add_listening(group: Any, add: Callable[..., None]) -> None:
         action="store_true",
         help="let others of the same user listen on the port, too, if they ask for it (default: don't)",
     )
+    group.add_argument(
+        "--proxy-from",
+        action="append",
+        metavar="ADDRESS",
+        help="address or network, such as 10.0.0.0/8, of a balancer that says by the PROXY protocol for whom it has "
+        "connected; may be repeated (default: none)",
+    )
 
 
 def in_terms_of_the_command_line(message: str) -> str:

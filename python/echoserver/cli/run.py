@@ -122,6 +122,7 @@ def _described(options: dict[str, Any]) -> str:
     faults = len(options.get("faults", ()))
     are_on = {
         tls_kinds.get(options.get("tls"), "TLS"): "tls" in options,
+        "PROXY protocol": "proxy_from" in options,
         "compression": "compression" in options,
         f"{faults} fault{'s' * (faults != 1)}": bool(faults),
         "page": options["page"],

@@ -5,7 +5,7 @@ use super::ask::ask;
 use super::newcomer::Newcomer;
 use super::read::Read;
 use crate::admission::{Decision, Request};
-use crate::client::Client;
+use crate::client::{Addresses, Client};
 use crate::faults::plan::Plan;
 use crate::faults::url;
 use crate::handler::Wants;
@@ -240,7 +240,7 @@ async fn admit<W: AsyncRead + Unpin>(
     }
     let client = Client::new(
         shared.next_id.fetch_add(1, Ordering::Relaxed),
-        newcomer.ends,
+        Addresses::new(newcomer.ends, newcomer.proxied_by.take()),
         upgrade,
         newcomer.tls.take(),
         head.into(),

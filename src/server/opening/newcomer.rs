@@ -4,6 +4,7 @@ use crate::client::Ends;
 use crate::protocol::account::Account;
 use crate::server::desk::Seated;
 use crate::tls::TlsFacts;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -12,6 +13,8 @@ use tokio::time::Instant;
 pub(in crate::server) struct Newcomer<W> {
     pub(in crate::server) wire: W,
     pub(in crate::server) ends: Ends,
+    /// Who has connected for it, if it is not itself.
+    pub(in crate::server) proxied_by: Option<Box<SocketAddr>>,
     /// What its TLS handshake agreed on; `None` without TLS.
     pub(in crate::server) tls: Option<Arc<TlsFacts>>,
     /// When the request has to be there, and the decision about it.
@@ -32,6 +35,7 @@ impl<W> Newcomer<W> {
         Self {
             wire,
             ends,
+            proxied_by: None,
             tls: None,
             due: desk.clock.now() + desk.shared.config.open_timeout,
             charge: Account::new(desk.shared.memory.clone()),

@@ -1,0 +1,106 @@
+//! Addresses that are listed: one, or those of a network.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// Those whose first bits are these; one address has no others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.address.is_ipv4()
+            && first(address, self.bits) == first(self.address, self.bits)
+    }
+}
+
+/// The first bits.
+fn first(address: IpAddr, bits: u8) -> Option<u128> {
+    let (value, all) = match address {
+        IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32),
+        IpAddr::V6(v6) => (v6.to_bits(), 128),
+    };
+    // Of no bits there are none.
+    value.checked_shr(all - u32::from(bits))
+}
+
+/// `192.0.2.1`, `10.0.0.0/8`, `fd00::/8`.
+impl FromStr for Network {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = "must be addresses or networks, such as 192.0.2.1, 10.0.0.0/8 or fd00::/8";
+        let (address, bits) = match text.split_once('/') {
+            None => (text, None),
+            Some((address, bits)) => (address, Some(bits)),
+        };
+        let address: IpAddr = address.parse().map_err(|_none| wrong)?;
+        let all = if address.is_ipv4() { 32 } else { 128 };
+        let bits = match bits {
+            None => all,
+            Some(bits) if bits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let bits = bits.parse().ok();
+                bits.filter(|bits| *bits <= all).ok_or(wrong)?
+            }
+            Some(_) => return Err(wrong),
+        };
+        let network = Self { address, bits };
+        let rest = match address {
+            IpAddr::V4(v4) => v4.to_bits().checked_shl(bits.into()).unwrap_or(0) == 0,
+            IpAddr::V6(v6) => v6.to_bits().checked_shl(bits.into()).unwrap_or(0) == 0,
+        };
+        if rest {
+            Ok(network)
+        } else {
+            Err("has bits set beyond those of the network")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_has_the_addresses_that_begin_as_it_does() {
+        for (network, inside, outside) in [
+            ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
+            ("192.0.2.0/24", "192.0.2.255", "192.0.3.0"),
+            ("192.0.2.0/31", "192.0.2.1", "192.0.2.2"),
+            ("10.0.0.0/8", "10.255.0.1", "11.0.0.0"),
+            ("0.0.0.0/0", "255.1.2.3", "::1"),
+            ("::1", "::1", "::2"),
+            ("fd00::/8", "fdff::1", "fe00::"),
+            ("::/0", "ffff::", "0.0.0.0"),
+        ] {
+            let network: Network = network.parse().unwrap();
+            assert!(network.has(inside.parse().unwrap()), "{network:?}");
+            assert!(!network.has(outside.parse().unwrap()), "{network:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_none_is_refused() {
+        for text in [
+            "",
+            "/",
+            "localhost",
+            "192.0.2",
+            "192.0.2.1/",
+            "192.0.2.1/33",
+            "192.0.2.1/+8",
+            "::1/129",
+            "::1/-1",
+            "192.0.2.1:80",
+            "192.0.2.1/24",
+            "fd00::1/8",
+            " ::1",
+            "1.2.3.4/999",
+        ] {
+            assert!(text.parse::<Network>().is_err(), "{text}");
+        }
+    }
+}
