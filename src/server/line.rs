@@ -15,6 +15,7 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -53,6 +54,10 @@ pub(super) struct Line {
     turn: Turn,
     incoming: Lane,
     outgoing: Lane,
+    /// The client may have sent what has not come to the line yet.
+    is_behind: bool,
+    /// Bytes that have to arrive from the client before its time is over.
+    owed: Option<u64>,
 }
 
 impl Line {
@@ -64,6 +69,8 @@ impl Line {
             turn: Turn(TURN),
             incoming: Lane::new(Way::In),
             outgoing: Lane::new(Way::Out),
+            is_behind: true,
+            owed: None,
         })
     }
 
@@ -81,16 +88,39 @@ impl Line {
         !self.script.moves_bytes() && self.incoming.is_empty() && self.outgoing.is_empty()
     }
 
-    /// An end waits for what is sent, `now` at the latest: from when on it is up to the client alone that nothing is;
-    /// `None` if nothing was. Who has asked for its slow line itself has no more than ten minutes of this.
-    pub(super) fn open_since(&self, now: Instant) -> Option<Instant> {
+    /// An end waits for what is sent, `now` at the latest, and where something `is_awaited` of the client, for what it has
+    /// sent by when its time, so long, was over: from when on it is up to the client alone that nothing comes; `None` if
+    /// nothing was on its way. Who has asked for its slow line itself has no more than ten minutes of this.
+    pub(super) fn open_since(
+        &mut self,
+        now: Instant,
+        time: Duration,
+        is_awaited: bool,
+    ) -> Option<Instant> {
         let since = if self.is_frozen() {
             now
         } else {
-            self.outgoing.open_since(&self.script)?
+            let sent = self.outgoing.open_since(&self.script);
+            let is_over = self.outgoing.is_empty() && sent.is_none_or(|sent| sent + time <= now);
+            if is_awaited && is_over {
+                self.owed_since().max(sent)?
+            } else {
+                sent?
+            }
         };
         let end = self.script.last_end(now.into_std());
         Some(end.map_or(since, |end| since.min(Instant::from_std(end))))
+    }
+
+    /// The client's time is over: the same of what it had sent by then. That is told by the bytes, not by when they arrive,
+    /// since one that goes on sending would never come to an end. What has not come to the line is taken for as much as the
+    /// line holds, until it is known.
+    fn owed_since(&mut self) -> Option<Instant> {
+        let unseen = if self.is_behind { lane::MOST } else { 0 };
+        let come = self.incoming.entered() + unseen as u64;
+        let owed = self.owed.map_or(come, |owed| owed.min(come));
+        self.owed = Some(owed);
+        self.incoming.open_until(owed, &self.script)
     }
 
     /// See [`Script::is_frozen_for_good`].
@@ -188,6 +218,7 @@ impl Line {
         if self.is_frozen() {
             return Poll::Pending;
         }
+        self.is_behind = true;
         let lane = &mut self.incoming;
         let shape = lane.entry(&self.script);
         if lane.pieces.is_empty() && lane.end.is_none() && !shape.delays() {
@@ -202,7 +233,9 @@ impl Line {
             let mut buffer = [MaybeUninit::uninit(); READ];
             let most = shape.portion(into.remaining().min(READ));
             let mut read = ReadBuf::uninit(&mut buffer[..most]);
-            ready!(Pin::new(io).poll_read(cx, &mut read))?;
+            let polled = Pin::new(io).poll_read(cx, &mut read);
+            self.is_behind = polled.is_ready();
+            ready!(polled)?;
             self.turn.spend(read.filled().len());
             let bytes = lane.changed(read.filled(), &shape, &self.script);
             into.put_slice(&bytes);
@@ -239,6 +272,7 @@ impl Line {
         }
         let mut buffer = [MaybeUninit::uninit(); READ];
         let lane = &mut self.incoming;
+        self.is_behind = lane.end.is_none();
         while lane.end.is_none()
             && let Some(room) = lane.room(&self.account)
         {
@@ -250,12 +284,16 @@ impl Line {
             let most = room.min(shape.same()).min(READ);
             let mut read = ReadBuf::uninit(&mut buffer[..most]);
             let Poll::Ready(result) = Pin::new(&mut *io).poll_read(cx, &mut read) else {
+                self.is_behind = false;
                 break;
             };
             self.turn.spend(read.filled().len());
             let now = self.clock.now();
             match read.filled() {
-                [] => lane.push_end(result, &shape, &self.script, now),
+                [] => {
+                    lane.push_end(result, &shape, &self.script, now);
+                    self.is_behind = false;
+                }
                 bytes => lane.push(bytes, &shape, &self.script, &mut self.account, now),
             }
         }

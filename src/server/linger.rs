@@ -103,9 +103,10 @@ pub(super) async fn linger<W: Wire>(wire: &mut W, seated: &Seated, mut due: Inst
         }
         let reached = desk.clock.reached();
         if reached >= due {
-            let line = wire.line().and_then(|line| line.as_ref());
-            let since = line.and_then(|line| line.open_since(reached));
-            match since.map(|since| since + desk.shared.config.close_timeout) {
+            let time = desk.shared.config.close_timeout;
+            let line = wire.line().and_then(|line| line.as_mut());
+            let since = line.and_then(|line| line.open_since(reached, time, true));
+            match since.map(|since| since + time) {
                 Some(later) if later > reached => due = later,
                 _ => return Poll::Ready(()),
             }

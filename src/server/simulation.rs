@@ -46,6 +46,8 @@ mod faults_held_up;
 #[cfg(test)]
 mod faults_on_bytes;
 #[cfg(test)]
+mod faults_on_late_answers;
+#[cfg(test)]
 mod faults_on_late_ends;
 #[cfg(test)]
 mod faults_that_change;

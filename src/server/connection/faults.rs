@@ -246,12 +246,15 @@ impl<W: Wire> Connection<W> {
     /// Whether it was not up to the client alone for `close_timeout` that the closing handshake is not over: that time
     /// begins again when bytes may move.
     pub(super) fn waits_for_line(&mut self, now: Instant) -> bool {
-        let line = self.wire.line();
-        let since = line.and_then(|line| line.as_ref()?.open_since(now.into()));
+        let time = self.seated.desk.shared.config.close_timeout;
+        // Who does not take our close frame does not answer it.
+        let is_awaited = self.sender.takes_input() && self.sender.is_flushed();
+        let line = self.wire.line().and_then(|line| line.as_mut());
+        let since = line.and_then(|line| line.open_since(now.into(), time, is_awaited));
         let Some(since) = since.map(tokio::time::Instant::into_std) else {
             return false;
         };
-        let waits = since + self.seated.desk.shared.config.close_timeout > now;
+        let waits = since + time > now;
         if waits {
             self.sender.prolong_close(since);
         }

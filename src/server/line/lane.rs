@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Bytes on their way in one direction at the most; beyond that nothing more is taken.
-const MOST: usize = 1 << 20;
+pub(super) const MOST: usize = 1 << 20;
 /// Of the memory that is left it takes at most this part.
 const SHARE: usize = 4;
 /// What a piece costs beside its bytes: its entry in a queue that doubles, and what an allocation wastes.
@@ -70,12 +70,19 @@ impl Lane {
         self.pieces.is_empty() && self.end.is_none()
     }
 
-    /// When the next bytes may move, or the last ones did; `None` if nothing was.
+    /// When what is next may move, or the last bytes did; `None` if nothing was.
     pub(super) fn open_since(&self, script: &Script) -> Option<Instant> {
         let shape = self.exit(script);
-        let due = self.pieces.front().map(|(times, _)| times.due);
-        let due = due.filter(|_| shape.delays());
+        let end = self.end.as_ref().map(|(times, _)| times);
+        let next = self.pieces.front().map(|(times, _)| times).or(end);
+        let due = next.map(|times| times.due).filter(|_| shape.delays());
         due.max(self.gate(&shape)).max(self.moved)
+    }
+
+    /// The same as long as less than `len` bytes have arrived, or the end behind them has not.
+    pub(super) fn open_until(&self, len: u64, script: &Script) -> Option<Instant> {
+        let is_open = self.arrived < len || self.end.is_some();
+        is_open.then(|| self.open_since(script)).flatten()
     }
 
     /// Bytes that have entered.
