@@ -7,6 +7,7 @@ test_qt_builtin.py runs them both ways. They are in the files `qt_scripts_*.py`.
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import json
 import os
@@ -62,6 +63,8 @@ def said(one: Script) -> list[str]:
 
 
 def main() -> None:
+    # One that hangs says where.
+    faulthandler.dump_traceback_later(50 * float(os.environ.get("ECHOSERVER_TIMEOUT_FACTOR", "1")), exit=True)
     # Registered in the module that the files import, which is not this one.
     import qt_scripts
     from echoserver.qt.QtCore import QCoreApplication

@@ -156,6 +156,10 @@ def test_without_a_ca_the_systems_are_trusted(by: str, run: Listen, authority: A
     # As `openssl rehash` names it; what it does not is not looked at.
     (folder / "0123abcd.0").write_bytes(authority.pem.read_bytes())
     (folder / "README").write_text("-----BEGIN CERTIFICATE-----")
+    # What can not be used is left out, as OpenSSL leaves it out.
+    (folder / "0123abcd.1").write_text("-----BEGIN CERTIFICATE-----\nno base64\n-----END CERTIFICATE-----\n")
+    (folder / "0123abcd.2").symlink_to("nowhere")
+    (folder / "0123abcd.3").mkdir()
     nothing = str(tmp_path / "nothing")
     trusted = {"file": (str(authority.pem), nothing), "folder": (nothing, str(folder))}[by]
     environment = dict(zip(("SSL_CERT_FILE", "SSL_CERT_DIR"), trusted, strict=True))
@@ -232,6 +236,13 @@ def test_a_system_that_trusts_nobody_needs_a_ca(tmp_path: Path) -> None:
     status, _, err = loaded("wss://127.0.0.1:1/", SSL_CERT_FILE=nothing, SSL_CERT_DIR=nothing)
     assert status == 2
     assert "error: argument --ca: needed, since the system has no certificate in PEM" in err
+
+
+def test_a_ca_without_a_name_is_no_file() -> None:
+    # What a script says whose variable is not set.
+    status, _, err = loaded("wss://127.0.0.1:1/", "--ca=")
+    assert status == 2
+    assert "error: argument --ca: ''" in err
 
 
 WRONG = ["--clients=0", "--clients=x", "--inflight=0", "--threads=-1", "--size=x", "--seconds=0", "--seconds=inf"]

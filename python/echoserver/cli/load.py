@@ -84,7 +84,8 @@ def main(arguments: Sequence[str]) -> int:
         )
     except ValueError as error:
         # Only the certificates are left to be wrong.
-        command_line.error(f"argument --ca: {shown(given.ca) if given.ca else 'needed, since the system'} {error}")
+        subject = "needed, since the system" if given.ca is None else shown(given.ca)
+        command_line.error(f"argument --ca: {subject} {error}")
     except OSError as error:
         Screen().line(f"echoserver: cannot make a load: {error.strerror or error}")
         return _FAILED
@@ -192,4 +193,4 @@ def _ca_pem(given: argparse.Namespace) -> bytes | None:
     """The certificates to trust, in PEM, if there is to be TLS. OSError for a file that can't be read."""
     if not given.url.startswith("wss:"):
         return None
-    return Path(given.ca).read_bytes() if given.ca else system_roots()
+    return system_roots() if given.ca is None else Path(given.ca).read_bytes()

@@ -19,6 +19,14 @@ def system_roots() -> bytes:
     paths = ssl.get_default_verify_paths()
     for folder in os.environ.get(paths.openssl_capath_env, paths.openssl_capath).split(os.pathsep):
         with suppress(OSError):
-            files = sorted(Path(folder).iterdir())
-            found += [file.read_bytes() for file in files if re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name)]
+            found += filter(None, map(_usable, sorted(Path(folder).iterdir())))
     return b"\n".join(found)
+
+
+def _usable(file: Path) -> bytes:
+    """What is in it, if OpenSSL looks at a file of this name and can make something of it; others go without, too."""
+    if re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name):
+        with suppress(OSError):
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+            return file.read_bytes()
+    return b""
