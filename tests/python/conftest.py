@@ -15,7 +15,7 @@ import surroundings
 from aio_support import LOOPS, Run, factory, run_on
 from certificates import Authority
 from echoserver import EchoServer
-from support import FACTOR, Handler, Watched, processes
+from support import FACTOR, Handler, Watched, aborted, processes
 
 Listen = Callable[..., EchoServer]
 
@@ -35,9 +35,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _no_process_stays() -> Iterator[None]:
     yield
     for process in processes:
-        process.kill()
         with process:
-            process.communicate()
+            if process.poll() is None:
+                # Shown of a test that has failed.
+                print("a process that the test has left:", process.args, *aborted(process), sep="\n")
     processes.clear()
 
 

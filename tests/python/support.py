@@ -104,17 +104,26 @@ def finished(process: subprocess.Popen[str], seconds: float = TIMEOUT) -> tuple[
         try:
             out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            # Each says on stderr where its threads are: a child of a fork first, which keeps the pipes open.
-            for number in (*children(process.pid), process.pid):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(number, signal.SIGABRT)
-            out, err = process.communicate()
+            out, err = aborted(process)
             raise AssertionError(f"still runs after {seconds:g} s\nstdout:\n{out}\nstderr:\n{err}") from None
         except BaseException:
             # The time limit of the test: `with` would wait for ever.
             process.kill()
             raise
     return process.returncode, out, err
+
+
+def aborted(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Ends it; stdout and stderr, where each process says where its threads are."""
+    # A child of a fork first, which keeps the pipes open.
+    for number in (*children(process.pid), process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGABRT)
+    try:
+        return process.communicate(timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()
 
 
 def first_line(process: subprocess.Popen[str]) -> str:
