@@ -106,9 +106,10 @@ impl Sender {
         self.output.response()
     }
 
-    /// All of it has left the stream.
-    pub const fn opened(&mut self) {
+    /// All of it has left the stream, of that `gone` bytes since the stream took no more.
+    pub fn opened(&mut self, gone: usize) {
         self.is_opening = false;
+        self.took(gone);
     }
 
     /// Whether something is kept that goes out before all else.
@@ -156,15 +157,23 @@ impl Sender {
         if !tail.is_empty() {
             self.output.keep(tail.to_vec(), account);
         }
-        let was_blocked = std::mem::replace(&mut self.output.is_blocked, true);
+        self.took(gone);
+        self.output.is_blocked = true;
         if self.output.take_over(account) {
             self.exhaust(account, effects);
         }
         if let Some(times) = &mut self.times {
-            if was_blocked && gone > 0 {
-                times.took(gone);
-            }
             times.waits(unsent, || self.output.len());
+        }
+    }
+
+    /// The client has taken `len` bytes: a sign of life, if the stream had taken no more before.
+    fn took(&mut self, len: usize) {
+        if self.output.is_blocked
+            && len > 0
+            && let Some(times) = &mut self.times
+        {
+            times.took(len);
         }
     }
 

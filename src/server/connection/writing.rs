@@ -24,7 +24,6 @@ impl<W: Wire> Connection<W> {
     fn send_response(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> io::Result<bool> {
         let is_sent = self.write::<true>(cx, &[], turn)?;
         if is_sent {
-            self.sender.opened();
             self.follow_line();
         }
         Ok(is_sent)
@@ -85,10 +84,14 @@ impl<W: Wire> Connection<W> {
                 is_blocked = true;
             }
         }
-        if is_blocked {
+        if is_blocked || RESPONSE {
             let unsent = self.wire.unsent();
             let gone = gone.saturating_sub(unsent);
-            self.sender.keep(tail, gone, unsent, account, effects);
+            if is_blocked {
+                self.sender.keep(tail, gone, unsent, account, effects);
+            } else {
+                self.sender.opened(gone);
+            }
         }
         Ok(!is_blocked)
     }

@@ -128,6 +128,34 @@ fn a_silent_client_has_idle_timeout_and_close_timeout() {
 }
 
 #[test]
+fn who_takes_the_rest_of_its_101_has_taken_something_also_if_nothing_behind_it() {
+    let config = Config {
+        idle_timeout: Some(60 * SECOND),
+        ..Config::default()
+    };
+    Advanced::echo(config, async |advanced| {
+        let simulation = advanced.simulation;
+        let first = simulation.connect(Temper::even());
+        first.send(REQUEST);
+        let head = first.read_head().await;
+        let peer = simulation.connect(Temper::even());
+        peer.take_only(10);
+        peer.send(REQUEST);
+        settle().await;
+        let client = simulation.server.clients().pop().unwrap();
+        client.send(Kind::Text, "here", usize::MAX).unwrap();
+        advanced.advance(40 * SECOND).await;
+        peer.take_only(head.len() - 10);
+        advanced.advance(50 * SECOND).await;
+        peer.take_only(usize::MAX);
+        assert_eq!(peer.read_head().await, head);
+        assert_eq!(peer.read().await, sent(TEXT, "here"));
+        settle().await;
+        assert!(peer.is_silent());
+    });
+}
+
+#[test]
 fn a_ping_cycle_passes_and_a_missing_pong_ends_a_connection() {
     Advanced::echo(keepalive(), async |advanced| {
         let (peer, client) = advanced.open().await;

@@ -27,6 +27,11 @@ fn faults() -> [(&'static str, Vec<Value>); 4] {
     ]
 }
 
+/// Sets it, for all that clients send from now on.
+async fn set_all(advanced: &Advanced<'_>, name: &str, values: Vec<Value>) {
+    set(advanced.simulation, name, values, Selector::default()).await;
+}
+
 fn answer() -> Vec<u8> {
     frame(CLOSE, close::payload(4000, ""))
 }
@@ -52,13 +57,7 @@ fn an_answer_that_a_fault_holds_back_is_waited_for() {
         for len in [0, 300] {
             Advanced::echo(Config::default(), async |advanced| {
                 let peer = open(advanced.simulation, Temper::even()).await;
-                set(
-                    advanced.simulation,
-                    name,
-                    values.clone(),
-                    Selector::default(),
-                )
-                .await;
+                set_all(advanced, name, values.clone()).await;
                 close(advanced).await;
                 // It has sent something before it has seen our close frame.
                 let message = frame(TEXT, "x".repeat(len));
@@ -74,7 +73,7 @@ fn one_that_a_fault_holds_back_which_was_set_after_our_close_frame_too() {
     Advanced::echo(Config::default(), async |advanced| {
         let peer = open(advanced.simulation, Temper::even()).await;
         close(advanced).await;
-        set(advanced.simulation, "latency", late(), Selector::default()).await;
+        set_all(advanced, "latency", late()).await;
         advanced.advance(4 * SECOND).await;
         peer.send(answer());
         advance_to_answered(advanced, &peer, "").await;
@@ -84,7 +83,7 @@ fn one_that_a_fault_holds_back_which_was_set_after_our_close_frame_too() {
 #[test]
 fn one_long_advance_waits_for_it_as_many_short_ones_do() {
     Advanced::echo(Config::default(), async |advanced| {
-        set(advanced.simulation, "latency", late(), Selector::default()).await;
+        set_all(advanced, "latency", late()).await;
         let peer = open(advanced.simulation, Temper::even()).await;
         close(advanced).await;
         peer.send(answer());
@@ -98,7 +97,7 @@ fn over_tls_too() {
     for version in [0, 1] {
         Advanced::echo(tls::config(), async |advanced| {
             let mut client = tls::open(advanced.simulation, version).await;
-            set(advanced.simulation, "latency", late(), Selector::default()).await;
+            set_all(advanced, "latency", late()).await;
             close(advanced).await;
             client.send(answer());
             client.flush();
@@ -114,13 +113,7 @@ fn who_says_nothing_has_no_longer() {
         ("bandwidth", bandwidth(20, Some(Way::In))),
     ] {
         Advanced::echo(Config::default(), async |advanced| {
-            set(
-                advanced.simulation,
-                name,
-                values.clone(),
-                Selector::default(),
-            )
-            .await;
+            set_all(advanced, name, values.clone()).await;
             let peer = open(advanced.simulation, Temper::even()).await;
             close(advanced).await;
             advanced.advance_to_end(&peer, 5 * SECOND).await;
@@ -142,13 +135,7 @@ fn who_goes_on_sending_and_does_not_answer_is_waited_for_only_as_long_as_what_it
     ];
     for (name, values, len) in cases {
         Advanced::echo(Config::default(), async |advanced| {
-            set(
-                advanced.simulation,
-                name,
-                values.clone(),
-                Selector::default(),
-            )
-            .await;
+            set_all(advanced, name, values.clone()).await;
             let peer = open(advanced.simulation, Temper::even()).await;
             close(advanced).await;
             for _ in 0..30 {
@@ -163,7 +150,7 @@ fn who_goes_on_sending_and_does_not_answer_is_waited_for_only_as_long_as_what_it
 #[test]
 fn who_does_not_take_our_close_frame_does_not_answer_it() {
     Advanced::echo(Config::default(), async |advanced| {
-        set(advanced.simulation, "latency", late(), Selector::default()).await;
+        set_all(advanced, "latency", late()).await;
         let peer = open(advanced.simulation, Temper::even()).await;
         peer.take_only(0);
         close(advanced).await;
@@ -177,13 +164,7 @@ fn what_a_fault_holds_back_is_read_before_tcp_ends() {
     // Unread, it would make a reset of the end, which destroys what the client has not read.
     Advanced::echo(Config::default(), async |advanced| {
         let values = bandwidth(20, Some(Way::In));
-        set(
-            advanced.simulation,
-            "bandwidth",
-            values,
-            Selector::default(),
-        )
-        .await;
+        set_all(advanced, "bandwidth", values).await;
         let peer = open(advanced.simulation, Temper::even()).await;
         peer.send([answer(), vec![0; 300]].concat());
         peer.send_end();
