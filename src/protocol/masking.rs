@@ -7,69 +7,74 @@
 pub fn unmask(bytes: &mut [u8], from: usize, to: usize, len: usize, key: [u8; 4]) {
     let gap = from - to;
     let window = &mut bytes[to..from + len];
-    let half = u32::from_ne_bytes(key);
-    let word = u64::from(half) << 32 | u64::from(half);
     let mut at = 0;
-    while len - at >= 64 {
-        unmask_words::<8>(window, at, gap, word);
+    while let Some(block) = window[at + gap..].first_chunk::<64>() {
+        let block = unmasked(*block, key);
+        window[at..at + 64].copy_from_slice(&block);
         at += 64;
     }
     // Less than 64 bytes: no loops, which would cost more than all of the above.
-    if len - at >= 32 {
-        unmask_words::<4>(window, at, gap, word);
-        at += 32;
+    let has_ends = unmask_ends::<32>(window, at, gap, key)
+        || unmask_ends::<16>(window, at, gap, key)
+        || unmask_ends::<8>(window, at, gap, key)
+        || unmask_ends::<4>(window, at, gap, key);
+    if !has_ends {
+        unmask_few(window, at, gap, key);
     }
-    if len - at >= 16 {
-        unmask_words::<2>(window, at, gap, word);
-        at += 16;
-    }
-    if len - at >= 8 {
-        unmask_words::<1>(window, at, gap, word);
-        at += 8;
-    }
-    if len - at >= 4 {
-        let mut source = [0; 4];
-        source.copy_from_slice(&window[at + gap..at + gap + 4]);
-        source = (u32::from_ne_bytes(source) ^ half).to_ne_bytes();
-        window[at..at + 4].copy_from_slice(&source);
-        at += 4;
-    }
+}
+
+/// The rest, of less than two blocks: its first and its last one, which may overlap, so both are read before one is written.
+/// `false` if it is shorter than one.
+#[inline]
+fn unmask_ends<const LEN: usize>(window: &mut [u8], at: usize, gap: usize, key: [u8; 4]) -> bool {
+    let source = &window[at + gap..];
+    let (Some(first), Some(last)) = (source.first_chunk::<LEN>(), source.last_chunk::<LEN>())
+    else {
+        return false;
+    };
+    let len = source.len();
+    let first = unmasked(*first, key);
+    let last = unmasked(*last, rotate(key, len - LEN));
+    let target = &mut window[at..at + len];
+    target[..LEN].copy_from_slice(&first);
+    target[len - LEN..].copy_from_slice(&last);
+    true
+}
+
+/// The rest, of less than 4 bytes.
+#[inline]
+fn unmask_few(window: &mut [u8], at: usize, gap: usize, key: [u8; 4]) {
     let [first, second, third, _] = key;
-    if at < len {
+    let len = window.len() - gap - at;
+    if len > 0 {
         window[at] = window[at + gap] ^ first;
     }
-    if at + 1 < len {
+    if len > 1 {
         window[at + 1] = window[at + gap + 1] ^ second;
     }
-    if at + 2 < len {
+    if len > 2 {
         window[at + 2] = window[at + gap + 2] ^ third;
     }
 }
 
 /// Written so that the compiler makes vector instructions of it.
 #[inline]
-fn unmask_words<const WORDS: usize>(window: &mut [u8], at: usize, gap: usize, word: u64) {
-    let end = at + WORDS * 8;
-    let mut block = [0; WORDS];
-    let (source, _) = window[at + gap..end + gap].as_chunks();
-    for (unmasked, bytes) in block.iter_mut().zip(source) {
-        *unmasked = u64::from_ne_bytes(*bytes) ^ word;
+fn unmasked<const LEN: usize>(mut block: [u8; LEN], key: [u8; 4]) -> [u8; LEN] {
+    let key = u32::from_ne_bytes(key);
+    let (words, _) = block.as_chunks_mut();
+    for word in words {
+        *word = (u32::from_ne_bytes(*word) ^ key).to_ne_bytes();
     }
-    let (target, _) = window[at..end].as_chunks_mut();
-    for (bytes, unmasked) in target.iter_mut().zip(block) {
-        *bytes = unmasked.to_ne_bytes();
-    }
+    block
 }
 
 /// The key for what follows after `done` bytes of payload.
 #[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "it is less than 4")]
 pub const fn rotate(key: [u8; 4], done: usize) -> [u8; 4] {
-    [
-        key[done % 4],
-        key[(done + 1) % 4],
-        key[(done + 2) % 4],
-        key[(done + 3) % 4],
-    ]
+    u32::from_le_bytes(key)
+        .rotate_right(8 * (done % 4) as u32)
+        .to_le_bytes()
 }
 
 #[cfg(test)]
@@ -79,7 +84,7 @@ mod tests {
     #[test]
     fn unmasking_moves_to_the_left() {
         let key = [1, 20, 3, 255];
-        for len in 0..100 {
+        for len in 0..200 {
             for gap in 0..12 {
                 let plain: Vec<u8> = (0..len).map(|i| u8::try_from(i % 251).unwrap()).collect();
                 let mut bytes = vec![0xee; gap];
