@@ -1,4 +1,4 @@
-"""Counts what a server does for a fixed number of messages: system calls and user instructions.
+"""Counts what a server does for a fixed number of messages or connections: system calls and user instructions.
 
 Both slow the server down, so it finds full batches: the counts are those of a server that is the
 slower side, and hardly vary. They say nothing about time. W5 is cut up by the socket buffers in a way
@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from .rounds import generator
 from .servers import Place, Server, Spec
+from .workloads import WORKLOADS
 
 ATTACH_SECONDS = 10.0
 END_SECONDS = 120.0
@@ -26,6 +27,10 @@ END_SECONDS = 120.0
 
 class CountError(Exception):
     """Something could not be counted."""
+
+
+class AttachError(CountError):
+    """The system does not let one process trace another."""
 
 
 class Exchange:
@@ -73,14 +78,52 @@ class Exchange:
         self._expect("done")
 
 
+class Visits:
+    """A generator whose clients all come and go while it runs."""
+
+    def __init__(self, place: Place, server: Server, workload: str, count: int) -> None:
+        """Nobody connects yet."""
+        self._command = generator(place, server, workload, ("--count", count, "--stall", END_SECONDS))
+        self._cpus = place.load_cpus
+
+    def __enter__(self) -> Self:
+        """Nothing has happened."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Everything has."""
+
+    def run(self) -> None:
+        """Lets them come and go."""
+        done = subprocess.run(
+            self._command,
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=lambda: os.sched_setaffinity(0, self._cpus),
+        )
+        if done.returncode:
+            raise CountError(json.loads(done.stdout).get("error", done.stdout) if done.stdout else done.stderr)
+
+
+def load(place: Place, server: Server, workload: str, count: int) -> Exchange | Visits:
+    """The generator that goes with a workload."""
+    return (Exchange if WORKLOADS[workload].steady else Visits)(place, server, workload, count)
+
+
 def system_calls(place: Place, spec: Spec, workload: str, count: int) -> Counter[str]:
-    """How often each system call was made, from the first message to the last."""
+    """How often each system call was made, from the first message or connection to the last."""
     server = Server("counted", spec, place)
     try:
         with (
             tempfile.NamedTemporaryFile(mode="r") as summary,
             tempfile.TemporaryFile(mode="w+") as said,
-            Exchange(place, server, workload, count) as exchange,
+            load(place, server, workload, count) as exchange,
         ):
             tracer = _attach(server.pid, summary.name, said)
             try:
@@ -108,7 +151,7 @@ def _attach(pid: int, summary: str, said: Any) -> subprocess.Popen[str]:
             tracer.kill()
             said.seek(0)
             message = f"strace did not attach: {said.read().strip()}"
-            raise CountError(message)
+            raise AttachError(message)
         time.sleep(0.02)
     return tracer
 
@@ -119,7 +162,7 @@ def _traced(pid: int) -> bool:
 
 
 def instructions(place: Place, spec: Spec, workload: str, count: int) -> float:
-    """User instructions per message: what `count` more messages add to a server's whole life."""
+    """User instructions per message or connection: what `count` more messages add to a server's whole life."""
     few = _whole_life(place, spec, workload, max(count // 4, 1))
     many = _whole_life(place, spec, workload, max(count // 4, 1) + count)
     return (many - few) / count
@@ -131,7 +174,7 @@ def _whole_life(place: Place, spec: Spec, workload: str, count: int) -> int:
         wrapper = ("valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={out}")
         server = Server("counted", spec, place, wrapper)
         try:
-            with Exchange(place, server, workload, count) as exchange:
+            with load(place, server, workload, count) as exchange:
                 exchange.run()
         finally:
             server.stop(END_SECONDS)

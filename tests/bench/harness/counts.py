@@ -1,4 +1,4 @@
-"""System calls and user instructions per message, of our server and of the least one."""
+"""System calls and user instructions per message or connection, of our server and of the least one."""
 
 from collections import Counter
 from typing import Any
@@ -11,8 +11,8 @@ from .servers import StartError
 from .workloads import WORKLOADS
 
 SERVERS = ("ws_own", "echoserver")
-STRACED = ("W2", "W3", "W4", "W5")
-CALLGRINDED = ("W3",)
+STRACED = ("W2", "W3", "W4", "W5", "W6")
+CALLGRINDED = ("W2", "W3", "W6")
 
 
 def strace(job: Job, server: str, workload: str) -> Data:
@@ -46,7 +46,7 @@ def count(job: Job, server: str, workload: str) -> Data:
 class Counts:
     """What is the same every time, however busy the machine is."""
 
-    title = "Counts per message"
+    title = "Counts per message, or per connection"
 
     def run(self, job: Job) -> Data:
         """Counts, server by server."""

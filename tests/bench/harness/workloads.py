@@ -40,7 +40,7 @@ class Workload:
     """The generator's arguments."""
     metric: Metric = CPU
     count: int = 0
-    """How many messages the set `counts` exchanges; 0 where it counts nothing."""
+    """For how many messages or connections the set `counts` counts; 0 where it counts nothing."""
     least_secs: float = 0.0
     """Messages that take long need long measurements."""
 
@@ -96,6 +96,7 @@ WORKLOADS = {
         "connect to close",
         "connect --conns 16 --size 32 --text",
         CPU_CONNECT,
+        count=2_000,
     ),
     "W7": Workload("5,000 idle clients", "5,000 idle", "idle --conns 5000 --secs 1", MEMORY),
     "Z1": Workload(
