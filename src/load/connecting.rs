@@ -56,7 +56,7 @@ pub(super) async fn connect(
 fn no_tls(error: &io::Error) -> String {
     let reason = error.get_ref().and_then(|inner| inner.downcast_ref());
     match reason {
-        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+        Some(Error::InvalidCertificate(reason)) if is_from_nobody(reason) => {
             "the server's certificate comes from nobody who is trusted".into()
         }
         Some(Error::InvalidCertificate(reason)) => {
@@ -65,5 +65,15 @@ fn no_tls(error: &io::Error) -> String {
         Some(Error::InvalidMessage(_)) => "what answers there speaks no TLS".into(),
         Some(reason) => format!("no TLS with the server: {reason}"),
         None => format!("the connection broke in the TLS handshake: {error}"),
+    }
+}
+
+/// Whether the certificate has nobody who is trusted for its issuer. Of one that has signed itself, as `openssl req -x509`
+/// makes it, webpki says first that it is an authority's, in a type that rustls does not show.
+fn is_from_nobody(reason: &CertificateError) -> bool {
+    match reason {
+        CertificateError::UnknownIssuer => true,
+        CertificateError::Other(other) => other.0.to_string() == "CaUsedAsEndEntity",
+        _ => false,
     }
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 
 def loaded(*arguments: str, **environment: str) -> tuple[int, str, str]:
     """Status, stdout and stderr of a run with these."""
-    command = [SCRIPT, "load", *arguments]
+    return ended([SCRIPT, "load", *arguments], **environment)
+
+
+def ended(command: list[str], **environment: str) -> tuple[int, str, str]:
+    """Status, stdout and stderr of this."""
     env = os.environ | environment
     done = subprocess.run(command, capture_output=True, text=True, timeout=4 * TIMEOUT, check=False, env=env)
     assert "Traceback" not in done.stderr, done.stderr
@@ -156,8 +161,11 @@ def test_without_a_ca_the_systems_are_trusted(by: str, run: Listen, authority: A
     # As `openssl rehash` names it; what it does not is not looked at.
     (folder / "0123abcd.0").write_bytes(authority.pem.read_bytes())
     (folder / "README").write_text("-----BEGIN CERTIFICATE-----")
-    # What can not be used is left out, as OpenSSL leaves it out.
+    # What can not be used is left out, as OpenSSL leaves it out, and costs nothing else in its file.
     (folder / "0123abcd.1").write_text("-----BEGIN CERTIFICATE-----\nno base64\n-----END CERTIFICATE-----\n")
+    with (folder / "0123abcd.0").open("a") as file:
+        file.write((folder / "0123abcd.1").read_text())
+        file.write("-----BEGIN X509 CRL-----\nno base64\n-----BEGIN CERTIFICATE-----\n")
     (folder / "0123abcd.2").symlink_to("nowhere")
     (folder / "0123abcd.3").mkdir()
     nothing = str(tmp_path / "nothing")
@@ -208,6 +216,16 @@ def test_who_is_not_trusted_fails_and_the_option_is_named(run: Listen, authority
     ]
 
 
+def test_who_has_signed_itself_is_trusted_only_by_name(run: Listen, authority: Authority, tmp_path: Path) -> None:
+    server = run(tls=TLS(*signed_by_itself(tmp_path, "localhost")))
+    status, out, _ = loaded(f"wss://localhost:{server.port}/", *QUICK, SSL_CERT_FILE=str(authority.pem))
+    assert status == 1
+    assert out.splitlines()[2:] == [
+        "failed     2 clients: the server's certificate comes from nobody who is trusted",
+        "           --ca FILE says which certificates to trust, in PEM, instead of the system's.",
+    ]
+
+
 def test_who_speaks_no_tls_is_told_so(server: EchoServer, authority: Authority) -> None:
     status, found = measured(server.url.replace("ws:", "wss:"), f"--ca={authority.pem}", *QUICK)
     assert (status, found["failure"]) == (1, "what answers there speaks no TLS")
@@ -245,6 +263,13 @@ def test_a_ca_without_a_name_is_no_file() -> None:
     assert "error: argument --ca: ''" in err
 
 
+@pytest.mark.parametrize("command", ["load", "send"])
+def test_a_ca_for_no_tls_is_an_error(command: str, tmp_path: Path) -> None:
+    status, out, err = ended([SCRIPT, command, "127.0.0.1:1", f"--ca={tmp_path}"])
+    assert (status, out) == (2, "")
+    assert "error: argument --ca: is for wss:// only" in err
+
+
 WRONG = ["--clients=0", "--clients=x", "--inflight=0", "--threads=-1", "--size=x", "--seconds=0", "--seconds=inf"]
 
 
@@ -266,3 +291,27 @@ def test_ctrl_c_ends_it(server: EchoServer) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(TIMEOUT) == 130
     assert finished(process)[2] == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="NOT TESTED WITH PIPES: this system has no FIFOs")
+@pytest.mark.parametrize("command", ["load", "send"])
+def test_ctrl_c_ends_the_wait_for_a_file(command: str, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    # Python itself leaves a file open that is interrupted while it is opened.
+    quiet = {"PYTHONWARNINGS": "ignore::ResourceWarning"}
+    process = program(SCRIPT, command, "wss://127.0.0.1:1/", f"--ca={fifo}", env=quiet)
+
+    held: list[int] = []
+
+    def is_read() -> bool:
+        with contextlib.suppress(OSError):  # Not yet.
+            held.append(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(held)
+
+    eventually(is_read, "its reader")
+    process.send_signal(signal.SIGINT)
+    try:
+        assert finished(process) == (130, "", "")
+    finally:
+        os.close(held[0])

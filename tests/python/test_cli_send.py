@@ -105,10 +105,14 @@ def test_tls_is_checked(run: Listen, tmp_path: Path) -> None:
     status, answers, said = sent(server.url, "x")
     assert (status, answers) == (1, [])
     assert said.startswith(f"cannot connect to 127.0.0.1:{server.port}: ")
-    assert "certificate" in said
+    assert said.endswith(" certificate; --ca FILE says which certificates to trust, in PEM\n")
     status, _, said = sent(server.url, "x", f"--ca={tmp_path / 'none'}")
     assert status == 2
     assert said.endswith("none': No such file or directory\n")
+    ca.write_text("")
+    status, _, said = sent(server.url, "x", f"--ca={ca}")
+    assert status == 2
+    assert said.endswith("ca.pem': has no certificate in PEM (-----BEGIN CERTIFICATE-----), or a broken one\n")
 
 
 def test_a_close_of_the_servers_is_status_3(run: Listen) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import os
 import ssl
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,7 +20,7 @@ from echoserver import printing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["BINARY", "CLOSE", "TEXT", "Connection", "NotConnected"]
+__all__ = ["BINARY", "CLOSE", "TEXT", "Connection", "NotConnected", "is_secure", "trust"]
 
 TEXT: Final = 1
 BINARY: Final = 2
@@ -29,8 +30,30 @@ _PONG: Final = 10
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _PORTS: Final = {"ws": 80, "wss": 443, "http": 80, "https": 443}
+# What OpenSSL says of a certificate whose issuer is not trusted: X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT and the next.
+_FROM_NOBODY: Final = range(18, 22)
 # Bytes that are read of what a refusal says.
 _MOST_SAID: Final = 500
+
+
+def is_secure(url: str) -> bool:
+    """Whether a connection to `url` has TLS. ValueError says what a URL should be."""
+    return _parsed(url)[0].scheme in {"wss", "https"}
+
+
+def trust(ca_file: str | None) -> ssl.SSLContext:
+    """For a client that trusts the certificates in `ca_file`, in PEM, by default the system's.
+
+    OSError for a file that can't be used. Ctrl-C ends the wait for one that is a pipe: OpenSSL's own reading would not.
+    """
+    if ca_file is None:
+        return ssl.create_default_context()
+    # What is no ASCII can only be a comment. Nothing at all would be the system's certificates.
+    pem = Path(ca_file).read_text("ascii", "ignore") or "\n"
+    try:
+        return ssl.create_default_context(cadata=pem)
+    except ssl.SSLError:
+        raise OSError("has no certificate in PEM (-----BEGIN CERTIFICATE-----), or a broken one") from None
 
 
 class NotConnected(Exception):  # noqa: N818  # It says what has happened.
@@ -50,18 +73,12 @@ class Connection:
         url: str,
         headers: Sequence[tuple[str, str]] = (),
         subprotocols: Sequence[str] = (),
-        ca_file: str | None = None,
+        trust: ssl.SSLContext | None = None,
     ) -> Self:
-        """Connects to `url`; NotConnected says why it could not.
-
-        `ca_file` has the certificates to trust, in PEM, instead of the system's. ValueError for a URL that is none, and
-        OSError for a file that can't be read.
-        """
+        """Connects to `url`, with `trust` if it `is_secure`; NotConnected says why it could not."""
         parts, port = _parsed(url)
-        is_secure = parts.scheme in {"wss", "https"}
-        context = ssl.create_default_context(cafile=ca_file) if is_secure else None
         try:
-            streams = await asyncio.open_connection(parts.hostname, port, ssl=context)
+            streams = await asyncio.open_connection(parts.hostname, port, ssl=trust)
         except OSError as error:
             raise NotConnected(f"cannot connect to {parts.netloc}: {_reason(error)}") from None
         made = cls(*streams)
@@ -155,6 +172,8 @@ class Connection:
 
 def _reason(error: OSError) -> str:
     """Why, in the words of the system, or of TLS."""
+    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _FROM_NOBODY:
+        return f"{error.verify_message}; --ca FILE says which certificates to trust, in PEM"
     if isinstance(error, ssl.SSLError):
         return getattr(error, "verify_message", None) or error.strerror or str(error)
     # asyncio has its own words for it, and what a resolver says has a number below 0.

@@ -28,7 +28,6 @@ _YEAR: Final = 365 * 86_400
 # Of a thread, or of the machine: beyond this it is what is measured.
 _BUSY: Final = 0.9
 _FAILED: Final = 1
-_INTERRUPTED: Final = 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -67,6 +66,8 @@ def main(arguments: Sequence[str]) -> int:
             command_line.error(f"argument --{name}: {getattr(given, name)}: must be positive")
     if not 0 < given.seconds <= _YEAR:
         command_line.error(f"argument --seconds: {given.seconds:g}: must be positive, and at most a year")
+    if given.ca is not None and not given.url.startswith("wss:"):
+        command_line.error("argument --ca: is for wss:// only")
     try:
         ca_pem = _ca_pem(given)
     except OSError as error:
@@ -89,10 +90,7 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         Screen().line(f"echoserver: cannot make a load: {error.strerror or error}")
         return _FAILED
-    try:
-        busy, found = _watched(load, Screen(), given)
-    except KeyboardInterrupt:
-        return _INTERRUPTED
+    busy, found = _watched(load, Screen(), given)
     messages, failed, failure, wrong, mean, longest, quantiles = found
     result = {
         "url": given.url,

@@ -7,8 +7,15 @@ import re
 import ssl
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["system_roots"]
+
+# In base64, and perhaps with some spaces: whatever else is there is none.
+_PEM: Final = re.compile(rb"^-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----", re.MULTILINE)
 
 
 def system_roots() -> bytes:
@@ -19,14 +26,17 @@ def system_roots() -> bytes:
     paths = ssl.get_default_verify_paths()
     for folder in os.environ.get(paths.openssl_capath_env, paths.openssl_capath).split(os.pathsep):
         with suppress(OSError):
-            found += filter(None, map(_usable, sorted(Path(folder).iterdir())))
+            for file in sorted(Path(folder).iterdir()):
+                found += _usable(file)
     return b"\n".join(found)
 
 
-def _usable(file: Path) -> bytes:
-    """What is in it, if OpenSSL looks at a file of this name and can make something of it; others go without, too."""
-    if re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name):
-        with suppress(OSError):
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
-            return file.read_bytes()
-    return b""
+def _usable(file: Path) -> Iterator[bytes]:
+    """The certificates in it, each in PEM, if OpenSSL looks at a file of this name; without those that are broken."""
+    if not re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name):
+        return
+    with suppress(OSError):
+        for one in _PEM.findall(file.read_bytes()):
+            with suppress(ssl.SSLError):
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=one.decode())
+                yield one

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from echoserver import printing
 from echoserver._core import shown
+from echoserver.cli import connection
 from echoserver.cli.connection import BINARY, CLOSE, TEXT, Connection, NotConnected
 from echoserver.cli.screen import Screen
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator, Sequence
 
 __all__ = ["main", "parser"]
@@ -25,7 +27,6 @@ _NOT_CONNECTED: Final = 1
 _WRONG: Final = 2
 _CLOSED: Final = 3
 _SILENT: Final = 4
-_INTERRUPTED: Final = 130
 
 _NO_CODE: Final = 1005
 
@@ -83,33 +84,38 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError as error:
         command_line.error(f"argument MESSAGE: {error}")
     try:
-        status, sentence = asyncio.run(_talk(given, messages if given.messages else None))
+        is_secure = connection.is_secure(given.url)
     except ValueError as error:
         command_line.error(f"argument URL: {shown(given.url)} {error}")
+    if given.ca is not None and not is_secure:
+        command_line.error("argument --ca: is for wss:// only")
+    try:
+        # Before the event loop, which a file that is a pipe would hold up.
+        trust = connection.trust(given.ca) if is_secure else None
     except OSError as error:
         command_line.error(f"argument --ca: {shown(given.ca)}: {error.strerror or error}")
-    except KeyboardInterrupt:
-        return _INTERRUPTED
+    status, sentence = asyncio.run(_talk(given, trust, messages if given.messages else None))
     if sentence:
         Screen().line(f"echoserver: {sentence}")
     return status
 
 
-async def _talk(given: argparse.Namespace, messages: list[bytes] | None) -> tuple[int, str]:
+async def _talk(
+    given: argparse.Namespace, trust: ssl.SSLContext | None, messages: list[bytes] | None
+) -> tuple[int, str]:
     """Sends these messages, or the lines of stdin, and prints what comes until all are answered; then closes.
 
-    How it ended: a status, and a sentence if it was not in order. ValueError for a URL that is none, OSError for the
-    file with the CA.
+    How it ended: a status, and a sentence if it was not in order.
     """
-    opening = Connection.open(given.url, given.header, given.subprotocol, given.ca)
+    opening = Connection.open(given.url, given.header, given.subprotocol, trust)
     try:
         async with asyncio.timeout(given.timeout):
-            connection = await opening
+            opened = await opening
     except NotConnected as error:
         return _NOT_CONNECTED, str(error)
     except TimeoutError:
         return _NOT_CONNECTED, f"no answer to the upgrade request within {given.timeout:g} s"
-    conversation = _Conversation(connection, given.timeout, is_binary=given.binary)
+    conversation = _Conversation(opened, given.timeout, is_binary=given.binary)
     receiving = asyncio.create_task(conversation.receive())
     try:
         return await conversation.run(messages, given.close)
@@ -117,7 +123,7 @@ async def _talk(given: argparse.Namespace, messages: list[bytes] | None) -> tupl
         return _NOT_CONNECTED, f"the connection broke: {error.strerror or error}"
     finally:
         receiving.cancel()
-        connection.end()
+        opened.end()
 
 
 class _Conversation:
