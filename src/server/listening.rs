@@ -2,7 +2,7 @@
 //! is nothing of its connections' or its threads': it can end before them, stop for a while, and begin again.
 
 use super::desk::Desk;
-use super::listener;
+use super::ports;
 use super::shared::{Asked, Change};
 use crate::client::Ends;
 use crate::error::Error;
@@ -105,7 +105,7 @@ impl Listening {
                 for socket in &sockets {
                     take_backlog(socket, desk, self.place);
                 }
-                match listener::hold(&mut sockets, &desk.shared.config) {
+                match ports::hold(&mut sockets, &desk.shared.config) {
                     Ok(held) => {
                         self.state = State::Down(held, outage);
                         Ok(())
@@ -117,7 +117,7 @@ impl Listening {
                 }
             }
             (Change::Up(outage), State::Down(held, own)) if outage == *own => {
-                match listener::listen(held, &desk.shared.config) {
+                match ports::listen(held, &desk.shared.config) {
                     Ok(()) => {
                         let sockets = mem::take(held).into_iter();
                         // Only its type is another.
@@ -200,7 +200,7 @@ impl State {
 fn unheard(desk: &Desk, source: io::Error) -> Error {
     let config = &desk.shared.config;
     Error::Listen {
-        host: listener::named(&config.host),
+        host: ports::named(&config.host),
         port: desk.shared.address.port(),
         source,
     }

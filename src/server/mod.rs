@@ -15,7 +15,6 @@ mod info;
 mod label;
 mod line;
 mod linger;
-mod listener;
 mod listening;
 mod look;
 mod metrics;
@@ -23,6 +22,7 @@ mod opening;
 mod pace;
 mod page;
 mod pending;
+mod ports;
 mod proxied;
 mod roster;
 mod seat;
@@ -136,7 +136,7 @@ impl Server {
             .as_ref()
             .map(|tls| Identity::new(tls, &config.host, patience))
             .transpose()?;
-        let listeners = listener::bind(&config)?;
+        let listeners = ports::bind(&config)?;
         let address = match listeners.first() {
             Some(listener) => listener.local_addr()?,
             None => return Err(io::Error::from(io::ErrorKind::AddrNotAvailable).into()),
