@@ -105,7 +105,8 @@ pub struct Config {
     pub metrics: bool,
     /// What the chance of faults comes from: the same seed gives the same on each connection. Default `None`: any.
     pub seed: Option<u64>,
-    /// Threads that serve connections. Default `None`: one per core, at most 4, which is beyond what loopback needs.
+    /// Threads that serve connections. Default `None`: one per core, at most 4, which is beyond what loopback needs. With 0
+    /// there is none: the thread that has the server's [`Driver`](crate::server::Driver) serves them.
     pub workers: Option<usize>,
     /// The `Server` header; empty leaves it out. Default `echoserver`.
     pub server_header: String,
@@ -184,14 +185,8 @@ impl Config {
                 "must be positive, or None for no limit",
             ));
         }
-        match self.workers {
-            Some(workers @ 0) => {
-                return Err(invalid("workers", &workers, "must be positive, or None"));
-            }
-            Some(workers) if workers > MAX_WORKERS => {
-                return Err(invalid("workers", &workers, "must be at most 1024"));
-            }
-            _ => {}
+        if let Some(workers) = self.workers.filter(|workers| *workers > MAX_WORKERS) {
+            return Err(invalid("workers", &workers, "must be at most 1024"));
         }
         let timeouts = [
             ("open_timeout", Some(self.open_timeout)),
@@ -278,11 +273,17 @@ impl Config {
         listed.filter_map(|listed| listed.parse().ok()).collect()
     }
 
-    /// Threads that serve connections.
+    /// Workers, each with a part of the connections.
     #[must_use]
     pub fn worker_count(&self) -> usize {
-        self.workers
-            .unwrap_or_else(|| available_parallelism().map_or(1, NonZeroUsize::get).min(4))
+        let cores = || available_parallelism().map_or(1, NonZeroUsize::get);
+        self.workers.unwrap_or_else(|| cores().min(4)).max(1)
+    }
+
+    /// Whether the only worker has no thread, and somebody drives it.
+    #[must_use]
+    pub const fn is_driven(&self) -> bool {
+        matches!(self.workers, Some(0))
     }
 
     /// For which a stop lets clients be, before they have `close_timeout`.

@@ -719,6 +719,10 @@ class Server:
         """Whether it was started or stopped; stays true."""
 
     @property
+    def is_driven(self) -> bool:
+        """Whether it has no workers: who runs the callbacks serves the clients, too."""
+
+    @property
     def is_serving(self) -> bool:
         """From `start` to `stop`."""
 

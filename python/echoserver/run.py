@@ -7,8 +7,6 @@ and at the end of the interpreter nothing can be imported.
 from __future__ import annotations
 
 import logging
-import sys
-import warnings
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING
 from weakref import WeakSet, ref
@@ -66,6 +64,7 @@ class Run:
         """A callback of that name is an `async def`: TypeError if it is too late for an event loop to run it."""
         if self._is_async or self._door is not None:
             return
+        threads.check_workers(self.core.is_driven, f"{name}, an `async def`,")
         if self.core.is_used:
             raise TypeError(
                 f"{name}: an `async def` needs an event loop, and this server was started without one; "
@@ -131,6 +130,7 @@ class Run:
 
     def start_qt(self, parent: QObject | None, told: Told | None = None) -> None:
         """Has Qt's event loop of this thread run the callbacks; `told` hears of what there is no callback for."""
+        threads.check_workers(self.core.is_driven, "start_qt()")
         from echoserver.qt import door
 
         door.check(is_async=self._is_async)
@@ -212,6 +212,7 @@ class Run:
 
     def iterate(self) -> Clients:
         """An iterator over the clients."""
+        threads.check_workers(self.core.is_driven, "`async for`")
         from echoserver.aio import Clients
 
         return Clients(self.core, self._door, self._iterators, self._waiting)
@@ -307,6 +308,7 @@ class Run:
         from echoserver import aio, loops
 
         loops.running_loop(call)
+        threads.check_workers(self.core.is_driven, call)
         self._note_start()
         self.core.start()
         try:
@@ -345,12 +347,7 @@ class Run:
             if has_ended or self._gives_up():
                 break
         if has_ended and way_out and self.dropped:
-            warnings.warn(
-                f"{shown(self._owner())}: stop() held up the event loop of this thread, so that its clients could not "
-                f"answer; {len(self.dropped)} dropped: {way_out}",
-                RuntimeWarning,
-                stacklevel=_caller_level(),
-            )
+            threads.warn_of_loop(shown(self._owner()), len(self.dropped), way_out)
         return has_ended
 
     def _gives_up(self) -> bool:
@@ -389,11 +386,3 @@ class Run:
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
-
-
-def _caller_level() -> int:
-    """How far above the caller of this the first frame of another package is, for warnings."""
-    level, frame = 0, sys._getframe()
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "echoserver":
-        level, frame = level + 1, frame.f_back
-    return level

@@ -172,7 +172,9 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
       The program has both on. Who asks takes none of `max_connections` and is logged as nothing; an upgrade request for
       these paths is answered as for any other.
     - `seed`: what the chance of faults comes from, see `fault()`. None: any.
-    - `workers`: threads that serve connections. None: one per core, at most 4.
+    - `workers`: threads that serve connections. None: one per core, at most 4. 0: there are none, and the thread that
+      runs the callbacks serves the clients between them, which is fastest for short callbacks that answer one message
+      at a time; one that blocks holds up everybody. Not for event loops: there it is a ValueError.
     - `server_header`: the `Server` header; "" leaves it out.
 
     Raises BindError, an OSError with `errno`, if the address can't be listened on, and TypeError, ValueError or
@@ -238,6 +240,8 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
 
         callbacks = resolve(self, {name: given[name] for name in CALLBACKS})
         options = {name: given[name] for name in DEFAULTS}
+        for name in (name for name, callback in callbacks.items() if is_async(callback)):
+            threads.check_workers(isinstance(workers, int) and workers == 0, f"{name}, an `async def`,")
         core = Server(options, callbacks, echo, debug, ref(self))
         self.parent = parent
         self._is_everywhere = host is None

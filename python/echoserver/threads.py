@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import sys
 import threading
+import warnings
 from types import BuiltinFunctionType
 
 from echoserver._core import Thread
@@ -14,7 +15,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["QT", "are_green", "has_signals", "leave_to_others", "loop_runs", "make", "way_out_of_loop"]
+__all__ = [
+    "QT",
+    "are_green",
+    "check_workers",
+    "has_signals",
+    "leave_to_others",
+    "loop_runs",
+    "make",
+    "warn_of_loop",
+    "way_out_of_loop",
+]
 
 QT = ("PySide6.QtCore", "echoserver.qt.builtin.QtCore")
 """Modules that a Qt event loop may be known from: Qt's, and what stands in for it."""
@@ -84,3 +95,26 @@ def way_out_of_loop() -> str | None:
             return None
         return "await trio.to_thread.run_sync(server.stop) instead"
     return None
+
+
+def warn_of_loop(server: str, dropped: int, way_out: str) -> None:
+    """Warns whoever called this package that the wait for the end of `server` held up the loop of its clients."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "echoserver":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(
+        f"{server}: stop() held up the event loop of this thread, so that its clients could not answer; {dropped} "
+        f"dropped: {way_out}",
+        RuntimeWarning,
+        stacklevel=level,
+    )
+
+
+def check_workers(is_driven: bool, call: str) -> None:
+    """ValueError if there are none, as `is_driven` says: nobody would serve the clients while an event loop runs."""
+    if is_driven:
+        raise ValueError(
+            f"workers=0: {call} needs an event loop, which has its thread for itself, and without workers the thread "
+            f"that runs the callbacks serves the clients, too: give workers=1, or use plain callbacks with serve() or "
+            f"start()"
+        )

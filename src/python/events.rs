@@ -11,6 +11,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// Between two wake-ups of the dispatcher by a worker that has more to do.
@@ -112,6 +113,8 @@ struct Queue {
     refusals: Lines,
     ends: Lines,
     waiting: bool,
+    /// What wakes it, if its thread serves the clients meanwhile.
+    turn: Option<Waker>,
     /// When the dispatcher was last woken.
     woken: Option<Instant>,
 }
@@ -156,6 +159,12 @@ impl Events {
     fn wake(&self, mut queue: MutexGuard<'_, Queue>, can_wait: bool) {
         if !queue.waiting {
             return;
+        }
+        if let Some(turn) = queue.turn.take() {
+            // It takes all that comes in this turn of the worker.
+            queue.waiting = false;
+            drop(queue);
+            return turn.wake();
         }
         let now = Instant::now();
         if can_wait && queue.woken.is_some_and(|woken| now - woken < WAKE_INTERVAL) {
@@ -203,6 +212,17 @@ impl Events {
             queue.events.is_empty()
         });
         queue.swap(events);
+    }
+
+    /// Ready if something is queued; else the task of the last call is woken for what comes.
+    pub(super) fn poll_filled(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut queue = lock(&self.queue);
+        if !queue.events.is_empty() {
+            return Poll::Ready(());
+        }
+        queue.waiting = true;
+        queue.turn = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Swaps what is queued into `events`, which is empty before it. If there is nothing, the doorbell rings for what

@@ -25,6 +25,7 @@ mod dispatcher;
 mod doorbell;
 mod down;
 mod drain;
+mod driving;
 mod enter;
 mod errors;
 mod events;

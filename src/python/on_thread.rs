@@ -1,11 +1,15 @@
-//! The runner `thread`: one thread waits for events and runs the callbacks, until the server has ended.
+//! The runner `thread`: one thread waits for events and runs the callbacks, until the server has ended. With no workers
+//! (`workers=0`) it serves the clients itself while it waits: in turns, those without the interpreter and the callbacks of
+//! what has come then.
 
 use super::calls::{Args, Called, Stage, Whose};
 use super::coroutine;
 use super::dispatcher::Dispatcher;
+use super::driving::{self, Driving};
 use super::errors;
 use super::events::Event;
 use super::link::Link;
+use super::lock::lock;
 use super::runner::Runner;
 use super::shared::Shared;
 use super::waiting::{self, SIGNAL_CHECK};
@@ -42,10 +46,18 @@ pub(super) fn run(py: Python<'_>, shared: &Shared, has_signals: bool) -> PyResul
             "the server is not started, or run already",
         ));
     }
+    let driving = match drive(py, shared) {
+        Ok(driving) => driving,
+        Err(error) => {
+            waiting::detached(py, || link.end_drain());
+            return Err(error);
+        }
+    };
     let mut dispatcher = Dispatcher::new(py, shared, OnThread(py), None);
     let unwinding = Unwinding(link);
-    drain(&mut dispatcher, has_signals);
+    drain(&mut dispatcher, driving.is_some(), has_signals);
     mem::forget(unwinding);
+    drop(driving);
     if link.is_forked() {
         return Err(dispatcher.into_fatal().unwrap_or_else(errors::forked));
     }
@@ -57,14 +69,35 @@ pub(super) fn run(py: Python<'_>, shared: &Shared, has_signals: bool) -> PyResul
     dispatcher.into_fatal().map_or(Ok(()), Err)
 }
 
+/// What serves the clients, if that is up to this thread.
+fn drive<'py>(py: Python<'py>, shared: &Shared) -> PyResult<Option<Driving<'py>>> {
+    if !shared.core.config().is_driven() {
+        return Ok(None);
+    }
+    let driving = Driving::begin(py, &shared.core, &shared.link)?;
+    // Nobody else could.
+    lock(&shared.link.outgoing).be_alone();
+    Ok(Some(driving))
+}
+
 // A frame of its own below which `Unwinding` is dropped when the thread is unwound.
 #[inline(never)]
-fn drain<'py>(dispatcher: &mut Dispatcher<'_, 'py, OnThread<'py>>, has_signals: bool) {
+fn drain<'py>(
+    dispatcher: &mut Dispatcher<'_, 'py, OnThread<'py>>,
+    is_driven: bool,
+    has_signals: bool,
+) {
     let link = &*dispatcher.shared.link;
     let mut events = Vec::new();
     loop {
         let timeout = has_signals.then_some(SIGNAL_CHECK);
-        waiting::detached(dispatcher.py, || link.events.take(&mut events, timeout));
+        waiting::detached(dispatcher.py, || {
+            if is_driven {
+                driving::take(&mut events, timeout);
+            } else {
+                link.events.take(&mut events, timeout);
+            }
+        });
         if let Err(error) = dispatcher.py.check_signals() {
             dispatcher.end_by(error);
         }

@@ -15,9 +15,17 @@ pub(super) struct Outgoing {
     under_way: Vec<Answers>,
     /// A worker will look for finished answers in a moment.
     is_watched: bool,
+    /// Nobody could: this thread serves the clients, too.
+    is_alone: bool,
 }
 
 impl Outgoing {
+    /// From now on the thread that runs the callbacks is the one that serves the clients: they get all that is posted when
+    /// it does so again.
+    pub(super) const fn be_alone(&mut self) {
+        self.is_alone = true;
+    }
+
     /// Takes a batch up, at its beginning or where it was left.
     pub(super) fn begin(&mut self, answers: Answers) {
         self.under_way.push(answers);
@@ -35,7 +43,7 @@ impl Outgoing {
         };
         answers.answer(answer);
         // Whoever has got answers looks for more.
-        if !self.is_watched && answers.message().is_some() {
+        if !self.is_watched && !self.is_alone && answers.message().is_some() {
             self.is_watched = answers.post(true);
         }
     }
@@ -58,7 +66,7 @@ impl Outgoing {
     pub(super) fn order(&mut self, client: &Arc<Client>, order: Order) {
         for answers in &mut self.under_way {
             if Arc::ptr_eq(answers.client(), client) {
-                self.is_watched |= answers.post(true);
+                self.is_watched |= answers.post(!self.is_alone);
             }
         }
         client.order(order);
@@ -68,7 +76,7 @@ impl Outgoing {
     pub(super) fn look(&mut self) -> bool {
         self.is_watched = false;
         for answers in &mut self.under_way {
-            self.is_watched |= answers.post(true);
+            self.is_watched |= answers.post(!self.is_alone);
         }
         self.is_watched
     }

@@ -144,6 +144,12 @@ impl PyServer {
         Ok(py.detach(|| shared.core.is_used()))
     }
 
+    /// Whether it has no workers: who runs the callbacks serves the clients, too.
+    #[getter]
+    fn is_driven(&self) -> bool {
+        self.unchecked.core.config().is_driven()
+    }
+
     /// The sockets that it listens on, as long as it was not started; none where the system has no such numbers.
     fn descriptors(&self, py: Python<'_>) -> PyResult<Vec<i32>> {
         let shared = self.shared()?;

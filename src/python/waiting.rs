@@ -1,6 +1,7 @@
 //! Waits of Python on Rust: without the interpreter, and so that Ctrl-C is answered.
 
 use super::crossing;
+use super::driving;
 use super::imported::imported;
 use super::lock::lock;
 use crate::error::Error;
@@ -35,7 +36,7 @@ pub(super) fn wait(
         let now = Instant::now();
         let slice = if is_green { now } else { now + SIGNAL_CHECK };
         let until = deadline.map_or(slice, |deadline| deadline.min(slice));
-        if detached(py, || wait(until)) {
+        if wait_here(py, until, &wait) {
             return Ok(true);
         }
         py.check_signals()?;
@@ -66,7 +67,17 @@ pub(super) fn wait_undisturbed(
 
 /// Waits for a moment: whether it has come. No Python code runs.
 pub(super) fn moment(py: Python<'_>, wait: impl Fn(Instant) -> bool + Sync) -> bool {
-    detached(py, || wait(Instant::now() + SIGNAL_CHECK))
+    wait_here(py, Instant::now() + SIGNAL_CHECK, &wait)
+}
+
+/// Waits with `wait` until then. If this thread has clients of its own it serves them meanwhile: what is waited for may be
+/// up to one of them.
+fn wait_here(py: Python<'_>, until: Instant, wait: &(impl Fn(Instant) -> bool + Sync)) -> bool {
+    if driving::has_clients() {
+        detached(py, || driving::wait(until, wait))
+    } else {
+        detached(py, || wait(until))
+    }
 }
 
 /// Does what may wait for a file, without the interpreter.

@@ -2,13 +2,15 @@
 //! that is not a worker.
 //!
 //! A server has `workers` threads, each with a runtime of its own; a connection stays on the thread that it was given
-//! to. The first worker accepts and hands new connections to the one with the fewest.
+//! to. The first worker accepts and hands new connections to the one with the fewest. With `workers` at 0 there is one that
+//! has no thread: whoever has the [`Driver`] runs it.
 
 mod clock;
 mod connection;
 #[cfg(unix)]
 mod descriptors;
 mod desk;
+mod driver;
 mod faults;
 mod http;
 mod info;
@@ -39,6 +41,7 @@ mod tls;
 mod wire;
 mod worker;
 
+pub use driver::Driver;
 pub use pending::Pending;
 pub use shared::Change;
 #[cfg(fuzzing)]
@@ -69,6 +72,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tls::identity::Identity;
+use worker::Go;
 
 /// A WebSocket server. Listens from the beginning; serves from `start` to `stop`, once.
 ///
@@ -102,6 +106,8 @@ use tls::identity::Identity;
 pub struct Server {
     shared: Arc<Shared>,
     state: Mutex<State>,
+    /// What its driver needs, from the start until it is made.
+    undriven: Mutex<Option<Go>>,
 }
 
 /// Nothing that closes a socket runs under its lock: that waits for another thread's fork, whose hooks may ask for it.
@@ -173,10 +179,11 @@ impl Server {
         Ok(Self {
             shared: Arc::new(shared),
             state: Mutex::new(State::Bound(listeners)),
+            undriven: Mutex::new(None),
         })
     }
 
-    /// Starts the workers; clients that came since `bind` are served now.
+    /// Starts the workers; clients that came since `bind` are served now, or by its [`Self::driver`] if it has no workers.
     ///
     /// # Errors
     /// [`Error::State`] if it was started or stopped before. [`Error::Start`] if there are no threads or event queues;
@@ -189,7 +196,14 @@ impl Server {
                 State::Bound(_) | State::Started(_) => "the server was started before",
             }));
         };
-        let workers = threads::spawn(&self.shared)?;
+        let is_driven = self.shared.config.is_driven();
+        let workers = if is_driven {
+            // Made on the thread that drives it, and tried here, where nothing has happened yet.
+            drop(worker::runtime(self.shared.handler.clone())?);
+            Vec::new()
+        } else {
+            threads::spawn(&self.shared)?
+        };
         let mut listeners = std::mem::take(listeners);
         let life = Arc::new(Life(self.shared.clone()));
         self.shared.serving.store(true, Ordering::Release);
@@ -207,7 +221,24 @@ impl Server {
             let hand = clock.map(ManualClock::join);
             let _ = go.send((std::mem::take(&mut listeners), hand, life.clone()));
         }
+        if is_driven {
+            *lock(&self.undriven) = Some((listeners, clock.map(ManualClock::join), life));
+        }
         Ok(())
+    }
+
+    /// What serves the clients of a server that was started with `workers` at 0, on the thread that calls this. Nobody
+    /// waits for such a server on that thread before the driver has ended.
+    ///
+    /// # Errors
+    /// [`Error::State`] if it was not started, has workers, or has a driver. [`Error::Start`] if there is no event queue;
+    /// the server ends then.
+    pub fn driver(&self) -> Result<Driver, Error> {
+        let go = lock(&self.undriven).take();
+        let Some(go) = go else {
+            return Err(Error::State("the server has nothing to be driven"));
+        };
+        Ok(Driver::new(&self.shared, go)?)
     }
 
     /// Whether it was started or stopped, so that it can't be started any more.
@@ -328,6 +359,9 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop(Duration::ZERO);
+        // Nobody will drive it.
+        let undriven = lock(&self.undriven).take();
+        drop(undriven);
         // With no time limit it is true.
         let _ = self.wait(None);
     }

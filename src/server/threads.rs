@@ -1,16 +1,10 @@
 //! The threads of the workers: all of them are there before one of them serves, or none is.
 
-use super::shared::{Life, Shared};
-use super::worker;
-use crate::manual_clock::Hand;
-use crate::sockets::Listed;
+use super::shared::Shared;
+use super::worker::{self, Go};
 use std::io;
-use std::net::TcpListener;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
-
-/// What a worker's thread waits for: its listeners, its hand of the clock, and its part in the life of the server.
-type Go = (Vec<Listed<TcpListener>>, Option<Hand>, Arc<Life>);
 
 /// A thread, and what has it go.
 pub(super) type Thread = (JoinHandle<()>, mpsc::Sender<Go>);

@@ -1,12 +1,12 @@
 //! One thread with its own runtime and many connections. What happens to a connection happens on this thread; others
-//! leave an order in its letterbox.
+//! leave an order in its letterbox. Whether the thread does anything else is for others to say.
 
 use super::clock::Clock;
 use super::desk::Desk;
 use super::listening::Listening;
 use super::opening::newcomer::Newcomer;
 use super::shaped::Shaped;
-use super::shared::{Command, Shared};
+use super::shared::{Command, Life, Shared};
 use super::stages::{Phase, Row, Turn};
 use super::tls::identity::Identity;
 use super::{opening, proxied, tls};
@@ -28,6 +28,9 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// What a worker gets when it begins: its listeners, its hand of the clock, and its part in the life of the server.
+pub(super) type Go = (Vec<Listed<StdListener>>, Option<Hand>, Arc<Life>);
 
 /// Orders and commands that are done before clients have their turn.
 const TURN: usize = 1024;
@@ -57,7 +60,7 @@ pub(super) fn run(
 }
 
 /// The end of a worker, also by a panic.
-struct Ended(Arc<Shared>, usize);
+pub(super) struct Ended(pub(super) Arc<Shared>, pub(super) usize);
 
 impl Drop for Ended {
     fn drop(&mut self) {

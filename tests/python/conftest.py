@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import queue
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
@@ -15,9 +16,13 @@ import surroundings
 from aio_support import LOOPS, Run, factory, run_on
 from certificates import Authority
 from echoserver import EchoServer
+from echoserver.callbacks import is_async
 from support import FACTOR, Handler, Watched, aborted, processes
 
 Listen = Callable[..., EchoServer]
+
+# The tests that make servers here run with `workers=0` as well: `make inline`.
+WITHOUT_WORKERS = "ECHOSERVER_WITHOUT_WORKERS" in os.environ
 
 
 def pytest_configure() -> None:
@@ -25,10 +30,27 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if WITHOUT_WORKERS:
+        _without_workers(config, items)
     limit = float(config.getini("timeout"))
     for item in items:
         own = item.get_closest_marker("timeout")
         item.add_marker(pytest.mark.timeout((own.args[0] if own else limit) * FACTOR), append=False)
+
+
+def _without_workers(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves those that make servers here, none of which an event loop runs."""
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        (kept if "listen" in names and "make_loop" not in names else left_out).append(item)
+        if item.get_closest_marker("needs_worker"):
+            item.add_marker(
+                pytest.mark.skip(reason="others are to be served while a callback blocks or an event loop runs")
+            )
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = kept
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +123,8 @@ def listen(request: pytest.FixtureRequest) -> Iterator[Listen]:
     def listen(
         port: int = 0, debug: bool = False, *, host: str | Iterable[str] | None = "127.0.0.1", **options: Any
     ) -> EchoServer:
+        if WITHOUT_WORKERS and not any(map(is_async, options.values())):
+            options["workers"] = 0
         server = EchoServer(port, debug, host=host, **options)
         servers.append(server)
         return server

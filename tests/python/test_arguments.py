@@ -52,7 +52,6 @@ WRONG: list[tuple[str, Any, type[Exception]]] = [
     ("max_message_size", 0, ValueError),
     ("memory_limit", 0, ValueError),
     ("max_connections", 0, ValueError),
-    ("workers", 0, ValueError),
     ("workers", 5000, ValueError),
     ("open_timeout", 0, ValueError),
     ("idle_timeout", 0, ValueError),

@@ -155,6 +155,7 @@ def test_waiting_for_the_server_in_a_callback_is_an_error(
     assert "wait for itself" in str(error)
 
 
+@pytest.mark.needs_worker
 def test_a_callback_that_still_runs_at_the_deadline_is_named(run: Listen) -> None:
     gate, entered = threading.Event(), threading.Event()
 
@@ -178,6 +179,7 @@ def test_a_callback_that_still_runs_at_the_deadline_is_named(run: Listen) -> Non
     server.stop()
 
 
+@pytest.mark.needs_worker
 def test_a_callback_that_waits_stops_nobody_else(run: Listen) -> None:
     gate, entered = threading.Event(), threading.Event()
 
@@ -217,6 +219,7 @@ def test_a_client_is_not_read_while_its_messages_wait_for_a_callback(run: Listen
         join(finisher)
 
 
+@pytest.mark.needs_worker
 def test_a_callback_may_be_a_client_of_its_own_server(run: Listen) -> None:
     def on_text(_client: Client, text: str) -> str:
         with connect(server.url) as inner:
@@ -229,6 +232,7 @@ def test_a_callback_may_be_a_client_of_its_own_server(run: Listen) -> None:
         assert client.recv(TIMEOUT) == "hello, b'hello'"
 
 
+@pytest.mark.needs_worker
 def test_a_callback_that_waits_for_a_callback_ends_in_its_own_timeout(run: Listen) -> None:
     def on_text(_client: Client, text: str) -> str | None:
         if text == "inner":

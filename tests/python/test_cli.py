@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 import echoserver
 from echoserver import _core
 from echoserver.cli import arguments
-from support import LOCAL, SCRIPT, RawClient, connect, finished, first_line, port_of, program
+from support import LOCAL, SCRIPT, TIMEOUT, RawClient, connect, finished, first_line, port_of, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def test_any_subprotocol_is_the_first_that_is_offered() -> None:
         ("--max-send-queue", "999999999999GiB"),
         ("--max-connections", "many"),
         ("--max-connections", "0"),
-        ("--workers", "0"),
+        ("--workers", "5000"),
         ("--workers", "2.5"),
         ("--open-timeout", "soon"),
         ("--open-timeout", "0"),
@@ -143,6 +143,12 @@ def test_help_has_a_dozen_options_and_help_all_every_one_with_its_default(flag: 
         assert "(default: " in described, option
     for shown in ("(default: 1234)", "(default: 64 MiB)", "(default: 1 GiB)", "(default: 10)", "(default: echoserver)"):
         assert shown in text
+
+
+def test_without_workers_it_serves_and_ends_like_others() -> None:
+    with running("--workers=0") as url, connect(url) as client:
+        client.send("x")
+        assert client.recv(TIMEOUT) == "x"
 
 
 def test_options_reach_the_server() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Reported = queue.Queue[BaseException | None]
 
 
+@pytest.mark.needs_worker
 def test_others_go_on_while_it_thinks(run: Listen) -> None:
     door = Door()
     first = threading.Event()
@@ -53,6 +54,7 @@ def test_others_go_on_while_it_thinks(run: Listen) -> None:
             assert behind.status() == 101
 
 
+@pytest.mark.needs_worker
 def test_open_timeout_goes_on_while_it_thinks(run: Listen, reported: Reported) -> None:
     door = Door()
     server = run(on_handshake=door, open_timeout=0.2, max_connections=1)
@@ -75,6 +77,7 @@ def test_open_timeout_goes_on_while_it_thinks(run: Listen, reported: Reported) -
     assert (stats.callback_errors, stats.handshakes_refused, stats.clients_opened) == (1, 2, 1)
 
 
+@pytest.mark.needs_worker
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_client_that_hangs_up_meanwhile_leaves_nothing(run: Listen, reported: Reported, reset: bool) -> None:
     door = Door()
@@ -118,6 +121,7 @@ def waiting(server: EchoServer) -> RawClient:
     return found[0]
 
 
+@pytest.mark.needs_worker
 def test_a_stop_does_not_wait_for_it_longer_than_its_timeout(run: Listen, reported: Reported) -> None:
     door = Door()
     server = run(on_handshake=door)

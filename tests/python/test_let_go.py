@@ -81,6 +81,7 @@ def test_objects_of_clients_that_left_unheard_are_let_go(run: Listen) -> None:
     eventually(are_let_go)
 
 
+@pytest.mark.needs_worker
 @pytest.mark.parametrize("what", ["on_connect", "on_disconnect"])
 def test_clients_that_come_and_go_while_a_callback_blocks_are_charged(run: Listen, what: str) -> None:
     gate, limit = Gate(), 200_000

@@ -135,6 +135,7 @@ def test_a_level_that_changes_holds_for_refusals_at_once(run: Listen, caplog: py
     assert len(all_texts(server, caplog)) == 1
 
 
+@pytest.mark.needs_worker
 def test_the_log_of_refusals_is_bounded_while_python_is_busy(run: Listen, caplog: pytest.LogCaptureFixture) -> None:
     def on_text(_client: Client, _message: str) -> None:
         for _ in range(1100):
@@ -218,6 +219,7 @@ def held(debug: None, run: Listen, handle: Callable[[Emit], None]) -> Iterator[H
     log.go_on.set()
 
 
+@pytest.mark.needs_worker
 def test_a_native_echo_does_not_wait_for_the_log(held: HeldLog, run: Listen) -> None:
     server = run()
     with connect(server.url) as first:
@@ -243,6 +245,7 @@ def test_a_callback_set_between_the_connect_and_its_record_is_not_called_for_it(
     assert came.empty()
 
 
+@pytest.mark.needs_worker
 @pytest.mark.usefixtures("debug")
 def test_on_event_loops_too(on_loop: Run, listen: Listen, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
@@ -261,6 +264,7 @@ def test_on_event_loops_too(on_loop: Run, listen: Listen, caplog: pytest.LogCapt
     assert texts(caplog, logging.DEBUG) == ["client 1 from PEER connected: /", gone(1, 1000, "/", "hello")]
 
 
+@pytest.mark.needs_worker
 @pytest.mark.usefixtures("debug")
 def test_who_is_iterated_over_is_logged_once(on_loop: Run, listen: Listen, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:

@@ -87,6 +87,7 @@ def test_nothing_is_told_of_it_at_higher_levels(run: Listen, caplog: pytest.LogC
     assert len(caplog.records) == 1
 
 
+@pytest.mark.needs_worker
 def test_lines_are_bounded_while_python_is_busy(run: Listen, caplog: pytest.LogCaptureFixture) -> None:
     def on_text(_client: Client, _message: str) -> None:
         for _ in range(1100):

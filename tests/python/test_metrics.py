@@ -64,6 +64,7 @@ def test_compressed_messages_count_for_what_they_say(run: Listen) -> None:
     assert seen["echoserver_sent_bytes_total"][""] < 1000
 
 
+@pytest.mark.needs_worker
 def test_what_waits_behind_an_answer_is_counted_when_it_goes(run: Listen) -> None:
     door = Door()
     server = run(on_text=lambda *_: door.answers.get(timeout=TIMEOUT), **BOTH)
@@ -155,6 +156,7 @@ def test_who_is_refused_is_counted_by_the_reason(run: Listen, why: str) -> None:
     assert counted.keys() - {"undecided", "stopping", "proxy_header"} == REFUSED.keys()
 
 
+@pytest.mark.needs_worker
 def test_who_is_not_decided_about_is_counted_as_that(run: Listen, reported: Any) -> None:
     door = Door()
     server = run(open_timeout=0.1, on_handshake=door, metrics=True)

@@ -80,6 +80,7 @@ def test_max_connections_is_told_with_503(run: Listen) -> None:
     eventually(lambda: status(server) == 101, "room for a new client")
 
 
+@pytest.mark.needs_worker
 @pytest.mark.parametrize("sent", [None, "message", "close"])
 def test_who_has_left_keeps_no_place_while_on_connect_runs(run: Listen, sent: str | None) -> None:
     entered, go_on = threading.Event(), threading.Event()

@@ -71,6 +71,7 @@ def begin(server: EchoServer, way: str) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.needs_worker
 @pytest.mark.parametrize("callback", [None, plain, coroutine])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_server_that_runs_goes_on_when_another_start_is_refused(
@@ -113,6 +114,7 @@ def test_serve_on_a_thread_with_a_running_loop_leaves_the_server_as_it_was(
     on_loop(main)
 
 
+@pytest.mark.needs_worker
 @pytest.mark.parametrize("way", ["serve_async", "__aenter__", "__aiter__"])
 def test_without_a_loop_the_server_is_left_as_it_was(listen: Listen, way: str) -> None:
     server = listen()

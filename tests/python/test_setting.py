@@ -217,6 +217,7 @@ def test_on_a_loop_a_coroutine_function_may_be_set(on_loop: Run) -> None:
     on_loop(main)
 
 
+@pytest.mark.needs_worker
 def test_before_the_start_it_brings_the_loop_and_after_it_it_is_too_late(listen: Listen) -> None:
     server = listen()
     server.on_text = reverse

@@ -37,6 +37,7 @@ def blocked(run: Listen, kind: str) -> Iterator[str]:
             assert client.recv(TIMEOUT) == "this one waits"
 
 
+@pytest.mark.needs_worker
 @pytest.mark.parametrize("kind", ["on_text", "on_disconnect"])
 def test_others_get_handshakes_pongs_and_native_echoes(run: Listen, kind: str) -> None:
     with blocked(run, kind) as url, connect(url) as other:
@@ -45,6 +46,7 @@ def test_others_get_handshakes_pongs_and_native_echoes(run: Listen, kind: str) -
         assert other.recv(TIMEOUT) == b"binary has no callback"
 
 
+@pytest.mark.needs_worker
 def test_others_are_closed_in_order(run: Listen) -> None:
     with blocked(run, "on_text") as url:
         with connect(url) as other:
@@ -52,6 +54,7 @@ def test_others_are_closed_in_order(run: Listen) -> None:
         assert other.close_code == 4001
 
 
+@pytest.mark.needs_worker
 def test_a_client_whose_answer_is_outstanding_gets_pongs(run: Listen) -> None:
     entered, leave = threading.Event(), threading.Event()
 
@@ -93,6 +96,7 @@ def test_a_thread_that_computes_holds_up_nobody(run: Listen) -> None:
             thread.join(TIMEOUT)
 
 
+@pytest.mark.needs_worker
 @pytest.mark.parametrize("end", [Client.abort, Client.close], ids=["abort", "close"])
 def test_a_client_can_be_ended_while_its_callback_blocks(run: Listen, end: Callable[[Client], None]) -> None:
     entered, leave, gone = threading.Event(), threading.Event(), threading.Event()

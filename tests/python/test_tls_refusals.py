@@ -288,6 +288,7 @@ def test_a_thousand_half_open_handshakes_hinder_nobody_and_are_logged_once_each(
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.needs_worker
 def test_the_log_is_bounded_while_python_is_busy(run: Listen, caplog: pytest.LogCaptureFixture) -> None:
     def on_text(_client: object, _message: str) -> None:
         for _ in range(1500):

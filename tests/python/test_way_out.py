@@ -36,6 +36,7 @@ def kind(request: pytest.FixtureRequest) -> Callable[[Callback], Callback]:
     return as_coroutine if request.param == "async" else lambda callback: callback
 
 
+@pytest.mark.needs_worker
 def test_what_a_callback_sends_arrives_while_it_works(run: Listen, kind: Callable[[Callback], Callback]) -> None:
     go_on = threading.Event()
 
@@ -54,6 +55,7 @@ def test_what_a_callback_sends_arrives_while_it_works(run: Listen, kind: Callabl
         assert raw.receive() == (1, b"done")
 
 
+@pytest.mark.needs_worker
 def test_replies_of_a_batch_arrive_while_the_next_callback_blocks(
     run: Listen, kind: Callable[[Callback], Callback]
 ) -> None:
@@ -83,6 +85,7 @@ def test_replies_of_a_batch_arrive_while_the_next_callback_blocks(
         assert other.recv(TIMEOUT) == "blocks"
 
 
+@pytest.mark.needs_worker
 def test_replies_of_one_client_do_not_wait_for_the_callback_of_another(run: Listen) -> None:
     go_on, answering = threading.Event(), threading.Event()
 
@@ -109,6 +112,7 @@ def test_replies_of_one_client_do_not_wait_for_the_callback_of_another(run: List
             answering.clear()
 
 
+@pytest.mark.needs_worker
 @pytest.mark.skipif(sys.platform != "linux", reason="which threads there are")
 def test_replies_do_not_wait_for_a_worker_that_has_ended(run: Listen) -> None:
     entered, go_on, answered = threading.Event(), threading.Event(), threading.Event()
@@ -165,6 +169,7 @@ def test_what_another_thread_orders_follows_the_replies_and_orders_before_it(
         assert [raw.receive() for _ in expected] == expected
 
 
+@pytest.mark.needs_worker
 def test_another_thread_can_flush_what_a_callback_has_sent(run: Listen, kind: Callable[[Callback], Callback]) -> None:
     flushed = threading.Event()
 
@@ -184,6 +189,7 @@ def test_another_thread_can_flush_what_a_callback_has_sent(run: Listen, kind: Ca
     assert flushed.is_set()
 
 
+@pytest.mark.needs_worker
 def test_an_abort_is_seen_while_the_callback_works(run: Listen, kind: Callable[[Callback], Callback]) -> None:
     go_on = threading.Event()
 

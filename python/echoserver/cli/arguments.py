@@ -197,7 +197,13 @@ def parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print JSON, a line at the start, each second and at the end, and no URL"
     )
     printed.add_argument("-d", "--debug", action="store_true", help="print the port, each message and each disconnect")
-    add(group, "workers", "threads that serve clients (default: one per core, at most 4)", count, "COUNT")
+    add(
+        group,
+        "workers",
+        "threads that serve clients; 0: that of the program does (default: one per core, at most 4)",
+        count,
+        "COUNT",
+    )
     add(group, "server_header", "the Server header; empty leaves it out", str, "NAME")
     group.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     help_and_completion.add_arguments(made)

@@ -51,6 +51,12 @@ SERVERS = {
     "echoserver+2": Spec("echoserver, two workers", _python("ours", "--workers 2"), cores=2),
     "echoserver-noop": Spec("echoserver, callback that does nothing", _python("ours", "--callback noop")),
     "echoserver-reply": Spec("echoserver, callback that replies", _python("ours", "--callback reply")),
+    "echoserver-noop+0": Spec(
+        "echoserver, no workers, callback that does nothing", _python("ours", "--workers 0 --callback noop")
+    ),
+    "echoserver-reply+0": Spec(
+        "echoserver, no workers, callback that replies", _python("ours", "--workers 0 --callback reply")
+    ),
     "echoserver-asyncio": Spec(
         "echoserver on uvloop, callback that replies", _python("ours", "--asyncio --callback reply")
     ),

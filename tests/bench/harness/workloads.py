@@ -161,7 +161,7 @@ COMPARISONS = {
     "native": Comparison("Native echo", NATIVE, dict.fromkeys(MESSAGES, "tcp_epoll") | {"W5": "ws_own"}),
     "callbacks": Comparison(
         "Echo through Python callbacks",
-        (*PYTHON, "node_ws", "echoserver-noop", "echoserver-reply"),
+        (*PYTHON, "node_ws", "echoserver-noop", "echoserver-reply", "echoserver-noop+0", "echoserver-reply+0"),
         dict.fromkeys(MESSAGES, "picows+uvloop"),
     ),
     "asyncio": Comparison(
@@ -176,7 +176,7 @@ COMPARISONS = {
     ),
     "latency": Comparison(
         "Latency of a single message",
-        ("tcp_epoll", "ws_own", "uwebsockets", "echoserver", "echoserver-reply", *PYTHON[:3]),
+        ("tcp_epoll", "ws_own", "uwebsockets", "echoserver", "echoserver-reply", "echoserver-reply+0", *PYTHON[:3]),
         dict.fromkeys(("W1", "W1z"), "ws_own"),
         (MEDIAN, P99),
     ),
