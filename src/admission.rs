@@ -35,6 +35,8 @@ pub enum Decision {
     Delay(Duration, Option<Box<Self>>),
     /// 101, with what must not be in it.
     Trick(Trick),
+    /// This 101 if whoever decides accepts, who is asked first; else what that says.
+    Asked(Box<Self>),
 }
 
 /// What a client has to fail a handshake for (RFC 6455 section 4.1).
@@ -81,6 +83,7 @@ impl Decision {
         match self {
             Self::Accept { subprotocol, .. } => subprotocol.as_deref(),
             Self::Delay(_, then) => then.as_ref()?.subprotocol(),
+            Self::Asked(then) => then.subprotocol(),
             Self::Refuse(_)
             | Self::Fail
             | Self::Silence

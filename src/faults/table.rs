@@ -116,7 +116,7 @@ pub const TABLE: &[Row] = &[
         summary: "Instead of a frame TCP is reset.",
         parameters: &[],
         action: Action::Cut(Cut::Reset),
-        wire: "RST, behind all that was sent before",
+        wire: "RST, behind what was sent before and the client's TCP has taken",
         strict: "reports 1006",
         section: "7.1.5",
     },

@@ -38,9 +38,10 @@ pub fn answer(plan: &Plan, hits: &Arc<Hits>) -> Option<Decision> {
     faults.answer(PATH).map(bounded)
 }
 
-/// The same, but what hangs has an end.
+/// The same, but what hangs has an end, and a URL lets nobody in whom the application would not.
 fn bounded(decision: Decision) -> Decision {
     match decision {
+        Decision::Accept { .. } | Decision::Trick(_) => Decision::Asked(Box::new(decision)),
         Decision::Hang => Decision::Delay(LONGEST_HELD, Some(Box::new(Decision::Silence))),
         Decision::Delay(time, then) => {
             let then = then.map(|then| Box::new(bounded(*then)));

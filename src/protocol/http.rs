@@ -79,6 +79,11 @@ impl Fields {
         Ok(())
     }
 
+    /// Appends all of these lines.
+    pub fn append(&mut self, more: Self) {
+        self.0.extend(more.0);
+    }
+
     /// Names and values.
     #[must_use]
     pub fn lines(&self) -> &[(String, String)] {

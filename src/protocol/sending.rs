@@ -278,6 +278,13 @@ impl Sender {
         }
     }
 
+    /// Until now nothing was expected of the client: all that it has time for begins anew.
+    pub fn begin_anew(&mut self) {
+        if let Some(times) = &mut self.times {
+            times.begin_anew();
+        }
+    }
+
     /// Gives everything back; nothing of it will be sent any more.
     pub fn release(&mut self, account: &mut Account, effects: &mut Effects) {
         self.slots.clear(account);

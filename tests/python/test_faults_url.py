@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import client_packages
 import test_faults_requests as requests
-from echoserver import Accept, EchoServer, Response
+from echoserver import Accept, EchoServer, Request, Response
 from echoserver._core import FAULTS
 from echoserver.testing import Delay, Drop, EchoTestServer
 from fault_rows import WHOLE, Scene, as_text, asking, begun, closed, held_up, said
@@ -346,6 +346,34 @@ def test_the_program_has_them_unless_they_are_turned_off(flags: list[str]) -> No
     assert answer(port, "GET", "/faults")[0] == (426 if flags else 200)
     process.terminate()
     assert finished(process)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "latency=0",
+        "bad-accept",
+        "wrong-extension",
+        "wrong-subprotocol",
+        "accept=a",
+        "delay=1ms&bad-accept",
+        "delay=1ms&accept=a",
+    ],
+)
+def test_a_url_lets_nobody_in_whom_the_application_would_not(query: str) -> None:
+    asked = []
+
+    def on_handshake(request: Request) -> Response | Accept:
+        asked.append(request.path)
+        return Accept({"X-Seen": "1"}) if "X-Key" in request.headers else Response(401)
+
+    with EchoServer(0, host="127.0.0.1", fault_urls=True, on_handshake=on_handshake) as server:
+        lines, path = ["Sec-WebSocket-Protocol: a"], f"/faults?{query}"
+        with RawClient(server.port, *lines, path=path) as client:
+            assert client.status() == 401
+        with RawClient(server.port, *lines, "X-Key: 1", path=path) as client:
+            assert client.opened().headers["x-seen"] == "1"
+    assert len(asked) == 2
 
 
 def test_callbacks_see_such_a_client_as_any() -> None:

@@ -94,9 +94,9 @@ class Close(FaultKind):
 class Reset(FaultKind):
     """Instead of a frame TCP is reset.
 
-    Seen as: RST, behind all that was sent before. A strict client reports 1006 (RFC 6455 section 7.1.5). Its
-    opportunity is a frame, or a fragment of it, that goes out; selectors: path, client, after, every, probability,
-    times.
+    Seen as: RST, behind what was sent before and the client's TCP has taken. A strict client reports 1006 (RFC 6455
+    section 7.1.5). Its opportunity is a frame, or a fragment of it, that goes out; selectors: path, client, after,
+    every, probability, times.
     """
 
 

@@ -97,6 +97,14 @@ impl Times {
         self.is_alive = true;
     }
 
+    /// All that the client has time for begins with the next tick.
+    pub(super) const fn begin_anew(&mut self) {
+        self.live();
+        if let Close::Until { .. } = self.close {
+            self.close = Close::Begins;
+        }
+    }
+
     /// A ping is sent; the round trip is measured.
     pub(super) fn sent_ping(&mut self, payload: &[u8]) {
         debug_assert!(payload.len() <= MAX_CONTROL);

@@ -88,7 +88,7 @@ impl<W: Wire> Connection<W> {
         }
         // While it was frozen nothing was expected of the client.
         if was_frozen {
-            self.sender.heard();
+            self.sender.begin_anew();
         }
         self.follow_line();
         self.client.set_held(script.moves_bytes());
@@ -170,7 +170,7 @@ impl<W: Wire> Connection<W> {
         Poll::Pending
     }
 
-    /// Cuts the stream when everything before that is sent.
+    /// Cuts the stream when it has taken everything before that. A reset takes back what TCP has not sent yet.
     fn poll_cut(&mut self, cx: &mut Context<'_>, cut: Cut) -> Poll<Option<End>> {
         let is_sent = match self.wire.poll_clear(cx) {
             // What is frozen is not sent.

@@ -47,6 +47,8 @@ pub(super) async fn ask<W: AsyncRead + Unpin>(
     let (clock, config) = (&desk.clock, &desk.shared.config);
     let _waiting = Waiting(request);
     let mut was_asked = false;
+    // What the 101 gets that the handler does not know of.
+    let mut own = None;
     loop {
         // However long it takes the handler to say that the client has to wait.
         let asked = clock.now();
@@ -65,14 +67,13 @@ pub(super) async fn ask<W: AsyncRead + Unpin>(
                 fields,
                 subprotocol,
             } => {
-                let subprotocol = subprotocol.or(upgrade.subprotocol);
-                let upgrade = Upgrade {
-                    subprotocol,
-                    ..upgrade
-                };
-                return Ok((fields, upgrade));
+                return Ok(accepted(upgrade, fields, subprotocol, own));
             }
-            Decision::Trick(trick) => return Ok(tricked(upgrade, trick)),
+            Decision::Trick(trick) => return Ok(tricked(upgrade, Fields::default(), trick)),
+            Decision::Asked(then) => {
+                own = Some(*then);
+                continue;
+            }
             Decision::Refuse(response) => Answer::told(&response, &desk),
             Decision::Fail => Answer::refusal(Refused::Undecided, &http::failed(), &desk),
             Decision::Silence => Answer::Silence,
@@ -187,8 +188,33 @@ async fn wait<W: AsyncRead + Unpin>(
     .await
 }
 
-/// An upgrade that is answered as it must not be.
-fn tricked(upgrade: Upgrade, trick: Trick) -> (Fields, Upgrade) {
+/// An upgrade that the handler accepts with these lines and this subprotocol, and as `own` says.
+fn accepted(
+    upgrade: Upgrade,
+    mut fields: Fields,
+    subprotocol: Option<String>,
+    own: Option<Decision>,
+) -> (Fields, Upgrade) {
+    let mut upgrade = Upgrade {
+        subprotocol: subprotocol.or(upgrade.subprotocol),
+        ..upgrade
+    };
+    match own {
+        Some(Decision::Trick(trick)) => return tricked(upgrade, fields, trick),
+        Some(Decision::Accept {
+            fields: more,
+            subprotocol,
+        }) => {
+            fields.append(more);
+            upgrade.subprotocol = subprotocol.or(upgrade.subprotocol);
+        }
+        _ => {}
+    }
+    (fields, upgrade)
+}
+
+/// An upgrade that is answered with these lines, and as it must not be.
+fn tricked(upgrade: Upgrade, mut fields: Fields, trick: Trick) -> (Fields, Upgrade) {
     let upgrade = match trick {
         Trick::Accept => {
             let first = if upgrade.accept.starts_with('A') {
@@ -204,12 +230,13 @@ fn tricked(upgrade: Upgrade, trick: Trick) -> (Fields, Upgrade) {
             subprotocol: Some(name),
             ..upgrade
         },
-        Trick::Extension(fields) => {
+        Trick::Extension(line) => {
+            fields.append(line);
             let deflate = None;
-            return (fields, Upgrade { deflate, ..upgrade });
+            Upgrade { deflate, ..upgrade }
         }
     };
-    (Fields::default(), upgrade)
+    (fields, upgrade)
 }
 
 /// What came of a client that waits for the decision.

@@ -3,7 +3,9 @@
 use super::advancing::Advanced;
 use super::faults::{SECOND, after_time, end, set};
 use super::faults_on_bytes::{bandwidth, latency, open, slice};
-use super::{CLOSE, Config, Duration, PING, PONG, TEXT, Temper, frame, sent, settle};
+use super::{
+    CLOSE, Config, Duration, PING, PONG, TEXT, Temper, closed, frame, order_close, sent, settle,
+};
 use crate::faults::selector::Selector;
 use crate::faults::shape::Way;
 use crate::faults::values::Value;
@@ -187,4 +189,22 @@ fn who_is_frozen_has_no_timeouts_and_has_them_anew_after_it() {
         advanced.advance_to_news(&peer, 30 * SECOND).await;
         assert_eq!(peer.read().await.0, CLOSE);
     });
+}
+
+#[test]
+fn who_is_frozen_in_a_closing_handshake_has_close_timeout_after_it() {
+    for (before, frozen) in [(3, 2), (3, 1000), (0, 5)] {
+        Advanced::echo(Config::default(), async |advanced| {
+            let simulation = advanced.simulation;
+            let peer = open(simulation, Temper::even()).await;
+            let client = simulation.server.clients().pop().unwrap();
+            client.order(order_close(4000, ""));
+            assert_eq!(peer.read().await, closed(4000, ""));
+            advanced.advance(before * SECOND).await;
+            let fault = set(simulation, "freeze", Vec::new(), Selector::default()).await;
+            advanced.advance(frozen * SECOND).await;
+            end(simulation, &fault).await;
+            advanced.advance_to_end(&peer, 5 * SECOND).await;
+        });
+    }
 }
