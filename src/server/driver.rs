@@ -261,16 +261,16 @@ mod tests {
     #[test]
     fn there_is_one_driver_of_a_started_server_without_workers() {
         let ends = Arc::default();
-        let (driven, other) = (server(0, &ends), server(1, &ends));
-        assert!(matches!(driven.driver(), Err(Error::State(_))));
-        driven.start().expect("it is new");
+        let (alone, other) = (server(0, &ends), server(1, &ends));
+        assert!(matches!(alone.driver(), Err(Error::State(_))));
+        alone.start().expect("it is new");
         other.start().expect("it is new");
-        let driver = driven.driver().expect("it has none");
-        assert!(matches!(driven.driver(), Err(Error::State(_))));
+        let driver = alone.driver().expect("it has none");
+        assert!(matches!(alone.driver(), Err(Error::State(_))));
         assert!(matches!(other.driver(), Err(Error::State(_))));
         assert!(!driver.has_ended());
         drop(driver);
-        assert!(driven.wait(Some(Duration::ZERO)));
+        assert!(alone.wait(Some(Duration::ZERO)));
     }
 
     #[test]
