@@ -138,15 +138,6 @@ impl Desk {
         stamp.moment(self.began)
     }
 
-    /// The seats of the clients, in the order of their coming.
-    pub(super) fn row(&self) -> Vec<u32> {
-        let roster = lock(&self.face().roster);
-        let mut clients: Vec<_> = roster.iter().map(|one| (one.id, one.seat)).collect();
-        drop(roster);
-        clients.sort_unstable();
-        clients.into_iter().map(|(_, seat)| seat).collect()
-    }
-
     /// It is the turn of the client at that seat to be told of the stop; nobody's, if it has left.
     pub(super) fn tell(&self, seat: u32) {
         if let Some(seat) = self.seats.borrow().get(seat as usize) {

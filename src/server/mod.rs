@@ -68,7 +68,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tls::identity::Identity;
@@ -170,6 +170,7 @@ impl Server {
             open: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
             stages: Mutex::new(None),
+            rows: OnceLock::new(),
             over: (Mutex::new(false), Condvar::new()),
             serving: AtomicBool::new(false),
             accepting: AtomicBool::new(false),

@@ -1,7 +1,7 @@
 //! What all threads of a server share, and what others know of each worker.
 
 use super::roster::Roster;
-use super::stages::{Phase, Stages};
+use super::stages::{Phase, Row, Stages};
 use super::stats::{Counters, Stats};
 use super::tls::identity::Identity;
 use crate::client::{Client, Ends, Letter};
@@ -22,7 +22,7 @@ use std::convert::Infallible;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What is to become of those who connect.
@@ -84,6 +84,9 @@ pub(super) struct Shared {
     pub(super) next_id: AtomicU64,
     /// The times of a stop; `None` before one.
     pub(super) stages: Mutex<Option<Stages>>,
+    /// The clients of each worker that there were when the first of them began to close. Who came in at that moment at
+    /// another is told with the last.
+    pub(super) rows: OnceLock<Box<[Row]>>,
     /// Whether the server has ended, and the signal that it has.
     pub(super) over: (Mutex<bool>, Condvar),
     pub(super) serving: AtomicBool,
@@ -163,6 +166,19 @@ impl Shared {
         // There is one, or it ends at once.
         lock(&self.stages)
             .unwrap_or_else(|| Stages::new(Instant::now(), Duration::ZERO, &self.config))
+    }
+
+    /// The clients of a worker that begins to close, among those of all others.
+    pub(super) fn row(&self, index: usize) -> &Row {
+        let rows = self.rows.get_or_init(|| {
+            let mut clients = Vec::with_capacity(self.open.load(Ordering::Relaxed));
+            for (worker, face) in self.workers.iter().enumerate() {
+                let roster = lock(&face.roster);
+                clients.extend(roster.iter().map(|one| (one.id, worker, one.seat)));
+            }
+            Row::of_all(clients, self.workers.len())
+        });
+        &rows[index]
     }
 
     /// How far the stop is that somebody has heard of, in the time of the workers: a test may have its own.

@@ -5,6 +5,7 @@
 //! `close_timeout`. A stop that has less time takes it from the first two.
 
 use crate::config::Config;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// How far a worker is on its way to the end.
@@ -75,7 +76,7 @@ impl Stages {
     }
 
     /// How many of the clients of a worker have been told, and what is to be waited for next.
-    pub(super) fn turn(&self, now: Instant, row: Row) -> Turn {
+    pub(super) fn turn(&self, now: Instant, row: &Row) -> Turn {
         if now < self.closing {
             return Turn::Wait(0, self.closing);
         }
@@ -85,49 +86,58 @@ impl Stages {
             return Turn::Wait(told, self.told.min(self.closing + row.due(told, spread)));
         }
         if now < self.hurried {
-            Turn::Wait(u32::MAX, self.hurried)
+            Turn::Wait(usize::MAX, self.hurried)
         } else if now < self.deadline {
-            Turn::Wait(u32::MAX, self.deadline)
+            Turn::Wait(usize::MAX, self.deadline)
         } else {
             Turn::End
         }
     }
 }
 
-/// The clients of a worker that are told one after the other: the first of `count` at the beginning, and each worker a
-/// little after the one before it, so that they do not tell theirs at the same moments.
-#[derive(Debug, Clone, Copy)]
+/// The clients of a worker that are told one after the other, with those of all others: the server's first at the
+/// beginning, and from one to the next there always is the same time.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Row {
-    pub(super) count: u32,
-    pub(super) worker: usize,
-    pub(super) workers: usize,
+    /// How many the server has.
+    all: u32,
+    /// Of the worker's, in their order: how many of the server's are told before, and its seat.
+    own: Vec<(u32, u32)>,
 }
 
 impl Row {
-    /// How many steps all workers have together, if each has as many clients; one of this worker's is every `workers`-th.
-    const fn steps(self) -> u128 {
-        self.count as u128 * self.workers as u128
+    /// Those of each worker, for clients that each come with their number, worker and seat: told in the order of the
+    /// numbers.
+    pub(super) fn of_all(mut clients: Vec<(u64, usize, u32)>, workers: usize) -> Box<[Self]> {
+        clients.sort_unstable();
+        // There are no more descriptors than an `int` counts.
+        let all = u32::try_from(clients.len()).expect("fewer clients than that");
+        let mut rows = vec![Self { all, own: vec![] }; workers];
+        for (before, (_, worker, seat)) in (0..).zip(clients) {
+            rows[worker].own.push((before, seat));
+        }
+        rows.into()
+    }
+
+    /// The seats of those who are told, from one place in the row to another.
+    pub(super) fn seats(&self, told: Range<usize>) -> impl Iterator<Item = u32> {
+        self.own[told].iter().map(|&(_, seat)| seat)
     }
 
     /// How many it is time for, so long after the first.
-    fn told(self, since: Duration, spread: Duration) -> u32 {
-        let step = since.as_nanos() * self.steps() / spread.as_nanos();
-        let Some(since) = step.checked_sub(self.worker as u128) else {
-            return 0;
-        };
-        // There are not as many as there are nanoseconds in a year.
-        let told = u32::try_from(since / self.workers as u128);
-        told.map_or(self.count, |told| self.count.min(told + 1))
+    fn told(&self, since: Duration, spread: Duration) -> usize {
+        let before = since.as_nanos() * u128::from(self.all) / spread.as_nanos();
+        self.own
+            .partition_point(|&(place, _)| u128::from(place) <= before)
     }
 
     /// When it is time for the next, after the first `told`.
-    fn due(self, told: u32, spread: Duration) -> Duration {
-        if told == self.count {
+    fn due(&self, told: usize, spread: Duration) -> Duration {
+        let Some(&(place, _)) = self.own.get(told) else {
             return spread;
-        }
-        let step = u128::from(told) * self.workers as u128 + self.worker as u128;
+        };
         // Rounded up, so that it is time then.
-        let due = (spread.as_nanos() * step).div_ceil(self.steps());
+        let due = (spread.as_nanos() * u128::from(place)).div_ceil(self.all.into());
         u64::try_from(due).map_or(spread, Duration::from_nanos)
     }
 }
@@ -135,8 +145,8 @@ impl Row {
 /// What a moment of a stop brings for a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// So many clients have been told by now, all with `u32::MAX`; until then nothing else happens.
-    Wait(u32, Instant),
+    /// So many clients have been told by now, all with `usize::MAX`; until then nothing else happens.
+    Wait(usize, Instant),
     /// The deadline has come.
     End,
 }
@@ -162,13 +172,15 @@ mod tests {
         since(now, &Stages::new(now, timeout, config))
     }
 
+    /// Of workers whose clients have come in the order of these numbers.
+    fn rows(comings: &[usize], workers: usize) -> Box<[Row]> {
+        let clients = (0..).zip(comings).map(|(id, &worker)| (id, worker, 7));
+        Row::of_all(clients.collect(), workers)
+    }
+
     /// So many clients, of the only worker.
-    fn alone(count: u32) -> Row {
-        Row {
-            count,
-            worker: 0,
-            workers: 1,
-        }
+    fn alone(count: usize) -> Row {
+        rows(&vec![0; count], 1)[0].clone()
     }
 
     fn since(now: Instant, stages: &Stages) -> [u128; 4] {
@@ -213,7 +225,7 @@ mod tests {
         assert_eq!(since(now, &both), [3_000, 3_000, 5_500, 8_000]);
         let at_once = both.with(Stages::new(now + SECOND * 2, Duration::ZERO, &config));
         assert_eq!(at_once.phase(now + SECOND * 2), Phase::Hurried);
-        assert_eq!(at_once.turn(now + SECOND * 2, alone(7)), Turn::End);
+        assert_eq!(at_once.turn(now + SECOND * 2, &alone(7)), Turn::End);
     }
 
     #[test]
@@ -229,38 +241,46 @@ mod tests {
             (15_000, 2, 20_000),
             (20_000, 3, 25_000),
             (29_999, 4, 30_000),
-            (30_000, u32::MAX, 32_500),
-            (32_500, u32::MAX, 35_000),
+            (30_000, usize::MAX, 32_500),
+            (32_500, usize::MAX, 35_000),
         ] {
-            let turn = stages.turn(after(milliseconds), alone(4));
+            let turn = stages.turn(after(milliseconds), &alone(4));
             assert_eq!(turn, Turn::Wait(told, after(next)), "{milliseconds} ms");
         }
-        assert_eq!(stages.turn(after(35_000), alone(4)), Turn::End);
+        assert_eq!(stages.turn(after(35_000), &alone(4)), Turn::End);
         // Without anybody there is nothing before its end.
-        let nobody = stages.turn(after(12_000), alone(0));
+        let nobody = stages.turn(after(12_000), &alone(0));
         assert_eq!(nobody, Turn::Wait(0, after(30_000)));
     }
 
     #[test]
-    fn workers_take_turns_in_the_spread() {
+    fn clients_of_all_workers_are_told_in_even_steps() {
         let (now, config) = (Instant::now(), config(0, 12));
         let stages = Stages::new(now, config.stop_timeout(), &config);
-        for (worker, expected) in [(0, [0, 6_000]), (1, [2_000, 8_000]), (2, [4_000, 10_000])] {
-            let row = Row {
-                count: 2,
-                worker,
-                workers: 3,
-            };
-            for (told, milliseconds) in (0..).zip(expected) {
+        let rows = rows(&[2, 0, 2, 2, 0, 2], 4);
+        let end = 12_000;
+        for (worker, expected) in [
+            (0, vec![2_000, 8_000, end]),
+            (1, vec![end]),
+            (2, vec![0, 4_000, 6_000, 10_000, end]),
+            (3, vec![end]),
+        ] {
+            for (told, &milliseconds) in expected.iter().enumerate() {
                 let due = now + Duration::from_millis(milliseconds);
                 if let Some(before) = milliseconds.checked_sub(1) {
-                    let before = stages.turn(now + Duration::from_millis(before), row);
-                    assert_eq!(before, Turn::Wait(told, due), "{worker}");
+                    let before = now + Duration::from_millis(before);
+                    let turn = stages.turn(before, &rows[worker]);
+                    assert_eq!(turn, Turn::Wait(told, due), "{worker}");
                 }
-                let Turn::Wait(at, _) = stages.turn(due, row) else {
+                let expected = if milliseconds == end {
+                    usize::MAX
+                } else {
+                    told + 1
+                };
+                let Turn::Wait(told, _) = stages.turn(due, &rows[worker]) else {
                     panic!("it is not over");
                 };
-                assert_eq!(at, told + 1, "{worker}");
+                assert_eq!(told, expected, "{worker}");
             }
         }
     }
@@ -270,27 +290,26 @@ mod tests {
         let config = config(0, 3);
         let start = Instant::now();
         let stages = Stages::new(start, config.stop_timeout(), &config);
-        for (count, worker) in [(1, 0), (3, 1), (7, 2), (1000, 0), (99_991, 2)] {
-            let row = Row {
-                count,
-                worker,
-                workers: 3,
-            };
-            // Other workers begin later than the first one.
-            let (mut now, mut before, mut steps) = match stages.turn(start, row) {
-                Turn::Wait(0, next) => (next, 0, 0),
-                _ => (start, 0, 0),
-            };
-            while let Turn::Wait(told, next) = stages.turn(now, row) {
-                assert!(next > now, "{count}: {told} after {before}");
-                assert!(told == before + 1 || told == u32::MAX && before == count);
-                steps += 1;
-                if told == u32::MAX {
-                    break;
+        for (count, workers) in [(1, 1), (3, 2), (7, 3), (1000, 3), (99_991, 3)] {
+            let comings: Vec<_> = (0..count).map(|id| id * id % workers).collect();
+            for row in rows(&comings, workers) {
+                // The first is another's.
+                let (mut now, mut before, mut steps) = match stages.turn(start, &row) {
+                    Turn::Wait(0, next) => (next, 0, 0),
+                    _ => (start, 0, 0),
+                };
+                let count = row.own.len();
+                while let Turn::Wait(told, next) = stages.turn(now, &row) {
+                    assert!(next > now, "{count}: {told} after {before}");
+                    assert!(told == before + 1 || told == usize::MAX && before == count);
+                    steps += 1;
+                    if told == usize::MAX {
+                        break;
+                    }
+                    (now, before) = (next, told);
                 }
-                (now, before) = (next, told);
+                assert_eq!(steps, count + 1);
             }
-            assert_eq!(steps, count + 1);
         }
     }
 

@@ -107,9 +107,7 @@ pub(super) async fn main(desk: Rc<Desk>, listeners: Vec<Listed<StdListener>>) {
 struct Course {
     /// The next thing that happens by itself.
     sleep: Option<Pin<Box<Sleep>>>,
-    /// The seats of the clients that there were when it began to close, in the order in which they are told.
-    row: Option<Vec<u32>>,
-    /// How many of them have been told.
+    /// How many of the worker's row have been told.
     told: usize,
 }
 
@@ -124,29 +122,19 @@ impl Course {
             let stages = desk.shared.stages();
             let now = Instant::now().into_std();
             desk.enter(stages.phase(now));
-            if desk.is_stopping() && self.row.is_none() {
-                self.row = Some(desk.row());
-            }
-            let row = self.row.as_deref().unwrap_or_default();
-            let turn = stages.turn(
-                now,
-                Row {
-                    // There are no more descriptors than an `int` counts.
-                    count: u32::try_from(row.len()).expect("fewer clients than that"),
-                    worker: desk.index(),
-                    workers: desk.shared.workers.len(),
-                },
-            );
-            let Turn::Wait(told, next) = turn else {
+            let nobody = Row::default();
+            let row = if desk.is_stopping() {
+                desk.shared.row(desk.index())
+            } else {
+                &nobody
+            };
+            let Turn::Wait(told, next) = stages.turn(now, row) else {
                 return Poll::Ready(());
             };
-            if told == u32::MAX {
+            if told == usize::MAX {
                 desk.tell_all();
-            } else {
-                let told = self.told.max(told as usize);
-                row[self.told..told]
-                    .iter()
-                    .for_each(|&seat| desk.tell(seat));
+            } else if told > self.told {
+                row.seats(self.told..told).for_each(|seat| desk.tell(seat));
                 self.told = told;
             }
             let next = Instant::from_std(next);

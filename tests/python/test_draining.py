@@ -21,6 +21,7 @@ from support import (
     SCRIPT,
     TIMEOUT,
     RawClient,
+    eventually,
     finished,
     first_line,
     in_thread,
@@ -119,6 +120,21 @@ def test_clients_are_told_in_the_order_of_their_coming(run: Listen) -> None:
         assert time.monotonic() - begun > 0.14 * count
         client.close()
     server.wait_closed(TIMEOUT)
+
+
+def test_the_only_client_that_is_left_is_told_first(run: Listen) -> None:
+    server = run(drain_spread=LONG, workers=4)
+    # Each goes to the worker with the fewest.
+    clients = [RawClient(server.port).opened() for _ in range(4)]
+    for client in clients[:3]:
+        client.close()
+    eventually(lambda: server.client_count == 1, "the end of the others")
+    server.stop(wait=False)
+    try:
+        assert clients[3].close_code() == 1001
+    finally:
+        clients[3].close()
+        server.stop(0)
 
 
 def test_who_is_not_told_yet_is_served(run: Listen) -> None:
