@@ -12,19 +12,17 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn has(&self, address: IpAddr) -> bool {
-        address.is_ipv4() == self.address.is_ipv4()
-            && first(address, self.bits) == first(self.address, self.bits)
+        let differing = value(address) ^ value(self.address);
+        address.is_ipv4() == self.address.is_ipv4() && differing.leading_zeros() >= self.bits.into()
     }
 }
 
-/// The first bits.
-fn first(address: IpAddr, bits: u8) -> Option<u128> {
-    let (value, all) = match address {
-        IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32),
-        IpAddr::V6(v6) => (v6.to_bits(), 128),
-    };
-    // Of no bits there are none.
-    value.checked_shr(all - u32::from(bits))
+/// Its bits, from the highest on.
+fn value(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()) << 96,
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
 }
 
 /// `192.0.2.1`, `10.0.0.0/8`, `fd00::/8`.
@@ -47,15 +45,10 @@ impl FromStr for Network {
             }
             Some(_) => return Err(wrong),
         };
-        let network = Self { address, bits };
-        let rest = match address {
-            IpAddr::V4(v4) => v4.to_bits().checked_shl(bits.into()).unwrap_or(0) == 0,
-            IpAddr::V6(v6) => v6.to_bits().checked_shl(bits.into()).unwrap_or(0) == 0,
-        };
-        if rest {
-            Ok(network)
-        } else {
-            Err("has bits set beyond those of the network")
+        // Beyond all bits there are none.
+        match value(address).checked_shl(bits.into()) {
+            None | Some(0) => Ok(Self { address, bits }),
+            Some(_) => Err("has bits set beyond those of the network"),
         }
     }
 }
