@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -33,7 +34,7 @@ from support import (
 )
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Iterator
 
 
 @pytest.mark.parametrize("command", [(SCRIPT,), (sys.executable, "-m", "echoserver")])
@@ -119,6 +120,80 @@ def test_printing_that_is_stuck_holds_no_end_up() -> None:
         assert process.stdout.read(7) == "Message"
         process.terminate()
         assert process.wait(TIMEOUT) == -signal.SIGTERM
+
+
+@contextlib.contextmanager
+def full_pipe() -> Iterator[int]:
+    """One that nobody reads, and that takes no more; what is written to it blocks."""
+    reading, writing = os.pipe()
+    try:
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writing, b"x" * 4096)
+        os.set_blocking(writing, True)
+        yield writing
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its pipes always block")
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(
+    ("stream", "options"), [("stderr", ["--trace"]), ("stdout", []), ("stdout", ["--json"])], ids=str
+)
+def test_a_pipe_that_nobody_reads_holds_no_end_up(stream: str, options: list[str], count: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [SCRIPT, f"-p{port}", "--host=127.0.0.1", *options, *["--close-timeout=1000"] * (count == 2)]
+    with full_pipe() as full:
+        process = program(*command, **{stream: full})
+        other = process.stdout if stream == "stderr" else process.stderr
+        assert other
+        assert other.readline()
+        with RawClient(port).opened() as client:
+            client.send(1, b"hello")
+            assert client.receive() == (1, b"hello")
+            process.terminate()
+            # In order.
+            assert client.close_code() == 1001
+            if count == 1:
+                client.send(8, b"\x03\xe9")
+            else:
+                process.terminate()
+            assert process.wait(TIMEOUT) == 0
+        other.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its pipes always block")
+def test_a_trace_that_nobody_reads_holds_no_end_up() -> None:
+    with full_pipe() as full:
+        process = program(SCRIPT, *LOCAL, "--trace", stderr=full)
+        with RawClient(port_of(first_line(process))).opened() as client:
+            # More than may wait: the callbacks wait for it.
+            for _ in range(1000):
+                client.send(1, b"hello")
+            assert client.receive() == (1, b"hello")
+            process.terminate()
+            # What was read before is answered.
+            while (received := client.receive())[0] == 1:
+                pass
+            assert received[1][:2] == b"\x03\xe9"
+            client.send(8, b"\x03\xe9")
+            assert process.wait(TIMEOUT) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors are not inherited so")
+def test_a_closed_stderr_holds_no_end_up() -> None:
+    process = program(SCRIPT, *LOCAL, "--trace", stderr=None, preexec_fn=partial(os.close, 2))
+    with RawClient(port_of(first_line(process))).opened() as client:
+        client.send(1, b"hello")
+        assert client.receive() == (1, b"hello")
+        process.terminate()
+        assert client.close_code() == 1001
+        client.send(8, b"\x03\xe9")
+        assert finished(process)[0] == 0
 
 
 def test_with_debug_the_lines_of_the_example_come_as_they_happen() -> None:

@@ -7,7 +7,6 @@ import logging
 import os
 import queue
 import signal
-import sys
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -19,6 +18,7 @@ from echoserver.cli.arguments import DEFAULTS, in_terms_of_the_command_line, par
 from echoserver.cli.screen import Screen
 from echoserver.cli.status import Status
 from echoserver.cli.stopping import Progress
+from echoserver.cli.writing import Stdout
 from echoserver.exceptions import BindError
 from echoserver.server import EchoServer
 
@@ -59,8 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug, is_json = options.pop("debug", False), options.pop("json", False)
     screen, has_connections = _screen(options)
     events: _Events = queue.SimpleQueue()
-    made = threading.Event()
-    with _logged(screen, has_connections=has_connections), _signals(events, made), _stdout_let_go():
+    stdout, made = Stdout(), threading.Event()
+    logged = _logged(screen, has_connections=has_connections)
+    with screen.apart(), logged, _signals(events, made, stdout), stdout.let_go():
         try:
             tls.take_options(options)
             server = EchoServer(**options, on_closed=lambda: events.put(None))
@@ -84,13 +85,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 # Each client needs a descriptor.
                 os.close(os.open(os.devnull, os.O_RDONLY))
                 if debug:
-                    printing.listening(server.port)
+                    stdout.print(lambda: printing.listening(server.port))
                 _log.info("%s; Ctrl-C stops it", _described(options))
                 status = Status(server, screen, is_json=is_json)
-                status.begin(ca_file)
+                stdout.print(lambda: status.begin(ca_file))
                 systemd.notify(systemd.READY)
-                stuck = _run(server, events, options, status.look)
-                status.end()
+                stuck = _run(server, events, options, lambda: stdout.print(status.look), screen.let_go)
+                stdout.print(status.end)
             if stuck is not None:
                 signal.signal(stuck, signal.SIG_DFL)
                 os.kill(os.getpid(), stuck)
@@ -140,12 +141,21 @@ def _agree(request: Request) -> Accept | None:
     return Accept(subprotocol=request.subprotocols[0]) if request.subprotocols else None
 
 
-def _run(server: EchoServer, events: _Events, options: dict[str, Any], look: Callable[[], None]) -> int | None:
+def _run(
+    server: EchoServer,
+    events: _Events,
+    options: dict[str, Any],
+    look: Callable[[], None],
+    let_go: Callable[[], None],
+) -> int | None:
     """Until a signal comes, with a `look` now and then, then until the end; after a second signal that is at once.
+
+    It calls `let_go` when the end begins.
 
     Returns the signal if printing is stuck, since nobody takes what is on stdout.
     """
     number = _next(events, look)
+    let_go()
     if number is not None:
         systemd.notify(systemd.STOPPING)
         server.stop(wait=False)
@@ -195,10 +205,11 @@ def _logged(handler: logging.Handler, *, has_connections: bool) -> Iterator[None
 
 
 @contextmanager
-def _signals(events: _Events, made: threading.Event) -> Iterator[None]:
+def _signals(events: _Events, made: threading.Event, stdout: Stdout) -> Iterator[None]:
     """Meanwhile, the first two signals that end a program are events; from the third on they end it as ever.
 
     Until the server is made they raise KeyboardInterrupt: a file of its options may be a pipe, which is waited for.
+    `stdout` hears of them.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -214,6 +225,7 @@ def _signals(events: _Events, made: threading.Event) -> Iterator[None]:
             for one in numbers:
                 signal.signal(one, signal.SIG_DFL)
         events.put(number)
+        stdout.on_signal()
 
     # One that is ignored stays so: a shell wants that for what it runs in the background.
     numbers = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
@@ -223,20 +235,6 @@ def _signals(events: _Events, made: threading.Event) -> Iterator[None]:
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
-
-
-@contextmanager
-def _stdout_let_go() -> Iterator[None]:
-    """After it, what stdout could not take is not tried again when the interpreter ends."""
-    try:
-        yield
-    finally:
-        if sys.stdout is not None:
-            try:
-                sys.stdout.flush()
-            except OSError:
-                with open(os.devnull, "wb") as null, suppress(OSError):  # noqa: PTH123
-                    os.dup2(null.fileno(), sys.stdout.fileno())
 
 
 def _failed(what: str, error: OSError | RuntimeError) -> int:

@@ -6,7 +6,13 @@ import logging
 import os
 import sys
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from echoserver.cli.writing import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Screen"]
 
@@ -25,6 +31,31 @@ class Screen(logging.Handler):
         # Of its own: that of a handler is for records.
         self._turn = threading.RLock()
         self._below = ""
+        self._writer: Writer | None = None
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Meanwhile a thread of its own writes, so that nobody waits for it: stderr may be a pipe that nobody reads."""
+        try:
+            self._writer = Writer(sys.stderr.fileno(), sys.stderr.encoding)
+        except (OSError, ValueError, AttributeError):
+            # It is closed, or an object of somebody's who reads it.
+            yield
+            return
+        try:
+            yield
+        finally:
+            writer, self._writer = self._writer, None
+            writer.end()
+
+    def let_go(self) -> None:
+        """From now on no thread waits for what is written."""
+        if self._writer is not None:
+            self._writer.let_go()
+
+    def createLock(self) -> None:  # noqa: N802  # logging's name.
+        """None: there is `_turn`."""
+        self.lock = None
 
     @property
     def is_terminal(self) -> bool:
@@ -44,7 +75,7 @@ class Screen(logging.Handler):
 
     def show_below(self, text: str) -> None:
         """Writes a line below all others, in place of the one that was there; "" for none. For terminals."""
-        with suppress(OSError):
+        with suppress(OSError, ValueError, AttributeError):  # It may be closed, or no file at all.
             # One that is longer would be two; some terminals don't know how long that is.
             text = text[: (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1]
         with self._turn:
@@ -54,6 +85,10 @@ class Screen(logging.Handler):
 
     def _write(self, text: str, *, is_below: bool | None = None) -> None:
         is_below = bool(self._below) if is_below is None else is_below
+        text = f"{_ERASE if is_below else ''}{text}{self._below}"
+        if self._writer is not None:
+            self._writer.write(text)
+            return
         with suppress(Exception):  # Whatever stderr has become, it is not worth an echo.
-            sys.stderr.write(f"{_ERASE if is_below else ''}{text}{self._below}")
+            sys.stderr.write(text)
             sys.stderr.flush()

@@ -1,0 +1,115 @@
+"""Writing to stdout and stderr though nobody may read them: no end of the program waits for that."""
+
+from __future__ import annotations
+
+import os
+import queue
+import select
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Stdout", "Writer"]
+
+# Texts that may wait for a stderr that takes nothing; beyond it threads that are not the main one wait, too.
+_MOST: Final = 1000
+# Seconds between two looks for room, and those that the end leaves for what is not written.
+_LOOK: Final = 0.05
+_PATIENCE: Final = 0.5
+
+
+class Writer:
+    """Writes to a descriptor, in a thread of its own. Signals' handlers may call it, so it has no lock."""
+
+    def __init__(self, descriptor: int, encoding: str) -> None:
+        """Begins with it; what `encoding` does not have is escaped."""
+        self._descriptor, self._encoding = descriptor, encoding
+        # Each with what tells that it is written.
+        self._texts: queue.SimpleQueue[tuple[str, threading.Event] | None] = queue.SimpleQueue()
+        self._is_ending = threading.Event()
+        self._thread = threading.Thread(target=self._write, name="echoserver-stderr", daemon=True)
+        self._thread.start()
+
+    def write(self, text: str) -> None:
+        """Has it written after what came before; in the main thread, and once it is to end, only if there is room.
+
+        The main thread waits a moment for that, as what it prints to stdout next belongs below.
+        """
+        is_main = threading.current_thread() is threading.main_thread()
+        while self._texts.qsize() >= _MOST:
+            if is_main or self._is_ending.wait(_LOOK):
+                return
+        is_written = threading.Event()
+        self._texts.put((text, is_written))
+        if is_main and not self._is_ending.is_set():
+            is_written.wait(_PATIENCE)
+
+    def let_go(self) -> None:
+        """From now on nobody waits for room."""
+        self._is_ending.set()
+
+    def end(self) -> None:
+        """Leaves a moment for what is not written yet."""
+        self.let_go()
+        self._texts.put(None)
+        self._thread.join(_PATIENCE)
+
+    def _write(self) -> None:
+        while (next_one := self._texts.get()) is not None:
+            text, is_written = next_one
+            data = text.encode(self._encoding, "backslashreplace")
+            # Whatever stderr has become, it is not worth an echo.
+            with suppress(OSError):
+                while data:
+                    data = data[os.write(self._descriptor, data) :]
+            is_written.set()
+
+
+class Stdout:
+    """`sys.stdout`, as the main thread prints to it."""
+
+    def __init__(self) -> None:
+        """Whoever prints waits for room, until the end begins."""
+        self._is_ending = False
+
+    def on_signal(self) -> None:
+        """For a signal's handler: from now on nobody waits for room."""
+        self._is_ending = True
+
+    def print(self, prints: Callable[[], None]) -> None:
+        """Calls what prints a line or two once there is room. Where nobody reads them at the end, they go nowhere."""
+        # Not in the write: a signal that comes just before that would not end it.
+        while not _has_room(_LOOK):
+            if self._is_ending:
+                _drop()
+        prints()
+
+    @contextmanager
+    def let_go(self) -> Iterator[None]:
+        """After it, what stdout could not take is not tried again when the interpreter ends."""
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:
+                try:
+                    sys.stdout.flush()
+                except OSError:
+                    _drop()
+
+
+def _has_room(seconds: float) -> bool:
+    """Whether a page can be written now, or comes to be meanwhile; what can't be asked has room."""
+    try:
+        return bool(select.select([], [sys.stdout], [], seconds)[1])
+    except (OSError, ValueError, TypeError):
+        return True
+
+
+def _drop() -> None:
+    """From now on what is printed goes nowhere."""
+    with open(os.devnull, "wb") as null, suppress(OSError):  # noqa: PTH123
+        os.dup2(null.fileno(), sys.stdout.fileno())
