@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from typing import Final
 
 __all__ = ["READY", "STOPPING", "notify"]
@@ -23,6 +22,8 @@ def notify(state: str) -> None:
     name = os.environ.get("NOTIFY_SOCKET")
     if not name:
         return
+    import socket  # Few need it, and each start would wait for it.
+
     # "@" is how a NUL is written, with which names begin that are no paths (unix(7)).
     address = f"\0{name[1:]}" if name.startswith("@") else name
     try:

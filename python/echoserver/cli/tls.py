@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import tempfile
 import threading
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from echoserver._core import TLS, password_file, shown
@@ -73,11 +71,13 @@ def served(server: EchoServer) -> Iterator[str | None]:
     """Meanwhile, the CA is in a file, whose name is given, and SIGHUP reloads the certificate."""
     path = None
     if server.ca_pem is not None:
+        import tempfile  # Few need it, and each start would wait for it.
+
         descriptor, path = tempfile.mkstemp(prefix="echoserver-ca-", suffix=".pem")
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(server.ca_pem)
         # No secret: clients of other users have to read it.
-        Path(path).chmod(0o644)
+        os.chmod(path, 0o644)  # noqa: PTH101  # See `import tempfile`.
     before = _set_hangup(server)
     try:
         yield path
@@ -85,7 +85,8 @@ def served(server: EchoServer) -> Iterator[str | None]:
         if before is not None:
             signal.signal(signal.SIGHUP, before)
         if path is not None:
-            Path(path).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(path)  # noqa: PTH108
 
 
 def _set_hangup(server: EchoServer) -> Any:
