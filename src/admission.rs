@@ -1,11 +1,11 @@
 //! The question whether a client may come in: its upgrade request, and the way back for the decision, which any thread
 //! may give.
 
+use crate::endpoint::Peer;
 use crate::protocol::head::Head;
 use crate::protocol::http::{Fields, Response};
 use crate::tls::TlsFacts;
 use std::mem;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -157,8 +157,10 @@ enum State {
 /// ```
 #[derive(Debug)]
 pub struct Request {
-    /// The client's address; an IPv4 client of a dual-stack socket is shown as IPv4.
-    pub peer: SocketAddr,
+    /// The client's address.
+    pub peer: Peer,
+    /// The balancer that has connected for it and has said so by the PROXY protocol (`Config::proxy_from`).
+    pub proxied_by: Option<Peer>,
     /// What its TLS handshake agreed on; `None` without TLS.
     pub tls: Option<Arc<TlsFacts>>,
     /// When it was there.
@@ -172,9 +174,15 @@ pub struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(peer: SocketAddr, tls: Option<Arc<TlsFacts>>, head: Box<[u8]>) -> Self {
+    pub(crate) fn new(
+        peer: Peer,
+        proxied_by: Option<Peer>,
+        tls: Option<Arc<TlsFacts>>,
+        head: Box<[u8]>,
+    ) -> Self {
         Self {
             peer,
+            proxied_by,
             tls,
             time: SystemTime::now(),
             head,

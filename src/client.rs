@@ -12,6 +12,7 @@ pub(crate) use self::ends::{Addresses, Ends};
 
 use self::charge::Charge;
 
+use crate::endpoint::{Endpoint, Peer};
 use crate::mailbox::Mailbox;
 use crate::order::{Message, Order, Payload, Ping, Raw, SendError, Share};
 use crate::protocol::account::Account;
@@ -25,7 +26,6 @@ use crate::protocol::message::Kind;
 use crate::queue::{Room, SendQueue, Until};
 use crate::stamp::Stamp;
 use crate::tls::TlsFacts;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -121,21 +121,21 @@ impl Client {
         })
     }
 
-    /// The client's address; an IPv4 client of a dual-stack socket is shown as IPv4.
+    /// The client's address.
     #[must_use]
-    pub fn peer(&self) -> SocketAddr {
+    pub fn peer(&self) -> Peer {
         self.addresses.ends().peer
     }
 
     /// The balancer that has connected for it and has said so by the PROXY protocol (`Config::proxy_from`).
     #[must_use]
-    pub fn proxied_by(&self) -> Option<SocketAddr> {
+    pub fn proxied_by(&self) -> Option<Peer> {
         self.addresses.proxied_by()
     }
 
-    /// Where it was accepted, shown in the same way.
+    /// Where it was accepted; IPv4 is shown as such also on a dual-stack socket.
     #[must_use]
-    pub fn local(&self) -> SocketAddr {
+    pub fn local(&self) -> Endpoint {
         self.addresses.ends().local
     }
 

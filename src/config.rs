@@ -1,7 +1,10 @@
 //! Every option of a server: its unit, its default and the reason for it. Checked once, in [`Config::check`].
 
+pub mod adopted;
 pub(crate) mod network;
+mod place;
 
+use self::adopted::Adopted;
 use self::network::Network;
 use crate::error::{Error, quoted};
 use crate::faults::plan::Plan;
@@ -13,6 +16,7 @@ use crate::protocol::sending::{Settings, Timeout};
 use crate::tls::Tls;
 use std::fmt::Display;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -45,14 +49,21 @@ pub struct Config {
     pub port: u16,
     /// Names or addresses to listen on, all on the same port. Default none: all interfaces, IPv4 and IPv6.
     pub host: Vec<String>,
+    /// Path of a Unix socket to listen on, in place of host and port. Default `None`: TCP, which has them.
+    pub uds: Option<PathBuf>,
+    /// Permissions of that socket's file, such as 0o660: who may write to it may connect. Default `None`: as the process's
+    /// umask leaves them, mostly for its own user alone.
+    pub uds_mode: Option<u32>,
+    /// Sockets that listen already, in place of host and port. Default: none, the server makes its own.
+    pub sock: Vec<Adopted>,
     /// Connects that may wait to be accepted, at each address; the system cuts it to its maximum. Default 4096: beyond what
     /// a load test opens at once.
     pub backlog: usize,
     /// Whether others of the same user that ask for it, too, may listen on the same port (`SO_REUSEPORT`), so that the
     /// system spreads clients over them. Default: no, since a second server on a port is a mistake mostly.
     pub reuse_port: bool,
-    /// Addresses and networks that connect for others, and say for whom by the PROXY protocol: balancers. Default: none,
-    /// since whoever may say who it is can be anybody.
+    /// Addresses and networks that connect for others, and say for whom by the PROXY protocol: balancers; `unix:` is
+    /// whoever connects to a Unix socket. Default: none, since whoever may say who it is can be anybody.
     pub proxy_from: Vec<String>,
     /// Subprotocols that are supported; the client's first offer among them is chosen. Default: none.
     pub subprotocols: Vec<String>,
@@ -119,6 +130,9 @@ impl Default for Config {
         Self {
             port: 1234,
             host: Vec::new(),
+            uds: None,
+            uds_mode: None,
+            sock: Vec::new(),
             backlog: 4096,
             reuse_port: false,
             proxy_from: Vec::new(),
@@ -211,12 +225,7 @@ impl Config {
         if let (Some(seed), Some(_)) = (self.seed, self.faults.seed) {
             return Err(invalid("seed", &seed, "is given in faults, too"));
         }
-        for host in &self.host {
-            if host.is_empty() || host.contains('\0') {
-                let reason = "must be a name or an address, or None for all interfaces";
-                return Err(invalid("host", &quoted(host), reason));
-            }
-        }
+        self.check_place()?;
         if !(1..=MAX_BACKLOG).contains(&self.backlog) {
             return Err(invalid("backlog", &self.backlog, "must be 1 to 2147483647"));
         }

@@ -51,6 +51,16 @@ pub enum Error {
         /// The operating system's reason.
         source: io::Error,
     },
+    /// The Unix socket can't be listened on: its path is in use, not allowed, not there. Choose another, or end who has it.
+    #[error("cannot listen on uds={path}: {reason}", path = shortened(&quoted_path(path)))]
+    ListenUnix {
+        /// The path as given.
+        path: PathBuf,
+        /// What is in the way.
+        reason: String,
+        /// The operating system's reason.
+        source: io::Error,
+    },
     /// Threads, an event queue or descriptors are not to be had. Free some.
     #[error("cannot start the server: {source}")]
     Start {

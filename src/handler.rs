@@ -5,12 +5,12 @@
 
 use crate::admission::{Decision, Request};
 use crate::client::Client;
+use crate::endpoint::Peer;
 use crate::protocol::account::{self, Account};
 use crate::protocol::frame;
 use crate::protocol::message::Kind;
 use crate::protocol::tally::Tally;
 use std::fmt::Debug;
-use std::net::SocketAddr;
 use std::ops::{BitOr, Range};
 use std::sync::Arc;
 use std::time::Duration;
@@ -271,15 +271,15 @@ pub trait Handler: Send + Sync + Debug {
     fn on_summary(&self, _client: &Arc<Client>, _summary: &Summary) {}
 
     /// An upgrade request was refused; the reason begins with the status. Called only with [`Wants::REFUSAL`].
-    fn on_refusal(&self, _peer: SocketAddr, _reason: &str) {}
+    fn on_refusal(&self, _peer: Peer, _reason: &str) {}
 
     /// TLS with somebody failed, at the handshake or later: once for a connection. Called only with
     /// [`Wants::REFUSAL`].
-    fn on_tls_failure(&self, _peer: SocketAddr, _reason: &str) {}
+    fn on_tls_failure(&self, _peer: Peer, _reason: &str) {}
 
     /// Who may say by the PROXY protocol for whom it has connected has not done so as that has it. Called only with
     /// [`Wants::REFUSAL`].
-    fn on_proxy_failure(&self, _peer: SocketAddr, _reason: &str) {}
+    fn on_proxy_failure(&self, _peer: Peer, _reason: &str) {}
 
     /// What is counted of callbacks, for whoever watches the server.
     fn callbacks(&self) -> Callbacks {

@@ -32,6 +32,7 @@ pub mod admission;
 pub mod client;
 mod condition;
 pub mod config;
+pub mod endpoint;
 pub mod error;
 pub mod faults;
 mod fork_lock;

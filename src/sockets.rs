@@ -14,9 +14,9 @@ use std::mem;
 use std::net::Shutdown;
 use std::ops::Deref;
 #[cfg(unix)]
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 #[cfg(windows)]
-use std::os::windows::io::{AsRawSocket, AsSocket};
+use std::os::windows::io::AsRawSocket;
 use std::pin::Pin;
 use std::process;
 use std::sync::Mutex;
@@ -66,47 +66,50 @@ impl List {
     }
 }
 
-/// A socket of the standard library's or of tokio's.
-pub(crate) trait Socket: Descriptor {
-    const SHUT_DOWN: ShutDown;
+/// A socket, whatever has it.
+pub(crate) trait Socket {
+    fn raw(&self) -> SockRef<'_>;
+
+    fn shut_down(&self) -> ShutDown;
+
+    fn number(&self) -> Number {
+        #[cfg(unix)]
+        return self.raw().as_raw_fd();
+        #[cfg(windows)]
+        return self.raw().as_raw_socket();
+    }
 }
 
-impl Socket for std::net::TcpListener {
-    const SHUT_DOWN: ShutDown = ShutDown::Always;
-}
-impl Socket for tokio::net::TcpListener {
-    const SHUT_DOWN: ShutDown = ShutDown::Always;
-}
 /// One that holds a listener's port.
 impl Socket for socket2::Socket {
-    const SHUT_DOWN: ShutDown = ShutDown::Always;
+    fn raw(&self) -> SockRef<'_> {
+        self.into()
+    }
+
+    fn shut_down(&self) -> ShutDown {
+        ShutDown::Always
+    }
 }
+
 impl Socket for std::net::TcpStream {
-    const SHUT_DOWN: ShutDown = ShutDown::Forked;
+    fn raw(&self) -> SockRef<'_> {
+        self.into()
+    }
+
+    fn shut_down(&self) -> ShutDown {
+        ShutDown::Forked
+    }
 }
+
 impl Socket for tokio::net::TcpStream {
-    const SHUT_DOWN: ShutDown = ShutDown::Forked;
-}
+    fn raw(&self) -> SockRef<'_> {
+        self.into()
+    }
 
-/// What has a descriptor.
-#[cfg(unix)]
-pub(crate) trait Descriptor: AsFd + AsRawFd {
-    fn number(&self) -> Number {
-        self.as_raw_fd()
+    fn shut_down(&self) -> ShutDown {
+        ShutDown::Forked
     }
 }
-#[cfg(unix)]
-impl<T: AsFd + AsRawFd> Descriptor for T {}
-
-/// What has a descriptor.
-#[cfg(windows)]
-pub(crate) trait Descriptor: AsSocket + AsRawSocket {
-    fn number(&self) -> Number {
-        self.as_raw_socket()
-    }
-}
-#[cfg(windows)]
-impl<T: AsSocket + AsRawSocket> Descriptor for T {}
 
 /// When a socket is shut down before it is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +119,8 @@ pub(crate) enum ShutDown {
     /// A connection: after a fork that was noted, since the client would wait for the end until the child closes its
     /// copy, too.
     Forked,
+    /// A listener that others have as well: they go on with it.
+    Never,
 }
 
 /// A socket that is on the list while it is open.
@@ -126,7 +131,7 @@ pub(crate) struct Listed<T: Socket> {
 }
 
 impl<T: Socket> Listed<T> {
-    /// A listener that `open` opens, quickly. Nobody else has it, so that its end is that of the port.
+    /// A listener that `open` opens, quickly. If nobody else has it, its end is that of the port.
     pub(crate) fn listener(open: impl FnOnce() -> io::Result<T>) -> io::Result<Self> {
         with_list(|list| Ok(Self::new(list, open()?)))
     }
@@ -171,10 +176,15 @@ impl<T: Socket> Drop for Listed<T> {
         };
         with_list(|list| {
             list.open.remove(&socket.number());
-            let raw = SockRef::from(&socket);
+            let raw = socket.raw();
             // What is to be reset would end in order: its last copy, which a child closes at once, resets it.
             let is_reset = || matches!(raw.linger(), Ok(Some(Duration::ZERO)));
-            if T::SHUT_DOWN == ShutDown::Always || list.has_forked && !is_reset() {
+            let is_shut_down = match socket.shut_down() {
+                ShutDown::Always => true,
+                ShutDown::Forked => list.has_forked && !is_reset(),
+                ShutDown::Never => false,
+            };
+            if is_shut_down {
                 // It fails only if the other side has gone already.
                 let _ = raw.shutdown(Shutdown::Both);
             }

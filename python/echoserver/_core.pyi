@@ -152,7 +152,17 @@ class _Asked:
 
     @property
     def peer(self) -> tuple[str, int]:
-        """IP address and port of the client; IPv4 is shown as such also on a dual-stack socket."""
+        """IP address and port of the client; IPv4 is shown as such also on a dual-stack socket.
+
+        ("unix:", 0) on a Unix socket, whose clients have no address.
+        """
+
+    @property
+    def proxied_by(self) -> tuple[str, int] | None:
+        """IP address and port of the balancer that has connected for the client (`proxy_from`), or None.
+
+        ("unix:", 0) for one that has connected to a Unix socket.
+        """
 
     @property
     def tls(self) -> TLSInfo | None:
@@ -329,12 +339,8 @@ class Client(_Asked):
         """Number of this client, from 1 in the order of their coming, unique in its server."""
 
     @property
-    def proxied_by(self) -> tuple[str, int] | None:
-        """IP address and port of the balancer that has connected for the client (`proxy_from`), or None."""
-
-    @property
     def local_address(self) -> tuple[str, int]:
-        """IP address and port that the client has connected to, as this machine sees them."""
+        """IP address and port that the client has connected to, as this machine sees them; a Unix path, and 0."""
 
     @property
     def server(self) -> EchoServer:
@@ -704,11 +710,11 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port that it listens on; 0 on a Unix socket."""
 
     @property
     def host_address(self) -> tuple[str, int]:
-        """Address and port as bound; of several the first."""
+        """Address and port as bound, or path and 0; of several the first."""
 
     @property
     def is_started(self) -> bool:

@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable, Iterable
+    from os import PathLike
+    from socket import socket
     from types import TracebackType
     from typing import Literal, NoReturn, Self, SupportsIndex, TypeVar
 
@@ -71,13 +73,21 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
     - `parent`: kept as `.parent`, otherwise unused.
     - `host`: name or address to listen on, or several of them; a name with several addresses takes them all. All are
       listened on at the same port. None is all interfaces, IPv4 and IPv6.
+    - `uds`: path of a Unix socket to listen on, instead of host and port. `port` is 0 then, `address` the path and 0.
+      A socket that is left there from before is replaced if nobody answers at it, and the file is removed at the end,
+      unless it is another's by then. ValueError where the system has no Unix sockets.
+    - `uds_mode`: permissions of its file, such as 0o660: who may write to it may connect. None is as the umask of the
+      process has it, mostly for its own user alone.
+    - `sock`: a socket that listens already, or several, instead of host and port: IPv4, IPv6 or Unix. The server has a
+      copy of it, and makes it non-blocking; who else has it may go on with it after the server's end, and `down()` is a
+      RuntimeError. Its maker has chosen its backlog.
     - `backlog`: connects that may wait to be accepted; the system cuts it to its own maximum.
     - `reuse_port`: whether other sockets of the same user may listen on the same port, if they ask for it as well: the
       system spreads connects over all of them (SO_REUSEPORT). ValueError where the system has no such thing.
     - `proxy_from`: addresses and networks of balancers, such as "192.0.2.1" or "10.0.0.0/8", that say for whom they
       have connected: each of their connections begins with a header of the PROXY protocol, version 1 or 2, before TLS.
       `client.peer` is then whom it names, `client.proxied_by` the balancer. Without a good one it ends. From others
-      such a header is no good request.
+      such a header is no good request. "unix:" is whoever connects to a Unix socket, which tells no address.
 
     Callbacks, one at a time; each may instead be a method of that name on a subclass, or be set, by any thread, also
     while the server runs: `server.on_text = f` holds from the next message on, and None ends it.
@@ -192,6 +202,9 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
         parent: object = None,
         *,
         host: str | Iterable[str] | None = None,
+        uds: str | PathLike[str] | None = None,
+        uds_mode: int | None = None,
+        sock: socket | Iterable[socket] | None = None,
         backlog: int = 4096,
         reuse_port: bool = False,
         proxy_from: Iterable[str] = (),
@@ -244,7 +257,7 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
             threads.check_workers(isinstance(workers, int) and workers == 0, f"{name}, an `async def`,")
         core = Server(options, callbacks, echo, debug, ref(self))
         self.parent = parent
-        self._is_everywhere = host is None
+        self._is_everywhere = host is None and sock is None
         self._clock = clock
         self._scheme = "ws" if tls is None else "wss"
         self._stats_class = Stats
@@ -340,14 +353,17 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
     def down(self, clients: Literal["reset", "close", "keep"] = "reset") -> Down:
         """A context manager: while its block runs connects are refused, then the same port is listened on again.
 
-        Those who are connected when it begins, also in the system's backlog, get a TCP reset, clients or not yet;
+        Those who are connected when it begins, also in the system's backlog, get a TCP reset, clients or not yet (on a
+        Unix socket their connection just ends);
         with "close" clients get 1012 (Service Restart, section 11.7 of RFC 6455), and with "keep" nothing happens to
         them. The reset is there when the block begins, the answers to a close may not be. Nobody else can take the
         port meanwhile, except another socket of the same user with `SO_REUSEPORT`, and on Windows somebody as the block
-        begins: BindError.
+        begins: BindError. Another server can take a Unix socket's path, at which nobody answers: BindError as the block
+        ends.
 
         It waits for no client and no callback, so it may be used in any thread, also an event loop's (without `async`)
-        or a callback. RuntimeError, where the block begins, if the server does not serve, is paused or down already.
+        or a callback. RuntimeError, where the block begins, if the server does not serve, is paused or down already, or
+        if its sockets are others' as well (`sock`).
         If it is stopped meanwhile, it stays so.
         """
         return self._core.down(clients)
@@ -423,20 +439,24 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
 
     @property
     def port(self) -> int:
-        """The port it listens on, also if 0 was asked for."""
+        """The port it listens on, also if 0 was asked for; 0 on a Unix socket, which has none."""
         return self._core.port
 
     @property
     def address(self) -> tuple[str, int]:
         """Host (an IP address; `::` for all interfaces) and port it listens on; of several the first.
 
+        Of a Unix socket the absolute path, and 0: `unix_connect(server.address[0], "ws://localhost/")` of websockets.
         A link-local IPv6 address has its zone, such as `fe80::1%eth0`, here, in `url` and in `Client.peer`.
         """
         return self._core.host_address
 
     @property
     def url(self) -> str:
-        """Where a client on this machine reaches it, such as `ws://127.0.0.1:1234/`; with TLS `wss://`."""
+        """Where a client on this machine reaches it, such as `ws://127.0.0.1:1234/`; with TLS `wss://`.
+
+        Of a Unix socket `ws+unix:/run/echo.sock:/`, which few clients know: its path, then that of the request.
+        """
         return self.url_for("/")
 
     def url_for(self, path: str) -> str:
@@ -447,6 +467,10 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
         if not isinstance(path, str):
             raise TypeError(f"path={shown(path)}: must be a str, not {type(path).__name__}")
         host, port = self.address
+        if not port:
+            from urllib.parse import quote
+
+            return f"{self._scheme}+unix:{quote(host)}:/{path.removeprefix('/')}"
         if self._is_everywhere or host == "0.0.0.0":
             host = "127.0.0.1"
         elif host == "::":

@@ -2,15 +2,15 @@ use super::*;
 use crate::protocol::account::Memory;
 use crate::protocol::limit::Limit;
 use std::mem;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::AtomicUsize;
 use std::thread;
 
 fn client() -> Arc<Client> {
     let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let ends = Ends {
-        peer: nowhere,
-        local: nowhere,
+        peer: Peer::Ip(nowhere),
+        local: Endpoint::Ip(nowhere),
     };
     let upgrade = Upgrade {
         head_len: 0,

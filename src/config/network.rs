@@ -1,19 +1,28 @@
-//! Addresses that are listed: one, or those of a network.
+//! Addresses that are listed: one, those of a network, or all Unix sockets.
 
+use crate::endpoint::{Peer, UNIX};
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// Those whose first bits are these; one address has no others.
+/// Those who may be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Network {
-    address: IpAddr,
-    bits: u8,
+pub(crate) enum Network {
+    /// Those whose first bits are these; one address has no others.
+    Ip { address: IpAddr, bits: u8 },
+    /// Whoever connects to a Unix socket: its file says who may.
+    Unix,
 }
 
 impl Network {
-    pub(crate) fn has(&self, address: IpAddr) -> bool {
-        let differing = value(address) ^ value(self.address);
-        address.is_ipv4() == self.address.is_ipv4() && differing.leading_zeros() >= self.bits.into()
+    pub(crate) fn has(&self, peer: Peer) -> bool {
+        match (self, peer.ip()) {
+            (Self::Ip { address, bits }, Some(peer)) => {
+                let differing = value(peer) ^ value(*address);
+                peer.is_ipv4() == address.is_ipv4() && differing.leading_zeros() >= u32::from(*bits)
+            }
+            (Self::Unix, None) => true,
+            _ => false,
+        }
     }
 }
 
@@ -25,12 +34,16 @@ fn value(address: IpAddr) -> u128 {
     }
 }
 
-/// `192.0.2.1`, `10.0.0.0/8`, `fd00::/8`.
+/// `192.0.2.1`, `10.0.0.0/8`, `fd00::/8`, `unix:`.
 impl FromStr for Network {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "must be addresses or networks, such as 192.0.2.1, 10.0.0.0/8 or fd00::/8";
+        let wrong =
+            "must be addresses or networks, such as 192.0.2.1, 10.0.0.0/8 or fd00::/8, or unix:";
+        if text == UNIX {
+            return Ok(Self::Unix);
+        }
         let (address, bits) = match text.split_once('/') {
             None => (text, None),
             Some((address, bits)) => (address, Some(bits)),
@@ -47,7 +60,7 @@ impl FromStr for Network {
         };
         // Beyond all bits there are none.
         match value(address).checked_shl(bits.into()) {
-            None | Some(0) => Ok(Self { address, bits }),
+            None | Some(0) => Ok(Self::Ip { address, bits }),
             Some(_) => Err("has bits set beyond those of the network"),
         }
     }
@@ -70,9 +83,13 @@ mod tests {
             ("::/0", "ffff::", "0.0.0.0"),
         ] {
             let network: Network = network.parse().unwrap();
-            assert!(network.has(inside.parse().unwrap()), "{network:?}");
-            assert!(!network.has(outside.parse().unwrap()), "{network:?}");
+            let peer = |address: &str| Peer::Ip((address.parse::<IpAddr>().unwrap(), 1).into());
+            assert!(network.has(peer(inside)), "{network:?}");
+            assert!(!network.has(peer(outside)), "{network:?}");
+            assert!(!network.has(Peer::Unix), "{network:?}");
+            assert!(!Network::Unix.has(peer(inside)));
         }
+        assert!("unix:".parse::<Network>().unwrap().has(Peer::Unix));
     }
 
     #[test]
@@ -91,6 +108,8 @@ mod tests {
             "192.0.2.1/24",
             "fd00::1/8",
             " ::1",
+            "unix",
+            "unix:/run/balancer",
             "1.2.3.4/999",
         ] {
             assert!(text.parse::<Network>().is_err(), "{text}");

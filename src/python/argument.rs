@@ -197,6 +197,13 @@ impl<'py> Argument<'py> {
         int.extract().map_err(|_error| self.bad_value(reason))
     }
 
+    /// Permissions of a file; which there are is not decided here.
+    pub(super) fn mode(self) -> PyResult<u32> {
+        let int = self.int("an int")?;
+        int.extract()
+            .map_err(|_error| self.bad_value("must be 0 to 0o777, or None"))
+    }
+
     pub(super) fn size(self) -> PyResult<usize> {
         let int = self.int("an int")?;
         int.extract().map_err(|_error| match int.lt(0) {

@@ -23,6 +23,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyList, PyString, PyWeakrefReference};
+use std::ffi::OsString;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -143,22 +144,26 @@ impl PyClient {
     }
 
     /// IP address and port of the client; IPv4 is shown as such also on a dual-stack socket.
+    ///
+    /// ("unix:", 0) on a Unix socket, whose clients have no address.
     #[getter]
     fn peer(&self, py: Python<'_>) -> (String, u16) {
-        address::pair(py, self.client.peer())
+        address::peer(py, self.client.peer())
     }
 
     /// IP address and port of the balancer that has connected for the client (`proxy_from`), or None.
+    ///
+    /// ("unix:", 0) for one that has connected to a Unix socket.
     #[getter]
     fn proxied_by(&self, py: Python<'_>) -> Option<(String, u16)> {
         let balancer = self.client.proxied_by();
-        balancer.map(|balancer| address::pair(py, balancer))
+        balancer.map(|balancer| address::peer(py, balancer))
     }
 
-    /// IP address and port that the client has connected to, as this machine sees them.
+    /// IP address and port that the client has connected to, as this machine sees them; a Unix path, and 0.
     #[getter]
-    fn local_address(&self, py: Python<'_>) -> (String, u16) {
-        address::pair(py, self.client.local())
+    fn local_address(&self, py: Python<'_>) -> (OsString, u16) {
+        address::endpoint(py, &self.client.local())
     }
 
     /// The server. ReferenceError if it has ended and nobody refers to it any more: a client does not keep it.

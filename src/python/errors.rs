@@ -55,6 +55,7 @@ impl From<Error> for PyErr {
                 let errno = source.raw_os_error().or_else(|| lookup_error(&host));
                 BindError::new_err((errno, text))
             }
+            Error::ListenUnix { source, .. } => BindError::new_err((source.raw_os_error(), text)),
             Error::Start { source } => os_error(&source, text),
             Error::State(_) => PyRuntimeError::new_err(text),
         }

@@ -5,10 +5,10 @@ use super::lock::lock;
 use crate::admission::Request;
 use crate::client::{self, Client};
 use crate::condition::wait_while;
+use crate::endpoint::Peer;
 use crate::handler::{Batch, Gate, Summary};
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll, Waker};
@@ -64,7 +64,7 @@ pub(super) struct Refusal {
     pub(super) text: &'static str,
     /// What has happened, in a word.
     pub(super) event: &'static str,
-    pub(super) peer: SocketAddr,
+    pub(super) peer: Peer,
     pub(super) reason: String,
 }
 

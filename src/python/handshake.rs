@@ -82,9 +82,20 @@ impl PyRequest {
     }
 
     /// IP address and port of the client; IPv4 is shown as such also on a dual-stack socket.
+    ///
+    /// ("unix:", 0) on a Unix socket, whose clients have no address.
     #[getter]
     fn peer(&self, py: Python<'_>) -> (String, u16) {
-        address::pair(py, self.request.peer)
+        address::peer(py, self.request.peer)
+    }
+
+    /// IP address and port of the balancer that has connected for the client (`proxy_from`), or None.
+    ///
+    /// ("unix:", 0) for one that has connected to a Unix socket.
+    #[getter]
+    fn proxied_by(&self, py: Python<'_>) -> Option<(String, u16)> {
+        let balancer = self.request.proxied_by;
+        balancer.map(|balancer| address::peer(py, balancer))
     }
 
     /// When it had come, in seconds since the epoch, as `time.time()`.

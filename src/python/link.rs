@@ -11,13 +11,13 @@ use super::outgoing::Outgoing;
 use super::wanted::{Wanted, Whom};
 use crate::admission::Request;
 use crate::client::Client;
+use crate::endpoint::Peer;
 use crate::handler::{Batch, Callbacks, Gate, Handler, Summary, Wants};
 use crate::order::Order;
 use crate::record::Record;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -288,7 +288,7 @@ impl Handler for Link {
         });
     }
 
-    fn on_refusal(&self, peer: SocketAddr, reason: &str) {
+    fn on_refusal(&self, peer: Peer, reason: &str) {
         self.events.push_refusal(|| Refusal {
             text: "request of %s refused: %s",
             event: "refused",
@@ -297,7 +297,7 @@ impl Handler for Link {
         });
     }
 
-    fn on_tls_failure(&self, peer: SocketAddr, reason: &str) {
+    fn on_tls_failure(&self, peer: Peer, reason: &str) {
         self.events.push_refusal(|| Refusal {
             text: "TLS with %s failed: %s",
             event: "tls_failed",
@@ -306,7 +306,7 @@ impl Handler for Link {
         });
     }
 
-    fn on_proxy_failure(&self, peer: SocketAddr, reason: &str) {
+    fn on_proxy_failure(&self, peer: Peer, reason: &str) {
         self.events.push_refusal(|| Refusal {
             text: "PROXY header of %s refused: %s",
             event: "proxy_refused",

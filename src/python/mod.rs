@@ -9,6 +9,7 @@
 )]
 
 mod address;
+mod adopting;
 mod answers;
 mod argument;
 mod asyncio;

@@ -1,6 +1,7 @@
 //! Keyword arguments to [`Config`]. Types are checked here, values in `Config::check`; every error names the argument
 //! and its value.
 
+use super::adopting;
 use super::argument::Argument;
 use super::clock;
 use super::tls;
@@ -16,6 +17,11 @@ pub(super) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
     let config = Config {
         port: get("port")?.port()?,
         host: get("host")?.optional(Argument::texts)?.unwrap_or_default(),
+        uds: get("uds")?.optional(Argument::path)?,
+        uds_mode: get("uds_mode")?.optional(Argument::mode)?,
+        sock: get("sock")?
+            .optional(adopting::sockets)?
+            .unwrap_or_default(),
         backlog: get("backlog")?.size()?,
         reuse_port: get("reuse_port")?.boolean()?,
         proxy_from: get("proxy_from")?.list(Argument::text)?,
@@ -58,6 +64,10 @@ pub(super) fn defaults(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     defaults.set_item("port", config.port)?;
     // No list is of all interfaces.
     defaults.set_item("host", py.None())?;
+    defaults.set_item("uds", config.uds)?;
+    defaults.set_item("uds_mode", config.uds_mode)?;
+    // No socket is that none was given.
+    defaults.set_item("sock", py.None())?;
     defaults.set_item("backlog", config.backlog)?;
     defaults.set_item("reuse_port", config.reuse_port)?;
     defaults.set_item(

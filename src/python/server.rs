@@ -27,6 +27,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple, PyWeakrefReference};
+use std::ffi::OsString;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
@@ -117,16 +118,16 @@ impl PyServer {
         Ok(())
     }
 
-    /// The port that it listens on.
+    /// The port that it listens on; 0 on a Unix socket.
     #[getter]
     fn port(&self) -> PyResult<u16> {
         Ok(self.shared()?.core.address().port())
     }
 
-    /// Address and port as bound; of several the first.
+    /// Address and port as bound, or path and 0; of several the first.
     #[getter]
-    fn host_address(&self, py: Python<'_>) -> PyResult<(String, u16)> {
-        Ok(address::pair(py, self.shared()?.core.address()))
+    fn host_address(&self, py: Python<'_>) -> PyResult<(OsString, u16)> {
+        Ok(address::endpoint(py, self.shared()?.core.address()))
     }
 
     /// Whether it was started; stays true.

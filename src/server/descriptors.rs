@@ -8,7 +8,7 @@ impl Server {
     #[must_use]
     pub fn descriptors(&self) -> Vec<RawFd> {
         match &*lock(&self.state) {
-            State::Bound(listeners) => listeners.iter().map(|one| one.as_raw_fd()).collect(),
+            State::Bound(listeners) => listeners.iter().map(|one| one.raw().as_raw_fd()).collect(),
             State::Started(_) | State::Finished => Vec::new(),
         }
     }

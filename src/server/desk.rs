@@ -12,6 +12,7 @@ use super::stats::Counters;
 use super::summaries::Summaries;
 use super::tls::scratch::Scratch;
 use crate::client::{Client, Letter};
+use crate::endpoint::Peer;
 use crate::handler::Wants;
 use crate::order::Order;
 use crate::protocol::account;
@@ -21,7 +22,6 @@ use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::fmt;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -218,7 +218,7 @@ impl Desk {
     }
 
     /// A request of `peer` is refused.
-    pub(super) fn report_refusal(&self, peer: SocketAddr, reason: &str) {
+    pub(super) fn report_refusal(&self, peer: Peer, reason: &str) {
         let handler = &self.shared.handler;
         if handler.wants().has(Wants::REFUSAL) {
             handler.on_refusal(peer, reason);
@@ -226,7 +226,7 @@ impl Desk {
     }
 
     /// `peer` may say by the PROXY protocol who it is, and has not done so as that has it.
-    pub(super) fn report_proxy(&self, peer: SocketAddr, reason: &str) {
+    pub(super) fn report_proxy(&self, peer: Peer, reason: &str) {
         self.count(|counters| {
             counters.handshakes_refused.add(1);
             counters.refused[Refused::Proxy as usize].add(1);
@@ -238,7 +238,7 @@ impl Desk {
     }
 
     /// TLS with `peer` failed; it is reported once.
-    pub(super) fn report_tls(&self, peer: SocketAddr, reason: &str) {
+    pub(super) fn report_tls(&self, peer: Peer, reason: &str) {
         self.count(|counters| counters.tls_failures.add(1));
         let handler = &self.shared.handler;
         if handler.wants().has(Wants::REFUSAL) {

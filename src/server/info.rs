@@ -1,8 +1,8 @@
 //! What the server saw of a client, as JSON for that client.
 
 use crate::client::Client;
-use std::fmt::Write;
-use std::net::SocketAddr;
+use crate::endpoint::{Endpoint, Peer};
+use std::fmt::{Display, Write};
 
 /// Fields whose values are nobody's business, not even of a page that the same browser shows: their lengths are told.
 const SECRET: [&str; 3] = ["Cookie", "Authorization", "Proxy-Authorization"];
@@ -10,8 +10,14 @@ const SECRET: [&str; 3] = ["Cookie", "Authorization", "Proxy-Authorization"];
 /// One object.
 pub(super) fn json(client: &Client) -> String {
     let mut object = Object::default();
-    object.address("peer", client.peer());
-    object.address("local", client.local());
+    match client.peer() {
+        Peer::Ip(peer) => object.address("peer", &peer.ip(), peer.port()),
+        Peer::Unix => object.address("peer", &Peer::Unix, 0),
+    }
+    match client.local() {
+        Endpoint::Ip(local) => object.address("local", &local.ip(), local.port()),
+        local @ Endpoint::Unix(_) => object.address("local", &local, 0),
+    }
     if let Some(head) = client.head() {
         object.text("method", Some(head.method()));
         object.text("target", Some(head.target()));
@@ -65,12 +71,8 @@ impl Object {
         self.put(name, &text.map_or("null".into(), quoted));
     }
 
-    fn address(&mut self, name: &str, address: SocketAddr) {
-        let text = format!(
-            "[{}, {}]",
-            quoted(&address.ip().to_string()),
-            address.port()
-        );
+    fn address(&mut self, name: &str, host: &dyn Display, port: u16) {
+        let text = format!("[{}, {port}]", quoted(&host.to_string()));
         self.put(name, &text);
     }
 

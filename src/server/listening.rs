@@ -2,27 +2,32 @@
 //! is nothing of its connections' or its threads': it can end before them, stop for a while, and begin again.
 
 use super::desk::Desk;
+use super::listener::{Awake, Listener};
+use super::places::{self, Held};
 use super::ports;
 use super::shared::{Asked, Change};
 use crate::client::Ends;
+use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::sockets::Listed;
-use socket2::Socket;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind};
 use std::mem;
-use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, spawn_local};
 
 /// Pause after an accept failed for want of resources, doubled at each further failure up to the second one.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// Why a server can't be down.
+const ADOPTED: &str = "the server has its sockets from elsewhere (sock), where others may listen on them: down() can't \
+                       have connects refused; with pause() they wait";
 
 /// Who serves a connection that was accepted at this desk.
 pub(super) type Place = fn(&Rc<Desk>, Listed<TcpStream>, Ends);
@@ -37,15 +42,15 @@ pub(super) struct Listening {
 #[derive(Debug)]
 enum State {
     /// A task for each socket.
-    Accepting(Vec<(Rc<Listed<TcpListener>>, JoinHandle<()>)>),
-    Paused(Vec<Listed<StdListener>>),
-    /// Sockets that are bound and do not listen, and the outage's number.
-    Down(Vec<Listed<Socket>>, u64),
+    Accepting(Vec<(Rc<Listener<Awake>>, JoinHandle<()>)>),
+    Paused(Vec<Listener>),
+    /// What is left of the sockets, and the outage's number.
+    Down(Held, u64),
 }
 
 impl Listening {
     /// Accepts from now on, and gives each connection to `place`; nobody, without sockets.
-    pub(super) fn begin(sockets: Vec<Listed<StdListener>>, desk: &Rc<Desk>, place: Place) -> Self {
+    pub(super) fn begin(sockets: Vec<Listener>, desk: &Rc<Desk>, place: Place) -> Self {
         let is_any = !sockets.is_empty();
         let begun = Self {
             state: State::accepting(sockets, desk, place),
@@ -100,12 +105,17 @@ impl Listening {
                 self.state = State::accepting(mem::take(sockets), desk, self.place);
                 Ok(())
             }
+            (Change::Down(_), State::Accepting(sockets))
+                if sockets.iter().any(|(socket, _)| socket.is_adopted()) =>
+            {
+                Err(Error::State(ADOPTED))
+            }
             (Change::Down(outage), State::Accepting(_)) => {
                 let mut sockets = ready!(self.state.poll_quiet(cx));
                 for socket in &sockets {
                     take_backlog(socket, desk, self.place);
                 }
-                match ports::hold(&mut sockets, &desk.shared.config) {
+                match places::hold(&mut sockets, &desk.shared.config) {
                     Ok(held) => {
                         self.state = State::Down(held, outage);
                         Ok(())
@@ -117,13 +127,9 @@ impl Listening {
                 }
             }
             (Change::Up(outage), State::Down(held, own)) if outage == *own => {
-                match ports::listen(held, &desk.shared.config) {
-                    Ok(()) => {
-                        let sockets = mem::take(held).into_iter();
-                        // Only its type is another.
-                        let sockets =
-                            sockets.filter_map(|one| one.try_map(|one| Ok(one.into())).ok());
-                        self.state = State::accepting(sockets.collect(), desk, self.place);
+                match places::listen(held, &desk.shared.config) {
+                    Ok(sockets) => {
+                        self.state = State::accepting(sockets, desk, self.place);
                         Ok(())
                     }
                     Err(error) => Err(unheard(desk, error)),
@@ -160,12 +166,10 @@ impl Listening {
 }
 
 impl State {
-    fn accepting(sockets: Vec<Listed<StdListener>>, desk: &Rc<Desk>, place: Place) -> Self {
+    fn accepting(sockets: Vec<Listener>, desk: &Rc<Desk>, place: Place) -> Self {
         // The sockets are non-blocking and the runtime's own: registering them fails only for want of memory, and then
         // there is nobody to tell but the clients that get no answer.
-        let listeners = sockets
-            .into_iter()
-            .filter_map(|socket| socket.try_map(TcpListener::from_std).ok());
+        let listeners = sockets.into_iter().filter_map(|socket| socket.wake().ok());
         let accepting = listeners.map(|listener| {
             let listener = Rc::new(listener);
             let (own, desk) = (listener.clone(), desk.clone());
@@ -176,7 +180,7 @@ impl State {
     }
 
     /// Nobody accepts any more: the sockets, when that is so; none if nobody did.
-    fn poll_quiet(&mut self, cx: &mut Context<'_>) -> Poll<Vec<Listed<StdListener>>> {
+    fn poll_quiet(&mut self, cx: &mut Context<'_>) -> Poll<Vec<Listener>> {
         let Self::Accepting(accepting) = self else {
             return Poll::Ready(Vec::new());
         };
@@ -191,30 +195,36 @@ impl State {
         }
         let sockets = mem::take(accepting).into_iter();
         let sockets = sockets.filter_map(|(socket, _)| Rc::into_inner(socket));
-        let sockets = sockets.filter_map(|socket| socket.try_map(TcpListener::into_std).ok());
+        let sockets = sockets.filter_map(|socket| socket.quiet().ok());
         Poll::Ready(sockets.collect())
     }
 }
 
 /// Why the server does not listen.
 fn unheard(desk: &Desk, source: io::Error) -> Error {
-    let config = &desk.shared.config;
-    Error::Listen {
-        host: ports::named(&config.host),
-        port: desk.shared.address.port(),
-        source,
+    let shared = &desk.shared;
+    match &shared.address {
+        Endpoint::Ip(address) => Error::Listen {
+            host: ports::named(&shared.config.host),
+            port: address.port(),
+            source,
+        },
+        Endpoint::Unix(path) => Error::ListenUnix {
+            path: path.to_path_buf(),
+            reason: source.to_string(),
+            source,
+        },
     }
 }
 
 /// Accepts until the task is aborted, and gives each connection to `place`. A failure never ends it.
-async fn accept(listener: &Listed<TcpListener>, desk: &Rc<Desk>, place: Place) {
-    let bound = listener.local_addr().ok();
+async fn accept(listener: &Listener<Awake>, desk: &Rc<Desk>, place: Place) {
     let mut pause = BACK_OFF.0;
     loop {
-        match poll_fn(|cx| Listed::poll_accepted(|| listener.poll_accept(cx))).await {
-            Ok((stream, peer)) => {
+        match poll_fn(|cx| listener.poll_accept(cx)).await {
+            Ok((stream, ends)) => {
                 pause = BACK_OFF.0;
-                welcome(stream, peer, bound, desk, place);
+                welcome(stream, ends, desk, place);
             }
             Err(error) => {
                 desk.count(|counters| counters.accept_errors.add(1));
@@ -237,19 +247,10 @@ fn is_of_one(error: &io::Error) -> bool {
 }
 
 /// Accepts those who have connected already. Who can't be, for want of descriptors, is reset when the socket is closed.
-fn take_backlog(listener: &StdListener, desk: &Rc<Desk>, place: Place) {
-    let bound = listener.local_addr().ok();
+fn take_backlog(listener: &Listener, desk: &Rc<Desk>, place: Place) {
     let most = desk.shared.config.backlog;
-    for (stream, peer) in waiting(most, || {
-        Listed::poll_accepted(|| Poll::Ready(listener.accept()))
-    }) {
-        let stream = stream.try_map(|stream| {
-            stream.set_nonblocking(true)?;
-            TcpStream::from_std(stream)
-        });
-        if let Ok(stream) = stream {
-            welcome(stream, peer, bound, desk, place);
-        }
+    for (stream, ends) in waiting(most, || listener.poll_waiting()) {
+        welcome(stream, ends, desk, place);
     }
 }
 
@@ -266,35 +267,9 @@ fn waiting<T>(
     attempts.flatten()
 }
 
-fn welcome(
-    stream: Listed<TcpStream>,
-    peer: SocketAddr,
-    bound: Option<SocketAddr>,
-    desk: &Rc<Desk>,
-    place: Place,
-) {
+fn welcome(stream: Listed<TcpStream>, ends: Ends, desk: &Rc<Desk>, place: Place) {
     desk.count(|counters| counters.connections_accepted.add(1));
-    let local = match bound {
-        // One interface's connections all have its address: no need to ask for each.
-        Some(bound) if !bound.ip().is_unspecified() => bound,
-        // It fails only if the client is gone already.
-        _ => stream.local_addr().unwrap_or(peer),
-    };
-    let ends = Ends {
-        peer: plain(peer),
-        local: plain(local),
-    };
     place(desk, stream, ends);
-}
-
-/// IPv4 on a dual-stack socket, as IPv4.
-pub(super) fn plain(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V6(v6) => v6
-            .to_ipv4_mapped()
-            .map_or(address, |v4| SocketAddr::new(v4.into(), address.port())),
-        IpAddr::V4(_) => address,
-    }
 }
 
 #[cfg(test)]

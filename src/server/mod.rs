@@ -17,6 +17,7 @@ mod info;
 mod label;
 mod line;
 mod linger;
+mod listener;
 mod listening;
 mod look;
 mod metrics;
@@ -24,6 +25,7 @@ mod opening;
 mod pace;
 mod page;
 mod pending;
+mod places;
 mod ports;
 mod proxied;
 mod roster;
@@ -38,6 +40,8 @@ mod stats;
 mod summaries;
 mod threads;
 mod tls;
+#[cfg(unix)]
+mod unix;
 mod wire;
 mod worker;
 
@@ -60,13 +64,12 @@ use crate::protocol::broadcast::SharedFrame;
 use crate::protocol::limit::Limit;
 use crate::protocol::message::Kind;
 use crate::record::Record;
-use crate::sockets::Listed;
 use crate::tls::Patience;
+use listener::Listener;
 use shared::{Command, Face, Life, Shared, lock};
 use stages::{Phase, Stages, later};
 use std::convert::Infallible;
 use std::io;
-use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
@@ -113,7 +116,7 @@ pub struct Server {
 /// Nothing that closes a socket runs under its lock: that waits for another thread's fork, whose hooks may ask for it.
 #[derive(Debug)]
 enum State {
-    Bound(Vec<Listed<TcpListener>>),
+    Bound(Vec<Listener>),
     Started(Vec<JoinHandle<()>>),
     Finished,
 }
@@ -132,7 +135,7 @@ impl Server {
     /// # Errors
     /// As [`Self::bind`].
     pub fn bind_patiently(
-        config: Config,
+        mut config: Config,
         handler: Arc<dyn Handler>,
         patience: Patience<'_>,
     ) -> Result<Self, Error> {
@@ -142,9 +145,11 @@ impl Server {
             .as_ref()
             .map(|tls| Identity::new(tls, &config.host, patience))
             .transpose()?;
-        let listeners = ports::bind(&config)?;
+        let listeners = places::bind(&config)?;
+        // Whoever has made them is to be the last to have them.
+        config.sock.clear();
         let address = match listeners.first() {
-            Some(listener) => listener.local_addr()?,
+            Some(listener) => listener.endpoint().clone(),
             None => return Err(io::Error::from(io::ErrorKind::AddrNotAvailable).into()),
         };
         let memory = Memory::new(Limit::new(&"memory_limit", config.memory_limit));

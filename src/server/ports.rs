@@ -1,16 +1,17 @@
-//! Listening sockets: which addresses, and which options; and those that only hold an address.
+//! Listening on a port: which addresses, and which options; and sockets that only hold an address.
 //!
 //! Strategy for a port on which connects are to be refused, and that is to be had again: a second socket is bound beside
 //! the one that listens, which is closed then. There is no moment at which another user, or a socket without
 //! `SO_REUSEPORT`, could take the port, and if it fails nothing has changed. Where there is no `SO_REUSEPORT` the first
 //! is closed before.
 
+use super::listener::Listener;
 use crate::config::Config;
 use crate::error::Error;
 use crate::sockets::Listed;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 /// Attempts to find one free port for several addresses.
@@ -20,7 +21,7 @@ const PORT_ATTEMPTS: usize = 16;
 ///
 /// # Errors
 /// [`Error::Listen`] with the operating system's reason.
-pub(super) fn bind(config: &Config) -> Result<Vec<Listed<StdListener>>, Error> {
+pub(super) fn bind(config: &Config) -> Result<Vec<Listener>, Error> {
     let port = config.port;
     let listen = |host: &str, source| Error::Listen {
         host: host.to_owned(),
@@ -65,6 +66,12 @@ pub(super) fn named(hosts: &[String]) -> String {
     }
 }
 
+/// Connects that may wait.
+pub(super) fn backlog(config: &Config) -> i32 {
+    // It was checked.
+    config.backlog.try_into().unwrap_or(i32::MAX)
+}
+
 /// What all listening sockets of a server have in common.
 #[derive(Debug, Clone, Copy)]
 struct Settings {
@@ -79,8 +86,7 @@ struct Settings {
 impl Settings {
     fn of(config: &Config) -> Self {
         Self {
-            // It was checked.
-            backlog: config.backlog.try_into().unwrap_or(i32::MAX),
+            backlog: backlog(config),
             is_shared: config.reuse_port,
             unsent: unsent(config.shortest_limit()),
         }
@@ -92,8 +98,8 @@ fn all<'a>(
     addresses: &[(&'a str, SocketAddr)],
     mut port: u16,
     settings: &Settings,
-) -> Result<Vec<Listed<StdListener>>, (&'a str, io::Error)> {
-    let mut listeners: Vec<Listed<StdListener>> = Vec::with_capacity(addresses.len());
+) -> Result<Vec<Listener>, (&'a str, io::Error)> {
+    let mut listeners: Vec<Listener> = Vec::with_capacity(addresses.len());
     for (name, address) in addresses {
         let mut address = *address;
         address.set_port(port);
@@ -102,7 +108,7 @@ fn all<'a>(
             only_v6: true,
             settings: *settings,
         });
-        match opened.and_then(|one| Ok((one.local_addr()?.port(), one))) {
+        match opened.map(|one| (one.endpoint().port(), one)) {
             Ok((bound, listener)) => {
                 port = bound;
                 listeners.push(listener);
@@ -122,7 +128,7 @@ fn all<'a>(
 }
 
 /// All interfaces: one dual-stack socket, or IPv4 alone where there is no IPv6.
-fn any(port: u16, settings: &Settings) -> io::Result<Listed<StdListener>> {
+fn any(port: u16, settings: &Settings) -> io::Result<Listener> {
     let place = |address: IpAddr| Place {
         address: (address, port).into(),
         only_v6: false,
@@ -144,8 +150,8 @@ fn is_no_ipv6(error: &io::Error) -> bool {
     }
 }
 
-fn one(place: &Place) -> io::Result<Listed<StdListener>> {
-    Listed::listener(|| open(place))
+fn one(place: &Place) -> io::Result<Listener> {
+    Listener::own(|| open(place))
 }
 
 /// Where a socket is to be bound, and what its connections inherit.
@@ -171,7 +177,7 @@ fn unsent(limit: Duration) -> u32 {
     u32::try_from(bytes).map_or(MOST, |bytes| bytes.min(MOST))
 }
 
-fn open(place: &Place) -> io::Result<StdListener> {
+fn open(place: &Place) -> io::Result<Socket> {
     let socket = unbound(place)?;
     #[cfg(unix)]
     if place.settings.is_shared {
@@ -179,7 +185,7 @@ fn open(place: &Place) -> io::Result<StdListener> {
     }
     socket.bind(&SockAddr::from(place.address))?;
     socket.listen(place.settings.backlog)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 fn unbound(place: &Place) -> io::Result<Socket> {
@@ -201,31 +207,35 @@ fn unbound(place: &Place) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// What connections inherit of a socket that somebody else has made.
+pub(super) fn limit_unsent(socket: &SockRef<'_>, config: &Config) -> io::Result<()> {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    socket.set_tcp_notsent_lowat(unsent(config.shortest_limit()))?;
+    #[cfg(not(any(target_os = "android", target_os = "linux")))]
+    let _ = (socket, config);
+    Ok(())
+}
+
 /// Closes all `listeners`, and keeps their addresses: connects are refused.
 ///
 /// # Errors
 /// Somebody else has one. The listeners are left as they are, where that is possible.
 pub(super) fn hold(
-    listeners: &mut Vec<Listed<StdListener>>,
+    listeners: &mut Vec<Listener>,
     config: &Config,
 ) -> io::Result<Vec<Listed<Socket>>> {
     let settings = Settings::of(config);
     let held = hold_all(listeners, settings);
     if held.is_err() {
         for listener in listeners {
-            unshare(&SockRef::from(&**listener), settings);
+            unshare(&listener.raw(), settings);
         }
     }
     held
 }
 
-fn hold_all(
-    listeners: &mut Vec<Listed<StdListener>>,
-    settings: Settings,
-) -> io::Result<Vec<Listed<Socket>>> {
-    let places = listeners
-        .iter()
-        .map(|one| shared(&SockRef::from(&**one), settings));
+fn hold_all(listeners: &mut Vec<Listener>, settings: Settings) -> io::Result<Vec<Listed<Socket>>> {
+    let places = listeners.iter().map(|one| shared(&one.raw(), settings));
     let places: io::Result<Vec<_>> = places.collect();
     let places = places?;
     if cfg!(not(unix)) {
@@ -280,10 +290,10 @@ fn hold_one(place: &Place) -> io::Result<Socket> {
 ///
 /// # Errors
 /// The operating system's.
-pub(super) fn listen(held: &mut [Listed<Socket>], config: &Config) -> io::Result<()> {
+pub(super) fn listen(held: &mut Vec<Listed<Socket>>, config: &Config) -> io::Result<Vec<Listener>> {
     let settings = Settings::of(config);
     let mut count = 0;
-    let listened = held.iter().try_for_each(|socket| {
+    let listened: io::Result<()> = held.iter().try_for_each(|socket| {
         // Connections of before have the address as well.
         #[cfg(unix)]
         socket.set_reuse_address(true)?;
@@ -305,7 +315,8 @@ pub(super) fn listen(held: &mut [Listed<Socket>], config: &Config) -> io::Result
             }
         }
     }
-    listened
+    listened?;
+    held.drain(..).map(Listener::of_port).collect()
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -8,6 +8,7 @@ use super::opening::newcomer::Newcomer;
 use super::opening::read::read_more;
 use super::wire::Wire;
 use super::{linger, tls};
+use crate::endpoint::Peer;
 use rustls::ServerConfig;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -51,7 +52,7 @@ async fn open<W: Wire>(mut newcomer: Newcomer<W>) -> Option<Newcomer<W>> {
         Some(Read::Whole(client)) => {
             if let Some(client) = client {
                 newcomer.proxied_by = Some(Box::new(newcomer.ends.peer));
-                newcomer.ends.peer = super::listening::plain(client);
+                newcomer.ends.peer = Peer::Ip(super::listener::plain(client));
             }
             return Some(newcomer);
         }

@@ -5,8 +5,8 @@ use super::tls::identity::Identity;
 use super::{Server, Stats};
 use crate::client::Client;
 use crate::config::Config;
+use crate::endpoint::Endpoint;
 use crate::record::Record;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -27,8 +27,8 @@ impl Server {
 
     /// Where the server listens; of several addresses the first.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.shared.address
+    pub fn address(&self) -> &Endpoint {
+        &self.shared.address
     }
 
     /// From `start` to `stop`.

@@ -7,6 +7,7 @@ use super::tls::identity::Identity;
 use crate::client::{Client, Ends, Letter};
 use crate::config::Config;
 use crate::config::network::Network;
+use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::faults::registry::Faults;
 use crate::handler::{Handler, Wants};
@@ -19,7 +20,7 @@ use crate::record::Record;
 use crate::record::moment::Moment;
 use crate::sockets::Listed;
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -63,7 +64,7 @@ pub(super) enum Command {
 pub(super) struct Shared {
     pub(super) config: Config,
     /// Where the server listens; of several addresses the first.
-    pub(super) address: SocketAddr,
+    pub(super) address: Endpoint,
     pub(super) policy: Policy,
     /// `proxy_from`.
     pub(super) proxies: Vec<Network>,

@@ -93,6 +93,7 @@ use super::worker;
 use super::{Server, opening};
 use crate::client::{Client, Ends};
 use crate::config::Config;
+use crate::endpoint::{self, Endpoint};
 use crate::handler::{Batch, Echo, Gate, Handler, Summary, Wants};
 use crate::manual_clock::ManualClock;
 use crate::order::{Close, Order, Replies};
@@ -244,8 +245,8 @@ impl Simulation {
         face.load.fetch_add(1, Ordering::Relaxed);
         let address = (Ipv4Addr::LOCALHOST, 1).into();
         let ends = Ends {
-            peer: address,
-            local: address,
+            peer: endpoint::Peer::Ip(address),
+            local: Endpoint::Ip(address),
         };
         let newcomer = Newcomer::new(Shaped::new(stream), ends, desk.sit());
         (newcomer, peer)

@@ -3,6 +3,7 @@
 
 use super::clock::Clock;
 use super::desk::Desk;
+use super::listener::Listener;
 use super::listening::Listening;
 use super::opening::newcomer::Newcomer;
 use super::shaped::Shaped;
@@ -18,7 +19,6 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::mem;
-use std::net::TcpListener as StdListener;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// What a worker gets when it begins: its listeners, its hand of the clock, and its part in the life of the server.
-pub(super) type Go = (Vec<Listed<StdListener>>, Option<Hand>, Arc<Life>);
+pub(super) type Go = (Vec<Listener>, Option<Hand>, Arc<Life>);
 
 /// Orders and commands that are done before clients have their turn.
 const TURN: usize = 1024;
@@ -49,7 +49,7 @@ pub(super) fn run(
     runtime: LocalRuntime,
     shared: Arc<Shared>,
     index: usize,
-    listeners: Vec<Listed<StdListener>>,
+    listeners: Vec<Listener>,
     hand: Option<Hand>,
 ) {
     let _ended = Ended(shared.clone(), index);
@@ -70,7 +70,7 @@ impl Drop for Ended {
     }
 }
 
-pub(super) async fn main(desk: Rc<Desk>, listeners: Vec<Listed<StdListener>>) {
+pub(super) async fn main(desk: Rc<Desk>, listeners: Vec<Listener>) {
     let mut listening = Listening::begin(listeners, &desk, place);
     // They end with the runtime.
     drop(spawn_local(desk.pace.clone().keep()));
@@ -215,12 +215,12 @@ fn serve(desk: &Rc<Desk>, stream: Listed<TcpStream>, ends: Ends) {
     if desk.is_stopping() {
         return;
     }
-    // It fails only if the client is gone already, which the first read tells.
+    // It fails only if the client is gone already, which the first read tells, or has come by a Unix socket.
     let _ = stream.set_nodelay(true);
-    let stream = Shaped::new(stream);
+    let (stream, peer) = (Shaped::new(stream), ends.peer);
     let newcomer = Newcomer::new(stream, ends, seated);
     let shared = &desk.shared;
-    let (proxies, peer) = (&shared.proxies, ends.peer.ip());
+    let proxies = &shared.proxies;
     if proxies.iter().any(|network| network.has(peer)) {
         let tls = shared.tls.as_ref().map(Identity::config);
         spawn_local(Box::pin(proxied::serve(newcomer, tls)));

@@ -155,14 +155,18 @@ class RawClient:
         context: ssl.SSLContext | None = None,
         first: bytes = b"",
     ) -> None:
-        """Connects, over TLS with a context, and sends `first` with an upgrade request that has these lines more."""
-        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        """Connects, over TLS with a context, and sends `first` with an upgrade request that has these lines more.
+
+        A host with a slash is the path of a Unix socket.
+        """
+        is_path = "/" in host
+        self.socket = socket.socket(socket.AF_UNIX if is_path else socket.AF_INET6 if ":" in host else socket.AF_INET)
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(TIMEOUT)
-        self.socket.connect((host, port))
+        self.socket.connect(host if is_path else (host, port))
         if context is not None:
-            self.socket = context.wrap_socket(self.socket, server_hostname=host)
+            self.socket = context.wrap_socket(self.socket, server_hostname="localhost" if is_path else host)
         self.file = self.socket.makefile("rb")
         key = base64.b64encode(bytes(16)).decode()
         request = [

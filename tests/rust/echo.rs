@@ -5,6 +5,7 @@ use crate::support::{
     frame, header, limit,
 };
 use echoserver::config::Config;
+use echoserver::endpoint::Peer;
 use echoserver::handler::Echo;
 use echoserver::tungstenite::{Bytes, Message};
 use futures_util::{SinkExt, StreamExt};
@@ -174,7 +175,8 @@ fn all_interfaces_are_ipv4_and_ipv6() {
         raw.echo(TEXT, address.to_string().as_bytes());
         // An IPv4 client of the dual-stack socket is shown as IPv4.
         let client = server.clients().pop().unwrap();
-        assert_eq!(client.peer(), raw.stream().local_addr().unwrap());
+        let address = raw.stream().local_addr().unwrap();
+        assert_eq!(client.peer(), Peer::Ip(address));
     }
 }
 

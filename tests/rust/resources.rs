@@ -154,7 +154,7 @@ fn a_start_that_fails_is_as_if_it_had_not_been_asked() {
         ..Config::default()
     };
     let server = Server::bind(config, closings.clone()).unwrap();
-    let early = TcpStream::connect(server.address()).unwrap();
+    let early = TcpStream::connect(server.address().socket_addr().unwrap()).unwrap();
     let mut hoard = Vec::new();
     while let Ok(file) = File::open("/dev/null") {
         hoard.push(file);

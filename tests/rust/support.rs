@@ -67,6 +67,11 @@ impl Running {
         Self(server)
     }
 
+    /// It listens on TCP.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.address().socket_addr().unwrap()
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("ws://{}/", self.address())
     }
@@ -193,7 +198,7 @@ impl Raw {
 
     /// Connected and upgraded.
     pub(crate) fn open(server: &Server) -> Self {
-        let mut raw = Self::connect(server.address());
+        let mut raw = Self::connect(server.address().socket_addr().unwrap());
         raw.send(format!("{REQUEST}\r\n"));
         let head = raw.read_head();
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from echoserver._core import __version__, shown
 from echoserver.cli import help_and_completion, tls
-from echoserver.cli.values import UNITS, count, port, seconds, size
+from echoserver.cli.values import UNITS, count, mode, port, seconds, size
 from echoserver.compression import Deflate
 from echoserver.server import EchoServer
 
@@ -220,6 +220,16 @@ def _add_listening(group: Any, add: Callable[..., None]) -> None:
         help="name or address to listen on; may be repeated (default: all interfaces, IPv4 and IPv6)",
     )
     group.add_argument("--bind", action=_Bind, metavar="HOST:PORT", help="both, or one of them: HOST, :PORT")
+    group.add_argument(
+        "--uds", metavar="PATH", help="path of a Unix socket to listen on, instead of host and port (default: none)"
+    )
+    group.add_argument(
+        "--uds-mode",
+        type=mode,
+        metavar="MODE",
+        help="permissions of that socket's file, such as 660: who may write to it may connect (default: those that the "
+        "umask leaves)",
+    )
     add(group, "backlog", "connects that may wait to be accepted", count, "COUNT")
     group.add_argument(
         "--reuse-port",
@@ -230,8 +240,8 @@ def _add_listening(group: Any, add: Callable[..., None]) -> None:
         "--proxy-from",
         action="append",
         metavar="ADDRESS",
-        help="address or network, such as 10.0.0.0/8, of a balancer that says by the PROXY protocol for whom it has "
-        "connected; may be repeated (default: none)",
+        help="address or network, such as 10.0.0.0/8, or unix: for whoever connects to a Unix socket, of a balancer "
+        "that says by the PROXY protocol for whom it has connected; may be repeated (default: none)",
     )
 
 

@@ -64,13 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with screen.apart(), logged, _signals(events, made, stdout), stdout.let_go():
         try:
             tls.take_options(options)
-            server = EchoServer(**options, on_closed=lambda: events.put(None))
+            with systemd.sockets(options):
+                server = EchoServer(**options, on_closed=lambda: events.put(None))
             made.set()
         except KeyboardInterrupt:
             return 0
         except BindError as error:
-            port, hosts = options.get("port", DEFAULTS["port"]), options.get("host", ["all interfaces"])
-            return _failed(f"listen on port {port} of {', '.join(hosts)}", error)
+            return _failed(f"listen on {_place(options)}", error)
         except OSError as error:
             if error.filename is None:
                 return _failed("serve", error)
@@ -133,7 +133,19 @@ def _described(options: dict[str, Any]) -> str:
     }
     on = ", ".join(what for what, is_on in are_on.items() if is_on)
     where = ", ".join(options.get("host", ["all interfaces, IPv4 and IPv6"]))
+    if "sock" in options:
+        where = f"{len(options['sock'])} of systemd's sockets"
+    elif "uds" in options:
+        where = shown(options["uds"])
     return f"listening on {where}; on: {on}" if on else f"listening on {where}"
+
+
+def _place(options: dict[str, Any]) -> str:
+    """Where a server with these options can't listen."""
+    if "uds" in options:
+        return f"--uds {shown(options['uds'])}"
+    port, hosts = options.get("port", DEFAULTS["port"]), options.get("host", ["all interfaces"])
+    return f"port {port} of {', '.join(hosts)}"
 
 
 def _agree(request: Request) -> Accept | None:
@@ -242,6 +254,6 @@ def _failed(what: str, error: OSError | RuntimeError) -> int:
     number = error.errno if isinstance(error, OSError) else None
     # Behind what the core says of it there is the system's reason, in Rust's form.
     reason = (getattr(error, "strerror", None) or str(error)).rpartition(": ")[2].partition(" (os error")[0]
-    way_out = _WAYS_OUT.get(number or 0)
+    way_out = None if "--uds" in what else _WAYS_OUT.get(number or 0)
     _log.error("cannot %s: %s%s", what, reason, f"; {way_out}" if way_out else "")
     return 1

@@ -34,8 +34,9 @@ def callbacks(line: Callable[[str], None], options: dict[str, Any]) -> dict[str,
     def event(client: Client, what: str) -> None:
         now = datetime.datetime.now().strftime("%H:%M:%S.%f")[:-3]
         host, port = client.peer[:2]
-        host = f"[{host}]" if ":" in host else host
-        line(f"{now} #{client.id} {host}:{port} {what}")
+        # On a Unix socket nobody has a port.
+        peer = f"[{host}]:{port}" if port and ":" in host else f"{host}:{port}" if port else host
+        line(f"{now} #{client.id} {peer} {what}")
 
     def message(client: Client, what: str) -> None:
         event(client, f"-> {what}")

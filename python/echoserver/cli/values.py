@@ -8,7 +8,7 @@ from typing import Final
 
 from echoserver._core import shown
 
-__all__ = ["UNITS", "count", "port", "seconds", "size"]
+__all__ = ["UNITS", "count", "mode", "port", "seconds", "size"]
 
 UNITS: Final = {
     "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30
@@ -53,6 +53,13 @@ def seconds(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{shown(text)} is no number of seconds") from None
+
+
+def mode(text: str) -> int:
+    """Permissions of a file, as chmod has them."""
+    if not re.fullmatch(r"[0-7]{1,4}", text):
+        raise argparse.ArgumentTypeError(f"{shown(text)} are no permissions: three digits from 0 to 7, such as 660")
+    return int(text, 8)
 
 
 def count(text: str) -> int:

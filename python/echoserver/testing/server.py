@@ -75,6 +75,9 @@ class EchoTestServer(EchoServer):
         if options.get("on_error") is None and getattr(type(self), "on_error", None) is None:
             # It does not refer to the server, which would then have to be collected.
             options["on_error"] = lambda _client, error: errors.append(error)
+        if not (options.get("uds") is None and options.get("sock") is None):
+            # These say where to listen.
+            host = None
         super().__init__(port, debug, parent, host=host, workers=workers, record=record, **options)
         self._run.grace = _GRACE
         self._faults += self._core.given_faults()

@@ -38,7 +38,9 @@ def _told(what: str, client: int | None, detail: Any) -> str:
         case "request":
             target = f"{detail.path}?{detail.query}" if detail.query else detail.path
             host, port = detail.peer
-            return f"{detail.method} {target} from {host}:{port}: {detail.status or 'not answered'}"
+            # On a Unix socket nobody has a port.
+            peer = f"{host}:{port}" if port else host
+            return f"{detail.method} {target} from {peer}: {detail.status or 'not answered'}"
         case "opened":
             return f"client {client} is connected"
         case "message":

@@ -121,8 +121,13 @@ fn request<W>(newcomer: &mut Newcomer<W>, read: &Read) -> Result<Option<Arc<Requ
 
 fn seen<W>(newcomer: &mut Newcomer<W>, head: &[u8]) -> Result<Arc<Request>, Exhausted> {
     newcomer.charge.charge(size_of::<Request>() + head.len())?;
-    let (peer, tls) = (newcomer.ends.peer, newcomer.tls.clone());
-    Ok(Arc::new(Request::new(peer, tls, head.into())))
+    let proxied_by = newcomer.proxied_by.as_deref().copied();
+    Ok(Arc::new(Request::new(
+        newcomer.ends.peer,
+        proxied_by,
+        newcomer.tls.clone(),
+        head.into(),
+    )))
 }
 
 async fn judge<W: AsyncRead + Unpin>(
@@ -240,7 +245,7 @@ async fn admit<W: AsyncRead + Unpin>(
     }
     let client = Client::new(
         shared.next_id.fetch_add(1, Ordering::Relaxed),
-        Addresses::new(newcomer.ends, newcomer.proxied_by.take()),
+        Addresses::new(newcomer.ends.clone(), newcomer.proxied_by.take()),
         upgrade,
         newcomer.tls.take(),
         head.into(),

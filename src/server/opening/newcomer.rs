@@ -1,10 +1,10 @@
 //! Who has connected.
 
 use crate::client::Ends;
+use crate::endpoint::Peer;
 use crate::protocol::account::Account;
 use crate::server::desk::Seated;
 use crate::tls::TlsFacts;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -14,7 +14,7 @@ pub(in crate::server) struct Newcomer<W> {
     pub(in crate::server) wire: W,
     pub(in crate::server) ends: Ends,
     /// Who has connected for it, if it is not itself.
-    pub(in crate::server) proxied_by: Option<Box<SocketAddr>>,
+    pub(in crate::server) proxied_by: Option<Box<Peer>>,
     /// What its TLS handshake agreed on; `None` without TLS.
     pub(in crate::server) tls: Option<Arc<TlsFacts>>,
     /// When the request has to be there, and the decision about it.

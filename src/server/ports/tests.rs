@@ -10,7 +10,7 @@ fn place(address: SocketAddr) -> Place {
 }
 
 /// Listens there.
-fn listeners(addresses: &[SocketAddr], config: &Config) -> Vec<Listed<StdListener>> {
+fn listeners(addresses: &[SocketAddr], config: &Config) -> Vec<Listener> {
     let addresses: Vec<_> = addresses.iter().map(|address| ("", *address)).collect();
     all(&addresses, 0, &Settings::of(config)).unwrap()
 }
@@ -20,10 +20,10 @@ fn what_can_not_be_held_is_not_shared() {
     let address = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0))];
     let config = Config::default();
     let mut listeners = listeners(&address, &config);
-    let address = listeners[0].local_addr().unwrap();
+    let address = listeners[0].endpoint().socket_addr().unwrap();
     // One that has no such address.
-    let odd = || Socket::new(Domain::UNIX, Type::STREAM, None).map(StdListener::from);
-    listeners.push(Listed::listener(odd).unwrap());
+    let odd = || Socket::new(Domain::UNIX, Type::STREAM, None);
+    listeners.push(Listener::own(odd).unwrap());
     let error = hold(&mut listeners, &config).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
     let other = unbound(&place(address)).unwrap();
@@ -38,7 +38,7 @@ fn all_addresses_are_listened_on_or_none() {
     let addresses = hosts.map(|host| SocketAddr::from((host, 0)));
     let config = Config::default();
     let mut listeners = listeners(&addresses, &config);
-    let addresses = [0, 1].map(|index| listeners[index].local_addr().unwrap());
+    let addresses = [0, 1].map(|index| listeners[index].endpoint().socket_addr().unwrap());
     let mut held = hold(&mut listeners, &config).unwrap();
     let are_refused = || {
         let answers = addresses.map(TcpStream::connect);
@@ -64,7 +64,7 @@ fn all_addresses_are_listened_on_or_none() {
             .bind(&SockAddr::from(address));
         assert_eq!(taken.unwrap_err().kind(), ErrorKind::AddrInUse);
     }
-    listen(&mut held, &config).unwrap();
+    let _listening = listen(&mut held, &config).unwrap();
     assert_eq!(are_refused(), [false, false]);
 }
 
@@ -85,16 +85,15 @@ fn what_the_kernel_takes_depends_on_the_shortest_limit() {
         ..Config::default()
     };
     let mut listeners = listeners(&address, &config);
-    let inherited = |listener: &StdListener| {
-        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        listener.set_nonblocking(false).unwrap();
-        let (stream, _) = listener.accept().unwrap();
+    let inherited = |listener: &Listener| {
+        let _client = TcpStream::connect(listener.endpoint().socket_addr().unwrap()).unwrap();
+        listener.raw().set_nonblocking(false).unwrap();
+        let (stream, _) = listener.raw().accept().unwrap();
         SockRef::from(&stream).tcp_notsent_lowat().unwrap()
     };
     assert_eq!(inherited(&listeners[0]), 32 << 10);
     // Also after an outage.
     let mut held = hold(&mut listeners, &config).unwrap();
-    listen(&mut held, &config).unwrap();
-    let again = held.pop().unwrap().try_map(|one| Ok(one.into())).unwrap();
-    assert_eq!(inherited(&again), 32 << 10);
+    let again = listen(&mut held, &config).unwrap();
+    assert_eq!(inherited(&again[0]), 32 << 10);
 }

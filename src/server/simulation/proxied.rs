@@ -2,6 +2,7 @@
 
 use super::stream::Temper;
 use super::{Config, Instant, REQUEST, Simulation, TEXT, frame, sent};
+use crate::endpoint;
 use crate::server::proxied;
 use tokio::task::spawn_local;
 use tokio::time::sleep_until;
@@ -27,8 +28,14 @@ fn it_may_be_cut_anywhere_and_nothing_behind_it_is_lost() {
                 let client = simulation.server.clients().pop().unwrap();
                 id += 1;
                 assert_eq!(client.id, id);
-                assert_eq!(client.peer(), ([192, 0, 2, 7], 5555).into());
-                assert_eq!(client.proxied_by(), Some(([127, 0, 0, 1], 1).into()));
+                assert_eq!(
+                    client.peer(),
+                    endpoint::Peer::Ip(([192, 0, 2, 7], 5555).into())
+                );
+                assert_eq!(
+                    client.proxied_by(),
+                    Some(endpoint::Peer::Ip(([127, 0, 0, 1], 1).into()))
+                );
                 peer.send_end();
                 peer.expect_drop().await;
             }

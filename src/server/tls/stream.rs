@@ -9,6 +9,7 @@ mod outgoing;
 mod traits;
 
 use super::scratch::Scratch;
+use crate::endpoint::Peer;
 use crate::protocol::account::Account;
 use crate::server::desk::Desk;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
@@ -17,7 +18,6 @@ use rustls::{ProtocolVersion, ServerConfig};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::mem;
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -60,7 +60,7 @@ pub(super) struct TlsStream<S> {
     io: S,
     tls: Box<UnbufferedServerConnection>,
     desk: Rc<Desk>,
-    peer: SocketAddr,
+    peer: Peer,
     account: Account,
     charged: usize,
     /// Ciphertext that rustls has not done with. It decrypts and joins in place and remembers where, so that it has to
@@ -91,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         io: S,
         config: Arc<ServerConfig>,
         first: Vec<u8>,
-        peer: SocketAddr,
+        peer: Peer,
         desk: Rc<Desk>,
     ) -> Result<Self, rustls::Error> {
         Ok(Self {
