@@ -126,7 +126,8 @@ def test_help_has_a_dozen_options_and_help_all_every_one_with_its_default(flag: 
     assert len(options) == 12 + len(["version", "help", "help-all"])
     assert {*options} < {*re.findall(r"^  (?:-\w(?: \w+)?, )?--([\w-]+)", out, re.MULTILINE)}
     text = " ".join(out.split())
-    # What is recorded is read by a program, which also advances a clock; a seed comes with faults, a socket from systemd.
+    # What is recorded is read by a program, which also advances a clock; a seed comes with faults,
+    # and a socket from systemd.
     for option in _core.DEFAULTS.keys() - {"record", "clock", "seed", "sock"}:
         names = {
             "subprotocols": "subprotocol",
