@@ -18,7 +18,7 @@ CONFORMANCE = @run() { tests/conformance/run --python $(BIN)/python "$$@" || [ $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run docs package develop test inline check bench counts conformance conformance-full fuzz soak conversations stall clients faults licenses options pictures fault-soak fault-attack costs fixture-soak qt-differential clean
+.PHONY: help run docs package develop test inline check bench counts conformance conformance-full fuzz soak conversations stall clients faults licenses options pictures fault-soak fault-attack costs fixture-soak qt-differential deploy clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,11 @@ bench: ## speed, latency and memory, compared with other servers (half an hour)
 counts: $(VENV)/.tools ## what the native echo costs in instructions and system calls, within the limits of tests/bench/limits.json
 	cargo build --release --quiet --manifest-path tests/bench/Cargo.toml --package wsload
 	$(BIN)/python tests/bench/limits.py --bin tests/bench/target/release
+
+deploy: ## docs/deploy/kubernetes.yaml by the schemas of Kubernetes, in an environment of its own
+	$(PYTHON) -m venv target/deploy
+	target/deploy/bin/pip install --quiet --requirement tests/deploy/requirements.txt
+	target/deploy/bin/kubernetes-validate --strict docs/deploy/kubernetes.yaml
 
 conformance: $(VENV)/.ready ## the Autobahn suite, without long compressed messages (minutes)
 	$(CONFORMANCE)
