@@ -2,15 +2,17 @@
 //!
 //! Whether somebody has a socket can't be seen from its file; that nobody answers is how a stale one is known. One that
 //! is bound and does not listen yet is refused, too, so it is tried twice. Two servers may come to the same conclusion at
-//! the same moment: so what is removed is renamed first, and given back if it is not what was tried.
+//! the same moment: so they look and listen one after the other, by a lock of the directory. Others don't ask for that, so
+//! what is removed is renamed first, and given back if it is not what was tried.
 
 use super::listener::Listener;
 use super::listener::file::{Identity, SocketFile, in_use};
 use super::ports::backlog;
 use crate::config::Config;
 use crate::error::Error;
+use rustix::fs::{FlockOperation, flock};
 use socket2::{Domain, SockAddr, Socket, Type};
-use std::fs::{self, Metadata, Permissions};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -21,6 +23,8 @@ use std::{process, thread};
 
 /// For which a socket that is refused may still be one that is about to listen.
 const MOMENT: Duration = Duration::from_millis(100);
+/// Attempts to have the directory alone, and the pause between them: a server has it for two moments at the most.
+const LOCK: (usize, Duration) = (200, Duration::from_millis(10));
 /// Others that come and go at the same path, before it is given up.
 const ATTEMPTS: usize = 8;
 
@@ -50,6 +54,7 @@ pub(super) fn bind(path: &Path, config: &Config) -> Result<Listener, Error> {
 fn open(path: &Path, config: &Config) -> io::Result<Listener> {
     // Whatever directory the process goes to.
     let path: Arc<Path> = path::absolute(path)?.into();
+    let _alone = alone(&path);
     for _ in 0..ATTEMPTS {
         match listen_at(path.clone(), config) {
             Err(error) if is_in_use(&error) => make_way(&path)?,
@@ -60,6 +65,19 @@ fn open(path: &Path, config: &Config) -> io::Result<Listener> {
         }
     }
     Err(in_use())
+}
+
+/// Other servers don't look what is at the path meanwhile. `None` if the directory may not be read, or somebody has it for
+/// longer than any server has: then there is one chance more of being too late.
+fn alone(path: &Path) -> Option<File> {
+    let directory = File::open(path.parent()?).ok()?;
+    for _ in 0..LOCK.0 {
+        if flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return Some(directory);
+        }
+        thread::sleep(LOCK.1);
+    }
+    None
 }
 
 /// Listens again where a server was. Who connects meanwhile is refused, and at no moment is there no file.

@@ -109,7 +109,8 @@ def test_that_of_a_killed_server_is_replaced(run: Listen, path: str) -> None:
     assert echoes(path)
 
 
-def test_one_of_several_that_come_at_once_has_a_stale_socket(path: str) -> None:
+@pytest.mark.parametrize("_round", range(15))
+def test_one_of_several_that_come_at_once_has_a_stale_socket(path: str, _round: int) -> None:
     leave_stale(path)
     barrier = threading.Barrier(4)
     made: list[EchoServer] = []
