@@ -23,6 +23,7 @@ EXTRA = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
+    "docs/deploy/README.md": "deploy/index.md",
     "tests/bench/README.md": "benchmarks.md",
 }
 # Code, in which nothing is a link, or a link, whose text may have code.
@@ -68,6 +69,8 @@ def lay_out(pages: Path) -> None:
         (pages / page).write_text(text, encoding="utf-8")
     for path in [*docs.glob("*.png"), *docs.glob("*.svg")]:
         shutil.copy(path, pages)
+    for name in ("Dockerfile", "kubernetes.yaml"):
+        shutil.copy(docs / "deploy" / name, pages / "deploy")
 
 
 def main() -> int:
