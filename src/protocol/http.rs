@@ -44,7 +44,7 @@ fn invalid(text: &str, reason: &'static str) -> Result<(), Invalid> {
 
 /// Header lines for a response, in their order. A `Server` or `Date` among them replaces the server's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fields(Vec<(String, String)>);
+pub struct Fields(pub(crate) Vec<(String, String)>);
 
 impl Fields {
     /// Appends a line; further lines of the same name are kept apart. Each character of `value` is sent as one byte,
@@ -77,11 +77,6 @@ impl Fields {
         check_value(value).or_else(|reason| invalid(value, reason))?;
         self.0.push((name.to_owned(), value.to_owned()));
         Ok(())
-    }
-
-    /// Appends all of these lines.
-    pub fn append(&mut self, more: Self) {
-        self.0.extend(more.0);
     }
 
     /// Names and values.

@@ -83,8 +83,8 @@ def test_a_wait_in_a_callback_ends_with_the_server() -> None:
         assert waits.wait(TIMEOUT)
         server.stop(0.05, wait=False)
         server.wait_closed(TIMEOUT)
-        # It was dropped with what waited for it.
-        assert codes.get(timeout=TIMEOUT) == 1006
+        # It was dropped with what waited for it, our close frame or not.
+        assert codes.get(timeout=TIMEOUT) in {1001, 1006}
 
 
 def test_servers_in_callbacks_of_each_other_all_serve() -> None:

@@ -205,7 +205,7 @@ fn accepted(
             fields: more,
             subprotocol,
         }) => {
-            fields.append(more);
+            fields.0.extend(more.0);
             upgrade.subprotocol = subprotocol.or(upgrade.subprotocol);
         }
         _ => {}
@@ -231,7 +231,7 @@ fn tricked(upgrade: Upgrade, mut fields: Fields, trick: Trick) -> (Fields, Upgra
             ..upgrade
         },
         Trick::Extension(line) => {
-            fields.append(line);
+            fields.0.extend(line.0);
             let deflate = None;
             Upgrade { deflate, ..upgrade }
         }
