@@ -37,7 +37,7 @@ GROWTH = 16 << 20
 PATIENCE = 20.0
 WORKERS = 2
 # What the program says on stderr.
-USUAL = re.compile(r"echoserver: (listening on|request of \S+ refused:|\d+ more were refused)")
+USUAL = re.compile(r"echoserver: (listening on|request of \S+ refused:|\d+ more were refused|waiting up to)")
 VALUES = ["0", "1", "2", "7", "64", "1000", "1011", "4000", "100ms", "0.5", "2s", "text", "%C3%A9", "x" * 100]
 ODD = [
     "",
