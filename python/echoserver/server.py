@@ -468,9 +468,11 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
             raise TypeError(f"path={shown(path)}: must be a str, not {type(path).__name__}")
         host, port = self.address
         if not port:
+            import os
             from urllib.parse import quote
 
-            return f"{self._scheme}+unix:{quote(host)}:/{path.removeprefix('/')}"
+            # A path is bytes, of which not all are UTF-8.
+            return f"{self._scheme}+unix:{quote(os.fsencode(host))}:/{path.removeprefix('/')}"
         if self._is_everywhere or host == "0.0.0.0":
             host = "127.0.0.1"
         elif host == "::":

@@ -34,6 +34,9 @@ fn value(address: IpAddr) -> u128 {
     }
 }
 
+/// Bits before those of an IPv4 address in IPv6 (RFC 4291 section 2.5.5.2).
+const MAPPED: u8 = 96;
+
 /// `192.0.2.1`, `10.0.0.0/8`, `fd00::/8`, `unix:`.
 impl FromStr for Network {
     type Err = &'static str;
@@ -58,6 +61,14 @@ impl FromStr for Network {
             }
             Some(_) => return Err(wrong),
         };
+        // Peers are shown as IPv4, also where they come in by IPv6.
+        let (address, bits) = match address {
+            IpAddr::V6(v6) if bits >= MAPPED => match v6.to_ipv4_mapped() {
+                Some(v4) => (IpAddr::V4(v4), bits - MAPPED),
+                None => (address, bits),
+            },
+            _ => (address, bits),
+        };
         // Beyond all bits there are none.
         match value(address).checked_shl(bits.into()) {
             None | Some(0) => Ok(Self::Ip { address, bits }),
@@ -81,6 +92,8 @@ mod tests {
             ("::1", "::1", "::2"),
             ("fd00::/8", "fdff::1", "fe00::"),
             ("::/0", "ffff::", "0.0.0.0"),
+            ("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"),
+            ("::ffff:192.0.2.0/120", "192.0.2.255", "192.0.3.0"),
         ] {
             let network: Network = network.parse().unwrap();
             let peer = |address: &str| Peer::Ip((address.parse::<IpAddr>().unwrap(), 1).into());

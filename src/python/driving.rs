@@ -30,7 +30,11 @@ thread_local! {
 }
 
 /// A server is driven by this thread until that is dropped.
-pub(super) struct Driving<'py>(Python<'py>, PhantomData<*const ()>);
+pub(super) struct Driving<'py> {
+    py: Python<'py>,
+    link: Arc<Link>,
+    _own: PhantomData<*const ()>,
+}
 
 impl<'py> Driving<'py> {
     /// Of a server that was started, and has no other threads.
@@ -40,35 +44,44 @@ impl<'py> Driving<'py> {
             DRIVERS.with_borrow_mut(|drivers| drivers.push((driver, link.clone())));
             Ok(())
         })
-        .map(|()| Self(py, PhantomData))
+        .map(|()| Self {
+            py,
+            link: link.clone(),
+            _own: PhantomData,
+        })
     }
 }
 
 impl Drop for Driving<'_> {
     fn drop(&mut self) {
-        let is_forked = DRIVERS.with_borrow_mut(|drivers| {
-            let is_forked = drivers.last().is_some_and(|(_, link)| link.is_forked());
-            if is_forked {
-                // Its event queue is the parent's, too.
-                mem::forget(drivers.pop());
-            }
-            is_forked
-        });
-        if !is_forked {
+        let link = &self.link;
+        if link.is_forked() {
+            // Its event queue is the parent's, too.
+            mem::forget(removed(link));
+        } else {
             // It closes sockets.
-            self.0.detach(|| {
-                let driver = DRIVERS.with_borrow_mut(Vec::pop);
-                drop(driver);
-            });
+            self.py.detach(|| drop(removed(link)));
         }
     }
 }
 
-/// Serves clients, without the interpreter, until there is something to do for the innermost server, at most `timeout`;
-/// what that is is swapped into `events`, which is empty before it.
-pub(super) fn take(events: &mut Vec<Event>, timeout: Option<Duration>) {
+/// The driver of a server. It need not be the last one: green threads of this thread may serve several.
+fn removed(link: &Arc<Link>) -> Option<(Driver, Arc<Link>)> {
     DRIVERS.with_borrow_mut(|drivers| {
-        let Some((driver, link)) = drivers.last_mut() else {
+        let is_own = |(_, other): &(_, _)| Arc::ptr_eq(other, link);
+        let index = drivers.iter().position(is_own)?;
+        Some(drivers.remove(index))
+    })
+}
+
+/// Serves the clients of a server, without the interpreter, until there is something to do for its callbacks, at most
+/// `timeout`; what that is is swapped into `events`, which is empty before it.
+pub(super) fn take(link: &Arc<Link>, events: &mut Vec<Event>, timeout: Option<Duration>) {
+    DRIVERS.with_borrow_mut(|drivers| {
+        let own = drivers
+            .iter_mut()
+            .find(|(_, other)| Arc::ptr_eq(other, link));
+        let Some((driver, _)) = own else {
             return;
         };
         if driver.has_ended() {

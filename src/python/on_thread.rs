@@ -87,13 +87,14 @@ fn drain<'py>(
     is_driven: bool,
     has_signals: bool,
 ) {
-    let link = &*dispatcher.shared.link;
+    let link = &dispatcher.shared.link;
     let mut events = Vec::new();
-    loop {
+    // A child of a fork, in a callback or a signal's handler: what there is to do is up to the parent.
+    while !link.is_forked() {
         let timeout = has_signals.then_some(SIGNAL_CHECK);
         waiting::detached(dispatcher.py, || {
             if is_driven {
-                driving::take(&mut events, timeout);
+                driving::take(link, &mut events, timeout);
             } else {
                 link.events.take(&mut events, timeout);
             }
@@ -104,7 +105,6 @@ fn drain<'py>(
         for event in events.drain(..) {
             let is_last = matches!(event, Event::Closed);
             dispatcher.handle(event);
-            // A child of a callback's fork: what is queued belongs to the parent.
             if is_last || link.is_forked() {
                 return;
             }

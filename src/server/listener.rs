@@ -195,6 +195,10 @@ impl Listener<Awake> {
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(Listed<TcpStream>, Ends)>> {
+        if self.is_adopted() {
+            // Whoever has it, too, may have changed that, and this thread would wait in the call.
+            sockets::Socket::raw(&*self.socket).set_nonblocking(true)?;
+        }
         let accepted = Listed::poll_accepted(|| self.socket.acceptor.poll_accept(cx));
         accepted.map_ok(|(stream, peer)| self.ends(stream, peer))
     }

@@ -66,7 +66,16 @@ async fn open<W: Wire>(mut newcomer: Newcomer<W>) -> Option<Newcomer<W>> {
         None => "it was not there in time (open_timeout)".into(),
     };
     desk.report_proxy(newcomer.ends.peer, &reason);
-    linger::answer(&mut newcomer.wire, &[], &[], &newcomer.seated).await;
+    let Newcomer {
+        mut wire,
+        seated,
+        charge,
+        head,
+        ..
+    } = newcomer;
+    // Nothing of its header is kept any more.
+    drop((charge, head));
+    linger::answer(&mut wire, &[], &[], &seated).await;
     None
 }
 

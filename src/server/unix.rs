@@ -82,6 +82,7 @@ fn alone(path: &Path) -> Option<File> {
 
 /// Listens again where a server was. Who connects meanwhile is refused, and at no moment is there no file.
 pub(super) fn listen(held: &SocketFile, config: &Config) -> io::Result<Listener> {
+    let _alone = alone(held.path());
     let (listener, mut file) = listen_at(neighbour(held.path())?, config)?;
     if held.is_replaced()? {
         return Err(in_use());

@@ -329,3 +329,45 @@ def test_a_stdout_that_takes_nothing_costs_no_echo_and_is_said_once(kind: str, s
     assert process.wait(TIMEOUT) == 0
     assert process.stderr.read() == ""
     process.stderr.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+def test_a_signal_in_the_start_that_python_ignores_there_ends_the_program_all_the_same() -> None:
+    code = """
+import os, signal, sys, weakref
+from echoserver.cli import run
+class Struck(run.EchoServer):
+    def __init__(self, *args, **options):
+        # As in a callback of an import's lock: what is raised there goes nowhere.
+        thing = type("Thing", (), {})()
+        kept = weakref.ref(thing, lambda _: (os.kill(os.getpid(), signal.SIGTERM), [None for _ in range(1000)]))
+        del thing
+        super().__init__(*args, **options)
+run.EchoServer = Struck
+sys.exit(run.main(["-p0", "--host=127.0.0.1"]))
+"""
+    status, _, err = finished(python(code))
+    assert status == 0, err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its size can't be set")
+def test_a_stderr_that_does_not_block_gets_every_line() -> None:
+    import fcntl
+
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writing, False)
+    process = program(SCRIPT, *LOCAL, "--trace", stderr=writing)
+    os.close(writing)
+    with connect(first_line(process)) as client:
+        for number in range(300):
+            client.send(f"number {number}")
+            client.recv(TIMEOUT)
+    with os.fdopen(reading) as lines:
+        told = [next(lines) for _ in range(602)]
+        process.terminate()
+        told += lines
+    assert process.wait(TIMEOUT) == 0
+    assert [f"number {number}\n" for number in range(300)] == [
+        line.partition(": ")[2] for line in told if "-> text" in line
+    ]

@@ -115,6 +115,16 @@ def test_on_a_terminal_there_is_one_line_below_the_others() -> None:
         assert process.wait(TIMEOUT) == 0
 
 
+def test_a_terminal_that_nobody_reads_keeps_no_program() -> None:
+    with on_a_terminal("--trace") as (process, _), connect(first_line(process)) as client:
+        # As many lines as wait, and those that wait for them to be written.
+        for number in range(3000):
+            client.send(str(number))
+        assert client.recv() == "0"
+        process.terminate()
+        assert process.wait(TIMEOUT) == 0
+
+
 def test_without_a_terminal_there_is_none_and_with_json_there_are_objects() -> None:
     process = program(SCRIPT, *LOCAL, "--json")
     begin = json.loads(first_line(process))

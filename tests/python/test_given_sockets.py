@@ -286,3 +286,14 @@ def test_systemd_s_own_starter_starts_it(tmp_path: Path) -> None:
         assert finished(process)[0] == 0
     # The file is systemd's.
     assert Path(path).is_socket()
+
+
+def test_who_makes_it_blocking_again_stops_nobody(given: socket.socket) -> None:
+    with EchoServer(sock=given, workers=1) as server, RawClient(server.port).opened() as first:
+        # What Python's `dup()` does, too: it is one flag for all who have the socket.
+        for _ in range(2):
+            given.setblocking(True)
+            assert echoes(RawClient(server.port))
+        first.send(1, b"x")
+        assert first.receive() == (1, b"x")
+        server.stop()

@@ -298,3 +298,37 @@ def test_an_event_loop_is_refused_with_the_reason() -> None:
     with server, connect(server.url) as client:
         client.send("x")
         assert client.recv(TIMEOUT) == "x"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_fork_in_a_signal_handler_leaves_the_server_to_the_parent() -> None:
+    code = """
+import os, signal, threading
+from echoserver import EchoServer
+from websockets.sync.client import connect
+
+def handle(*_):
+    global child
+    if (child := os.fork()) != 0:
+        os.waitpid(child, 0)
+        threading.Thread(target=talk).start()
+
+def talk():
+    with connect(server.url) as client:
+        client.send("x")
+        os.write(1, client.recv(30).encode() + b"\\n")
+    server.stop()
+
+signal.signal(signal.SIGUSR1, handle)
+server = EchoServer(0, host="127.0.0.1", workers=0, on_text=lambda client, text: text.upper())
+threading.Timer(0, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+try:
+    server.serve()
+    os.write(1, b"served\\n")
+except RuntimeError as error:
+    os.write(1, f"child: {'forked' in str(error)}\\n".encode())
+    os._exit(0)
+"""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert (done.stdout, done.stderr) == ("child: True\nX\nserved\n", "")

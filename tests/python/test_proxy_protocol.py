@@ -15,7 +15,19 @@ import pytest
 
 from echoserver import Client, EchoServer
 from echoserver.testing import ManualClock
-from support import LOCAL, REQUEST, SCRIPT, TIMEOUT, RawClient, connect, finished, first_line, port_of, program
+from support import (
+    LOCAL,
+    REQUEST,
+    SCRIPT,
+    TIMEOUT,
+    RawClient,
+    connect,
+    eventually,
+    finished,
+    first_line,
+    port_of,
+    program,
+)
 
 if TYPE_CHECKING:
     from conftest import Listen
@@ -318,3 +330,12 @@ def test_haproxy_says_who_the_client_is(run: Listen, come: Come, tmp_path: Any, 
     finally:
         process.terminate()
         process.wait(TIMEOUT)
+
+
+def test_what_was_kept_of_a_refused_header_is_given_back_at_once(listen: Listen) -> None:
+    server = listen(proxy_from=["127.0.0.1"], close_timeout=1000).start()
+    with RawClient(server.port, first=v2(0x21, 0x99, bytes(3000))) as client:
+        # The answer; it lingers, and waits for the client's end.
+        assert client.file.read() == b""
+        eventually(lambda: server.stats().memory_used == 0)
+        server.stop(0)

@@ -261,3 +261,23 @@ def test_a_forked_child_leaves_the_file_to_its_parent(path: str, when: str) -> N
     assert echoes(path)
     assert finished(process)[0] == 0
     assert not Path(path).exists()
+
+
+def test_it_stays_ours_when_it_is_touched(listen: Listen, path: str) -> None:
+    server = listen(host=None, uds=path).start()
+    os.utime(path)
+    with server.down():
+        os.utime(path, (0, 0))
+    assert echoes(path)
+    server.stop()
+    assert not Path(path).exists()
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its names are UTF-8")
+def test_its_path_need_not_be_utf8(listen: Listen, tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    server = listen(host=None, uds=path).start()
+    assert server.url == f"ws+unix:{tmp_path}/%FF:/"
+    assert "%FF" in repr(server) or "\\udcff" in repr(server)
+    assert server.address == (path, 0)
+    assert echoes(path)

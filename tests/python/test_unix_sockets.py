@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import shutil
 import signal
 import socket
@@ -89,17 +90,17 @@ def test_tls_is_spoken(run: Listen, path: str) -> None:
 
 
 def test_a_balancer_says_for_whom_it_has_connected(run: Listen, path: str) -> None:
-    seen: list[object] = []
+    seen: queue.Queue[object] = queue.Queue()
     run(
         host=None,
         uds=path,
         proxy_from=["unix:"],
-        on_handshake=lambda request: seen.append((request.peer, request.proxied_by)),
-        on_connect=lambda client: seen.append((client.peer, client.proxied_by)),
+        on_handshake=lambda request: seen.put((request.peer, request.proxied_by)),
+        on_connect=lambda client: seen.put((client.peer, client.proxied_by)),
     )
     with raw(path, first=b"PROXY TCP4 192.0.2.7 198.51.100.1 5555 443\r\n").opened():
         pass
-    assert seen == [(("192.0.2.7", 5555), ("unix:", 0))] * 2
+    assert [seen.get(timeout=TIMEOUT) for _ in range(2)] == [(("192.0.2.7", 5555), ("unix:", 0))] * 2
 
 
 def test_without_that_a_header_is_no_request(run: Listen, path: str) -> None:

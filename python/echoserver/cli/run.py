@@ -231,6 +231,8 @@ def _signals(events: _Events, made: threading.Event, stdout: Stdout) -> Iterator
     def handle(number: int, _frame: FrameType | None) -> None:
         nonlocal count
         if not made.is_set():
+            # What is raised in the wrong place, such as a weakref's callback, goes nowhere.
+            events.put(number)
             raise KeyboardInterrupt
         count += 1
         if count == 2:  # noqa: PLR2004

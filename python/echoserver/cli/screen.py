@@ -70,18 +70,25 @@ class Screen(logging.Handler):
 
     def line(self, text: str) -> None:
         """Writes a line."""
-        with self._turn:
-            self._write(f"{text}\n")
+        # Not in turn: whoever waits for room would keep the main thread, which ends that.
+        if self._has_room():
+            with self._turn:
+                self._write(f"{text}\n")
 
     def show_below(self, text: str) -> None:
         """Writes a line below all others, in place of the one that was there; "" for none. For terminals."""
         with suppress(OSError, ValueError, AttributeError):  # It may be closed, or no file at all.
             # One that is longer would be two; some terminals don't know how long that is.
             text = text[: (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1]
+        if not self._has_room():
+            return
         with self._turn:
             if text != self._below:
                 before, self._below = self._below, text
                 self._write("", is_below=bool(before))
+
+    def _has_room(self) -> bool:
+        return self._writer is None or self._writer.has_room()
 
     def _write(self, text: str, *, is_below: bool | None = None) -> None:
         is_below = bool(self._below) if is_below is None else is_below

@@ -34,18 +34,21 @@ class Writer:
         self._thread = threading.Thread(target=self._write, name="echoserver-stderr", daemon=True)
         self._thread.start()
 
+    def has_room(self) -> bool:
+        """Waits until a text can be taken; not in the main thread, and not once it is to end: False where it can't."""
+        while self._texts.qsize() >= _MOST:
+            if _is_main() or self._is_ending.wait(_LOOK):
+                return False
+        return True
+
     def write(self, text: str) -> None:
-        """Has it written after what came before; in the main thread, and once it is to end, only if there is room.
+        """Has it written after what came before.
 
         The main thread waits a moment for that, as what it prints to stdout next belongs below.
         """
-        is_main = threading.current_thread() is threading.main_thread()
-        while self._texts.qsize() >= _MOST:
-            if is_main or self._is_ending.wait(_LOOK):
-                return
         is_written = threading.Event()
         self._texts.put((text, is_written))
-        if is_main and not self._is_ending.is_set():
+        if _is_main() and not self._is_ending.is_set():
             is_written.wait(_PATIENCE)
 
     def let_go(self) -> None:
@@ -65,7 +68,11 @@ class Writer:
             # Whatever stderr has become, it is not worth an echo.
             with suppress(OSError):
                 while data:
-                    data = data[os.write(self._descriptor, data) :]
+                    try:
+                        data = data[os.write(self._descriptor, data) :]
+                    except BlockingIOError:
+                        # Whoever has the other end, too, has made it so.
+                        select.select([], [self._descriptor], [])
             is_written.set()
 
 
@@ -99,6 +106,10 @@ class Stdout:
                     sys.stdout.flush()
                 except OSError:
                     _drop()
+
+
+def _is_main() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _has_room(seconds: float) -> bool:

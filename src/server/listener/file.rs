@@ -6,13 +6,15 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::process;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Which file it is, whatever its name is. Numbers are used again, but not at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::server) struct Identity {
     device: u64,
     number: u64,
-    time: (i64, i64),
+    /// When it was made, where that is known.
+    born: Option<SystemTime>,
 }
 
 impl Identity {
@@ -28,7 +30,7 @@ impl Identity {
         Ok(Some(Self {
             device: file.dev(),
             number: file.ino(),
-            time: (file.mtime(), file.mtime_nsec()),
+            born: file.created().ok(),
         }))
     }
 }
