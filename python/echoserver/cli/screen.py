@@ -57,6 +57,13 @@ class Screen(logging.Handler):
         """None: there is `_turn`."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:  # type: ignore[override, unused-ignore]
+        """As logging has it, but for its lock."""
+        kept = self.filter(record)
+        if kept:
+            self.emit(kept if isinstance(kept, logging.LogRecord) else record)
+        return kept
+
     @property
     def is_terminal(self) -> bool:
         """Whether somebody looks who can see a line change."""
