@@ -217,7 +217,7 @@ fn accepted(
 fn tricked(upgrade: Upgrade, mut fields: Fields, trick: Trick) -> (Fields, Upgrade) {
     let upgrade = match trick {
         Trick::Accept => {
-            let first = if upgrade.accept.starts_with('A') {
+            let first = if upgrade.accept.starts_with(['A', 'a']) {
                 "B"
             } else {
                 "A"
