@@ -68,22 +68,25 @@ impl Drop for Driving<'_> {
 /// The driver of a server. It need not be the last one: green threads of this thread may serve several.
 fn removed(link: &Arc<Link>) -> Option<(Driver, Arc<Link>)> {
     DRIVERS.with_borrow_mut(|drivers| {
-        let is_own = |(_, other): &(_, _)| Arc::ptr_eq(other, link);
-        let index = drivers.iter().position(is_own)?;
+        let index = place(drivers, link)?;
         Some(drivers.remove(index))
     })
+}
+
+fn place(drivers: &[(Driver, Arc<Link>)], link: &Arc<Link>) -> Option<usize> {
+    drivers
+        .iter()
+        .position(|(_, other)| Arc::ptr_eq(other, link))
 }
 
 /// Serves the clients of a server, without the interpreter, until there is something to do for its callbacks, at most
 /// `timeout`; what that is is swapped into `events`, which is empty before it.
 pub(super) fn take(link: &Arc<Link>, events: &mut Vec<Event>, timeout: Option<Duration>) {
     DRIVERS.with_borrow_mut(|drivers| {
-        let own = drivers
-            .iter_mut()
-            .find(|(_, other)| Arc::ptr_eq(other, link));
-        let Some((driver, _)) = own else {
+        let Some(index) = place(drivers, link) else {
             return;
         };
+        let driver = &mut drivers[index].0;
         if driver.has_ended() {
             return link.events.take(events, timeout);
         }

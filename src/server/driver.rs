@@ -6,7 +6,7 @@
 
 use super::clock::{Clock, Pauses};
 use super::desk::Desk;
-use super::shared::{Life, Shared};
+use super::shared::{Life, Shared, lock};
 use super::worker::{self, Ended, Go};
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -14,7 +14,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 use tokio::runtime::LocalRuntime;
@@ -203,7 +203,7 @@ impl Default for Bell {
 
 impl Bell {
     fn hang(&self, waker: &Waker) {
-        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turn = lock(&self.turn);
         if !turn.as_ref().is_some_and(|before| before.will_wake(waker)) {
             *turn = Some(waker.clone());
         }
@@ -221,8 +221,7 @@ impl Wake for Bell {
         if self.is_outside.load(Ordering::SeqCst) {
             return;
         }
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(waker) = &*turn {
+        if let Some(waker) = &*lock(&self.turn) {
             waker.wake_by_ref();
         }
     }

@@ -145,11 +145,6 @@ impl Listener {
         self.file.take()
     }
 
-    /// For its options.
-    pub(super) fn raw(&self) -> SockRef<'_> {
-        sockets::Socket::raw(&*self.socket)
-    }
-
     pub(super) const fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -197,7 +192,7 @@ impl Listener<Awake> {
     ) -> Poll<io::Result<(Listed<TcpStream>, Ends)>> {
         if self.is_adopted() {
             // Whoever has it, too, may have changed that, and this thread would wait in the call.
-            sockets::Socket::raw(&*self.socket).set_nonblocking(true)?;
+            self.raw().set_nonblocking(true)?;
         }
         let accepted = Listed::poll_accepted(|| self.socket.acceptor.poll_accept(cx));
         accepted.map_ok(|(stream, peer)| self.ends(stream, peer))
@@ -230,6 +225,11 @@ impl Listener<Awake> {
 }
 
 impl<S: sockets::Socket> Listener<S> {
+    /// For its options.
+    pub(super) fn raw(&self) -> SockRef<'_> {
+        self.socket.raw()
+    }
+
     /// A connection, with both of its ends.
     fn ends(&self, stream: Listed<TcpStream>, peer: Peer) -> (Listed<TcpStream>, Ends) {
         let local = match &self.endpoint {

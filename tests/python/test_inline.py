@@ -9,7 +9,6 @@ import asyncio
 import os
 import queue
 import signal
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -20,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 
 from echoserver import EchoServer
 from echoserver.testing import EchoTestServer, ManualClock
-from support import TIMEOUT, RawClient, connect, in_thread, join
+from support import TIMEOUT, RawClient, connect, finished, in_thread, join, python
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from echoserver import Client
 
 NO_LOOP = r"^workers=0: .*needs an event loop.*workers=1"
+# Later Pythons warn of forks beside threads, such as the client's.
+FORKS = {"PYTHONWARNINGS": "ignore::DeprecationWarning"}
 FORK = """
 import os, sys, threading
 from echoserver import EchoServer
@@ -263,11 +264,9 @@ def test_a_clock_that_is_advanced_moves_it() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_fork_in_a_callback_leaves_the_server_to_the_parent() -> None:
-    # Later Pythons warn of forks beside threads, such as the client's.
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    assert done.stderr == ""
-    lines = done.stdout.splitlines()
+    _, out, err = finished(python(FORK, env=FORKS))
+    assert err == ""
+    lines = out.splitlines()
     assert "forked" in lines.pop(1)
     assert lines == ["child of a callback", "the child has served", "parent", "AFTER", "served"]
 
@@ -329,6 +328,4 @@ except RuntimeError as error:
     os.write(1, f"child: {'forked' in str(error)}\\n".encode())
     os._exit(0)
 """
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    assert (done.stdout, done.stderr) == ("child: True\nX\nserved\n", "")
+    assert finished(python(code, env=FORKS))[1:] == ("child: True\nX\nserved\n", "")

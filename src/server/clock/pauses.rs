@@ -4,21 +4,12 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// The pauses of a worker.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::server) struct Pauses {
     /// How long they were in all.
     total: Cell<Duration>,
     /// When that began which has not ended.
     begun: Cell<Option<Instant>>,
-}
-
-impl Default for Pauses {
-    fn default() -> Self {
-        Self {
-            total: Cell::new(Duration::ZERO),
-            begun: Cell::new(None),
-        }
-    }
 }
 
 impl Pauses {

@@ -13,6 +13,8 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -78,42 +80,27 @@ class Exchange:
         self._expect("done")
 
 
-class Visits:
-    """A generator whose clients all come and go while it runs."""
-
-    def __init__(self, place: Place, server: Server, workload: str, count: int) -> None:
-        """Nobody connects yet."""
-        self._command = generator(place, server, workload, ("--count", count, "--stall", END_SECONDS))
-        self._cpus = place.load_cpus
-
-    def __enter__(self) -> Self:
-        """Nothing has happened."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Everything has."""
-
-    def run(self) -> None:
-        """Lets them come and go."""
-        done = subprocess.run(
-            self._command,
-            capture_output=True,
-            text=True,
-            check=False,
-            preexec_fn=lambda: os.sched_setaffinity(0, self._cpus),
-        )
-        if done.returncode:
-            raise CountError(json.loads(done.stdout).get("error", done.stdout) if done.stdout else done.stderr)
+@contextmanager
+def load(place: Place, server: Server, workload: str, count: int) -> Iterator[Callable[[], None]]:
+    """What has the messages exchanged, by clients that are there, or has the clients of `connect` come and go."""
+    if WORKLOADS[workload].steady:
+        with Exchange(place, server, workload, count) as exchange:
+            yield exchange.run
+    else:
+        yield lambda: _visited(place, server, workload, count)
 
 
-def load(place: Place, server: Server, workload: str, count: int) -> Exchange | Visits:
-    """The generator that goes with a workload."""
-    return (Exchange if WORKLOADS[workload].steady else Visits)(place, server, workload, count)
+def _visited(place: Place, server: Server, workload: str, count: int) -> None:
+    """All clients come and go."""
+    done = subprocess.run(
+        generator(place, server, workload, ("--count", count, "--stall", END_SECONDS)),
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: os.sched_setaffinity(0, place.load_cpus),
+    )
+    if done.returncode:
+        raise CountError(json.loads(done.stdout).get("error", done.stdout) if done.stdout else done.stderr)
 
 
 def system_calls(place: Place, spec: Spec, workload: str, count: int) -> Counter[str]:
@@ -123,11 +110,11 @@ def system_calls(place: Place, spec: Spec, workload: str, count: int) -> Counter
         with (
             tempfile.NamedTemporaryFile(mode="r") as summary,
             tempfile.TemporaryFile(mode="w+") as said,
-            load(place, server, workload, count) as exchange,
+            load(place, server, workload, count) as run,
         ):
             tracer = _attach(server.pid, summary.name, said)
             try:
-                exchange.run()
+                run()
             finally:
                 tracer.send_signal(signal.SIGINT)
                 tracer.wait(END_SECONDS)
@@ -174,8 +161,8 @@ def _whole_life(place: Place, spec: Spec, workload: str, count: int) -> int:
         wrapper = ("valgrind", "--quiet", "--tool=callgrind", f"--callgrind-out-file={out}")
         server = Server("counted", spec, place, wrapper)
         try:
-            with load(place, server, workload, count) as exchange:
-                exchange.run()
+            with load(place, server, workload, count) as run:
+                run()
         finally:
             server.stop(END_SECONDS)
         found = re.search(r"^(?:totals|summary): (\d+)", out.read_text(), re.MULTILINE)
