@@ -33,6 +33,9 @@ QT = ("PySide6.QtCore", "echoserver.qt.builtin.QtCore")
 # Seconds that are enough to find out whether a green thread can leave its thread to others.
 _INSTANT = 0.0001
 
+# The lock that each green thread waits for; in a signal handler, until its wait is over, not that of the interrupted wait.
+_waits: dict[int, _thread.LockType] = {}
+
 
 def are_green() -> bool:
     """Whether those of `threading` share one of the operating system's, which a wait in Rust would stop for all."""
@@ -57,13 +60,24 @@ def _wait_green(seconds: float) -> None:
     # A lock is green wherever threads are; `time.sleep` need not be.
     lock = _thread.allocate_lock()
     lock.acquire()
+    thread = _thread.get_ident()
+    interrupted = _waits.get(thread)
     try:
+        _waits[thread] = lock
         lock.acquire(True, seconds)
     except BaseException as error:
         # The end of an earlier wait of ours, if an interrupt came just before it: gevent throws it at the next one. It
         # is known by its time.
         if type(error).__name__ != "Timeout" or getattr(error, "seconds", None) != seconds:
             raise
+    finally:
+        if interrupted is None:
+            _waits.pop(thread, None)
+        else:
+            _waits[thread] = interrupted
+            # The end of that one may have come here, too, and comes once.
+            if interrupted.locked():
+                interrupted.release()
 
 
 def has_signals() -> bool:

@@ -163,15 +163,45 @@ def test_a_signal_handler_may_stop_a_server_while_others_sleep(patch: str) -> No
     process = patched(
         patch,
         "server = EchoServer(0, host='127.0.0.1', close_timeout=0.1).start()\n"
-        "signal.signal(signal.SIGTERM, lambda *_: server.stop() or ended.append('ended'))\n"
-        "ended = []\n"
+        "signal.signal(signal.SIGTERM, lambda *_: server.stop() or ended.release())\n"
+        # Not `time.sleep`: where a signal comes just before it waits, eventlet ends it in the handler, and never again.
+        "ended = threading.Lock()\n"
+        "ended.acquire()\n"
+        # Both hubs, while they wait, see only at the end of it what a signal handler asks of them.
+        "def tick():\n"
+        "    while True: time.sleep(0.01)\n"
+        "threading.Thread(target=tick, daemon=True).start()\n"
         "print(server.port, flush=True)\n"
-        "while not ended: time.sleep(0.01)\n"
-        "print(*ended)\n",
+        "ended.acquire()\n"
+        "print('ended')\n",
     )
     with RawClient(int(first_line(process))).opened():
         os.kill(process.pid, signal.SIGTERM)
         assert finished(process) == (0, "ended\n", "")
+
+
+def test_a_signal_handler_may_stop_serve_just_before_a_wait() -> None:
+    """The end of that wait comes while the handler waits, which leaves it no other."""
+    skip_without("eventlet")
+    process = patched(
+        "eventlet",
+        "from eventlet.hubs import get_hub\n"
+        "signals = []\n"
+        "server = EchoServer(0, host='127.0.0.1', close_timeout=0.1)\n"
+        "server.on_connect = lambda _: signals.append(signal.SIGTERM)\n"
+        "signal.signal(signal.SIGTERM, lambda *_: server.stop())\n"
+        "hub = get_hub()\n"
+        "switch = hub.switch\n"
+        "def interrupted():\n"
+        "    if signals: os.kill(os.getpid(), signals.pop())\n"
+        "    return switch()\n"
+        "hub.switch = interrupted\n"
+        "print(server.port, flush=True)\n"
+        "server.serve()\n"
+        "print('served')\n",
+    )
+    with RawClient(int(first_line(process))).opened():
+        assert finished(process) == (0, "served\n", "")
 
 
 @pytest.mark.parametrize("error", ["", ", ValueError"])
