@@ -33,8 +33,8 @@ QT = ("PySide6.QtCore", "echoserver.qt.builtin.QtCore")
 # Seconds that are enough to find out whether a green thread can leave its thread to others.
 _INSTANT = 0.0001
 
-# The lock that each green thread waits for; in a signal handler, until its wait is over, not that of the interrupted wait.
-_waits: dict[int, _thread.LockType] = {}
+# The green threads that leave theirs to others now.
+_waiting: set[int] = set()
 
 
 def are_green() -> bool:
@@ -43,8 +43,15 @@ def are_green() -> bool:
 
 
 def leave_to_others(seconds: float) -> bool:
-    """Other green threads of this one run meanwhile; False where they can't, as in a signal handler of the hub's."""
+    """Other green threads of this one run meanwhile; False where they can't, as in a signal handler of the hub's.
+
+    Nor in one that has interrupted this very function: the end of that wait would come to the handler's, and only once.
+    """
+    thread = _thread.get_ident()
+    if thread in _waiting:
+        return False
     try:
+        _waiting.add(thread)
         _wait_green(seconds)
     except Exception:
         # Somebody may have raised it in this green thread, as timeouts do: where it is the hub's, it comes again.
@@ -53,6 +60,8 @@ def leave_to_others(seconds: float) -> bool:
         except Exception:
             return False
         raise
+    finally:
+        _waiting.discard(thread)
     return True
 
 
@@ -60,24 +69,13 @@ def _wait_green(seconds: float) -> None:
     # A lock is green wherever threads are; `time.sleep` need not be.
     lock = _thread.allocate_lock()
     lock.acquire()
-    thread = _thread.get_ident()
-    interrupted = _waits.get(thread)
     try:
-        _waits[thread] = lock
         lock.acquire(True, seconds)
     except BaseException as error:
         # The end of an earlier wait of ours, if an interrupt came just before it: gevent throws it at the next one. It
         # is known by its time.
         if type(error).__name__ != "Timeout" or getattr(error, "seconds", None) != seconds:
             raise
-    finally:
-        if interrupted is None:
-            _waits.pop(thread, None)
-        else:
-            _waits[thread] = interrupted
-            # The end of that one may have come here, too, and comes once.
-            if interrupted.locked():
-                interrupted.release()
 
 
 def has_signals() -> bool:
