@@ -39,8 +39,9 @@ impl Play<'_> {
         self.settle_all().await;
         let may_go_on = !self.done.end && !self.peer.is_over();
         if may_go_on && self.is_between() {
-            // Everything is answered, and nothing may be kept of it.
-            if self.client().is_some_and(|client| client.is_open()) && !self.done.reset {
+            // Everything is answered, and nothing may be kept of it; unless a worker at its end polls nobody.
+            let is_served = !self.done.reset && !self.done.stop;
+            if is_served && self.client().is_some_and(|client| client.is_open()) {
                 self.check_charges();
             }
             self.say_close(4);
