@@ -9,7 +9,7 @@ fn defaults_are_valid() {
 
 #[test]
 fn an_error_names_the_option_and_its_value() {
-    let cases: [(Config, &str); 10] = [
+    let cases: &[(Config, &str)] = &[
         (
             Config {
                 max_message_size: 0,

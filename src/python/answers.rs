@@ -115,7 +115,8 @@ impl Answers {
         self.to += len;
     }
 
-    /// Writes a frame in the place of the message that ends at `end`, and of what was left free before that.
+    /// Writes a frame in the place of the message that ends at `end`, and of what was left free before that. Nothing in its
+    /// header says that it goes as it is: an answer may be compressed.
     fn write(&mut self, kind: Kind, payload: &[u8], end: usize) {
         let mut header = [0; frame::MAX_SERVER_HEADER];
         let len = frame::write_server_header(&mut header, true, kind.opcode(), payload.len());

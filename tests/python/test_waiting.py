@@ -281,6 +281,8 @@ def arrives(server: EchoTestServer, name: str) -> RawClient:
     elif name == "on_closed":
         raw.close()
         server.stop(wait=False)
+    else:
+        assert name == "on_connect", f"what brings {name} about?"
     return raw
 
 

@@ -22,7 +22,8 @@ impl Sender {
         }
     }
 
-    /// Sends it after the answers that are outstanding, and reads no more until then.
+    /// Sends it after the answers that are outstanding, and reads no more until then. Not for whoever still takes messages from
+    /// the window, whose echoes it would overtake: that is `fail`.
     pub fn close_later(
         &mut self,
         code: u16,

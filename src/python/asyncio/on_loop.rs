@@ -161,6 +161,9 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
     }
 
     fn ponged(&mut self, shared: &Shared, client: &Arc<Client>, payload: &[u8]) -> PyResult<()> {
+        if !self.event_loop.is_plain() {
+            return Ok(());
+        }
         let (py, hooks) = (self.py, self.event_loop.around.hooks.bind(self.py));
         let payload = PyBytes::new(py, payload);
         let arguments = (shared.client(py, client)?, payload);
@@ -168,6 +171,9 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
     }
 
     fn written(&mut self, shared: &Shared, client: &Arc<Client>) -> PyResult<()> {
+        if !self.event_loop.is_plain() {
+            return Ok(());
+        }
         let (py, hooks) = (self.py, self.event_loop.around.hooks.bind(self.py));
         let client = shared.client(py, client)?;
         call_method(hooks, intern!(py, "written"), (client,)).map(drop)
