@@ -2,7 +2,7 @@
 //! <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>
 //!
 //! What is in it is read by `ppp`, which is shown whole headers only: it takes a header that is cut before its last port
-//! for a bad one.
+//! for a bad one. Nor is it shown those that name nobody (UNKNOWN and LOCAL), of which a receiver has to ignore the rest.
 
 use ppp::v1;
 use ppp::v2::{self, Command, Protocol};
@@ -18,6 +18,10 @@ const TEXT: &[u8] = b"PROXY ";
 const BINARY: &[u8] = v2::PROTOCOL_PREFIX;
 /// Of version 2: up to the length of what follows.
 const FIXED: usize = 16;
+/// Version 1: nobody is named.
+const UNKNOWN: &[u8] = b"PROXY UNKNOWN";
+/// Version and command of version 2: the balancer's own connection, such as a check of health.
+const LOCAL: u8 = 0x20;
 
 /// Why somebody who may send a header is refused.
 pub(super) type Reason = Cow<'static, str>;
@@ -53,6 +57,10 @@ fn text(bytes: &[u8]) -> Result<Header, Reason> {
         None if bytes.len() < MAX_TEXT => return Ok(Header::Part),
         _ => return Err("it is longer than the 107 bytes of version 1".into()),
     };
+    let rest = bytes[..end].strip_prefix(UNKNOWN);
+    if rest.is_some_and(|rest| rest == b"\r\n" || rest.starts_with(b" ")) {
+        return Ok(Header::Whole(end, None));
+    }
     let header = v1::Header::try_from(&bytes[..end]).map_err(|error| malformed(&error))?;
     let client = match header.addresses {
         v1::Addresses::Unknown => None,
@@ -67,20 +75,26 @@ fn text(bytes: &[u8]) -> Result<Header, Reason> {
 }
 
 fn binary(bytes: &[u8]) -> Result<Header, Reason> {
-    let Some(length) = bytes.get(FIXED - 2..FIXED) else {
+    let Some(&[.., command, _, high, low]) = bytes.first_chunk::<FIXED>() else {
         return Ok(Header::Part);
     };
-    let end = FIXED + usize::from(u16::from_be_bytes([length[0], length[1]]));
-    let header = match v2::Header::try_from(bytes) {
-        Ok(header) => Some(header),
-        Err(v2::ParseError::Incomplete(_) | v2::ParseError::Partial(..)) => None,
-        Err(error) => return Err(malformed(&error)),
-    };
+    let end = FIXED + usize::from(u16::from_be_bytes([high, low]));
     if end > MAX_BINARY {
         return Err("it is longer than 4096 bytes".into());
     }
-    let Some(header) = header else {
-        return Ok(Header::Part);
+    if command == LOCAL {
+        return Ok(if bytes.len() < end {
+            Header::Part
+        } else {
+            Header::Whole(end, None)
+        });
+    }
+    let header = match v2::Header::try_from(bytes) {
+        Ok(header) => header,
+        Err(v2::ParseError::Incomplete(_) | v2::ParseError::Partial(..)) => {
+            return Ok(Header::Part);
+        }
+        Err(error) => return Err(malformed(&error)),
     };
     let client = match (header.command, header.protocol, header.addresses) {
         (Command::Proxy, Protocol::Stream, v2::Addresses::IPv4(ends)) => {
@@ -89,7 +103,7 @@ fn binary(bytes: &[u8]) -> Result<Header, Reason> {
         (Command::Proxy, Protocol::Stream, v2::Addresses::IPv6(ends)) => {
             Some((ends.source_address, ends.source_port).into())
         }
-        // A check of health, a path of Unix: whoever has connected.
+        // A path of Unix, datagrams: whoever has connected.
         _ => None,
     };
     if client.is_some()
@@ -151,6 +165,7 @@ mod tests {
                 b"PROXY UNKNOWN ffff::ffff ffff::1 65535 65535\r\n".into(),
                 None,
             ),
+            (b"PROXY UNKNOWN a b c d e f\xff \r x\r\n".into(), None),
             (made(0x21, 0x11, &ipv4()), client("192.0.2.1:8080")),
             (made(0x21, 0x21, &ipv6()), client("[2001::5]:8080")),
             (
@@ -164,6 +179,10 @@ mod tests {
             // LOCAL, with and without addresses; neither a family nor a protocol; datagrams; paths.
             (made(0x20, 0x00, &[]), None),
             (made(0x20, 0x11, &ipv4()), None),
+            // What else LOCAL says is to be ignored: a family without its addresses, and one that nobody knows.
+            (made(0x20, 0x11, &[]), None),
+            (made(0x20, 0x21, &ipv4()), None),
+            (made(0x20, 0xff, &[1, 2, 3]), None),
             (made(0x21, 0x00, &[]), None),
             (made(0x21, 0x00, &[1, 2, 3]), None),
             (made(0x21, 0x12, &ipv4()), None),
@@ -245,9 +264,12 @@ mod tests {
                 "it is malformed: ",
             ),
             (b"PROXY UNKNOWN\xff\r\n".into(), "it is malformed: "),
+            (b"PROXY UNKNOWN\rx\r\n".into(), "it is malformed: "),
             (b"PROXY \r\n".into(), "it is malformed: "),
             (made(0x11, 0x11, &ipv4()), "it is malformed: "),
             (made(0x22, 0x11, &ipv4()), "it is malformed: "),
+            (made(0x10, 0x00, &[]), "it is malformed: "),
+            (made(0x20, 0x00, &[0; 4081]), "it is longer than 4096 bytes"),
             (made(0x21, 0x41, &ipv4()), "it is malformed: "),
             (made(0x21, 0x13, &ipv4()), "it is malformed: "),
             (made(0x21, 0x21, &ipv4()), "it is malformed: "),

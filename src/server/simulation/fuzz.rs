@@ -6,11 +6,14 @@
 mod answers;
 mod connection;
 mod hearing;
+mod proxied;
 mod reading;
 mod tls;
 
 #[cfg(fuzzing)]
 pub use self::connection::connection;
+#[cfg(fuzzing)]
+pub use self::proxied::proxied;
 #[cfg(fuzzing)]
 pub use self::tls::tls;
 
