@@ -56,9 +56,9 @@ pub struct Config {
     pub uds_mode: Option<u32>,
     /// Sockets that listen already, in place of host and port. Default: none, the server makes its own.
     pub sock: Vec<Adopted>,
-    /// Connects that may wait to be accepted, at each address; the system cuts it to its maximum. Default 4096: beyond what
-    /// a load test opens at once.
-    pub backlog: usize,
+    /// Connects that may wait to be accepted, at each address; the system cuts it to its maximum. Default `None`: 4096,
+    /// which is beyond what a load test opens at once, and at sockets of `sock` what their maker has chosen.
+    pub backlog: Option<usize>,
     /// Whether others of the same user that ask for it, too, may listen on the same port (`SO_REUSEPORT`), so that the
     /// system spreads clients over them. Default: no, since a second server on a port is a mistake mostly.
     pub reuse_port: bool,
@@ -133,7 +133,7 @@ impl Default for Config {
             uds: None,
             uds_mode: None,
             sock: Vec::new(),
-            backlog: 4096,
+            backlog: None,
             reuse_port: false,
             proxy_from: Vec::new(),
             subprotocols: Vec::new(),
@@ -167,6 +167,8 @@ impl Default for Config {
 
 /// More threads than this is a mistake in the call, not a machine.
 const MAX_WORKERS: usize = 1024;
+/// Connects that may wait, if nobody says how many.
+const BACKLOG: usize = 4096;
 /// What `listen` takes.
 const MAX_BACKLOG: usize = i32::MAX as usize;
 /// tokio's timers reach about two years; a longer timeout is meant as "never".
@@ -226,8 +228,10 @@ impl Config {
             return Err(invalid("seed", &seed, "is given in faults, too"));
         }
         self.check_place()?;
-        if !(1..=MAX_BACKLOG).contains(&self.backlog) {
-            return Err(invalid("backlog", &self.backlog, "must be 1 to 2147483647"));
+        let wrong = |backlog: &usize| !(1..=MAX_BACKLOG).contains(backlog);
+        if let Some(backlog) = self.backlog.filter(wrong) {
+            let reason = "must be 1 to 2147483647, or None";
+            return Err(invalid("backlog", &backlog, reason));
         }
         if self.reuse_port && cfg!(not(unix)) {
             let reason = "this system has no SO_REUSEPORT";
@@ -280,6 +284,11 @@ impl Config {
         let listed = self.proxy_from.iter();
         // All are, as was checked.
         listed.filter_map(|listed| listed.parse().ok()).collect()
+    }
+
+    /// Connects that may wait at a socket of the server's own.
+    pub(crate) fn own_backlog(&self) -> usize {
+        self.backlog.unwrap_or(BACKLOG)
     }
 
     /// Workers, each with a part of the connections.

@@ -80,8 +80,9 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
       process has it, mostly for its own user alone.
     - `sock`: a socket that listens already, or several, instead of host and port: IPv4, IPv6 or Unix. The server has a
       copy of it, and makes it non-blocking; who else has it may go on with it after the server's end, and `down()` is a
-      RuntimeError. Its maker has chosen its backlog.
-    - `backlog`: connects that may wait to be accepted; the system cuts it to its own maximum.
+      RuntimeError.
+    - `backlog`: connects that may wait to be accepted; the system cuts it to its own maximum. With `sock` it is set
+      anew, for all who have that socket; None leaves what its maker has chosen.
     - `reuse_port`: whether other sockets of the same user may listen on the same port, if they ask for it as well: the
       system spreads connects over all of them (SO_REUSEPORT). ValueError where the system has no such thing.
     - `proxy_from`: addresses and networks of balancers, such as "192.0.2.1" or "10.0.0.0/8", that say for whom they
@@ -205,7 +206,7 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
         uds: str | PathLike[str] | None = None,
         uds_mode: int | None = None,
         sock: socket | Iterable[socket] | None = None,
-        backlog: int = 4096,
+        backlog: int | None = None,
         reuse_port: bool = False,
         proxy_from: Iterable[str] = (),
         on_handshake: OnHandshake | None = None,

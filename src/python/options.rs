@@ -22,7 +22,7 @@ pub(super) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
         sock: get("sock")?
             .optional(adopting::sockets)?
             .unwrap_or_default(),
-        backlog: get("backlog")?.size()?,
+        backlog: get("backlog")?.optional(Argument::size)?,
         reuse_port: get("reuse_port")?.boolean()?,
         proxy_from: get("proxy_from")?.list(Argument::text)?,
         subprotocols: get("subprotocols")?.list(Argument::text)?,

@@ -248,7 +248,7 @@ fn is_of_one(error: &io::Error) -> bool {
 
 /// Accepts those who have connected already. Who can't be, for want of descriptors, is reset when the socket is closed.
 fn take_backlog(listener: &Listener, desk: &Rc<Desk>, place: Place) {
-    let most = desk.shared.config.backlog;
+    let most = desk.shared.config.own_backlog();
     for (stream, ends) in waiting(most, || listener.poll_waiting()) {
         welcome(stream, ends, desk, place);
     }

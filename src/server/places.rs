@@ -21,6 +21,10 @@ pub(super) fn bind(config: &Config) -> Result<Vec<Listener>, Error> {
             if listener.endpoint().socket_addr().is_some() {
                 ports::limit_unsent(&listener.raw(), config)?;
             }
+            if config.backlog.is_some() {
+                // Once more, which changes nothing else.
+                listener.raw().listen(ports::backlog(config))?;
+            }
             Ok(listener)
         });
         let listeners: io::Result<_> = listeners.collect();

@@ -69,7 +69,7 @@ pub(super) fn named(hosts: &[String]) -> String {
 /// Connects that may wait.
 pub(super) fn backlog(config: &Config) -> i32 {
     // It was checked.
-    config.backlog.try_into().unwrap_or(i32::MAX)
+    config.own_backlog().try_into().unwrap_or(i32::MAX)
 }
 
 /// What all listening sockets of a server have in common.

@@ -137,6 +137,12 @@ def first_line(process: subprocess.Popen[str]) -> str:
     return line.removesuffix("\n")
 
 
+def most_waiting(listening: socket.socket) -> int:
+    """How many may wait for it, as Linux has it for each TCP socket that listens (`tcpi_sacked` of tcp(7))."""
+    info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    return int.from_bytes(info[28:32], sys.byteorder)
+
+
 def port_of(url: str) -> int:
     """The port in the URL of a server."""
     return int(url.rsplit(":", 1)[1].strip("/"))

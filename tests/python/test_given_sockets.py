@@ -15,7 +15,7 @@ import pytest
 
 from echoserver import EchoServer
 from echoserver.testing import EchoTestServer
-from support import LISTENING, SCRIPT, TIMEOUT, RawClient, finished, first_line, program, python
+from support import LISTENING, SCRIPT, TIMEOUT, RawClient, finished, first_line, most_waiting, program, python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,6 +135,18 @@ def test_tls_is_spoken_on_it(given: socket.socket) -> None:
     with EchoServer(sock=given, tls="self-signed") as server:
         assert server.url.startswith("wss://127.0.0.1:")
         assert echoes(RawClient(server.port, context=server.ssl_context()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody else tells the backlog of a socket")
+def test_its_backlog_is_its_maker_s_unless_one_is_asked_for() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=3) as given:
+        with EchoServer(sock=given):
+            assert most_waiting(given) == 3
+        with EchoServer(sock=given, backlog=7):
+            assert most_waiting(given) == 7
+            assert echoes(RawClient(port_of(given)))
+        # It is one socket: who has it after the server has it so.
+        assert most_waiting(given) == 7
 
 
 # What can't be
@@ -263,6 +275,29 @@ def test_what_is_handed_over_and_is_no_socket_is_said_to_be_so(given: socket.soc
     status, _, err = finished(started(given, count="many"))
     assert status == 2
     assert "LISTEN_FDS='many': must be a number" in err
+
+
+def test_what_systemd_hands_over_and_no_server_can_have_is_said_to_be_from_there() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as one:
+        one.bind(("127.0.0.1", 0))
+        status, _, err = finished(started(one))
+        assert status == 2
+        assert "error: LISTEN_FDS: <socket.socket fd=3, " in err
+        assert err.endswith(": must be a stream socket of IPv4, IPv6 or a Unix path\n")
+    with not_listening() as one:
+        status, _, err = finished(started(one))
+        assert status == 2
+        assert "error: LISTEN_FDS: <socket.socket fd=3, " in err
+        assert err.endswith(": must listen already\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody else tells the backlog of a socket")
+def test_the_backlog_of_the_program_is_for_them_too(given: socket.socket) -> None:
+    process = started(given, arguments=("--backlog=7",))
+    first_line(process)
+    assert most_waiting(given) == 7
+    process.terminate()
+    assert finished(process)[0] == 0
 
 
 def test_systemd_s_own_starter_starts_it(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from echoserver import BindError, EchoServer
-from support import LISTENING, LOCAL, SCRIPT, TIMEOUT, RawClient, finished, first_line, port_of, program
+from support import LISTENING, LOCAL, SCRIPT, TIMEOUT, RawClient, finished, first_line, most_waiting, port_of, program
 
 if TYPE_CHECKING:
     from conftest import Listen
@@ -148,19 +148,17 @@ def test_processes_share_a_port_too() -> None:
 # Who waits
 
 
-def most_waiting(server: EchoServer) -> int:
-    """How many may wait, as Linux has it for each socket that listens (`tcpi_sacked` of tcp(7))."""
+def backlog_of(server: EchoServer) -> int:
     (number,) = server._core.descriptors()
     with socket.socket(fileno=os.dup(number)) as listening:
-        info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-    return int.from_bytes(info[28:32], sys.byteorder)
+        return most_waiting(listening)
 
 
 def test_the_backlog_is_what_it_was_asked_to_be(listen: Listen) -> None:
     most = int(Path("/proc/sys/net/core/somaxconn").read_text())
-    assert most_waiting(listen()) == min(4096, most)
-    assert most_waiting(listen(backlog=7)) == 7
-    assert most_waiting(listen(backlog=2**31 - 1)) == most
+    assert backlog_of(listen()) == min(4096, most)
+    assert backlog_of(listen(backlog=7)) == 7
+    assert backlog_of(listen(backlog=2**31 - 1)) == most
 
 
 @pytest.mark.parametrize(("value", "error"), [(0, ValueError), (2**31, ValueError), (-1, ValueError), (1.5, TypeError)])

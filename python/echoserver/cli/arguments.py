@@ -230,7 +230,13 @@ def _add_listening(group: Any, add: Callable[..., None]) -> None:
         help="permissions of that socket's file, such as 660: who may write to it may connect (default: those that the "
         "umask leaves)",
     )
-    add(group, "backlog", "connects that may wait to be accepted", count, "COUNT")
+    add(
+        group,
+        "backlog",
+        "connects that may wait to be accepted (default: 4096; at sockets of others what they have)",
+        count,
+        "COUNT",
+    )
     group.add_argument(
         "--reuse-port",
         action="store_true",
@@ -246,10 +252,15 @@ def _add_listening(group: Any, add: Callable[..., None]) -> None:
 
 
 def in_terms_of_the_command_line(message: str) -> str:
-    """`open_timeout=0: must be ...` becomes `argument --open-timeout: 0: must be ...`."""
+    """`open_timeout=0: must be ...` becomes `argument --open-timeout: 0: must be ...`.
+
+    Sockets are no argument here: what systemd hands over is what is wrong with them.
+    """
     option, equals, rest = message.partition("=")
     if not equals or option not in DEFAULTS.keys() | tls.FILES:
         return message
+    if option == "sock":
+        return f"LISTEN_FDS: {rest.removesuffix(': call its listen() first')}"
     # Here one leaves an option out instead.
     rest = re.sub(", or None( .*)?$", "", rest)
     flag = _SINGULAR.get(option, option).replace("_", "-")
