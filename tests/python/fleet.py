@@ -85,7 +85,7 @@ class Fleet:
             lambda: self.wrong or all(self._answers[one] >= before[one] + _ENOUGH for one in numbers),
             "an answer for each client",
         )
-        assert not self.wrong
+        assert not self.wrong, self.wrong
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()

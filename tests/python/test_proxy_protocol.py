@@ -109,6 +109,10 @@ def test_the_peer_is_the_client_that_is_named(server: EchoServer, come: Come, he
         b"PROXY UNKNOWN ffff::1 ffff::2 65535 65535\r\n",
         v2(0x20, 0x00, b""),
         v2(0x20, 0x11, IPV4),
+        # Nothing else of such a header is to be looked at.
+        b"PROXY UNKNOWN a b c d e f \xff\r\n",
+        v2(0x20, 0x11, b""),
+        v2(0x20, 0xFF, b"abc"),
         v2(0x21, 0x00, b"abc"),
         v2(0x21, 0x31, bytes(216)),
         v2(0x21, 0x12, IPV4),
