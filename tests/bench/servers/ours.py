@@ -1,5 +1,7 @@
 """Our own server, in each of the ways that are compared."""
 
+import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,17 @@ def options(tls: Path | None, level: int | None) -> dict[str, Any]:
     return made
 
 
+def log_connections() -> None:
+    """As `echoserver --log-format json` does, and to nowhere."""
+    from echoserver.cli.log_format import JsonLines
+
+    handler = logging.FileHandler(os.devnull, encoding="utf-8")
+    handler.setFormatter(JsonLines())
+    connections = logging.getLogger("echoserver.connections")
+    connections.setLevel(logging.DEBUG)
+    connections.addHandler(handler)
+
+
 async def serve_async(server: echoserver.EchoServer) -> None:
     """Runs callbacks on the loop."""
     print("ready", flush=True)
@@ -44,14 +57,20 @@ def main() -> None:
     made.add_argument("--callback", choices=[name for name in CALLBACKS if name])
     made.add_argument("--workers", type=int, default=1)
     made.add_argument("--asyncio", action="store_true", help="served on uvloop")
+    made.add_argument("--pages", action="store_true", help="with health and metrics")
+    made.add_argument("--lines", action="store_true", help="with a line for each connection in a log")
     args = made.parse_args()
     callback = CALLBACKS[args.callback]
+    if args.lines:
+        log_connections()
     server = echoserver.EchoServer(
         args.port,
         host="127.0.0.1",
         workers=args.workers,
         on_text=callback,
         on_binary=callback,
+        health=args.pages,
+        metrics=args.pages,
         **options(args.tls, args.deflate),
     )
     if args.asyncio:
