@@ -64,6 +64,8 @@ def tell(fleet: Fleet) -> None:
     print("who had to come once more:", fleet.refused)
 
 
+# It starts six servers, three of them one after the other, on a machine that may be busy.
+@pytest.mark.timeout(180)
 def test_a_rolling_restart_loses_what_no_server_has_read_and_nothing_else(tmp_path: Path) -> None:
     with ExitStack() as stack:
         replicas = [stack.enter_context(Replica(name, tmp_path, PROXIED, *DRAIN)) for name in "abc"]
