@@ -3,7 +3,8 @@
 
 Each round starts the servers on one core and runs the generator on another, against one server
 after the other in shuffled order, the others being stopped. Figures are medians over the rounds;
-ratios are medians of the rounds' own ratios, with 95 % intervals.
+ratios are medians of the rounds' own ratios, with 95 % intervals. At the end it says in words where
+somebody else is ahead of ours.
 
 Every set is kept in a file of its own as soon as it is done; the report is made of all files there are.
 
@@ -23,6 +24,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from harness import ahead
 from harness.chart import page
 from harness.compare import Compared
 from harness.counts import Counts
@@ -119,7 +121,12 @@ def told(records: dict[str, Data], part: str) -> str:
         about = line
         one = SETS[name]
         parts += [f"**{one.title}** (`--set {name}`)\n", getattr(one, part)(record["data"])]
-    return paragraphs(*parts)
+    return paragraphs(*parts, words(records))
+
+
+def words(records: dict[str, Data]) -> str:
+    """Where somebody else is ahead."""
+    return ahead.told({name: record["data"] for name, record in records.items()})
 
 
 def write(out: Path) -> None:
@@ -171,6 +178,7 @@ def main() -> None:
             seed=args.seed,
         )
         done = [measured(name, job, args.out) for name in args.set]
+    print(f"\n{words(kept(args.out, args.set))}", flush=True)
     sys.exit(not all(done))
 
 

@@ -11,8 +11,8 @@ from .servers import StartError
 from .workloads import WORKLOADS
 
 SERVERS = ("ws_own", "echoserver")
-STRACED = ("W2", "W3", "W4", "W5", "W6")
-CALLGRINDED = ("W2", "W3", "W6")
+STRACED = ("W2", "W3", "W4", "W5", "W6", "churn")
+CALLGRINDED = ("W2", "W3", "W6", "churn")
 
 
 def strace(job: Job, server: str, workload: str) -> Data:

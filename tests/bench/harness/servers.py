@@ -28,6 +28,8 @@ class Spec:
     """What the generator has to be told of it."""
     cores: int = 1
     """How many it can use."""
+    limit: bool = False
+    """It does less than a server has to: what could be had at the most."""
 
     @property
     def tcp(self) -> bool:
@@ -42,8 +44,8 @@ def _python(script: str, rest: str = "") -> str:
 NODE = "node {here}/servers/node/ws_echo.js {port}"
 PEERS = ("picows", "aiohttp", "websockets")
 SERVERS = {
-    "tcp_epoll": Spec("plain TCP on epoll (the limit)", "{bin}/tcp_epoll {port}", "--tcp"),
-    "ws_own": Spec("least WebSocket echo on tokio", "{bin}/ws_own {port}"),
+    "tcp_epoll": Spec("plain TCP on epoll (the limit)", "{bin}/tcp_epoll {port}", "--tcp", limit=True),
+    "ws_own": Spec("least WebSocket echo on tokio", "{bin}/ws_own {port}", limit=True),
     "uwebsockets": Spec("uWebSockets (C++)", "{bin}/uwebsockets {port}"),
     "tt_cork": Spec("tokio-tungstenite, batched, tuned", "{bin}/tt_cork {port}"),
     "tt_naive": Spec("tokio-tungstenite as its examples write it", "{bin}/tt_naive {port}"),

@@ -2,7 +2,7 @@
 # ruff: noqa: RUF001 - the sign of multiplication is for readers
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,13 @@ WORKLOADS = {
         CPU_CONNECT,
         count=2_000,
     ),
+    "churn": Workload(
+        "connect, upgrade, 1 message, gone without a close; 16 at a time",
+        "connect and vanish",
+        "connect --conns 16 --size 32 --text --vanish",
+        CPU_CONNECT,
+        count=2_000,
+    ),
     "W7": Workload("5,000 idle clients", "5,000 idle", "idle --conns 5000 --secs 1", MEMORY),
     "Z1": Workload(
         "16 clients, 4 in flight, 1 KiB of JSON, compressed with a window of 15 bits and context takeover",
@@ -145,6 +152,8 @@ class Comparison:
     """At most so many."""
     cores: int = 1
     """How many the server is meant to have."""
+    rivals: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Who does the same as each of ours; empty: all but the limits do."""
 
     @property
     def workloads(self) -> tuple[str, ...]:
@@ -173,14 +182,18 @@ COMPARISONS = {
         "Qt's echo server example, by the Qt that it imports",
         ("qt-original", "qt-objects", "qt-alone"),
         dict.fromkeys(MESSAGES[:-1], "qt-original"),
+        rivals=dict.fromkeys(("qt-objects", "qt-alone"), ("qt-original",)),
     ),
     "latency": Comparison(
         "Latency of a single message",
         ("tcp_epoll", "ws_own", "uwebsockets", "echoserver", "echoserver-reply", "echoserver-reply+0", *PYTHON[:3]),
         dict.fromkeys(("W1", "W1z"), "ws_own"),
         (MEDIAN, P99),
+        rivals={"echoserver": ("uwebsockets", *PYTHON[:3])}
+        | dict.fromkeys(("echoserver-reply", "echoserver-reply+0"), PYTHON[:3]),
     ),
     "connect": Comparison("Connect, one message, close", EVERYONE, {"W6": "ws_own"}),
+    "churn": Comparison("Connect, one message, vanish", EVERYONE, {"churn": "ws_own"}),
     "idle": Comparison(
         "Idle clients",
         # Qt takes a minute to accept so many.
@@ -208,6 +221,11 @@ COMPARISONS = {
         ),
         dict.fromkeys(("Z1", "Z1n", "Z64"), "websockets+deflate6"),
         (REPLY,),
+        # Who makes about the same size.
+        rivals={
+            "echoserver+deflate6": ("node_ws+deflate6", "websockets+deflate6"),
+            "echoserver+deflate2": ("aiohttp+deflate1",),
+        },
     ),
     "workers": Comparison(
         "Two workers",

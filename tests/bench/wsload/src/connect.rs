@@ -1,4 +1,5 @@
-//! Connection churn: connect, upgrade, one message, closing handshake, and again.
+//! Connection churn: connect, upgrade, one message, closing handshake, and again. Who vanishes ends TCP after the message,
+//! and says nothing before.
 
 use crate::handshake::Upgrade;
 use crate::hist::Hist;
@@ -143,6 +144,12 @@ impl<'a> Churn<'a> {
                 return Err("wrong echo".into());
             }
             slot.received.drain(..self.echo.len());
+            if self.o.vanish {
+                return match slot.received.is_empty() {
+                    true => Ok(true),
+                    false => Err(format!("more than an echo: {:?}", slot.received)),
+                };
+            }
             sys::send(slot.fd, &self.close).map_err(failed("send"))?;
             slot.stage = Stage::Closing;
             slot.close_sent = sys::now_ns();

@@ -14,6 +14,7 @@ options:
   --secs S (3)  --warmup S (0.5)
   --count N         echo: exactly N messages instead of --warmup and --secs;
                     connect: N connections instead of --secs
+  --vanish          connect: leave after the message, without a closing handshake
   --hold            with echo --count: print `connected`, begin at a line on standard
                     input; print `done`, end at another
   --verify K|all    compare the payloads of each connection's first K echoes (64);
@@ -47,6 +48,7 @@ pub(crate) struct Options {
     pub(crate) warmup: f64,
     pub(crate) count: Option<u64>,
     pub(crate) hold: bool,
+    pub(crate) vanish: bool,
     pub(crate) verify: u64,
     pub(crate) server_pid: Option<i32>,
     pub(crate) tls: bool,
@@ -71,6 +73,7 @@ impl Default for Options {
             warmup: 0.5,
             count: None,
             hold: false,
+            vanish: false,
             verify: 64,
             server_pid: None,
             tls: false,
@@ -115,6 +118,7 @@ impl Options {
                 "--warmup" => o.warmup = number(name, args.next())?,
                 "--count" => o.count = Some(number(name, args.next())?),
                 "--hold" => o.hold = true,
+                "--vanish" => o.vanish = true,
                 "--verify" => {
                     o.verify = match args.next() {
                         Some(all) if all == "all" => u64::MAX,
@@ -162,6 +166,9 @@ impl Options {
         }
         if self.hold && (self.mode != Mode::Echo || self.count.is_none()) {
             return Err("--hold goes with echo --count".into());
+        }
+        if self.vanish && self.mode != Mode::Connect {
+            return Err("--vanish goes with connect".into());
         }
         Ok(self)
     }
