@@ -21,9 +21,6 @@ use std::time::{Duration, Instant};
 /// turns of the event queue.
 const LOOKS: usize = 4;
 
-/// A look at what nobody can be woken for.
-const GRAIN: Duration = Duration::from_millis(1);
-
 thread_local! {
     /// Borrowed by a turn, in which no Python code runs.
     static DRIVERS: RefCell<Vec<(Driver, Arc<Link>)>> = const { RefCell::new(Vec::new()) };
@@ -122,15 +119,14 @@ pub(super) fn wait(until: Instant, wait: &(dyn Fn(Instant) -> bool + Sync)) -> b
             }
         }
         match &mut live[..] {
+            // That was looked at.
+            [_, ..] if until <= Instant::now() => false,
             [] => wait(until),
             [(driver, _)] => drive(driver, until, wait),
             several => {
-                while Instant::now() < until && !is_over() {
-                    for (driver, _) in &mut *several {
-                        driver.turn(Some(Instant::now() + GRAIN), |_cx| ready_if(is_over()));
-                    }
-                }
-                is_over()
+                let mut drivers: Vec<_> = several.iter_mut().map(|(driver, _)| driver).collect();
+                Driver::take_turns(&mut drivers, until, is_over);
+                wait(until)
             }
         }
     })
@@ -166,14 +162,8 @@ fn drive(driver: &mut Driver, until: Instant, wait: &(dyn Fn(Instant) -> bool + 
             return;
         }
         // There is no thread to be had.
-        while Instant::now() < until && !wait(Instant::now()) {
-            driver.turn(Some(Instant::now() + GRAIN), |_cx| Poll::Pending);
-            if driver.has_ended() {
-                is_over.store(wait(until), Ordering::Relaxed);
-                return;
-            }
-        }
-        is_over.store(wait(Instant::now()), Ordering::Relaxed);
+        Driver::take_turns(&mut [driver], until, || wait(Instant::now()));
+        is_over.store(wait(until), Ordering::Relaxed);
     });
     is_over.into_inner()
 }

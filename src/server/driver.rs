@@ -16,9 +16,12 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::runtime::LocalRuntime;
 use tokio::time::{Sleep, sleep_until};
+
+/// A look at what nobody can be woken for, and how long the turn of one of several takes.
+const GRAIN: Duration = Duration::from_millis(1);
 
 /// Runs the clients of a server without worker threads. It stays on its thread, outside of any runtime, and the server
 /// ends with it.
@@ -153,6 +156,28 @@ impl Driver {
             self.work = None;
         }
     }
+
+    /// Has the servers of this thread run by turns until `is_over`, `until`, or the end of all. That the others have their
+    /// turn is no pause: the timers of all connections go on.
+    pub fn take_turns(drivers: &mut [&mut Self], until: Instant, is_over: impl Fn() -> bool) {
+        let is_over_now = |_cx: &mut Context<'_>| {
+            if is_over() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        };
+        let mut is_first = true;
+        while Instant::now() < until && !is_over() && !drivers.iter().all(|one| one.has_ended()) {
+            for driver in &mut *drivers {
+                if let Some(work) = driver.work.as_ref().filter(|_| !is_first) {
+                    work.pauses.forget();
+                }
+                driver.turn(Some(Instant::now() + GRAIN), is_over_now);
+            }
+            is_first = false;
+        }
+    }
 }
 
 /// Whether it is time; the alarm goes off at the latest then.
@@ -229,6 +254,7 @@ impl Wake for Bell {
 
 #[cfg(test)]
 mod tests {
+    use super::Driver;
     use crate::config::Config;
     use crate::error::Error;
     use crate::handler::Handler;
@@ -236,7 +262,9 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Poll;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
+
+    const HOUR: Duration = Duration::from_secs(3600);
 
     #[derive(Debug, Default)]
     struct Ends(AtomicUsize);
@@ -285,6 +313,44 @@ mod tests {
         assert_eq!(ends.0.load(Ordering::Relaxed), 1);
         // It does nothing any more.
         driver.turn(None, |_cx| Poll::Pending);
+    }
+
+    #[test]
+    fn the_turns_of_others_are_no_pause_and_what_came_before_is() {
+        let ends = Arc::default();
+        let servers = [(); 3].map(|()| server(0, &ends));
+        let mut drivers = servers.each_ref().map(|server| {
+            server.start().expect("it is new");
+            server.driver().expect("it has none")
+        });
+        let pauses = drivers.each_ref().map(|driver| {
+            let work = driver.work.as_ref().expect("it has not ended");
+            work.pauses.clone()
+        });
+        pauses[0].begin_before(HOUR);
+        let looks = AtomicUsize::new(0);
+        let is_over = || looks.fetch_add(1, Ordering::Relaxed) > 100;
+        let mut all = drivers.each_mut();
+        Driver::take_turns(&mut all, Instant::now() + HOUR, is_over);
+        assert!(looks.into_inner() > 100);
+        assert!(pauses[0].total() >= HOUR);
+        for others in &pauses[1..] {
+            assert_eq!(others.total(), Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn turns_end_with_the_servers() {
+        let ends: Arc<Ends> = Arc::default();
+        let servers = [(); 2].map(|()| server(0, &ends));
+        let mut drivers = servers.each_ref().map(|server| {
+            server.start().expect("it is new");
+            server.stop(Duration::ZERO);
+            server.driver().expect("it has none")
+        });
+        Driver::take_turns(&mut drivers.each_mut(), Instant::now() + HOUR, || false);
+        assert!(drivers.iter().all(Driver::has_ended));
+        assert_eq!(ends.0.load(Ordering::Relaxed), 2);
     }
 
     #[test]

@@ -23,9 +23,22 @@ impl Pauses {
         }
     }
 
+    /// That which has begun is none.
+    pub(in crate::server) fn forget(&self) {
+        self.begun.set(None);
+    }
+
     /// How long they were in all; not during one.
-    pub(super) const fn total(&self) -> Duration {
+    pub(in crate::server) const fn total(&self) -> Duration {
         self.total.get()
+    }
+}
+
+#[cfg(test)]
+impl Pauses {
+    /// One has begun so long ago.
+    pub(in crate::server) fn begin_before(&self, ago: Duration) {
+        self.begun.set(Instant::now().checked_sub(ago));
     }
 }
 
@@ -41,13 +54,17 @@ mod tests {
         let clock = Clock::pausing(pauses.clone());
         let before = clock.now();
         let hour = Duration::from_secs(3600);
-        pauses.begun.set(Instant::now().checked_sub(hour));
+        pauses.begin_before(hour);
         pauses.end();
         assert!(pauses.total() >= hour);
         assert!(clock.now() < before);
         assert!(clock.real(before) >= before + hour);
-        // One that has not begun.
+        // One that has not begun, and one that is none.
         let total = pauses.total();
+        pauses.end();
+        assert_eq!(pauses.total(), total);
+        pauses.begin_before(hour);
+        pauses.forget();
         pauses.end();
         assert_eq!(pauses.total(), total);
     }
