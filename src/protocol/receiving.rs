@@ -12,6 +12,7 @@
 
 mod control;
 mod event;
+mod fragments;
 mod header;
 mod inflating;
 mod payload;
@@ -176,14 +177,17 @@ impl Receiver {
                 };
                 self.begin(header)?;
                 let is_whole = window.bytes.len() - window.read >= self.missing;
-                if is_whole
-                    && header.fin
-                    && !header.compressed
-                    && matches!(header.opcode, Opcode::Text | Opcode::Binary)
-                {
-                    self.inside = false;
-                    let kind = self.kind.take().unwrap_or(Kind::Binary);
-                    return short::whole(window, kind, self.missing, self.key).map(Some);
+                if is_whole && !self.compressed && !header.opcode.is_control() {
+                    if header.fin && header.opcode != Opcode::Continuation {
+                        self.inside = false;
+                        let kind = self.kind.take().unwrap_or(Kind::Binary);
+                        return short::whole(window, kind, self.missing, self.key).map(Some);
+                    }
+                    let event = self.fragments(window, account)?;
+                    if event.is_some() {
+                        return Ok(event);
+                    }
+                    continue;
                 }
             }
             let event = if self.opcode.is_control() {

@@ -126,7 +126,7 @@ impl Receiver {
     }
 
     /// The end of a data frame; the message ends with `payload` if it is the last one.
-    fn end_frame(&mut self, payload: Range<usize>) -> Result<Option<Event>, Violation> {
+    pub(super) fn end_frame(&mut self, payload: Range<usize>) -> Result<Option<Event>, Violation> {
         self.inside = false;
         if !self.fin {
             return Ok(None);

@@ -1,5 +1,6 @@
 //! Tests of `receiving.rs`: whole conversations, and what the tables of its parts have in common.
 
+mod fragments;
 mod payload;
 mod rules;
 mod short;
