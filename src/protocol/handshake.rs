@@ -30,6 +30,9 @@ pub const MAX_HEAD: usize = 16 * 1024;
 /// Header lines in a request, at most: several times what browsers behind proxies send; beyond: 431.
 pub const MAX_FIELDS: usize = 100;
 
+/// So many are read at first: to have room for all of them would cost most requests more than to read theirs.
+const FEW_FIELDS: usize = 24;
+
 /// What the server admits; fixed at its start. The default admits every client and names nothing.
 ///
 /// The texts are written into responses as they are; `Config` has found them fit for it.
@@ -128,8 +131,16 @@ fn judge_fields(line: &RequestLine<'_>, bytes: &[u8], policy: &Policy) -> Result
     if line.version == Version::Other {
         return Err(Refusal::version());
     }
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    match httparse::parse_headers(bytes, &mut fields) {
+    let (mut few, mut many);
+    let mut parsed = {
+        few = [httparse::EMPTY_HEADER; FEW_FIELDS];
+        httparse::parse_headers(bytes, &mut few)
+    };
+    if let Err(httparse::Error::TooManyHeaders) = parsed {
+        many = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        parsed = httparse::parse_headers(bytes, &mut many);
+    }
+    match parsed {
         Ok(Status::Complete((len, fields))) if !request::has_bare_lf(&bytes[..len]) => {
             judge_request(
                 line,

@@ -225,7 +225,8 @@ impl<W: Wire> Connection<W> {
                 continue;
             }
             if self.sender.is_done() || self.has_ended && self.sender.is_settled() {
-                return Poll::Ready(End::Linger);
+                let has_end = self.has_ended && self.wire.ends_on_drop();
+                return Poll::Ready(if has_end { End::Drop } else { End::Linger });
             }
             if self.has_ended || !self.sender.may_read() || self.has_to_wait(turn) {
                 if self.has_ended || !self.sender.awaits_admission() {

@@ -103,6 +103,10 @@ impl<S: Wire> Wire for Shaped<S> {
         self.io.reset_on_drop();
     }
 
+    fn ends_on_drop(&self) -> bool {
+        self.line.is_none() && self.io.ends_on_drop()
+    }
+
     fn line(&mut self) -> Option<&mut Option<Box<Line>>> {
         Some(&mut self.line)
     }

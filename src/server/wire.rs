@@ -16,6 +16,11 @@ pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin {
     /// From now on its drop tells the client nothing but a reset, whatever is on its way.
     fn reset_on_drop(&self);
 
+    /// Whether its drop tells a client whose end was read all that there is to tell, and in order.
+    fn ends_on_drop(&self) -> bool {
+        false
+    }
+
     /// Bytes that it has taken from us and keeps, since what lies below takes no more of them.
     fn unsent(&self) -> usize {
         0
@@ -52,6 +57,11 @@ impl Wire for Listed<TcpStream> {
     fn reset_on_drop(&self) {
         // It fails only if the client is gone already.
         let _ = SockRef::from(&**self).set_linger(Some(Duration::ZERO));
+    }
+
+    /// The system sends what is left, and then the end: nothing was left unread, for which it would reset.
+    fn ends_on_drop(&self) -> bool {
+        true
     }
 
     fn has_left(&self) -> bool {
