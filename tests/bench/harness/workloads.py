@@ -120,6 +120,7 @@ WORKLOADS = {
         "16 clients, 4 in flight, 6,400 B in 100 fragments",
         "100 fragments",
         _echo(16, 4, "--size 6400 --fragments 100 --verify all"),
+        count=1_600,
     ),
     "segments": Workload(
         "16 clients, 1 in flight, 12,800 B in 100 writes",
