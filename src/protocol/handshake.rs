@@ -131,11 +131,9 @@ fn judge_fields(line: &RequestLine<'_>, bytes: &[u8], policy: &Policy) -> Result
     if line.version == Version::Other {
         return Err(Refusal::version());
     }
-    let (mut few, mut many);
-    let mut parsed = {
-        few = [httparse::EMPTY_HEADER; FEW_FIELDS];
-        httparse::parse_headers(bytes, &mut few)
-    };
+    let mut few = [httparse::EMPTY_HEADER; FEW_FIELDS];
+    let mut many;
+    let mut parsed = httparse::parse_headers(bytes, &mut few);
     if let Err(httparse::Error::TooManyHeaders) = parsed {
         many = [httparse::EMPTY_HEADER; MAX_FIELDS];
         parsed = httparse::parse_headers(bytes, &mut many);

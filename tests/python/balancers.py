@@ -18,7 +18,7 @@ from watching import Samples, read
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["HAProxy", "Nginx", "Replica"]
+__all__ = ["HAProxy", "Nginx", "Replica", "path_of"]
 
 
 class Held:
@@ -117,7 +117,7 @@ class HAProxy(_Balancer):
     """Passes TCP on to replicas whose `/healthz` says 200, in turns, and says by the PROXY protocol for whom."""
 
     def __init__(self, folder: Path, *replicas: Replica) -> None:
-        haproxy = _found("haproxy")
+        haproxy = path_of("haproxy")
         # They listen already: it takes who has come when it has begun.
         self._control = socket.create_server(("127.0.0.1", 0))
         front = socket.create_server(("127.0.0.1", 0), backlog=100)
@@ -169,7 +169,7 @@ class Nginx(_Balancer):
     """Speaks TLS with clients, and passes what they say on to one replica."""
 
     def __init__(self, folder: Path, replica: Replica, certificate: Path, key: Path) -> None:
-        nginx = _found("nginx")
+        nginx = path_of("nginx")
         self._held = Held()
         self.url = f"wss://localhost:{self._held.port}"
         temporary = "".join(
@@ -209,7 +209,7 @@ http {{
         super().__exit__(*error)
 
 
-def _found(name: str) -> str:
+def path_of(name: str) -> str:
     """The path of that program; the test is skipped where there is none."""
     found = shutil.which(name, path=os.environ.get("PATH", "") + os.pathsep + "/usr/sbin")
     if found is None:

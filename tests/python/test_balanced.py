@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +20,7 @@ from fleet import WINDOW, Fleet, Talk
 from support import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no port can be shared there")
@@ -32,14 +33,27 @@ PROXIED = "--proxy-from=127.0.0.1"
 UNKNOWN = b"PROXY UNKNOWN\r\n"
 
 
+@contextmanager
+def service(folder: Path, *options: str) -> Iterator[tuple[HAProxy, list[Replica]]]:
+    """Three replicas behind a balancer."""
+    with ExitStack() as stack:
+        replicas = [stack.enter_context(Replica(name, folder, PROXIED, *options)) for name in "abc"]
+        yield stack.enter_context(HAProxy(folder, *replicas)), replicas
+
+
+def ended(replicas: list[Replica]) -> list[dict[str, Any]]:
+    """The lines of the connections that have ended."""
+    return [line for replica in replicas for line in replica.lines() if line["event"] == "disconnected"]
+
+
 def balance(fleet: Fleet, replicas: list[Replica]) -> dict[str, Talk]:
     """The talks whose end a server has logged, by path, after a comparison of both accounts."""
     assert not fleet.wrong
-    lines = [line for replica in replicas for line in replica.lines()]
-    ends = {line["path"]: line for line in lines if line["event"] == "disconnected"}
+    lines = ended(replicas)
+    ends = {line["path"]: line for line in lines}
     talks = {talk.path: talk for talk in fleet.talks if talk.path in ends}
     # Nobody was logged twice, and nobody who was not there.
-    assert len(talks) == len(ends) == sum(line["event"] == "disconnected" for line in lines)
+    assert len(talks) == len(ends) == len(lines)
     for path, talk in talks.items():
         end = ends[path]
         assert end["messages_received"] == end["messages_sent"] == talk.answered, (talk, end)
@@ -67,9 +81,7 @@ def tell(fleet: Fleet) -> None:
 # It starts six servers, three of them one after the other, on a machine that may be busy.
 @pytest.mark.timeout(180)
 def test_a_rolling_restart_loses_what_no_server_has_read_and_nothing_else(tmp_path: Path) -> None:
-    with ExitStack() as stack:
-        replicas = [stack.enter_context(Replica(name, tmp_path, PROXIED, *DRAIN)) for name in "abc"]
-        balancer = stack.enter_context(HAProxy(tmp_path, *replicas))
+    with service(tmp_path, *DRAIN) as (balancer, replicas):
         with Fleet(balancer.url, CLIENTS) as fleet:
             for replica in replicas:
                 balancer.expect(replica, "UP")
@@ -89,7 +101,7 @@ def test_a_rolling_restart_loses_what_no_server_has_read_and_nothing_else(tmp_pa
         assert talk.code == (1001 if is_first else 1000), talk
         assert is_first or not talk.lost, talk
     # The balancer said who they are.
-    lines = [line for replica in replicas for line in replica.lines() if line["event"] == "disconnected"]
+    lines = ended(replicas)
     assert {line["path"]: line["peer"] for line in lines} == {talk.path: talk.address for talk in fleet.talks}
     assert all(line["proxied_by"].startswith("127.0.0.1:") for line in lines)
     # Nobody was missed: each began at a server that was stopped, and ended at one that was not.
@@ -98,9 +110,7 @@ def test_a_rolling_restart_loses_what_no_server_has_read_and_nothing_else(tmp_pa
 
 
 def test_a_killed_replica_breaks_its_own_connections_only(tmp_path: Path) -> None:
-    with ExitStack() as stack:
-        replicas = [stack.enter_context(Replica(name, tmp_path, PROXIED)) for name in "abc"]
-        balancer = stack.enter_context(HAProxy(tmp_path, *replicas))
+    with service(tmp_path) as (balancer, replicas):
         with Fleet(balancer.url, CLIENTS) as fleet:
             began = {talk.path for talk in fleet.talks}
             killed, *others = replicas

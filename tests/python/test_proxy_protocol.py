@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import shutil
 import socket
 import ssl
 import struct
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from balancers import path_of
 from echoserver import Client, EchoServer
 from echoserver.testing import ManualClock
 from support import (
@@ -301,9 +301,7 @@ def test_the_program_names_what_is_no_address() -> None:
 @pytest.mark.parametrize("kind", ["send-proxy", "send-proxy-v2"])
 @pytest.mark.parametrize("has_tls", [False, True])
 def test_haproxy_says_who_the_client_is(run: Listen, come: Come, tmp_path: Any, kind: str, has_tls: bool) -> None:
-    haproxy = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
-    if haproxy is None:
-        pytest.skip("THERE IS NO haproxy: `apt-get install haproxy`")
+    haproxy = path_of("haproxy")
     options: dict[str, Any] = {"tls": "self-signed"} if has_tls else {}
     server = run(proxy_from=["127.0.0.1"], on_connect=come.clients.put, **options)
     with socket.create_server(("127.0.0.1", 0)) as front:

@@ -153,28 +153,27 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
     }
 
     fn refused(&mut self, refusal: &Refusal) -> PyResult<()> {
-        if !self.event_loop.is_plain() {
+        let Some(hooks) = self.plain_hooks() else {
             return Ok(());
-        }
-        let hooks = self.event_loop.around.hooks.bind(self.py);
+        };
         call_method(hooks, intern!(self.py, "refused"), (&refusal.reason,)).map(drop)
     }
 
     fn ponged(&mut self, shared: &Shared, client: &Arc<Client>, payload: &[u8]) -> PyResult<()> {
-        if !self.event_loop.is_plain() {
+        let Some(hooks) = self.plain_hooks() else {
             return Ok(());
-        }
-        let (py, hooks) = (self.py, self.event_loop.around.hooks.bind(self.py));
+        };
+        let py = self.py;
         let payload = PyBytes::new(py, payload);
         let arguments = (shared.client(py, client)?, payload);
         call_method(hooks, intern!(py, "ponged"), arguments).map(drop)
     }
 
     fn written(&mut self, shared: &Shared, client: &Arc<Client>) -> PyResult<()> {
-        if !self.event_loop.is_plain() {
+        let Some(hooks) = self.plain_hooks() else {
             return Ok(());
-        }
-        let (py, hooks) = (self.py, self.event_loop.around.hooks.bind(self.py));
+        };
+        let py = self.py;
         let client = shared.client(py, client)?;
         call_method(hooks, intern!(py, "written"), (client,)).map(drop)
     }
@@ -218,7 +217,14 @@ impl<'a> Turning<'a> for LoopRunner<'a, '_> {
     }
 }
 
-impl LoopRunner<'_, '_> {
+impl<'py> LoopRunner<'_, 'py> {
+    /// Those of a plain event loop, which alone is told of what no callback is for.
+    fn plain_hooks(&self) -> Option<&Bound<'py, PyAny>> {
+        let event_loop = self.event_loop;
+        let is_plain = event_loop.is_plain();
+        is_plain.then(|| event_loop.around.hooks.bind(self.py))
+    }
+
     /// In a task of its own, from the next turn of the loop on: this may be a step of another.
     fn begin_later(&self, running: Coroutine) -> Called {
         let (py, event_loop) = (self.py, self.event_loop);
