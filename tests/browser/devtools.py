@@ -17,6 +17,8 @@ from typing import Any
 from test_browser import TIMEOUT, Browser, CrashError, again
 from websockets.sync.client import ClientConnection, connect
 
+from echoserver import EchoServer
+
 _KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), "ArrowUp": (38, ""), "ArrowDown": (40, "")}
 
 # What an expression is, once it is something; looked at after each change of the document, or of what has the focus.
@@ -161,6 +163,14 @@ def opened(url: str, folder: Path, *flags: str) -> Iterator[Page]:
     """The page at `url` in a browser with an empty profile."""
     with ExitStack() as stack:
         yield again(lambda: _open(stack, url, folder, flags))
+
+
+@contextmanager
+def at_page(server: EchoServer, folder: Path) -> Iterator[Page]:
+    """The page of a server, once it hears keys: with its first picture, some time after it was loaded."""
+    with opened(server.url.replace("ws", "http", 1), folder) as page:
+        page.wait("document.activeElement.id === 'connect'")
+        yield page
 
 
 def _open(all_of_it: ExitStack, url: str, folder: Path, flags: Sequence[str]) -> Page:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from devtools import Page, opened
+from devtools import Page, at_page
 
 from echoserver import EchoServer
 
@@ -38,7 +38,7 @@ def main() -> None:
     with (
         EchoServer(1234, host="127.0.0.1", page=True, fault_urls=True, compression="deflate") as server,
         tempfile.TemporaryDirectory() as folder,
-        opened(server.url.replace("ws", "http", 1), Path(folder)) as page,
+        at_page(server, Path(folder)) as page,
     ):
         talk(page)
         for name, screen in PICTURES.items():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from devtools import Page, opened
+from devtools import Page, at_page
 from test_browser import CHROMIUM, NAMES, TIMEOUT, serve
 
 from echoserver import Client, EchoServer
@@ -35,9 +35,7 @@ def server() -> Iterator[EchoServer]:
 
 @pytest.fixture
 def page(server: EchoServer, tmp_path: Path) -> Iterator[Page]:
-    with opened(server.url.replace("ws", "http", 1), tmp_path) as page:
-        # With its first picture, some time after it was loaded.
-        page.wait("document.activeElement.id === 'connect'")
+    with at_page(server, tmp_path) as page:
         yield page
         assert page.console == []
 
@@ -182,10 +180,7 @@ def test_control_characters_are_seen_and_nothing_is_markup(page: Page) -> None:
 
 def test_a_close_of_the_servers_is_told_with_code_and_reason(tmp_path: Path) -> None:
     clients: queue.Queue[Client] = queue.Queue()
-    with (
-        serve(page=True, on_connect=clients.put) as server,
-        opened(server.url.replace("ws", "http", 1), tmp_path) as page,
-    ):
+    with serve(page=True, on_connect=clients.put) as server, at_page(server, tmp_path) as page:
         connected(page)
         assert page.text("#compression") == page.text("#subprotocol") == "none"
         client = clients.get(timeout=TIMEOUT)
