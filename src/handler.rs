@@ -10,6 +10,7 @@ use crate::protocol::account::{self, Account};
 use crate::protocol::frame;
 use crate::protocol::message::Kind;
 use crate::protocol::tally::Tally;
+use smallvec::SmallVec;
 use std::fmt::Debug;
 use std::ops::{BitOr, Range};
 use std::sync::Arc;
@@ -121,7 +122,7 @@ pub struct Batch {
     /// back as they are (`frame::AS_IT_IS`).
     pub wire: Vec<u8>,
     /// What they are and where the payloads lie in `wire`.
-    pub messages: Vec<(Kind, Range<usize>)>,
+    pub messages: SmallVec<[(Kind, Range<usize>); 1]>,
     /// Holds the charge for both.
     account: Account,
 }
@@ -131,7 +132,7 @@ impl Batch {
     pub(crate) fn new(account: Account, room: usize, count: usize) -> Self {
         Self {
             wire: account::buffer(room),
-            messages: Vec::with_capacity(count),
+            messages: SmallVec::with_capacity(count),
             account,
         }
     }

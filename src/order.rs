@@ -6,6 +6,7 @@ use crate::protocol::close;
 use crate::protocol::limit::Limit;
 use crate::protocol::message::Kind;
 use crate::queue::Room;
+use smallvec::SmallVec;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -157,7 +158,7 @@ pub struct Replies {
     /// (`frame::AS_IT_IS`).
     pub wire: Vec<u8>,
     /// Where each answer ends.
-    pub ends: Vec<usize>,
+    pub ends: SmallVec<[usize; 1]>,
     /// Payload bytes of the messages that are answered.
     pub answered: usize,
     /// Whether more may be ready in a moment, for which [`Handler::on_look`](crate::handler::Handler::on_look) is asked.

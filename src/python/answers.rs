@@ -5,6 +5,7 @@ use crate::handler::Batch;
 use crate::order::{Order, Replies};
 use crate::protocol::frame;
 use crate::protocol::message::Kind;
+use smallvec::SmallVec;
 use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ pub(super) struct Answers {
     from: usize,
     to: usize,
     written: Option<Vec<u8>>,
-    ends: Vec<usize>,
+    ends: SmallVec<[usize; 1]>,
     answered: usize,
 }
 
@@ -43,7 +44,7 @@ impl Answers {
             from: 0,
             to: 0,
             written: None,
-            ends: Vec::with_capacity(batch.messages.len()),
+            ends: SmallVec::with_capacity(batch.messages.len()),
             answered: 0,
             batch,
         }

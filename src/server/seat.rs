@@ -53,6 +53,16 @@ impl Seat {
         self.orders.take()
     }
 
+    /// Has room for orders from `spare`, if it has none.
+    pub(super) fn make_room(&self, spare: &mut Vec<Vec<Order>>) {
+        let mut orders = self.orders.borrow_mut();
+        if orders.capacity() == 0
+            && let Some(room) = spare.pop()
+        {
+            *orders = room;
+        }
+    }
+
     pub(super) fn has_orders(&self) -> bool {
         !self.orders.borrow().is_empty()
     }

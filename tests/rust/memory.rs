@@ -92,10 +92,10 @@ fn single_messages() {
     let client = Raw::open(&case.server);
     case.begin();
     for number in 1..=500 {
-        client.send(frame(TEXT, "x"));
+        client.send(frame(TEXT, "x".repeat(100)));
         case.wait_for(|stats| stats.text_messages_received == number);
     }
-    case.check(10_000);
+    case.check(50_000);
     case.end(client);
 }
 
@@ -221,7 +221,7 @@ fn replies() {
             let ends = vec![wire.len()];
             known.order(Order::Replies(Replies {
                 wire,
-                ends,
+                ends: ends.into(),
                 ..Replies::default()
             }));
         }

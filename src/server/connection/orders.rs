@@ -10,11 +10,13 @@ impl<W: Wire> Connection<W> {
     /// most often one without orders: 50 instructions a turn less.
     #[inline(never)]
     pub(super) fn obey_all(&mut self, turn: &mut Turn) -> bool {
-        for order in self.seated.seat.take_orders() {
+        let mut orders = self.seated.seat.take_orders();
+        for order in orders.drain(..) {
             if !self.obey(order, turn) {
                 return false;
             }
         }
+        self.seated.desk.keep_room(orders);
         self.record_answers(turn);
         true
     }

@@ -287,7 +287,7 @@ fn what_is_written_at_once_needs_no_memory() {
         settle().await;
         let answer = server_frame(Opcode::Text, &[b'y'; 2000]);
         client.order(Order::Replies(Replies {
-            ends: vec![answer.len()],
+            ends: vec![answer.len()].into(),
             wire: answer,
             answered: 1,
             are_followed: false,

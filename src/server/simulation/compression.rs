@@ -173,7 +173,7 @@ fn what_the_application_sends_is_compressed_from_the_threshold_on() {
                     assert_eq!(&batch.wire[batch.messages[0].1.clone()], b"a question");
                     let wire = server_frame(Opcode::Text, message.as_bytes());
                     client.order(Order::Replies(Replies {
-                        ends: vec![wire.len()],
+                        ends: vec![wire.len()].into(),
                         wire,
                         answered: 10,
                         are_followed: false,

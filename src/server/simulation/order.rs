@@ -116,7 +116,7 @@ fn an_answer_may_be_another_message_or_none() {
         );
         // Two answers, of which one is nothing, then the third.
         client.order(Order::Replies(Replies {
-            ends: vec![first.len(), first.len()],
+            ends: vec![first.len(), first.len()].into(),
             wire: first,
             answered: 11,
             are_followed: false,
@@ -124,7 +124,7 @@ fn an_answer_may_be_another_message_or_none() {
         assert_eq!(peer.read().await, sent(BINARY, "instead"));
         client.send(Kind::Text, b"between".to_vec(), 100).unwrap();
         client.order(Order::Replies(Replies {
-            ends: vec![third.len()],
+            ends: vec![third.len()].into(),
             wire: third,
             answered: 5,
             are_followed: false,
@@ -147,7 +147,7 @@ fn replies_that_are_followed_have_the_worker_look_for_more_while_there_are_some(
         let reply = |are_followed| {
             let wire = server_frame(Opcode::Text, b"reply");
             client.order(Order::Replies(Replies {
-                ends: vec![wire.len()],
+                ends: vec![wire.len()].into(),
                 wire,
                 answered: 5,
                 are_followed,

@@ -163,7 +163,7 @@ fn nothing_but_the_close_follows_an_answer_that_could_not_be_compressed() {
             for answer in [noise, b"the second".to_vec()] {
                 client.order(Order::Replies(Replies {
                     wire: server_frame(Opcode::Binary, &answer),
-                    ends: vec![server_frame(Opcode::Binary, &answer).len()],
+                    ends: vec![server_frame(Opcode::Binary, &answer).len()].into(),
                     answered: 1,
                     are_followed: false,
                 }));
