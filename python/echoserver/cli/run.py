@@ -162,7 +162,7 @@ def _run(
 ) -> int | None:
     """Until a signal comes, with a `look` now and then, then until the end; after a second signal that is at once.
 
-    It calls `let_go` when the end begins.
+    It calls `let_go` when the end begins, and when nothing is waited for any more.
 
     Returns the signal if printing is stuck, since nobody takes what is on stdout.
     """
@@ -182,6 +182,7 @@ def _run(
             look()
             progress.look()
         if again is not None:
+            let_go()
             try:
                 server.stop(0)
             except TimeoutError:

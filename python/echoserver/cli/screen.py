@@ -32,6 +32,8 @@ class Screen(logging.Handler):
         self._turn = threading.RLock()
         self._below = ""
         self._writer: Writer | None = None
+        # Lines that it had no room for.
+        self._unwritten = 0
 
     @contextmanager
     def apart(self) -> Iterator[None]:
@@ -45,11 +47,13 @@ class Screen(logging.Handler):
         try:
             yield
         finally:
+            if self._unwritten:
+                self._write(f"{self.format(_unlogged(self._unwritten))}\n")
             writer, self._writer = self._writer, None
             writer.end()
 
     def let_go(self) -> None:
-        """From now on no thread waits for what is written."""
+        """From now on no thread waits for one who does not read; from the second call on none waits at all."""
         if self._writer is not None:
             self._writer.let_go()
 
@@ -78,9 +82,12 @@ class Screen(logging.Handler):
     def line(self, text: str) -> None:
         """Writes a line."""
         # Not in turn: whoever waits for room would keep the main thread, which ends that.
-        if self._has_room():
-            with self._turn:
+        has_room = self._has_room()
+        with self._turn:
+            if has_room:
                 self._write(f"{text}\n")
+            else:
+                self._unwritten += 1
 
     def show_below(self, text: str) -> None:
         """Writes a line below all others, in place of the one that was there; "" for none. For terminals."""
@@ -106,3 +113,10 @@ class Screen(logging.Handler):
         with suppress(Exception):  # Whatever stderr has become, it is not worth an echo.
             sys.stderr.write(text)
             sys.stderr.flush()
+
+
+def _unlogged(count: int) -> logging.LogRecord:
+    """What is said of so many lines that were not."""
+    said = {"event": "unlogged", "count": count}
+    text = "%d lines were not written, since nobody has read those before"
+    return logging.makeLogRecord({"levelname": "WARNING", "msg": text, "args": (count,), "echoserver": said})

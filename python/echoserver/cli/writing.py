@@ -7,6 +7,7 @@ import queue
 import select
 import sys
 import threading
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,8 @@ __all__ = ["Stdout", "Writer"]
 
 # Texts that may wait for a stderr that takes nothing; beyond it threads that are not the main one wait, too.
 _MOST: Final = 1000
+# Bytes that a pipe takes without those of another process between them.
+_WHOLE: Final = getattr(select, "PIPE_BUF", 4096)
 # Seconds between two looks for room, and those that the end leaves for what is not written.
 _LOOK: Final = 0.05
 _PATIENCE: Final = 0.5
@@ -31,14 +34,21 @@ class Writer:
         # Each with what tells that it is written.
         self._texts: queue.SimpleQueue[tuple[str, threading.Event] | None] = queue.SimpleQueue()
         self._is_ending = threading.Event()
+        # How long whoever waits for room then does so since something was written.
+        self._patience = _PATIENCE
+        self._moved = 0.0
         self._thread = threading.Thread(target=self._write, name="echoserver-stderr", daemon=True)
         self._thread.start()
 
     def has_room(self) -> bool:
-        """Waits until a text can be taken; not in the main thread, and not once it is to end: False where it can't."""
+        """Waits until a text can be taken; not in the main thread: False where it can't.
+
+        Once it is to end that is waited for only as long as somebody reads what is written.
+        """
         while self._texts.qsize() >= _MOST:
-            if _is_main() or self._is_ending.wait(_LOOK):
+            if _is_main() or (self._is_ending.is_set() and time.monotonic() - self._moved >= self._patience):
                 return False
+            time.sleep(_LOOK)
         return True
 
     def write(self, text: str) -> None:
@@ -52,7 +62,10 @@ class Writer:
             is_written.wait(_PATIENCE)
 
     def let_go(self) -> None:
-        """From now on nobody waits for room."""
+        """From now on nobody waits for room that does not come in a moment; from the second call on nobody waits."""
+        if self._is_ending.is_set():
+            self._patience = 0
+        self._moved = time.monotonic()
         self._is_ending.set()
 
     def end(self) -> None:
@@ -62,18 +75,35 @@ class Writer:
         self._thread.join(_PATIENCE)
 
     def _write(self) -> None:
-        while (next_one := self._texts.get()) is not None:
-            text, is_written = next_one
-            data = text.encode(self._encoding, "backslashreplace")
-            # Whatever stderr has become, it is not worth an echo.
-            with suppress(OSError):
-                while data:
-                    try:
-                        data = data[os.write(self._descriptor, data) :]
-                    except BlockingIOError:
-                        # Whoever has the other end, too, has made it so.
-                        select.select([], [self._descriptor], [])
-            is_written.set()
+        is_last = False
+        while not is_last:
+            # All that waits: with a line each time, whoever makes the next ones has the interpreter between any two.
+            waiting = [self._texts.get()]
+            with suppress(queue.Empty):
+                while waiting[-1] is not None:
+                    waiting.append(self._texts.get_nowait())
+            is_last = waiting[-1] is None
+            piece = b""
+            for text, _ in filter(None, waiting):
+                line = text.encode(self._encoding, "backslashreplace")
+                if len(piece) + len(line) > _WHOLE:
+                    self._write_all(piece)
+                    piece = b""
+                piece += line
+            self._write_all(piece)
+            for _, is_written in filter(None, waiting):
+                is_written.set()
+
+    def _write_all(self, data: bytes) -> None:
+        # Whatever stderr has become, it is not worth an echo.
+        with suppress(OSError):
+            while data:
+                try:
+                    data = data[os.write(self._descriptor, data) :]
+                    self._moved = time.monotonic()
+                except BlockingIOError:
+                    # Whoever has the other end, too, has made it so.
+                    select.select([], [self._descriptor], [])
 
 
 class Stdout:
