@@ -12,6 +12,7 @@ pub(super) use self::pauses::Pauses;
 use self::timers::{Entry, Timers};
 use crate::manual_clock::Hand;
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -157,6 +158,18 @@ impl Clock {
         // A task that wakes itself would run 61 times (tokio's event_interval) before the others are seen.
         let _ = pin!(yield_now()).poll(cx);
         Poll::Pending
+    }
+
+    /// Lets others and the event queue have their turn. A hand waits for that, too.
+    pub(super) async fn pause(&self) {
+        let mut has_waited = false;
+        poll_fn(|cx| {
+            if mem::replace(&mut has_waited, true) {
+                return Poll::Ready(());
+            }
+            self.poll_later(cx)
+        })
+        .await;
     }
 
     /// What keeps the time of a hand, and has to run then; it never ends. `is_busy` says whether somebody has work that

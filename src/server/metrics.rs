@@ -4,7 +4,7 @@
 
 use super::label::{Code, Refused};
 use super::shared::{Shared, lock};
-use super::stats::{Counters, Stats};
+use super::stats::{Counter, Counters, Stats};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
@@ -95,29 +95,33 @@ impl Family {
 }
 
 fn families(shared: &Shared) -> Vec<Family> {
+    // In this order: whoever has left has come before.
+    let closed = Code::all().map(|code| sum(shared, |counters| &counters.closed[code.index()]));
+    let closed: Vec<_> = closed.collect();
     let stats = shared.stats();
-    let mut all = clients(shared, &stats);
+    let mut all = clients(shared, &stats, &closed);
     all.extend(messages(&stats));
     all.extend(server(shared, &stats));
     all
 }
 
-/// Who has come, who was not let in, and how they went.
-fn clients(shared: &Shared, stats: &Stats) -> Vec<Family> {
-    let sum = |of: &dyn Fn(&Counters) -> u64| {
-        let counts = shared.workers.iter().map(|worker| of(&worker.counters));
-        Value::Whole(counts.sum())
-    };
+/// What all workers have counted together.
+fn sum(shared: &Shared, of: impl Fn(&Counters) -> &Counter) -> u64 {
+    let counts = shared.workers.iter();
+    counts.map(|worker| of(&worker.counters).get()).sum()
+}
+
+/// Who has come, who was not let in, and how they went: `closed` by each code. Whoever is not among these is open.
+fn clients(shared: &Shared, stats: &Stats, closed: &[u64]) -> Vec<Family> {
     let refused = Refused::ALL.map(|why| {
-        let count = sum(&|counters| counters.refused[why as usize].get());
-        (why.name().to_owned(), count)
+        let count = sum(shared, |counters| &counters.refused[why as usize]);
+        (why.name().to_owned(), Value::Whole(count))
     });
     let tls = ("tls".to_owned(), Value::Whole(stats.tls_failures));
-    let closed = Code::all().map(|code| {
-        let count = sum(&|counters| counters.closed[code.index()].get());
-        (code.name(), count)
-    });
-    let open = stats.clients_opened.saturating_sub(stats.clients_closed);
+    let open = stats.clients_opened.saturating_sub(closed.iter().sum());
+    let closed = Code::all()
+        .map(Code::name)
+        .zip(closed.iter().map(|count| Value::Whole(*count)));
     vec![
         Family::gauge("connections_open", "Clients at the moment", open),
         Family::counter("connections", "Clients so far", stats.clients_opened),

@@ -111,6 +111,10 @@ async fn go_on<W: Wire>(newcomer: &mut Newcomer<W>, report: GoesOn) -> bool {
     if desk.clock.before(due_to_say, flushed).await != Some(true) {
         return false;
     }
+    if !rest.is_empty() {
+        // A report takes a while, and requests for it may come as many as there is room for.
+        desk.clock.pause().await;
+    }
     *charge = Account::new(desk.shared.memory.clone());
     *due = desk.clock.now() + config.open_timeout;
     *is_served = true;

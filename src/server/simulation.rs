@@ -71,6 +71,8 @@ mod proxied;
 mod recording;
 mod records;
 #[cfg(test)]
+mod reports;
+#[cfg(test)]
 mod resetting;
 mod stream;
 #[cfg(test)]
