@@ -157,7 +157,10 @@ impl PyServer {
         #[cfg(unix)]
         return Ok(py.detach(|| shared.core.descriptors()));
         #[cfg(not(unix))]
-        Ok(Vec::new())
+        {
+            let _ = (py, shared);
+            Ok(Vec::new())
+        }
     }
 
     /// From `start` to `stop`.

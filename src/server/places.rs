@@ -43,7 +43,6 @@ pub(super) enum Held {
     /// Sockets that are bound and do not listen.
     Ports(Vec<Listed<Socket>>),
     /// A file that nobody answers at.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "there are no Unix sockets"))]
     File(SocketFile),
 }
 

@@ -78,8 +78,13 @@ struct Settings {
     /// Connects that may wait.
     backlog: i32,
     /// Others may be bound there, too.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there is no SO_REUSEPORT"))]
     is_shared: bool,
     /// See [`unsent`].
+    #[cfg_attr(
+        not(any(target_os = "android", target_os = "linux")),
+        expect(dead_code, reason = "it can't be set")
+    )]
     unsent: u32,
 }
 
