@@ -11,8 +11,10 @@ use crate::faults::plan::Plan;
 use crate::manual_clock::ManualClock;
 use crate::protocol::extensions::Deflate;
 use crate::protocol::handshake::Policy;
+use crate::protocol::limit::Limit;
 use crate::protocol::request::is_token;
 use crate::protocol::sending::{Settings, Timeout};
+use crate::protocol::terms::Terms;
 use crate::tls::Tls;
 use std::fmt::Display;
 use std::num::NonZeroUsize;
@@ -314,6 +316,12 @@ impl Config {
     #[must_use]
     pub fn stop_timeout(&self) -> Duration {
         self.drain_time() + self.close_timeout
+    }
+
+    /// What clients may send.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        Terms::new(Limit::new(&"max_message_size", self.max_message_size))
     }
 
     /// What the sending half of a connection needs to know.

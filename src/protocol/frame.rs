@@ -1,6 +1,4 @@
-//! Frame headers (RFC 6455 section 5.2).
-
-use super::violation::Violation;
+//! Frames (RFC 6455 section 5.2): which there are, and those of a server. A client's are read by the receiver.
 
 /// The longest header that a server sends.
 pub const MAX_SERVER_HEADER: usize = 10;
@@ -35,137 +33,27 @@ pub enum Opcode {
 }
 
 impl Opcode {
+    /// That of a frame which begins with this byte, if it is none that is reserved.
+    #[must_use]
+    #[inline]
+    pub const fn of(first: u8) -> Option<Self> {
+        Some(match first & 0x0f {
+            0 => Self::Continuation,
+            1 => Self::Text,
+            2 => Self::Binary,
+            8 => Self::Close,
+            9 => Self::Ping,
+            10 => Self::Pong,
+            _ => return None,
+        })
+    }
+
     /// Whether this is a control opcode (section 5.5).
     #[must_use]
     pub const fn is_control(self) -> bool {
         self as u8 >= 8
     }
 }
-
-/// A client's frame header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Header {
-    /// The last frame of its message.
-    pub fin: bool,
-    /// RSV1: the first frame of a compressed message (RFC 7692 section 6).
-    pub compressed: bool,
-    /// What the payload is.
-    pub opcode: Opcode,
-    /// Payload bytes.
-    pub len: u64,
-    /// Masking key.
-    pub key: [u8; 4],
-    /// Bytes of the header itself.
-    pub size: usize,
-}
-
-impl Header {
-    /// Reads the header at the start of `bytes`; `None` while it is incomplete. `has_deflate`: the extension was
-    /// agreed, so that RSV1 is allowed where it has a meaning.
-    ///
-    /// # Errors
-    /// 1002 at the first byte that breaks a rule, even if the header is incomplete.
-    #[inline]
-    pub fn parse(bytes: &[u8], has_deflate: bool) -> Result<Option<Self>, Violation> {
-        let Some(&first) = bytes.first() else {
-            return Ok(None);
-        };
-        if first & 0x70 != 0 {
-            check_rsv(first, has_deflate)?;
-        }
-        let fin = first & 0x80 != 0;
-        let opcode = match first & 0x0f {
-            0 => Opcode::Continuation,
-            1 => Opcode::Text,
-            2 => Opcode::Binary,
-            8 => Opcode::Close,
-            9 => Opcode::Ping,
-            10 => Opcode::Pong,
-            _ => {
-                return Err(Violation::protocol(
-                    "reserved opcode (RFC 6455 section 5.2)",
-                ));
-            }
-        };
-        if opcode.is_control() && !fin {
-            return Err(Violation::protocol(
-                "fragmented control frame (RFC 6455 section 5.5)",
-            ));
-        }
-        let Some(&second) = bytes.get(1) else {
-            return Ok(None);
-        };
-        if second & 0x80 == 0 {
-            return Err(Violation::protocol(
-                "client frames must be masked (RFC 6455 section 5.1)",
-            ));
-        }
-        let short = second & 0x7f;
-        if opcode.is_control() && usize::from(short) > MAX_CONTROL {
-            return Err(Violation::protocol(
-                "control frame over 125 bytes (RFC 6455 section 5.5)",
-            ));
-        }
-        let (len, size) = match short {
-            126 => {
-                let Some(&length) = bytes[2..].first_chunk() else {
-                    return Ok(None);
-                };
-                let len = u64::from(u16::from_be_bytes(length));
-                if len < 126 {
-                    return Err(NON_MINIMAL);
-                }
-                (len, 4)
-            }
-            127 => {
-                if bytes.get(2).is_some_and(|top| top & 0x80 != 0) {
-                    return Err(Violation::protocol(
-                        "length with the top bit set (RFC 6455 section 5.2)",
-                    ));
-                }
-                let Some(&length) = bytes[2..].first_chunk() else {
-                    return Ok(None);
-                };
-                let len = u64::from_be_bytes(length);
-                if len < 1 << 16 {
-                    return Err(NON_MINIMAL);
-                }
-                (len, 10)
-            }
-            len => (u64::from(len), 2),
-        };
-        let Some(&key) = bytes[size..].first_chunk() else {
-            return Ok(None);
-        };
-        Ok(Some(Self {
-            fin,
-            compressed: first & RSV1 != 0,
-            opcode,
-            len,
-            key,
-            size: size + 4,
-        }))
-    }
-}
-
-/// Checks RSV bits that are not all 0. Cold: most clients never send any.
-#[cold]
-fn check_rsv(first: u8, has_deflate: bool) -> Result<(), Violation> {
-    if !has_deflate || first & 0x30 != 0 {
-        return Err(Violation::protocol(
-            "RSV bits must be 0 without an extension (RFC 6455 section 5.2)",
-        ));
-    }
-    match first & 0x0f {
-        1 | 2 => Ok(()),
-        _ => Err(Violation::protocol(
-            "RSV1 outside the first frame of a message (RFC 7692 section 6)",
-        )),
-    }
-}
-
-const NON_MINIMAL: Violation =
-    Violation::protocol("length is not in its shortest form (RFC 6455 section 5.2)");
 
 /// Bytes of a server's header for a payload of `len` bytes.
 #[must_use]
@@ -268,63 +156,6 @@ pub(crate) fn split_server_frame(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn code(bytes: &[u8]) -> Option<u16> {
-        Header::parse(bytes, false)
-            .err()
-            .map(|violation| violation.code)
-    }
-
-    #[test]
-    fn headers_of_every_length_are_read() {
-        let cases: [(&[u8], u64, usize); 5] = [
-            (&[0x82, 0x80, 1, 2, 3, 4], 0, 6),
-            (&[0x82, 0xfd, 1, 2, 3, 4], 125, 6),
-            (&[0x82, 0xfe, 0, 126, 1, 2, 3, 4], 126, 8),
-            (&[0x82, 0xfe, 0xff, 0xff, 1, 2, 3, 4], 65535, 8),
-            (&[0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4], 65536, 14),
-        ];
-        for (bytes, len, size) in cases {
-            let header = Header::parse(bytes, false).unwrap().unwrap();
-            assert_eq!(
-                (header.len, header.size, header.key),
-                (len, size, [1, 2, 3, 4])
-            );
-            for end in 0..bytes.len() {
-                assert_eq!(Header::parse(&bytes[..end], false), Ok(None), "{end} bytes");
-            }
-        }
-    }
-
-    #[test]
-    fn rules_are_checked_at_the_first_byte_that_breaks_them() {
-        for first in [0xc2, 0xa2, 0x92, 0x83, 0x8b, 0x08, 0x09] {
-            assert_eq!(code(&[first]), Some(1002), "{first:#x}");
-        }
-        assert_eq!(code(&[0x82, 0x05]), Some(1002));
-        assert_eq!(code(&[0x89, 0xfe]), Some(1002));
-        assert_eq!(code(&[0x82, 0xfe, 0, 125]), Some(1002));
-        assert_eq!(code(&[0x82, 0xff, 0x80]), Some(1002));
-        assert_eq!(
-            code(&[0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff]),
-            Some(1002)
-        );
-    }
-
-    #[test]
-    fn rsv1_is_for_the_first_frame_of_a_message_where_it_was_agreed() {
-        let code = |first: u8| Header::parse(&[first], true).err().map(|error| error.code);
-        for first in [0xc1, 0xc2, 0x41, 0x42, 0x81, 0x00] {
-            assert_eq!(code(first), None, "{first:#x}");
-        }
-        for first in [0xc0, 0x40, 0xc8, 0xc9, 0xca, 0xa1, 0x91, 0xe1, 0xc3] {
-            assert_eq!(code(first), Some(1002), "{first:#x}");
-        }
-        let header = Header::parse(&[0xc1, 0x80, 1, 2, 3, 4], true);
-        assert!(header.unwrap().unwrap().compressed);
-        let header = Header::parse(&[0x81, 0x80, 1, 2, 3, 4], true);
-        assert!(!header.unwrap().unwrap().compressed);
-    }
 
     #[test]
     fn server_headers_have_the_shortest_form() {

@@ -21,6 +21,7 @@ pub mod report;
 pub mod request;
 pub mod sending;
 pub mod tally;
+pub mod terms;
 pub mod utf8;
 pub mod violation;
 pub mod window;

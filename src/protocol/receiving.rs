@@ -28,6 +28,7 @@ use super::frame::Opcode;
 use super::limit::Limit;
 use super::message::Kind;
 use super::partial::Partial;
+use super::terms::Terms;
 use super::utf8::Utf8;
 use super::violation::Violation;
 use super::window::Window;
@@ -59,9 +60,10 @@ struct Kept {
 /// use echoserver::protocol::limit::Limit;
 /// use echoserver::protocol::message::Kind;
 /// use echoserver::protocol::receiving::{Event, Receiver};
+/// use echoserver::protocol::terms::Terms;
 /// use echoserver::protocol::window::Window;
 ///
-/// let mut receiver = Receiver::new(Limit::new(&"max_message_size", 1 << 20));
+/// let mut receiver = Receiver::new(Terms::new(Limit::new(&"max_message_size", 1 << 20)));
 /// let mut account = Account::new(Memory::new(Limit::new(&"memory_limit", 1 << 30)));
 /// // "Hello" of RFC 6455 section 5.7, then a frame that is not masked.
 /// let mut read = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x81\x01x\0\0\0";
@@ -75,9 +77,7 @@ struct Kept {
 /// ```
 #[derive(Debug)]
 pub struct Receiver {
-    limit: Arc<Limit>,
-    /// Of the payload of each frame of a message, if that is less.
-    frame_limit: Option<Box<Limit>>,
+    terms: Arc<Terms>,
     /// Payload bytes of the current frame that are yet to come.
     missing: usize,
     key: [u8; 4],
@@ -92,18 +92,20 @@ pub struct Receiver {
     lent: Lent,
     /// The message that has begun is compressed; only with `deflate`.
     compressed: bool,
+    /// If that was agreed.
     deflate: Option<Box<Inflation>>,
     /// What was read and not looked at yet.
     rest: Option<Box<Rest>>,
 }
 
 impl Receiver {
-    /// A receiver at the start of a connection; no message may be longer than `limit`.
+    /// A receiver at the start of a connection.
     #[must_use]
-    pub fn new(limit: impl Into<Arc<Limit>>) -> Self {
+    pub fn new(terms: impl Into<Arc<Terms>>) -> Self {
+        let terms = terms.into();
         Self {
-            limit: limit.into(),
-            frame_limit: None,
+            deflate: terms.deflate.map(|agreed| Box::new(Inflation::new(agreed))),
+            terms,
             missing: 0,
             key: [0; 4],
             fin: true,
@@ -114,23 +116,13 @@ impl Receiver {
             kept: None,
             lent: Lent::Never,
             compressed: false,
-            deflate: None,
             rest: None,
         }
     }
 
     /// From the next frame on no message is to be longer than `message`, and no payload of a frame than `frame`.
     pub fn limit(&mut self, message: Limit, frame: Limit) {
-        self.limit = message.into();
-        self.frame_limit = (frame.bytes < message.bytes).then(|| Box::new(frame));
-    }
-
-    /// What a message in one frame may have.
-    #[inline]
-    fn whole_limit(&self) -> usize {
-        self.frame_limit
-            .as_ref()
-            .map_or(self.limit.bytes, |frame| frame.bytes)
+        self.terms = self.terms.limited(message, frame).into();
     }
 
     /// The next event in `window`; `None` when it is used up, or `budget` is, which pays for compressed messages.
@@ -167,7 +159,7 @@ impl Receiver {
             if !self.inside {
                 if self.is_idle()
                     && let Some((kind, len, key)) = short::message(&window.bytes[window.read..])
-                    && len <= self.whole_limit()
+                    && len <= self.terms.whole()
                 {
                     window.read += short::HEADER;
                     return short::whole(window, kind, len, key).map(Some);
@@ -180,7 +172,7 @@ impl Receiver {
                 if is_whole && !self.compressed && !header.opcode.is_control() {
                     if header.fin && header.opcode != Opcode::Continuation {
                         self.inside = false;
-                        let kind = self.kind.take().unwrap_or(Kind::Binary);
+                        let kind = self.end_kind();
                         return short::whole(window, kind, self.missing, self.key).map(Some);
                     }
                     let event = self.fragments(window, account)?;
@@ -219,7 +211,7 @@ impl Receiver {
         count: impl FnMut(Kind, usize),
     ) -> Result<(), Violation> {
         if self.is_idle() {
-            short::echo(window, self.whole_limit(), count)
+            short::echo(window, self.terms.whole(), count)
         } else {
             Ok(())
         }
@@ -239,6 +231,12 @@ impl Receiver {
         }
     }
 
+    /// The kind of the message that ends. There is one: a header that neither begins nor goes on with a message is refused.
+    fn end_kind(&mut self) -> Kind {
+        debug_assert!(self.kind.is_some(), "a message that has not begun ends");
+        self.kind.take().unwrap_or(Kind::Binary)
+    }
+
     /// What is there of the message that has begun.
     fn partial(&mut self) -> &mut Partial {
         &mut self.kept.get_or_insert_default().partial
@@ -251,7 +249,7 @@ impl Receiver {
 
     /// Bytes that may come of it yet. The limit may have been lowered meanwhile.
     fn room(&self) -> usize {
-        self.limit.bytes.saturating_sub(self.partial_len())
+        self.terms.message.bytes.saturating_sub(self.partial_len())
     }
 
     /// All of it, which is kept no more.

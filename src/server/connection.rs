@@ -126,11 +126,10 @@ impl<W: Wire> Connection<W> {
             handler.on_open(&client) == Gate::Open
         };
         let mut account = Account::new(shared.memory.clone());
-        let mut receiver = Receiver::new(shared.message_limit.clone());
+        let mut receiver = Receiver::new(shared.terms.with(client.deflate));
         let mut sender = Sender::new(response, is_admitted, shared.sending.clone(), &mut account);
         if let Some(agreed) = client.deflate {
             let settings = shared.config.compression.unwrap_or_default();
-            receiver.agree(agreed);
             sender.agree(agreed, settings.level, settings.threshold);
         }
         let script = plan.map(|plan| faults::planned(*plan, &client, &seated));

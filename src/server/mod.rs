@@ -165,7 +165,7 @@ impl Server {
             handler,
             sending: Arc::new(config.sending()),
             memory,
-            message_limit: Arc::new(Limit::new(&"max_message_size", config.max_message_size)),
+            terms: Arc::new(config.terms()),
             record_wants: record.as_ref().map_or(Wants::NOTHING, |_| Wants::RECORD),
             record,
             faults: Faults::planned(&config.faults, config.seed, Arc::default()),

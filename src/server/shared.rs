@@ -14,8 +14,8 @@ use crate::handler::{Handler, Wants};
 use crate::mailbox::Mailbox;
 use crate::protocol::account::Memory;
 use crate::protocol::handshake::Policy;
-use crate::protocol::limit::Limit;
 use crate::protocol::sending::Settings;
+use crate::protocol::terms::Terms;
 use crate::record::Record;
 use crate::record::moment::Moment;
 use crate::sockets::Listed;
@@ -71,8 +71,8 @@ pub(super) struct Shared {
     pub(super) tls: Option<Identity>,
     pub(super) handler: Arc<dyn Handler>,
     pub(super) memory: Arc<Memory>,
-    /// `max_message_size`.
-    pub(super) message_limit: Arc<Limit>,
+    /// What clients may send with whom nothing else was agreed.
+    pub(super) terms: Arc<Terms>,
     /// With the option of that name, and what workers want for it beside the handler.
     pub(super) record: Option<Arc<Record>>,
     pub(super) record_wants: Wants,

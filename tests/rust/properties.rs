@@ -8,6 +8,7 @@ use echoserver::protocol::frame::{Opcode, server_frame};
 use echoserver::protocol::limit::Limit;
 use echoserver::protocol::partial::Chunk;
 use echoserver::protocol::receiving::{Event, Receiver};
+use echoserver::protocol::terms::Terms;
 use echoserver::protocol::window::Window;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -107,7 +108,7 @@ fn segments() -> impl Strategy<Value = Vec<usize>> {
 fn echo(wire: &[u8], segments: &[usize], threshold: usize) -> Vec<u8> {
     let memory = Memory::new(Limit::new(&"memory_limit", 64 << 20));
     let mut account = Account::new(memory.clone());
-    let mut receiver = Receiver::new(Limit::new(&"max_message_size", 8 << 20));
+    let mut receiver = Receiver::new(Terms::new(Limit::new(&"max_message_size", 8 << 20)));
     let mut out = Vec::new();
     let mut rest = wire;
     for &segment in segments.iter().cycle() {

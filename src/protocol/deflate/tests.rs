@@ -11,6 +11,7 @@ use crate::protocol::limit::Limit;
 use crate::protocol::message::Kind;
 use crate::protocol::partial::Partial;
 use crate::protocol::receiving::{Event, Receiver};
+use crate::protocol::terms::Terms;
 use crate::protocol::window::Window;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -66,10 +67,12 @@ impl Client {
 
     fn with_memory(agreed: Agreed, limit: usize, memory_limit: usize) -> Self {
         let memory = Memory::new(Limit::new(&"memory_limit", memory_limit));
-        let mut receiver = Receiver::new(Limit::new(&"max_message_size", limit));
-        receiver.agree(agreed);
+        let terms = Terms {
+            deflate: Some(agreed),
+            ..Terms::new(Limit::new(&"max_message_size", limit))
+        };
         Self {
-            receiver,
+            receiver: Receiver::new(terms),
             account: Account::new(memory.clone()),
             memory,
             messages: Vec::new(),

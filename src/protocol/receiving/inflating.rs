@@ -6,7 +6,6 @@ use super::event::Event;
 use crate::protocol::account::Account;
 use crate::protocol::deflate::inflating::{Failure, Inflation};
 use crate::protocol::deflate::scratch::{STEP, with_scratch};
-use crate::protocol::extensions::Agreed;
 use crate::protocol::message::Kind;
 use crate::protocol::violation::Violation;
 use crate::protocol::window::Window;
@@ -26,11 +25,6 @@ fn failed(failure: &Failure, account: &Account) -> Violation {
 }
 
 impl Receiver {
-    /// Takes compressed messages from now on.
-    pub fn agree(&mut self, agreed: Agreed) {
-        self.deflate = Some(Box::new(Inflation::new(agreed)));
-    }
-
     /// Whether a compressed message has begun.
     #[must_use]
     pub const fn is_inflating(&self) -> bool {
@@ -111,7 +105,7 @@ impl Receiver {
     ) -> Result<(), Violation> {
         let room = self.room();
         if piece.len() > room {
-            return Err(Violation::message_too_big(*self.limit));
+            return Err(Violation::message_too_big(self.terms.message));
         }
         if self.kind == Some(Kind::Text) {
             self.utf8.push(piece).or(Err(Violation::TEXT))?;
@@ -142,7 +136,7 @@ impl Receiver {
         self.utf8.finish().or(Err(Violation::TEXT))?;
         self.compressed = false;
         Ok(Some(Event::Inflated {
-            kind: self.kind.take().unwrap_or(Kind::Binary),
+            kind: self.end_kind(),
             message: self.take_partial(),
         }))
     }

@@ -132,9 +132,8 @@ impl Receiver {
             return Ok(None);
         }
         self.utf8.finish().or(Err(Violation::TEXT))?;
-        let kind = self.kind.take().unwrap_or(Kind::Binary);
         Ok(Some(Event::Message {
-            kind,
+            kind: self.end_kind(),
             parts: self.take_partial(),
             payload,
         }))

@@ -1,6 +1,7 @@
 //! Tests of `receiving.rs`: whole conversations, and what the tables of its parts have in common.
 
 mod fragments;
+mod header;
 mod payload;
 mod rules;
 mod short;
@@ -73,7 +74,7 @@ impl Reader {
     fn new(limit: usize, memory_limit: usize) -> Self {
         let memory = Memory::new(Limit::new(&"memory_limit", memory_limit));
         Self {
-            receiver: Receiver::new(Limit::new(&"max_message_size", limit)),
+            receiver: Receiver::new(Terms::new(Limit::new(&"max_message_size", limit))),
             account: Account::new(memory.clone()),
             memory,
             seen: Vec::new(),

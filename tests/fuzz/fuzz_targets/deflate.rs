@@ -11,6 +11,7 @@ use echoserver::protocol::extensions::{Agreed, Deflate, Negotiation};
 use echoserver::protocol::limit::Limit;
 use echoserver::protocol::partial::Partial;
 use echoserver::protocol::receiving::{Event, Receiver};
+use echoserver::protocol::terms::Terms;
 use echoserver::protocol::window::Window;
 use libfuzzer_sys::fuzz_target;
 use miniz_oxide::inflate::TINFLStatus;
@@ -56,8 +57,10 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 fn run(agreed: Agreed, wire: &[u8], read: usize, budget: usize) -> (Vec<Vec<u8>>, Option<u16>) {
     let memory = Memory::new(Limit::new(&"memory_limit", 1 << 30));
     let mut account = Account::new(memory.clone());
-    let mut receiver = Receiver::new(Limit::new(&"max_message_size", LIMIT));
-    receiver.agree(agreed);
+    let mut receiver = Receiver::new(Terms {
+        deflate: Some(agreed),
+        ..Terms::new(Limit::new(&"max_message_size", LIMIT))
+    });
     let mut messages = Vec::new();
     let mut verdict = None;
     'reads: for piece in wire.chunks(read) {

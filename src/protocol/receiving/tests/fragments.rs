@@ -40,7 +40,8 @@ fn they_are_put_together_where_they_lie() {
         // Nothing is kept, or there would be no memory for it.
         let memory = Memory::new(Limit::new(&"memory_limit", 0));
         let mut account = Account::new(memory);
-        let mut receiver = Receiver::new(Limit::new(&"max_message_size", message.len()));
+        let mut receiver =
+            Receiver::new(Terms::new(Limit::new(&"max_message_size", message.len())));
         let event = receiver.next(&mut window, &mut 0, &mut account).unwrap();
         let Some(Event::Message {
             kind: Kind::Binary,

@@ -21,7 +21,7 @@ fn short_echoes_are_the_echoes() {
     for cut in 0..=input.len() {
         let [long, short] = [false, true].map(|is_short| {
             let mut account = Account::new(Memory::new(Limit::new(&"memory_limit", 1 << 20)));
-            let mut receiver = Receiver::new(Limit::new(&"max_message_size", 1 << 20));
+            let mut receiver = Receiver::new(Terms::new(Limit::new(&"max_message_size", 1 << 20)));
             let mut out = Vec::new();
             for piece in [&input[..cut], &input[cut..]] {
                 let mut bytes = piece.to_vec();
@@ -62,7 +62,8 @@ fn whole_messages_lie_where_they_can_be_sent() {
         let mut window = Window::new(&mut bytes);
         let memory = Memory::new(Limit::new(&"memory_limit", 1));
         let mut account = Account::new(memory.clone());
-        let mut receiver = Receiver::new(Limit::new(&"max_message_size", payload.len()));
+        let mut receiver =
+            Receiver::new(Terms::new(Limit::new(&"max_message_size", payload.len())));
         for _ in 0..3 {
             let event = receiver
                 .next(&mut window, &mut 0, &mut account)

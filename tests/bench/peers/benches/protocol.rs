@@ -11,6 +11,7 @@ use echoserver::protocol::http::{Fields, accept_response};
 use echoserver::protocol::limit::Limit;
 use echoserver::protocol::message::Kind;
 use echoserver::protocol::receiving::{Event, Receiver};
+use echoserver::protocol::terms::Terms;
 use echoserver::protocol::window::Window;
 use echoserver::protocol::{close, utf8::Utf8};
 use peers::frames::echo_in_place;
@@ -83,7 +84,7 @@ fn measure(c: &mut Criterion, group: &str, name: &str, frame: &[u8], frames: usi
         b.iter_batched_ref(
             || {
                 (
-                    Receiver::new(Limit::new(&"max_message_size", LIMIT)),
+                    Receiver::new(Terms::new(Limit::new(&"max_message_size", LIMIT))),
                     wire.clone(),
                 )
             },
@@ -106,7 +107,7 @@ fn frames(c: &mut Criterion) {
         let mut wire = frame.repeat(count);
         let mut account = Account::new(Memory::new(Limit::new(&"memory_limit", LIMIT)));
         let (written, _) = echo(
-            &mut Receiver::new(Limit::new(&"max_message_size", LIMIT)),
+            &mut Receiver::new(Terms::new(Limit::new(&"max_message_size", LIMIT))),
             &mut wire,
             &mut account,
         );

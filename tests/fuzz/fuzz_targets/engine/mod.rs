@@ -5,6 +5,7 @@ use echoserver::protocol::frame::{MAX_SERVER_HEADER, server_header_len, write_se
 use echoserver::protocol::limit::Limit;
 use echoserver::protocol::message::Kind;
 use echoserver::protocol::receiving::{Event, Receiver};
+use echoserver::protocol::terms::Terms;
 use echoserver::protocol::violation::Violation;
 use echoserver::protocol::window::Window;
 use std::ops::Range;
@@ -54,7 +55,7 @@ pub struct Outcome {
 pub fn run(input: &Input<'_>, reads: &[usize], memory_limit: usize) -> Outcome {
     let memory = Memory::new(Limit::new(&"memory_limit", memory_limit));
     let mut connection = Connection {
-        receiver: Receiver::new(Limit::new(&"max_message_size", input.limit)),
+        receiver: Receiver::new(Terms::new(Limit::new(&"max_message_size", input.limit))),
         account: Account::new(memory.clone()),
         found: Vec::new(),
     };
