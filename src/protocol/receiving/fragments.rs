@@ -3,14 +3,17 @@
 use super::Receiver;
 use super::event::Event;
 use crate::protocol::account::Account;
-use crate::protocol::frame;
+use crate::protocol::frame::{self, MAX_SERVER_HEADER};
 use crate::protocol::masking;
 use crate::protocol::message::Kind;
 use crate::protocol::violation::Violation;
 use crate::protocol::window::Window;
+use std::ops::Range;
 
 /// Most messages that come in fragments are longer than what the shortest header is for, and hardly any needs the longest.
 const LEAST: usize = 126;
+/// Payload for which the longest one is needed.
+const LONG: usize = 1 << 16;
 
 impl Receiver {
     /// The data frame that has begun, which lies whole in the window, and those of its message right behind it that do: an
@@ -20,16 +23,45 @@ impl Receiver {
         window: &mut Window<'_>,
         account: &mut Account,
     ) -> Result<Option<Event>, Violation> {
-        let start = match self.partial_len() {
+        let room = self.room();
+        let (mut start, most) = match self.partial_len() {
             // With room for a header: it can be sent as it lies.
             0 => {
                 let header = frame::server_header_len(self.missing.max(LEAST));
-                window.read.min(window.write + header)
+                let most = match header {
+                    MAX_SERVER_HEADER => room,
+                    _ => room.min(LONG - 1),
+                };
+                (window.read.min(window.write + header), most)
             }
-            _ => window.read,
+            _ => (window.read, room),
         };
-        let mut end = start;
-        let room = self.room();
+        let mut end = self.join(window, start, start.saturating_add(most))?;
+        if !self.fin
+            && most < room
+            && let Some(to) = self.go_on_long(window, start..end, room)
+        {
+            (start, end) = (to, to + end - start);
+            end = self.join(window, end, start.saturating_add(room))?;
+        }
+        if self.fin {
+            return self.end_frame(start..end);
+        }
+        let piece = &window.bytes[start..end];
+        if self.partial().push(piece, room, account).is_err() {
+            return Err(account.exhausted());
+        }
+        self.end_frame(0..0)
+    }
+
+    /// Moves the payload at the window's read position to `end`, and behind it that of each fragment that follows, as long
+    /// as it does not end after `most`. Returns where they end.
+    fn join(
+        &mut self,
+        window: &mut Window<'_>,
+        mut end: usize,
+        most: usize,
+    ) -> Result<usize, Violation> {
         let (mut len, mut key, mut fin) = (self.missing, self.key, self.fin);
         loop {
             masking::unmask(window.bytes, window.read, end, len, key);
@@ -42,20 +74,32 @@ impl Receiver {
             }
             self.fin = fin;
             if fin {
-                return self.end_frame(start..end);
+                return Ok(end);
             }
             let bytes = &window.bytes[window.read..];
-            let most = room.saturating_sub(end - start);
-            let Some((next, more)) = self.continuation(bytes, most) else {
-                break;
+            let Some((next, more)) = self.continuation(bytes, most - end) else {
+                return Ok(end);
             };
             window.read += next.size;
             (len, key, fin) = (more, next.key, next.fin);
         }
-        let piece = &window.bytes[start..end];
-        if self.partial().push(piece, room, account).is_err() {
-            return Err(account.exhausted());
-        }
-        self.end_frame(0..0)
+    }
+
+    /// Enters the next fragment, if it is one and makes the message longer than what there is room for a header for. It has a
+    /// header of its own, which nobody needs any more: what has `begun` moves there, to where this tells.
+    #[cold]
+    fn go_on_long(
+        &mut self,
+        window: &mut Window<'_>,
+        begun: Range<usize>,
+        room: usize,
+    ) -> Option<usize> {
+        let bytes = &window.bytes[window.read..];
+        let (next, len) = self.continuation(bytes, room.saturating_sub(begun.len()))?;
+        (self.missing, self.key, self.fin) = (len, next.key, next.fin);
+        window.read += next.size;
+        let to = (window.write + MAX_SERVER_HEADER).min(window.read - begun.len());
+        window.bytes.copy_within(begun, to);
+        Some(to)
     }
 }

@@ -17,6 +17,11 @@ fn pieces(count: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// That many bytes, of which none is like its neighbours.
+fn bytes_of(len: usize) -> Vec<u8> {
+    (0..251).cycle().take(len).collect()
+}
+
 /// A message of these fragments, and a short one behind it.
 fn wire(first: u8, pieces: &[Vec<u8>]) -> Vec<u8> {
     let mut wire = Vec::new();
@@ -58,6 +63,65 @@ fn they_are_put_together_where_they_lie() {
         }
         assert_eq!(window.bytes[payload], message);
         assert!(receiver.is_idle());
+    }
+}
+
+#[test]
+fn each_message_of_a_read_lies_behind_room_for_its_own_header() {
+    let fragments: [&[usize]; 9] = [
+        &[1, 65_534],
+        &[1, 65_535],
+        &[125, 65_411],
+        &[4096, 70_000],
+        &[60_000, 5535],
+        &[60_000, 5536, 1],
+        &[700, 64_000, 0, 835, 1],
+        &[65_535, 0],
+        &[65_536, 3],
+    ];
+    let pieces: Vec<Vec<Vec<u8>>> = fragments
+        .iter()
+        .map(|lens| lens.iter().map(|len| bytes_of(*len)).collect())
+        .collect();
+    let mut bytes = Vec::new();
+    for pieces in &pieces {
+        bytes.extend(wire(BINARY, pieces));
+    }
+    let mut window = Window::new(&mut bytes);
+    let memory = Memory::new(Limit::new(&"memory_limit", 0));
+    let mut account = Account::new(memory);
+    let mut receiver = Receiver::new(Terms::new(Limit::new(&"max_message_size", 1 << 20)));
+    for pieces in &pieces {
+        for expected in [pieces.concat(), b"behind".to_vec()] {
+            let event = receiver.next(&mut window, &mut 0, &mut account).unwrap();
+            let Some(Event::Message { parts, payload, .. }) = event else {
+                panic!("{event:?}");
+            };
+            assert!(parts.is_empty());
+            assert!(window.bytes[payload.clone()] == expected);
+            let header = frame::server_header_len(expected.len());
+            assert_eq!(
+                payload.start,
+                window.write + header,
+                "{} bytes",
+                expected.len()
+            );
+            window.write = payload.end;
+        }
+    }
+    assert_eq!(window.read, window.bytes.len());
+}
+
+#[test]
+fn a_header_that_came_before_leaves_what_room_there_is() {
+    // Where only the end of the first header is in the read, there may be a byte too little for the echo's. And where the
+    // second fragment is not whole, its header is still needed.
+    let fragments = [60_000, 5536].map(bytes_of);
+    let bytes = wire(BINARY, &fragments);
+    for cut in (0..=8).chain(60_000..60_030).chain(65_540..=bytes.len()) {
+        let (head, tail) = bytes.split_at(cut);
+        let expected = [binary(&fragments.concat()), text("behind")];
+        assert_eq!(receive(&[head, tail]), expected, "split at {cut}");
     }
 }
 
