@@ -38,6 +38,8 @@ impl Wants {
     pub const TEXT: Self = Self(1 << 1);
     /// Binary messages.
     pub const BINARY: Self = Self(1 << 2);
+    /// Messages of all kinds.
+    pub const MESSAGES: Self = Self(Self::TEXT.0 | Self::BINARY.0);
     /// Clients that are gone.
     pub const CLOSE: Self = Self(1 << 3);
     /// Upgrade requests, before they are answered.

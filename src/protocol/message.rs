@@ -25,12 +25,9 @@ impl Kind {
 
     /// That of a whole message in one frame, by the frame's first byte.
     #[must_use]
-    pub const fn of_frame(first: u8) -> Self {
-        if first & 0x0f == Opcode::Text as u8 {
-            Self::Text
-        } else {
-            Self::Binary
-        }
+    pub fn of_frame(first: u8) -> Self {
+        // Whatever else there is begins no message.
+        Opcode::of(first).and_then(Self::of).unwrap_or(Self::Binary)
     }
 
     /// The opcode of its first frame.

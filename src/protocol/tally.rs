@@ -18,7 +18,7 @@ pub struct Amount {
 pub struct Tally {
     /// Text.
     pub text: Amount,
-    /// Bytes.
+    /// Bytes: all that is no text.
     pub binary: Amount,
 }
 
@@ -69,9 +69,10 @@ impl Tally {
 
     #[inline]
     const fn of(&mut self, kind: Kind) -> &mut Amount {
-        match kind {
-            Kind::Text => &mut self.text,
-            Kind::Binary => &mut self.binary,
+        if matches!(kind, Kind::Text) {
+            &mut self.text
+        } else {
+            &mut self.binary
         }
     }
 }

@@ -8,6 +8,7 @@ use super::wanted::{Wanted, Whom};
 use crate::admission::Request;
 use crate::client::Client;
 use crate::handler::Wants;
+use crate::protocol::message::Kind;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -56,6 +57,19 @@ impl Stage {
     /// That of a callback by this name.
     pub(super) fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|stage| stage.name() == name)
+    }
+
+    /// Whether messages are what it is called for.
+    pub(super) const fn is_message(self) -> bool {
+        self.wants().has(Wants::MESSAGES)
+    }
+
+    /// That of the callback which is called for messages of this kind.
+    pub(super) const fn of_kind(kind: Kind) -> Self {
+        match kind {
+            Kind::Text => Self::Text,
+            Kind::Binary => Self::Binary,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::lock::lock;
 use super::log;
 use super::runner::Runner;
 use super::shared::Shared;
-use super::values::{Reply, to_python};
+use super::values::{Reply, printed, to_python};
 use super::wanted::Whom;
 use crate::client::Client;
 use crate::handler::{Batch, Gate, Wants};
@@ -161,7 +161,7 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
                     self.shared.link.order(client, Order::Admit);
                 }
             }
-            (Stage::Text | Stage::Binary, Whose::Client(client)) => {
+            (_, Whose::Client(client)) if stage.is_message() => {
                 let reply = self.reply_of(stage, whose, result);
                 if !self.shared.link.is_forked() {
                     self.answer(&reply);
@@ -179,16 +179,8 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
                     self.runner.finished();
                 }
             }
-            // The others are nobody's but of whom they are above; named, so that a new one is not forgotten here.
-            (
-                Stage::Error
-                | Stage::Handshake
-                | Stage::Open
-                | Stage::Text
-                | Stage::Binary
-                | Stage::Close,
-                _,
-            ) => self.report(stage, whose, result),
+            // Nothing follows, and the others are nobody's but of whom they are above.
+            _ => self.report(stage, whose, result),
         }
     }
 
@@ -280,10 +272,7 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
         kind: Kind,
         message: PyResult<Bound<'py, PyAny>>,
     ) -> Option<Reply<'py>> {
-        let stage = match kind {
-            Kind::Text => Stage::Text,
-            Kind::Binary => Stage::Binary,
-        };
+        let stage = Stage::of_kind(kind);
         let message = match message {
             Ok(message) => message,
             Err(error) => {
@@ -340,11 +329,7 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
     }
 
     fn print_message(&mut self, kind: Kind, message: PyResult<Bound<'py, PyAny>>) {
-        let name = match kind {
-            Kind::Text => "Message received",
-            Kind::Binary => "Binary Message received",
-        };
-        self.print(name, message);
+        self.print(printed(kind), message);
     }
 
     /// Prints a line of the example.

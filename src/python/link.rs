@@ -119,7 +119,7 @@ impl Link {
     /// `RuntimeError` if callbacks have them.
     pub(super) fn check_iterable(&self) -> PyResult<()> {
         let wants = self.wanted.of(Whom::Callbacks);
-        if wants.has(Wants::TEXT | Wants::BINARY) {
+        if wants.has(Wants::MESSAGES) {
             return Err(either());
         }
         Ok(())
@@ -132,7 +132,7 @@ impl Link {
     pub(super) fn iterate(&self) -> PyResult<()> {
         self.check_iterable()?;
         self.iterated.store(true, Ordering::Relaxed);
-        let wants = Wants::OPEN | Wants::TEXT | Wants::BINARY | Wants::CLOSE;
+        let wants = Wants::OPEN | Wants::MESSAGES | Wants::CLOSE;
         self.wanted.set(Whom::Iterators, wants);
         Ok(())
     }
@@ -231,7 +231,7 @@ impl Handler for Link {
         self.events.wake_if_owed(true);
         let wants = self.wanted.sum();
         if self.debug() {
-            wants | Wants::TEXT | Wants::BINARY | Wants::CLOSE
+            wants | Wants::MESSAGES | Wants::CLOSE
         } else {
             wants
         }

@@ -98,7 +98,7 @@ impl PyServer {
         if !callback.is_callable() {
             return Err(Argument::of(stage.name(), callback).wrong_type("callable or None"));
         }
-        if matches!(stage, Stage::Text | Stage::Binary) && link.is_iterated() {
+        if stage.is_message() && link.is_iterated() {
             return Err(link::either());
         }
         callbacks.set(stage, Some(callback.unbind()), &link.wanted);

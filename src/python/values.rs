@@ -45,6 +45,14 @@ pub(super) fn to_python<'py>(
     }
 }
 
+/// What the example prints before one.
+pub(super) const fn printed(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "Message received",
+        Kind::Binary => "Binary Message received",
+    }
+}
+
 /// What a callback has returned.
 pub(super) enum Reply<'py> {
     Echo,

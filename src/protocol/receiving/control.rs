@@ -40,8 +40,10 @@ impl Receiver {
                 close::parse(control.payload())?;
                 Event::Close(control)
             }
-            // Data frames are not taken here.
-            Opcode::Continuation | Opcode::Text | Opcode::Binary => return Ok(None),
+            data => {
+                debug_assert!(!data.is_control(), "{data:?} is not told");
+                return Ok(None);
+            }
         }))
     }
 }

@@ -29,6 +29,7 @@ pub(super) fn message(bytes: &[u8]) -> Option<(Kind, usize, [u8; 4])> {
     else {
         return None;
     };
+    // There are just these two here: a kind more goes the long way.
     let kind = if *first == 0x81 {
         Kind::Text
     } else {

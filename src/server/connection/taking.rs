@@ -22,9 +22,8 @@ const MOST_AT_ONCE: usize = 256;
 /// What keeps messages from the shortest way.
 const SEEN: Wants = Wants::from_bits(APART.bits() | Wants::RECORD.bits());
 /// What has each of them looked at.
-pub(super) const APART: Wants = Wants::from_bits(
-    Wants::TEXT.bits() | Wants::BINARY.bits() | Wants::SILENCE.bits() | Wants::SLOW.bits(),
-);
+pub(super) const APART: Wants =
+    Wants::from_bits(Wants::MESSAGES.bits() | Wants::SILENCE.bits() | Wants::SLOW.bits());
 
 impl<W: Wire> Connection<W> {
     /// The end of a long message, or a further part of it.
