@@ -47,9 +47,10 @@ class Screen(logging.Handler):
         try:
             yield
         finally:
-            if self._unwritten:
-                self._write(f"{self.format(_unlogged(self._unwritten))}\n")
-            writer, self._writer = self._writer, None
+            with self._turn:
+                if self._unwritten:
+                    self._write(f"{self.format(_unlogged(self._unwritten))}\n")
+                writer, self._writer = self._writer, None
             writer.end()
 
     def let_go(self) -> None:
