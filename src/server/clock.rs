@@ -161,7 +161,7 @@ impl Clock {
     }
 
     /// Lets others and the event queue have their turn. A hand waits for that, too.
-    pub(super) async fn pause(&self) {
+    pub(super) async fn give_way(&self) {
         let mut has_waited = false;
         poll_fn(|cx| {
             if mem::replace(&mut has_waited, true) {

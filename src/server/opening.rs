@@ -113,7 +113,7 @@ async fn go_on<W: Wire>(newcomer: &mut Newcomer<W>, report: GoesOn) -> bool {
     }
     if !rest.is_empty() {
         // A report takes a while, and requests for it may come as many as there is room for.
-        desk.clock.pause().await;
+        desk.clock.give_way().await;
     }
     *charge = Account::new(desk.shared.memory.clone());
     *due = desk.clock.now() + config.open_timeout;

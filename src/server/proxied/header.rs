@@ -213,6 +213,18 @@ mod tests {
         }
     }
 
+    /// Else it would be read on for ever.
+    #[test]
+    fn what_is_all_there_is_never_a_part() {
+        for first in 0..=u16::MAX {
+            let [command, family] = first.to_be_bytes();
+            for len in [0, 1, 11, 12, 13, 15, 35, 36, 39, 215, 216, 217, 4080] {
+                let header = made(command, family, &vec![0; len]);
+                assert_ne!(parse(&header), Ok(Header::Part), "{command} {family} {len}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_none_is_told_from_what_is_bad() {
         let too_long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(100));
