@@ -69,7 +69,7 @@ fn adopt(argument: &Argument<'_>) -> PyResult<Adopted> {
 #[cfg(unix)]
 fn copied(py: Python<'_>, number: i32) -> PyResult<std::os::fd::OwnedFd> {
     use pyo3::types::PyBytes;
-    use rustix::io::retry_on_intr;
+    use rustix::io::{FdFlags, fcntl_setfd, retry_on_intr};
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
     use std::io::{ErrorKind, IoSliceMut};
     use std::mem::MaybeUninit;
@@ -93,9 +93,14 @@ fn copied(py: Python<'_>, number: i32) -> PyResult<std::os::fd::OwnedFd> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut rights = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
+    // Apple's systems have no such flag.
+    #[cfg(target_vendor = "apple")]
+    let flags = RecvFlags::empty();
+    #[cfg(not(target_vendor = "apple"))]
+    let flags = RecvFlags::CMSG_CLOEXEC;
     retry_on_intr(|| {
         let mut into = [IoSliceMut::new(&mut byte)];
-        recvmsg(&ours, &mut into, &mut rights, RecvFlags::CMSG_CLOEXEC)
+        recvmsg(&ours, &mut into, &mut rights, flags)
     })
     .map_err(std::io::Error::from)?;
     let mut numbers = rights.drain().filter_map(|message| match message {
@@ -103,5 +108,8 @@ fn copied(py: Python<'_>, number: i32) -> PyResult<std::os::fd::OwnedFd> {
         _ => None,
     });
     let copy = numbers.next().ok_or(ErrorKind::NotFound);
-    copy.map_err(|kind| std::io::Error::from(kind).into())
+    let copy = copy.map_err(std::io::Error::from)?;
+    // Where it was received without it: no thread of Python's has forked since.
+    fcntl_setfd(&copy, FdFlags::CLOEXEC).map_err(std::io::Error::from)?;
+    Ok(copy)
 }
