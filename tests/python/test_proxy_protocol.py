@@ -298,7 +298,7 @@ def test_the_program_names_what_is_no_address() -> None:
 # The real one
 
 
-@pytest.mark.parametrize("kind", ["send-proxy", "send-proxy-v2"])
+@pytest.mark.parametrize("kind", ["send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,ssl"])
 @pytest.mark.parametrize("has_tls", [False, True])
 def test_haproxy_says_who_the_client_is(run: Listen, come: Come, tmp_path: Any, kind: str, has_tls: bool) -> None:
     haproxy = path_of("haproxy")
