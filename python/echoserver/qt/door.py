@@ -13,7 +13,7 @@ from weakref import WeakSet, ref
 
 from echoserver._core import shown
 from echoserver.qt._choice import is_valid
-from echoserver.qt.QtCore import QCoreApplication, QObject, QSocketNotifier, QTimer
+from echoserver.qt.QtCore import QCoreApplication, QObject, QSocketNotifier, QThread, QTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +94,14 @@ class Door:
             notifier.setEnabled(False)
             notifier.deleteLater()
 
+    def leave_to_parent(self) -> None:
+        """In a forked child the server is the parent's, and so is what the descriptor has to tell."""
+        self._is_over = True
+        notifier = self.loop.notifier
+        # A loop of another thread is not here.
+        if notifier is None or not is_valid(notifier) or notifier.thread() == QThread.currentThread():
+            self.leave()
+
     # What the core calls, on the loop.
 
     def ended(self, failure: BaseException | None) -> None:
@@ -169,8 +177,7 @@ _doors: WeakSet[Door] = WeakSet()
 
 def _leave_all_in_child() -> None:
     for door in tuple(_doors):
-        # The server is the parent's, and so is what the descriptor has to tell.
-        door.leave()
+        door.leave_to_parent()
 
 
 if hasattr(os, "register_at_fork"):

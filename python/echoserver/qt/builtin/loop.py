@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import os
 import selectors
 import signal
 import socket
@@ -16,6 +17,7 @@ import time
 from collections import deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -249,14 +251,28 @@ class Loop:
             raise error
 
     def _open(self) -> selectors.BaseSelector:
-        self._bell = socket.socketpair()
-        for end in self._bell:
-            end.setblocking(False)
+        if self._bell is None:
+            self._bell = _bell()
+            _waiting.add(self)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._bell[0], selectors.EVENT_READ, "bell")
         for descriptor in self._watched:
             self._select_for(descriptor)
         return self._selector
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: the set of descriptors that it waits for is one with the parent's, and so is its bell.
+
+        That set stays as it is. The bell keeps its numbers, by which signals know it.
+        """
+        selector, self._selector = self._selector, None
+        if selector is not None:
+            selector.close()
+        self._waits = False
+        if self._bell is not None:
+            for old, new in zip(self._bell, _bell(), strict=True):
+                with new:
+                    os.dup2(new.fileno(), old.fileno(), inheritable=False)
 
     def _select_for(self, descriptor: int) -> None:
         calls = self._watched[descriptor]
@@ -269,6 +285,27 @@ class Loop:
             self._selector.unregister(descriptor)
         if calls:
             self._selector.register(descriptor, sum(calls))
+
+
+def _bell() -> tuple[socket.socket, socket.socket]:
+    ends = socket.socketpair()
+    for end in ends:
+        end.setblocking(False)
+    return ends
+
+
+# Those that have waited.
+_waiting: WeakSet[Loop] = WeakSet()
+
+
+def _leave_all_to_parent() -> None:
+    for loop in tuple(_waiting):
+        loop.leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    # Before any notifier's of this package, which takes itself from the loop.
+    os.register_at_fork(after_in_child=_leave_all_to_parent)
 
 
 class _Local(threading.local):
