@@ -186,6 +186,42 @@ assert all(abs(b - a) < 50 for a, b in zip(before, after)), (before, after)
     assert run(code, variant)[::2] == (0, "")
 
 
+def test_an_object_may_be_collected_while_another_is_connected() -> None:
+    code = """
+import gc
+from echoserver.qt.QtCore import Qt
+
+class Source(QObject):
+    happened = Signal()
+
+class Receiver(QObject):
+    def hear(self):
+        print("hears")
+
+class Slot:
+    def __call__(self):
+        print("slot")
+
+    def __eq__(self, other):
+        gc.collect()
+        return self is other
+
+source, receiver = Source(), Receiver()
+receiver.itself = receiver
+receiver.destroyed.connect(lambda: print("collected"))
+for slot in (receiver.hear, Slot()):
+    source.happened.connect(slot)
+gc.disable()
+del receiver, slot
+# Compared with the one that is there, under the lock of connections.
+source.happened.connect(Slot(), Qt.ConnectionType.UniqueConnection)
+source.happened.emit()
+print(len(source.happened.connections))
+"""
+    process = python(PRELUDE + code, env=environment(BUILTIN))
+    assert finished(process) == (0, "collected\nslot\nslot\n2\n", "")
+
+
 def test_timers_that_are_set_again_and_again_are_not_kept() -> None:
     code = """
 from echoserver.qt.builtin import loop

@@ -39,8 +39,9 @@ _AUTO: Final = 0
 _DIRECT: Final = 1
 _BLOCKING: Final = 3
 _KIND: Final = 3
-# Connecting and disconnecting replace a tuple; who emits reads it once.
-_changing = threading.Lock()
+# Connecting and disconnecting replace a tuple; who emits reads it once. Whoever has the lock may collect objects as
+# garbage, whose connections end then.
+_changing = threading.RLock()
 
 
 class Emitter:
@@ -172,7 +173,7 @@ class Connection:
             instance, self._instance = self._instance, None
             if instance is None:
                 return False
-            instance.connections = tuple(each for each in instance.connections if each is not self)
+            instance.change(lambda connections: tuple(each for each in connections if each is not self))
         self.arrive(is_there=False)
         instance.tell(is_connected=False)
         return True
@@ -220,10 +221,19 @@ class SignalInstance:
             if type & ConnectionType.UniqueConnection and any(each.key == made.key for each in self.connections):
                 made._instance = None
                 return made
-            self.connections += (made,)
+            self.change(lambda connections: (*connections, made))
         made.arrive(is_there=True)
         self.tell(is_connected=True)
         return made
+
+    def change(self, to: Callable[[tuple[Connection, ...]], tuple[Connection, ...]]) -> None:
+        """Has others; who calls it holds `_changing`. What is collected as garbage meanwhile may end one of them."""
+        while True:
+            before = self.connections
+            after = to(before)
+            if self.connections is before:
+                self.connections = after
+                return
 
     def disconnect(self, slot: Any = None, /) -> bool:
         """Ends one connection to `slot`, or a Connection, or without one all; whether there was one."""
