@@ -25,8 +25,11 @@ class FaultKind:
 
 def not_taken(taker: str, classes: Iterable[str], given: object) -> TypeError:
     """Why `taker` does not take what is no object of these classes."""
-    what = f"the class {given.__name__}, not one of its objects" if isinstance(given, type) else shown(given)
-    return TypeError(f"{taker} takes {', '.join(classes)}, not {what}")
+    names = list(classes)
+    what = f"the class {given.__name__}" if isinstance(given, type) else shown(given)
+    if isinstance(given, type) and given.__name__ in names:
+        what += f": an object of it is {given.__name__}()"
+    return TypeError(f"{taker} does not take {what}; it takes {', '.join(names)}")
 
 
 class Faulting:

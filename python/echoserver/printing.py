@@ -8,7 +8,7 @@ import sys
 
 from echoserver._core import shown
 
-__all__ = ["by_lines", "counted", "escaped", "event", "is_terminal", "line", "listening"]
+__all__ = ["by_lines", "counted", "escaped", "event", "is_broken", "is_terminal", "line", "listening"]
 
 # What clients send may be as long as it likes; a terminal shows the beginning of it.
 _ON_A_TERMINAL = 200
@@ -79,6 +79,11 @@ def line(text: str) -> None:
     except Exception as error:  # Whatever it is, printing is not worth an echo.
         _broken = stream
         logging.getLogger("echoserver").warning("sys.stdout: %s; nothing more is printed", _reason(error))
+
+
+def is_broken() -> bool:
+    """Whether `line` has found that it can't be written to."""
+    return _broken is not None and sys.stdout is _broken
 
 
 def is_terminal() -> bool:

@@ -87,8 +87,9 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
       system spreads connects over all of them (SO_REUSEPORT). ValueError where the system has no such thing.
     - `proxy_from`: addresses and networks of balancers, such as "192.0.2.1" or "10.0.0.0/8", that say for whom they
       have connected: each of their connections begins with a header of the PROXY protocol, version 1 or 2, before TLS.
-      `client.peer` is then whom it names, `client.proxied_by` the balancer. Without a good one it ends. From others
-      such a header is no good request. "unix:" is whoever connects to a Unix socket, which tells no address.
+      `client.peer` is then whom it names, `client.proxied_by` the balancer. Without a good one it ends. From
+      others such a header is refused, being neither HTTP nor TLS. "unix:" is whoever connects to a Unix socket, which
+      tells no address.
 
     Callbacks, one at a time; each may instead be a method of that name on a subclass, or be set, by any thread, also
     while the server runs: `server.on_text = f` holds from the next message on, and None ends it.
@@ -123,6 +124,7 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
     Who may connect:
 
     - `subprotocols`: names that are supported; the first one that the client offers is chosen (RFC 6455 section 4.2.2).
+      A client that offers none of them comes in without one; `on_handshake` can refuse it.
     - `origins`: exact values of Origin that are admitted (403 for others, section 10.2); None among them admits
       requests without one. None admits all.
     - `max_connections`: clients at a time; further ones get 503. None: no limit.
@@ -180,8 +182,8 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
       page's own Origin, which `origins` has to admit. The program has it on.
     - `health`: whether a GET of `/healthz` gets 200 while clients are accepted, else 503.
     - `metrics`: whether a GET of `/metrics` gets the counters in OpenMetrics. How long callbacks run is measured then.
-      The program has both on. Who asks takes none of `max_connections` and is logged as nothing; an upgrade request for
-      these paths is answered as for any other.
+      The program has both on. Such a request counts for `max_connections` no more than it is
+      logged; an upgrade request for these paths is answered as for any other.
     - `seed`: what the chance of faults comes from, see `fault()`. None: any.
     - `workers`: threads that serve connections. None: one per core, at most 4. 0: there are none, and the thread that
       runs the callbacks serves the clients between them, which is fastest for short callbacks that answer one message

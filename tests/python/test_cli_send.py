@@ -57,6 +57,28 @@ def test_each_line_of_stdin_is_a_message(server: EchoServer) -> None:
     assert said == "stdin: b'\\xff' is no UTF-8; with --binary it can be bytes, in hex\n"
 
 
+def test_it_ends_when_nobody_reads_the_answers(server: EchoServer) -> None:
+    with program(SCRIPT, "send", server.url, stdin=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.write("first\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "first\n"
+        process.stdout.close()
+        # Stdin stays open.
+        process.stdin.write("second\n")
+        process.stdin.flush()
+        assert process.wait(TIMEOUT) == 5
+        assert process.stderr.read() == "sys.stdout: Broken pipe; nothing more is printed\n"
+
+
+def test_no_agreement_on_a_subprotocol_is_told(server: EchoServer) -> None:
+    status, answers, said = sent(server.url, "--subprotocol", "chat", "hello")
+    assert (status, answers) == (0, ["hello"])
+    assert said == "the server has agreed to none of these subprotocols\n"
+
+
 def test_answers_come_while_stdin_is_open(server: EchoServer) -> None:
     process = program(SCRIPT, "send", server.url, stdin=subprocess.PIPE)
     assert process.stdin

@@ -181,6 +181,31 @@ def test_what_is_no_address_is_named(given: list[str]) -> None:
     assert re.search(r"error: (argument (--bind|PORT): .* is no port|unrecognized arguments: )", err), err
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["81", "-p", "82"], "argument PORT: the port is given twice, and not the same"),
+        (["-p", "81", "-p", "82"], "argument -p/--port: the port is given twice, and not the same"),
+        (["--bind=:81", "--port=82"], "argument -p/--port: the port is given twice, and not the same"),
+        (["-p81", "--bind=:82"], "argument --bind: the port is given twice, and not the same"),
+        (["--prot", "81"], "unrecognized arguments: --prot 81; did you mean --port?"),
+        (["--hots=::1"], "unrecognized arguments: --hots=::1; did you mean --host?"),
+        (["--xyzzy"], "unrecognized arguments: --xyzzy"),
+        (["sned", "x"], "free one; `echoserver send --help` says what that client takes"),
+        (["127.0.0.1:81"], "free one; --bind takes HOST:PORT"),
+        (["help"], "free one; --help says what there is"),
+    ],
+)
+def test_what_was_meant_is_said(given: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        arguments.parser().parse_args(given)
+    assert capsys.readouterr().err.endswith(f"{said}\n")
+
+
+def test_the_same_port_may_be_given_twice() -> None:
+    assert arguments.parser().parse_args(["81", "-p81", "--bind=:81"]).port == 81
+
+
 def test_what_is_on_is_said() -> None:
     cases = {
         ("--no-page", "--no-faults", "--no-health", "--no-metrics"): "",

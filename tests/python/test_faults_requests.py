@@ -291,12 +291,14 @@ def test_what_a_request_does_not_have_is_no_selector(kind: Any) -> None:
 
 @pytest.mark.parametrize("then", [Drop(), "x", Response, 5])
 def test_what_a_delay_can_not_have(then: Any) -> None:
-    with pytest.raises(TypeError, match=r"^handshakes takes Accept, BadAccept, .*, not " + re.escape(shown(then))):
+    with pytest.raises(
+        TypeError, match=f"^handshakes does not take {re.escape(shown(then))}; it takes Accept, BadAccept, "
+    ):
         Delay(1, then)
 
 
 def shown(value: Any) -> str:
-    return "the class Response, not one of its objects" if value is Response else repr(value)
+    return "the class Response: an object of it is Response()" if value is Response else repr(value)
 
 
 def test_a_reset_answers_a_delayed_request() -> None:

@@ -305,8 +305,8 @@ BYTES = "it acts on bytes, which nobody counts: it takes path, client, after and
         (NoPong(), {"after": "1s"}, ValueError, f"NoPong: after='1s': {STATE}"),
         (Latency(1), {"every": 2}, ValueError, f"Latency: every=2: {BYTES}"),
         (Slice(1), {"times": 2}, ValueError, f"Slice: times=2: {BYTES}"),
-        ("drop", {}, TypeError, r"fault\(\) takes Drop, .*, not 'drop'"),
-        (Drop, {}, TypeError, r"fault\(\) takes Drop, .*, not the class Drop, not one of its objects"),
+        ("drop", {}, TypeError, r"fault\(\) does not take 'drop'; it takes Drop, "),
+        (Drop, {}, TypeError, r"fault\(\) does not take the class Drop: an object of it is Drop\(\); it takes Drop, "),
     ],
 )
 def test_what_can_not_be_set(kind: Any, selectors: dict[str, Any], error: type[Exception], message: str) -> None:

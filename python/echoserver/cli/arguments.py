@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import inspect
 import re
 from dataclasses import asdict
@@ -28,28 +29,58 @@ _LONGEST_ERROR: Final = 500
 _SINGULAR: Final = {"subprotocols": "subprotocol", "origins": "origin", "compression": "deflate", "faults": "fault"}
 
 
+_TWICE: Final = "the port is given twice, and not the same"
+
+
 class _Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """As argparse does, and the port may stand anywhere: for argparse it would have to be before options."""
         options, rest = self.parse_known_args(args, namespace)
         if rest and not rest[0].startswith("-"):
+            given = rest.pop(0)
             try:
-                options.port = port(rest.pop(0))
+                number = port(given)
             except argparse.ArgumentTypeError as error:
-                self.error(f"argument PORT: {error}")
+                self.error(f"argument PORT: {error}{_meant(given)}")
+            if getattr(options, "port", number) != number:
+                self.error(f"argument PORT: {_TWICE}")
+            options.port = number
         if rest:
-            self.error(f"unrecognized arguments: {' '.join(rest)}")
+            self.error(f"unrecognized arguments: {' '.join(rest)}{self._hint(rest[0])}")
         return options
+
+    def _hint(self, option: str) -> str:
+        known = (name for action in self._actions for name in action.option_strings)
+        near = difflib.get_close_matches(option.partition("=")[0], known, 1)
+        return f"; did you mean {near[0]}?" if near else ""
 
     def error(self, message: str) -> NoReturn:
         """As argparse does; what was given may be of any length, and is in it."""
         super().error(message if len(message) <= _LONGEST_ERROR else f"{message[:_LONGEST_ERROR]}...")
 
 
-class _Bind(argparse.Action):
-    """HOST, HOST:PORT, :PORT or PORT, as several other programs have it."""
+def _meant(port: str) -> str:
+    """What may have been meant by what is no port."""
+    if near := difflib.get_close_matches(port, ("send", "load"), 1):
+        return f"; `echoserver {near[0]} --help` says what that client takes"
+    if ":" in port:
+        return "; --bind takes HOST:PORT"
+    return "" if port[:1].isdecimal() else "; --help says what there is"
+
+
+class _Port(argparse.Action):
+    """The port, which can be one only."""
 
     def __call__(self, _parser: object, namespace: argparse.Namespace, values: Any, _option: object = None) -> None:
+        if getattr(namespace, "port", values) != values:
+            raise argparse.ArgumentError(self, _TWICE)
+        namespace.port = values
+
+
+class _Bind(_Port):
+    """HOST, HOST:PORT, :PORT or PORT, as several other programs have it."""
+
+    def __call__(self, parser: object, namespace: argparse.Namespace, values: Any, option: object = None) -> None:
         host, colon, number = values.rpartition(":")
         if values.isdecimal():
             host, number = "", values
@@ -58,7 +89,7 @@ class _Bind(argparse.Action):
             host, number = values, ""
         try:
             if number or not host:
-                namespace.port = port(number)
+                super().__call__(parser, namespace, port(number), option)
         except argparse.ArgumentTypeError as error:
             raise argparse.ArgumentError(self, str(error)) from None
         if host:
@@ -69,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
     """What reads it. The values are options of EchoServer by name, as far as they were given."""
     made = _Parser(
         prog="echoserver",
-        usage="%(prog)s [options] [PORT]",
+        usage="%(prog)s [options] [PORT]\n       %(prog)s send URL [MESSAGE ...]\n       %(prog)s load URL",
         add_help=False,
         description="A WebSocket server that sends back what it gets. Prints its URL, serves until Ctrl-C or SIGTERM.",
         epilog="SIZE is a number of bytes, also with a unit: 64MiB, 100kB. SECONDS may have a fraction.",
@@ -107,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         dest="subprotocols",
         metavar="NAME",
-        help="support this subprotocol; may be repeated (default: none)",
+        help="support this subprotocol; may be repeated; who offers none of them comes in without one (default: none)",
     )
     names.add_argument(
         "--any-subprotocol",
@@ -141,7 +172,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         group,
         "close_timeout",
-        "for the closing handshake, and for the end of the server after the next two",
+        "for the closing handshake, and for the end of the server after its drain",
         seconds,
         "SECONDS",
     )
@@ -174,8 +205,8 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--log-format",
         choices=["text", "json"],
-        help="log a line for each connection at its end, too, and all lines for people or as JSON (default: only what "
-        "the server does and whom it refuses, as text)",
+        help="log a line for each connection at its end, too, and all lines for people or as JSON; they go to stderr, "
+        "--json is about stdout (default: only what the server does and whom it refuses, as text)",
     )
     for option, page in (("health", "/healthz, which says whether clients are accepted"), ("metrics", "/metrics")):
         text = f"don't answer {page} (default: it is answered)"
@@ -194,13 +225,16 @@ def parser() -> argparse.ArgumentParser:
     )
     printed = group.add_mutually_exclusive_group()
     printed.add_argument(
-        "--json", action="store_true", help="print JSON, a line at the start, each second and at the end, and no URL"
+        "--json",
+        action="store_true",
+        help="print JSON on stdout, a line at the start, each second and at the end, and no URL; for the log it is "
+        "--log-format json",
     )
     printed.add_argument("-d", "--debug", action="store_true", help="print the port, each message and each disconnect")
     add(
         group,
         "workers",
-        "threads that serve clients; 0: that of the program does (default: one per core, at most 4)",
+        "threads that serve clients; with 0 the thread that runs the callbacks does (default: one per core, at most 4)",
         count,
         "COUNT",
     )
@@ -212,7 +246,14 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_listening(group: Any, add: Callable[..., None]) -> None:
     """Where it listens."""
-    add(group, "port", "port to listen on, also without -p; 0 takes a free one", port, "PORT", "-p")
+    group.add_argument(
+        "-p",
+        "--port",
+        action=_Port,
+        type=port,
+        metavar="PORT",
+        help=f"port to listen on, also without -p; 0 takes a free one (default: {DEFAULTS['port']})",
+    )
     group.add_argument(
         "--host",
         action="append",
@@ -233,7 +274,7 @@ def _add_listening(group: Any, add: Callable[..., None]) -> None:
     add(
         group,
         "backlog",
-        "connects that may wait to be accepted (default: 4096; at sockets of others what they have)",
+        "connects that may wait to be accepted (default: 4096; sockets that are handed over keep theirs)",
         count,
         "COUNT",
     )

@@ -66,6 +66,7 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """With streams that are connected; `open` is for others."""
         self._reader, self._writer = reader, writer
+        self.subprotocol: str | None = None
 
     @classmethod
     async def open(
@@ -126,6 +127,7 @@ class Connection:
         accept = base64.b64encode(hashlib.sha1(key + _GUID).digest()).decode()
         if fields.get("sec-websocket-accept") != accept:
             raise NotConnected("the server's Sec-WebSocket-Accept is wrong: it has not understood the request")
+        self.subprotocol = fields.get("sec-websocket-protocol")
 
     async def send(self, opcode: int, payload: bytes) -> None:
         """Sends a frame."""

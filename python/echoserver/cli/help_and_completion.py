@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 from typing import Any, Final
 
 __all__ = ["add_arguments"]
@@ -49,7 +50,7 @@ class _Completion(argparse.Action):
             made.prog = f"{parser.prog} {name}"
             _complete_files(made, shtab.FILE)
         _complete_files(parser, shtab.FILE)
-        print(shtab.complete(parser, shell=values))
+        parser._print_message(f"{shtab.complete(parser, shell=values)}\n", sys.stdout)  # As it prints its help.
         parser.exit()
 
 

@@ -14,6 +14,7 @@ from echoserver._core import shown
 from echoserver.cli import connection
 from echoserver.cli.connection import BINARY, CLOSE, TEXT, Connection, NotConnected
 from echoserver.cli.screen import Screen
+from echoserver.cli.writing import Stdout
 
 if TYPE_CHECKING:
     import ssl
@@ -27,6 +28,7 @@ _NOT_CONNECTED: Final = 1
 _WRONG: Final = 2
 _CLOSED: Final = 3
 _SILENT: Final = 4
+_UNPRINTED: Final = 5
 
 _NO_CODE: Final = 1005
 
@@ -38,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         description="Sends messages to a WebSocket server and prints what it answers, a line each. Without a MESSAGE "
         "each line of stdin is one.",
         epilog="Its status is 0 if all messages were answered, 1 if there was no connection or it broke, 3 if the "
-        "server closed before, 4 if an answer did not come in time, 2 for a wrong argument.",
+        "server closed before, 4 if an answer did not come in time, 5 if it can't be printed, 2 for a wrong argument.",
         allow_abbrev=False,
     )
     made.add_argument("url", metavar="URL", help="ws:// or wss://; without either it is ws://")
@@ -94,7 +96,8 @@ def main(arguments: Sequence[str]) -> int:
         trust = connection.trust(given.ca) if is_secure else None
     except OSError as error:
         command_line.error(f"argument --ca: {shown(given.ca)}: {error.strerror or error}")
-    status, sentence = asyncio.run(_talk(given, trust, messages if given.messages else None))
+    with Stdout().let_go():
+        status, sentence = asyncio.run(_talk(given, trust, messages if given.messages else None))
     if sentence:
         Screen().line(f"echoserver: {sentence}")
     return status
@@ -116,6 +119,8 @@ async def _talk(
     except TimeoutError:
         return _NOT_CONNECTED, f"no answer to the upgrade request within {given.timeout:g} s"
     conversation = _Conversation(opened, given.timeout, is_binary=given.binary)
+    if given.subprotocol and opened.subprotocol is None:
+        Screen().line("echoserver: the server has agreed to none of these subprotocols")
     receiving = asyncio.create_task(conversation.receive())
     try:
         return await conversation.run(messages, given.close)
@@ -178,7 +183,8 @@ class _Conversation:
         else:
             return _NOT_CONNECTED, "the connection broke: the server ended it without a close frame"
         self._missing = max(0, self._missing - 1)
-        return None
+        # What can't be printed is sent for nobody; why is told already.
+        return (_UNPRINTED, "") if printing.is_broken() else None
 
     async def _close(self, code: int, reason: str) -> tuple[int, str]:
         payload = code.to_bytes(2) + reason.encode()
