@@ -27,6 +27,19 @@ WITHOUT_WORKERS = "ECHOSERVER_WITHOUT_WORKERS" in os.environ
 
 def pytest_configure() -> None:
     surroundings.reset()
+    _name_transports()
+
+
+def _name_transports() -> None:
+    """Has asyncio's transports say which test has made them: one that nobody closes is found in another one."""
+    kind: Any = asyncio.selector_events._SelectorTransport  # type: ignore[attr-defined]  # Nothing else is told.
+    init, text = kind.__init__, kind.__repr__
+
+    def make(transport: Any, *arguments: Any, **options: Any) -> None:
+        transport.made_by = os.environ.get("PYTEST_CURRENT_TEST")
+        init(transport, *arguments, **options)
+
+    kind.__init__, kind.__repr__ = make, lambda transport: f"{text(transport)} of {transport.made_by}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
