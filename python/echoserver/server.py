@@ -162,10 +162,10 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
 
     - `tls`: a `TLS` with the files of certificate and key; or "self-signed": an authority and a certificate of the
       server's own, made now, valid for a year and for localhost, 127.0.0.1, ::1, `host` and this machine's name, which
-      clients trust through `ca_pem` or `ssl_context()`. "expired" and "wrong-host", for tests of clients, are the same
-      with a certificate that was valid until yesterday, or is for wrong-host.invalid. None: no TLS. `open_timeout` is
-      for the TLS handshake and the upgrade request together. What fails is logged, once per connection, at INFO to the
-      logger "echoserver".
+      clients trust through `ca_pem` or `ssl_context()`. "expired" and "wrong-host", for tests of clients and not
+      on the command line, are the same with a certificate that was valid until yesterday, or is for
+      wrong-host.invalid. None: no TLS. `open_timeout` is for the TLS handshake and the upgrade request together. What
+      fails is logged, once per connection, at INFO to the logger "echoserver".
 
     And:
 

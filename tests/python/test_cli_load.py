@@ -114,8 +114,7 @@ def test_nobody_there_is_status_1_in_words() -> None:
         url = "ws://{}:{}".format(*free.getsockname())
     status, out, _ = loaded(url, "--clients=2", "--seconds=0.2")
     assert status == 1
-    assert out.splitlines()[1:2] == ["messages   0, 0/s, 0.0 MB/s each way"]
-    assert re.fullmatch(r"failed     2 clients: .*refused.*", out.splitlines()[2])
+    assert re.fullmatch(r"failed     2 clients: .*refused.*", out.splitlines()[1])
 
 
 @pytest.mark.parametrize(
@@ -210,7 +209,7 @@ def test_who_is_not_trusted_fails_and_the_option_is_named(run: Listen, authority
     server = run(tls="self-signed")
     status, out, _ = loaded(server.url, f"--ca={authority.pem}", *QUICK)
     assert status == 1
-    assert out.splitlines()[2:] == [
+    assert out.splitlines()[1:] == [
         "failed     2 clients: the server's certificate comes from nobody who is trusted",
         "           --ca FILE says which certificates to trust, in PEM, instead of the system's.",
     ]
@@ -220,7 +219,7 @@ def test_who_has_signed_itself_is_trusted_only_by_name(run: Listen, authority: A
     server = run(tls=TLS(*signed_by_itself(tmp_path, "localhost")))
     status, out, _ = loaded(f"wss://localhost:{server.port}/", *QUICK, SSL_CERT_FILE=str(authority.pem))
     assert status == 1
-    assert out.splitlines()[2:] == [
+    assert out.splitlines()[1:] == [
         "failed     2 clients: the server's certificate comes from nobody who is trusted",
         "           --ca FILE says which certificates to trust, in PEM, instead of the system's.",
     ]

@@ -211,12 +211,17 @@ def test_with_debug_the_lines_of_the_example_come_as_they_happen() -> None:
     assert finished(process) == (0, "", LISTENING)
 
 
-def test_a_port_in_use_is_one_sentence_and_status_1() -> None:
+@pytest.mark.parametrize(
+    ("options", "way_out"),
+    [((), ""), (("--reuse-port",), "who has it needs --reuse-port, too, and ")],
+    ids=["alone", "with others"],
+)
+def test_a_port_in_use_is_one_sentence_and_status_1(options: tuple[str, ...], way_out: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        status, out, err = finished(program(SCRIPT, "-p", str(port), "--host", "127.0.0.1"))
+        status, out, err = finished(program(SCRIPT, "-p", str(port), "--host", "127.0.0.1", *options))
     assert (status, out) == (1, "")
-    reason = "Address already in use; -p 0 takes a free port"
+    reason = f"Address already in use; {way_out}-p 0 takes a free port"
     assert err == f"echoserver: cannot listen on port {port} of 127.0.0.1: {reason}\n"
 
 

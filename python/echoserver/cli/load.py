@@ -158,7 +158,8 @@ def _lines(result: dict[str, Any], given: argparse.Namespace) -> Iterator[str]:
     asked = f"{given.clients:,} clients x {given.inflight:,} in flight x {given.size:,} bytes of {kind}"
     yield f"{asked}, {given.seconds:g} s"
     rate, megabytes = result["messages_per_second"], result["bytes_per_second"] / 1e6
-    yield f"messages   {result['messages']:,}, {rate:,.0f}/s, {megabytes:,.1f} MB/s each way"
+    if result["messages"] or not result["failed_clients"]:
+        yield f"messages   {result['messages']:,}, {rate:,.0f}/s, {megabytes:,.1f} MB/s each way"
     if result["messages"]:
         latencies = ", ".join(f"{name} {value * 1000:.3g}" for name, value in result["latency"].items())
         yield f"latency    {latencies} ms"

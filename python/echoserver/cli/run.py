@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             return 0
         except BindError as error:
-            return _failed(f"listen on {_place(options)}", error)
+            return _failed(f"listen on {_place(options)}", error, is_shared="reuse_port" in options)
         except OSError as error:
             if error.filename is None:
                 return _failed("serve", error)
@@ -252,11 +252,13 @@ def _signals(events: _Events, made: threading.Event, stdout: Stdout) -> Iterator
             signal.signal(number, previous)
 
 
-def _failed(what: str, error: OSError | RuntimeError) -> int:
-    """Says so in a sentence, with a way out where there is one; the exit status."""
+def _failed(what: str, error: OSError | RuntimeError, *, is_shared: bool = False) -> int:
+    """Says so in a sentence, with a way out where there is one; the exit status. `is_shared`: the port was to be."""
     number = error.errno if isinstance(error, OSError) else None
     # Behind what the core says of it there is the system's reason, in Rust's form.
     reason = (getattr(error, "strerror", None) or str(error)).rpartition(": ")[2].partition(" (os error")[0]
     way_out = None if "--uds" in what else _WAYS_OUT.get(number or 0)
+    if number == errno.EADDRINUSE and is_shared:
+        way_out = f"who has it needs --reuse-port, too, and {way_out}"
     _log.error("cannot %s: %s%s", what, reason, f"; {way_out}" if way_out else "")
     return 1
