@@ -265,8 +265,7 @@ impl Partial {
         }
     }
 
-    /// A further chunk: for the `here` bytes that are here, and beyond these at most as much again as was received; if the
-    /// account does not take that, for these alone.
+    /// A further chunk: for the `here` bytes that are here, and beyond these at most as much again as was received.
     fn grow(
         &mut self,
         here: usize,
@@ -279,11 +278,7 @@ impl Partial {
         } else {
             0
         };
-        let allocated = account.allocate(start + step);
-        let mut bytes = match allocated {
-            Err(Exhausted) if here > 0 => account.allocate(start + here)?,
-            allocated => allocated?,
-        };
+        let mut bytes = account.allocate(start + step)?;
         let charged = bytes.capacity();
         bytes.resize(start, 0);
         self.chunks.push(Chunk {
@@ -345,20 +340,5 @@ mod tests {
         let mut partial = Partial::default();
         assert_eq!(partial.push(&[1; 500], 10_000, &mut account), Ok(()));
         assert_eq!(partial.push(&[1; 600], 9_500, &mut account), Err(Exhausted));
-    }
-
-    #[test]
-    fn what_is_here_needs_no_more_room_than_there_is() {
-        let memory = Memory::new(Limit::new(&"memory_limit", 1000));
-        let mut account = Account::new(memory.clone());
-        let mut partial = Partial::default();
-        assert_eq!(partial.push(&[1; 700], 10_000, &mut account), Ok(()));
-        assert_eq!(partial.push(&[2; 290], 9300, &mut account), Ok(()));
-        assert_eq!((partial.len(), memory.used()), (990, 1000));
-        // Where nothing is here yet there has to be a step.
-        assert_eq!(partial.spare(9010, &mut account).err(), Some(Exhausted));
-        assert_eq!(partial.push(&[3], 9010, &mut account), Err(Exhausted));
-        partial.release(&mut account);
-        assert_eq!(memory.used(), 0);
     }
 }

@@ -190,14 +190,3 @@ fn each_of_them_is_within_the_limit_of_a_frame() {
     assert!(matches!(last, Some(Seen::Failed(1009, why)) if why.contains("max_frame_size of 100")));
     reader.end();
 }
-
-#[test]
-fn those_of_a_read_are_kept_if_there_is_memory_for_them() {
-    let fragments = [bytes_of(500), bytes_of(400), b"end".to_vec()];
-    let bytes = wire(BINARY, &fragments);
-    // The last one comes later: what is there of the message is more than half of the limit.
-    let (head, tail) = bytes.split_at(bytes.len() - 15);
-    let mut reader = Reader::new(1 << 20, 910);
-    assert!(reader.push(head) && reader.push(tail));
-    assert_eq!(reader.end(), [binary(&fragments.concat()), text("behind")]);
-}
