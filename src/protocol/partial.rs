@@ -141,7 +141,8 @@ impl Partial {
                 chunk.bytes.extend_from_slice(&bytes[..take]);
             }
             self.len += take;
-            expected -= take;
+            // A limit that was lowered meanwhile may expect less than is here.
+            expected = expected.saturating_sub(take);
             bytes = &bytes[take..];
         }
         Ok(())
@@ -315,6 +316,19 @@ mod tests {
             .collect();
         assert_eq!(wire, frame::server_frame(Opcode::Binary, &payload));
         drop(account);
+        assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn what_is_here_is_taken_though_less_is_expected() {
+        let memory = Memory::new(Limit::new(&"memory_limit", 1 << 20));
+        let mut account = Account::new(memory.clone());
+        let mut partial = Partial::default();
+        for expected in [10, 0] {
+            partial.push(&[1; 5000], expected, &mut account).unwrap();
+        }
+        assert_eq!(partial.len(), 10_000);
+        partial.release(&mut account);
         assert_eq!(memory.used(), 0);
     }
 

@@ -6,7 +6,9 @@ import json
 import logging
 import os
 import sys
+import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -90,3 +92,39 @@ def test_those_that_nobody_reads_are_counted(monkeypatch: pytest.MonkeyPatch, li
     else:
         told = json.loads(last)
         assert (told["event"], told["count"], told["level"], told["message"]) == ("unlogged", count, "warning", text)
+
+
+def test_the_end_waits_for_one_who_reads_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes in all, by a clock that goes on as lines are read, by less than its patience each time."""
+    patience, now = 0.01, 0.0
+    monkeypatch.setattr(writing, "time", SimpleNamespace(monotonic=lambda: now, sleep=time.sleep))
+    monkeypatch.setattr(writing, "_PATIENCE", patience)
+    reading, written = os.pipe()
+    read: list[str] = []
+    screen = Screen()
+    lines = [line * 50 for line in LINES[:900]]
+
+    def read_all() -> None:
+        nonlocal now
+        with os.fdopen(reading) as stream:
+            last._is_ending.wait(TIMEOUT)
+            for line in stream:
+                read.append(line)
+                if last._moved == now:
+                    now += 0.9 * patience
+
+    def say_all() -> None:
+        for line in lines:
+            screen.line(line)
+
+    with os.fdopen(written, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        with screen.apart():
+            assert screen._writer
+            last = screen._writer
+            reader = in_thread(read_all)
+            # The main thread would wait for each.
+            join(in_thread(say_all))
+    join(reader)
+    assert [line.rstrip("\n") for line in read] == lines
+    assert now > 5 * patience

@@ -69,10 +69,11 @@ class Writer:
         self._is_ending.set()
 
     def end(self) -> None:
-        """Leaves a moment for what is not written yet."""
+        """Leaves a moment for what is not written yet, and another after each part that is."""
         self.let_go()
         self._texts.put(None)
-        self._thread.join(_PATIENCE)
+        while self._thread.is_alive() and time.monotonic() - self._moved < _PATIENCE:
+            self._thread.join(_LOOK)
 
     def _write(self) -> None:
         is_last = False
