@@ -23,7 +23,7 @@ __all__ = ["MOST", "flaws", "main"]
 DIST = ROOT / "target" / "package"
 TOOLS = ROOT / ".venv-package"
 # Bytes of the wheel, beyond which something has grown that nobody wanted. The aim is 2 MB.
-MOST = 2_600_000
+MOST = 2_650_000
 # What a wheel cannot do without.
 _IN_WHEEL = {
     r"echoserver/__init__\.py",
