@@ -18,7 +18,7 @@ CONFORMANCE = @run() { tests/conformance/run --python $(BIN)/python "$$@" || [ $
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DELETE_ON_ERROR:
-.PHONY: help run docs package develop test inline check bench counts conformance conformance-full fuzz soak conversations stall clients faults licenses options pictures fault-soak fault-attack costs fixture-soak qt-differential deploy clean
+.PHONY: help run docs package develop test newer inline check bench counts conformance conformance-full fuzz soak conversations stall clients faults licenses options pictures fault-soak fault-attack costs fixture-soak qt-differential deploy clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ develop: $(VENV)/bin/maturin ## the package with what tests need, built quickly 
 test: $(VENV)/.tools ## all tests: Rust, and Python on every CPython >= 3.11 of this machine
 	cargo test --locked
 	$(BIN)/python tests/python/all_versions.py
+
+newer: $(VENV)/.tools ## the Python tests on CPython 3.14 and 3.15 of Debian's testing, in .cache; needs root and debootstrap
+	$(BIN)/python tests/python/newer_versions.py
 
 inline: $(VENV)/.tools ## the Python tests that make servers, with workers=0
 	ECHOSERVER_WITHOUT_WORKERS=1 $(BIN)/pytest -q tests/python
