@@ -46,8 +46,8 @@ pub(super) struct Desk {
     pub(super) look: Rc<Look>,
     pub(super) lingering: Rc<Lingering>,
     pub(super) summaries: Summaries,
-    /// Room for orders of clients that have none at the moment: what a turn brings for many is a quarter of what the
-    /// allocator would take for each of them.
+    /// Room for the orders of clients that have none at the moment, so that a turn with an order for each of many does
+    /// not go to the allocator for each.
     room: RefCell<Vec<Vec<Order>>>,
     /// Ciphertext of TLS clients.
     pub(super) tls: RefCell<Scratch>,

@@ -18,6 +18,8 @@ from all_versions import ROOT, SetupError, build_wheel, run
 VERSIONS = ("3.14", "3.15")
 FOLDER = ROOT / ".cache" / "newer"
 SYSTEM = FOLDER / "system"
+# Where the tests are there.
+CHECKOUT = "/checkout"
 # What it takes of this machine: where names are looked up, and how pip gets at packages.
 SHARED = ("/etc/resolv.conf", "/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
 ENTER = 'mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
@@ -43,7 +45,7 @@ def unpack() -> None:
 
 def fill(wheel: Path) -> None:
     """Puts there what is tested."""
-    work = SYSTEM / "work"
+    work = SYSTEM / CHECKOUT.lstrip("/")
     shutil.rmtree(work, ignore_errors=True)
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
@@ -57,7 +59,7 @@ def fill(wheel: Path) -> None:
 
 def inside(*command: str) -> list[str]:
     """That command in the system. What it needs of the kernel goes with it."""
-    environment = ["env", "-u", "PIP_FIND_LINKS", "-C", "/work", "HOME=/root", "LANG=C.UTF-8"]
+    environment = ["env", "-u", "PIP_FIND_LINKS", "-C", CHECKOUT, "HOME=/root", "LANG=C.UTF-8"]
     return ["unshare", "--mount", "sh", "-c", ENTER, str(SYSTEM), *environment, *command]
 
 
@@ -66,7 +68,7 @@ def environment(version: str, wheel: Path) -> str:
     python = f"/venv-{version}/bin/python"
     if not (SYSTEM / python.lstrip("/")).is_symlink():
         run(*inside(f"python{version}", "-m", "venv", f"/venv-{version}"))
-    package = f"/work/{wheel.name}"
+    package = f"{CHECKOUT}/{wheel.name}"
     run(*inside(python, "-m", "pip", "install", "--quiet", f"echoserver[test] @ file://{package}"))
     run(*inside(python, "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", package))
     return python

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import inspect
 import re
 from dataclasses import asdict
@@ -16,7 +15,7 @@ from echoserver.compression import Deflate
 from echoserver.server import EchoServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["DEFAULTS", "in_terms_of_the_command_line", "parser"]
 
@@ -27,8 +26,6 @@ _DEFLATE: Final[dict[str, bool | int]] = asdict(Deflate())
 _LONGEST_ERROR: Final = 500
 # Options of the API whose names differ here: each use of them adds one value, or they name a value.
 _SINGULAR: Final = {"subprotocols": "subprotocol", "origins": "origin", "compression": "deflate", "faults": "fault"}
-
-
 _TWICE: Final = "the port is given twice, and not the same"
 
 
@@ -51,18 +48,26 @@ class _Parser(argparse.ArgumentParser):
 
     def _hint(self, option: str) -> str:
         known = (name for action in self._actions for name in action.option_strings)
-        near = difflib.get_close_matches(option.partition("=")[0], known, 1)
-        return f"; did you mean {near[0]}?" if near else ""
+        near = _near(option.partition("=")[0], known)
+        return f"; did you mean {near}?" if near else ""
 
     def error(self, message: str) -> NoReturn:
         """As argparse does; what was given may be of any length, and is in it."""
         super().error(message if len(message) <= _LONGEST_ERROR else f"{message[:_LONGEST_ERROR]}...")
 
 
+def _near(word: str, words: Iterable[str]) -> str | None:
+    """Which of the words it is but for a slip, if it is one of them."""
+    # Only for a mistake: the start does without.
+    import difflib
+
+    return next(iter(difflib.get_close_matches(word, words, 1)), None)
+
+
 def _meant(port: str) -> str:
     """What may have been meant by what is no port."""
-    if near := difflib.get_close_matches(port, ("send", "load"), 1):
-        return f"; `echoserver {near[0]} --help` says what that client takes"
+    if near := _near(port, ("send", "load")):
+        return f"; `echoserver {near} --help` says what that client takes"
     if ":" in port:
         return "; --bind takes HOST:PORT"
     return "" if port[:1].isdecimal() else "; --help says what there is"
