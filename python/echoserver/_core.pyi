@@ -39,6 +39,7 @@ __all__ = [
     "Thread",
     "__version__",
     "at_end",
+    "ca_file",
     "check_fault",
     "checked_timeout",
     "finish",
@@ -101,6 +102,9 @@ def shown(value: object) -> str:
 
 def password_file(path: str) -> bytes:
     """What a program finds in the file of a key's password."""
+
+def ca_file(path: str) -> bytes:
+    """What a client finds in the file of the authorities that it trusts."""
 
 def keep_for_ever(object: object) -> None:
     """Keeps an object for ever."""

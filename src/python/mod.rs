@@ -114,7 +114,7 @@ mod _core {
     #[pymodule_export]
     use super::thread::NativeThread;
     #[pymodule_export]
-    use super::tls::{PyTls, PyTlsInfo, password_file};
+    use super::tls::{PyTls, PyTlsInfo, ca_file, password_file};
     #[pymodule_export]
     use super::values::NoReply;
     #[pymodule_export]

@@ -2,7 +2,7 @@
 
 use super::argument::{Argument, Given, SURROGATE};
 use super::waiting;
-use crate::server::read_file;
+use crate::server::{MAX_FILE, read_file};
 use crate::tls::{Flaw, MinVersion, Password, Tls, TlsFacts, TlsFiles};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -141,11 +141,28 @@ pub(super) fn password_file<'py>(
     py: Python<'py>,
     path: Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    const NAME: &str = "password_file";
-    let path = Argument::of(NAME, path).path()?;
-    let bytes = waiting::patiently(py, |patience| {
-        read_file(NAME, &path, MAX_PASSWORD, patience)
-    })?;
+    contents(py, "password_file", path, MAX_PASSWORD)
+}
+
+/// What a client finds in the file of the authorities that it trusts.
+#[pyfunction]
+pub(super) fn ca_file<'py>(
+    py: Python<'py>,
+    path: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    contents(py, "ca", path, MAX_FILE)
+}
+
+/// At most so many bytes of a file. A signal may end the wait for it, as it can't for Python's own reading if it comes
+/// just before that.
+fn contents<'py>(
+    py: Python<'py>,
+    name: &'static str,
+    path: Bound<'py, PyAny>,
+    most: u64,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let path = Argument::of(name, path).path()?;
+    let bytes = waiting::patiently(py, |patience| read_file(name, &path, most, patience))?;
     Ok(PyBytes::new(py, &bytes))
 }
 

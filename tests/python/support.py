@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as websockets_connect
 
@@ -96,6 +97,17 @@ def children(process: int) -> list[int]:
     """The processes that it has started and that live; none where the system does not tell."""
     lists = Path(f"/proc/{process}/task").glob("*/children")
     return [int(number) for file in lists for number in file.read_text().split()]
+
+
+def has_open(process: int, file: Path) -> bool:
+    """Whether it has this file open."""
+    folder = Path(f"/proc/{process}/fd")
+    if not folder.exists():
+        pytest.skip("NOT TESTED HERE: the system does not tell which files a process has open")
+    # One that is closed while we look is not what we look for.
+    with contextlib.suppress(FileNotFoundError):
+        return file in [each.readlink() for each in folder.iterdir()]
+    return False
 
 
 def finished(process: subprocess.Popen[str], seconds: float = TIMEOUT) -> tuple[int, str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -17,7 +16,7 @@ import pytest
 from certificates import signed_by_itself
 from echoserver import TLS, EchoServer
 from echoserver.cli import load
-from support import SCRIPT, TIMEOUT, eventually, finished, program
+from support import SCRIPT, TIMEOUT, eventually, finished, has_open, program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -297,20 +296,22 @@ def test_ctrl_c_ends_it(server: EchoServer) -> None:
 def test_ctrl_c_ends_the_wait_for_a_file(command: str, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    # Python itself leaves a file open that is interrupted while it is opened.
-    quiet = {"PYTHONWARNINGS": "ignore::ResourceWarning"}
-    process = program(SCRIPT, command, "wss://127.0.0.1:1/", f"--ca={fifo}", env=quiet)
-
-    held: list[int] = []
-
-    def is_read() -> bool:
-        with contextlib.suppress(OSError):  # Not yet.
-            held.append(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
-        return bool(held)
-
-    eventually(is_read, "its reader")
-    process.send_signal(signal.SIGINT)
+    # It has a writer, who writes nothing.
+    descriptor = os.open(fifo, os.O_RDWR)
     try:
+        process = program(SCRIPT, command, "wss://127.0.0.1:1/", f"--ca={fifo}")
+        eventually(lambda: has_open(process.pid, fifo), "its reading")
+        process.send_signal(signal.SIGINT)
         assert finished(process) == (130, "", "")
     finally:
-        os.close(held[0])
+        os.close(descriptor)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="NOT TESTED WITH PIPES: this system has no FIFOs")
+@pytest.mark.parametrize("command", ["load", "send"])
+def test_certificates_from_a_pipe_that_nobody_writes_to_are_refused(command: str, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    status, out, err = finished(program(SCRIPT, command, "wss://127.0.0.1:1/", f"--ca={fifo}"))
+    assert (status, out) == (2, "")
+    assert err.endswith(f"argument --ca: '{fifo}': is a pipe that nobody writes to\n")

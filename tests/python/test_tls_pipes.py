@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import ssl
@@ -23,6 +22,7 @@ from support import (
     eventually,
     finished,
     first_line,
+    has_open,
     in_thread,
     join,
     program,
@@ -107,7 +107,7 @@ def test_ctrl_c_ends_the_wait_for_a_pipe(fifo: Path) -> None:
     descriptor = os.open(fifo, os.O_RDWR)
     try:
         process = python(WAITS, str(fifo))
-        _until_it_reads(process, fifo)
+        eventually(lambda: has_open(process.pid, fifo), "its reading")
         process.send_signal(signal.SIGINT)
         assert finished(process) == (0, "interrupted\n", "")
     finally:
@@ -119,26 +119,11 @@ def test_ctrl_c_ends_the_program_while_it_waits_for_a_pipe(fifo: Path, option: s
     descriptor = os.open(fifo, os.O_RDWR)
     try:
         process = program(SCRIPT, *LOCAL, "-d", f"--certfile={fifo}", f"{option}={fifo}")
-        _until_it_reads(process, fifo)
+        eventually(lambda: has_open(process.pid, fifo), "its reading")
         process.send_signal(signal.SIGINT)
         assert finished(process) == (0, "", "")
     finally:
         os.close(descriptor)
-
-
-def _until_it_reads(process: subprocess.Popen[str], fifo: Path) -> None:
-    """Until it has the pipe open."""
-    folder = Path(f"/proc/{process.pid}/fd")
-    if not folder.exists():
-        pytest.skip("NOT TESTED HERE: the system does not tell which files a process has open")
-
-    def has_it() -> bool:
-        # One that is closed while we look is not what we look for.
-        with contextlib.suppress(FileNotFoundError):
-            return fifo in [each.readlink() for each in folder.iterdir()]
-        return False
-
-    eventually(has_it)
 
 
 def test_the_password_of_a_pipe_that_nobody_writes_to_is_refused(authority: Authority, fifo: Path) -> None:

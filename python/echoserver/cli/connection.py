@@ -11,11 +11,11 @@ import hashlib
 import os
 import ssl
 import struct
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import SplitResult, urlsplit
 
 from echoserver import printing
+from echoserver._core import ca_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,15 +41,15 @@ def is_secure(url: str) -> bool:
     return _parsed(url)[0].scheme in {"wss", "https"}
 
 
-def trust(ca_file: str | None) -> ssl.SSLContext:
-    """For a client that trusts the certificates in `ca_file`, in PEM, by default the system's.
+def trust(path: str | None) -> ssl.SSLContext:
+    """For a client that trusts the certificates in the file `path`, in PEM, by default the system's.
 
     OSError for a file that can't be used. Ctrl-C ends the wait for one that is a pipe: OpenSSL's own reading would not.
     """
-    if ca_file is None:
+    if path is None:
         return ssl.create_default_context()
     # What is no ASCII can only be a comment. Nothing at all would be the system's certificates.
-    pem = Path(ca_file).read_text("ascii", "ignore") or "\n"
+    pem = ca_file(path).decode("ascii", "ignore") or "\n"
     try:
         return ssl.create_default_context(cadata=pem)
     except ssl.SSLError:

@@ -1,6 +1,6 @@
 //! Certificates and keys from PEM files. Every error names the option, the file, and what is wrong with it.
 
-use super::reading::read_file;
+use super::reading::{MAX_FILE, read_file};
 use super::reason;
 use crate::error::Error;
 use crate::tls::{Password, Patience};
@@ -14,8 +14,6 @@ use std::path::Path;
 use std::sync::Arc;
 use x509_cert::Certificate;
 
-/// Bytes of a file at most: all authorities of the web are 200 kB, and a device may have no end.
-const MAX_FILE: u64 = 16 << 20;
 /// How the two legacy forms say that they are encrypted.
 const LEGACY: &str = "Proc-Type: 4,ENCRYPTED";
 const BEGIN_ENCRYPTED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";

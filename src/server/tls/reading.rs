@@ -13,6 +13,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Bytes of a file of certificates at most: all authorities of the web are 200 kB, and a device may have no end.
+pub const MAX_FILE: u64 = 16 << 20;
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 /// For the writer of a pipe to come.
