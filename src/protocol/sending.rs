@@ -48,10 +48,6 @@ pub struct Sender {
     output: Output,
     slots: Slots,
     closing: Closing,
-    /// The stream may hold something of the response.
-    is_opening: bool,
-    /// Nothing is to be read while it is open.
-    is_paused: bool,
     /// With `permessage-deflate`, or a doorkeeper.
     door: Option<Box<Door>>,
     times: Option<Box<Times>>,
@@ -70,11 +66,9 @@ impl Sender {
     ) -> Self {
         let is_timed = settings.idle_timeout.is_some() || settings.ping_interval.is_some();
         Self {
-            is_opening: true,
             output: Output::begin(response, account),
             slots: Slots::new(is_admitted),
             closing: Closing::Open,
-            is_paused: false,
             door: None,
             times: is_timed.then(|| Box::new(Times::NEW)),
             settings,
@@ -97,7 +91,7 @@ impl Sender {
     /// Whether something of the response has not left the stream that the conversation begins behind.
     #[must_use]
     pub const fn is_opening(&self) -> bool {
-        self.is_opening
+        self.output.is_opening
     }
 
     /// What the stream has not taken of it, if that is something.
@@ -108,7 +102,7 @@ impl Sender {
 
     /// All of it has left the stream, of that `gone` bytes since the stream took no more.
     pub fn opened(&mut self, gone: usize) {
-        self.is_opening = false;
+        self.output.is_opening = false;
         self.took(gone);
     }
 
@@ -219,7 +213,7 @@ impl Sender {
 
     /// Has nothing more read, or again. In a closing handshake all is read.
     pub fn pause(&mut self, is_paused: bool) {
-        let was_paused = std::mem::replace(&mut self.is_paused, is_paused);
+        let was_paused = std::mem::replace(&mut self.slots.is_paused, is_paused);
         if was_paused && !is_paused {
             // It was not heard because of us; from here on it may be silent.
             self.heard();
@@ -227,7 +221,7 @@ impl Sender {
     }
 
     const fn holds_back(&self) -> bool {
-        self.is_paused && matches!(self.closing, Closing::Open)
+        self.slots.is_paused && matches!(self.closing, Closing::Open)
     }
 
     /// Whether an echo would wait for nothing.

@@ -365,9 +365,10 @@ mod tests {
 
     #[test]
     fn an_idle_client_is_not_large() {
-        // Ten thousand of them are less than four megabytes; what is rarely needed is behind a pointer.
+        // What is rarely needed is behind a pointer. With 16 bytes more the gaps before tokio's aligned pieces grow so that
+        // a client takes 60 to 130 bytes more (docs/performance.md).
         let size = size_of::<Connection<Shaped<Listed<TcpStream>>>>();
-        let most = 336;
+        let most = 312;
         assert!(
             size <= most,
             "a connection has {size} bytes, more than {most}"

@@ -5,7 +5,7 @@ use super::label::Refused;
 use super::linger::timer::Lingering;
 use super::look::Look;
 use super::pace::Pace;
-use super::seat::{Queueing, Seat};
+use super::seat::{Orders, Queueing, Seat};
 use super::shared::{Face, Shared, lock};
 use super::stages::Phase;
 use super::stats::Counters;
@@ -48,7 +48,8 @@ pub(super) struct Desk {
     pub(super) summaries: Summaries,
     /// Room for the orders of clients that have none at the moment, so that a turn with an order for each of many does
     /// not go to the allocator for each.
-    room: RefCell<Vec<Vec<Order>>>,
+    #[expect(clippy::vec_box, reason = "so they come, and so they go to others")]
+    room: RefCell<Vec<Box<Orders>>>,
     /// Ciphertext of TLS clients.
     pub(super) tls: RefCell<Scratch>,
     index: usize,
@@ -283,9 +284,9 @@ impl Desk {
     }
 
     /// Keeps the room of orders that are done, for others.
-    pub(super) fn keep_room(&self, orders: Vec<Order>) {
+    pub(super) fn keep_room(&self, orders: Box<Orders>) {
         let mut room = self.room.borrow_mut();
-        if room.len() < ROOMS && orders.capacity() <= ROOM {
+        if room.len() < ROOMS && orders.list.capacity() <= ROOM {
             room.push(orders);
         }
     }

@@ -80,7 +80,8 @@ pub(super) async fn linger<W: Wire>(wire: &mut W, seated: &Seated, mut due: Inst
             return Poll::Ready(());
         }
         let mut is_aborted = false;
-        for order in seated.seat.take_orders() {
+        let orders = seated.seat.take_orders();
+        for order in orders.into_iter().flat_map(|orders| orders.list) {
             match order {
                 Order::Abort => is_aborted = true,
                 // What is held up has to go on, if nothing holds it up any more.

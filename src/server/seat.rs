@@ -15,12 +15,19 @@ pub(super) struct Seat {
     /// The client's id; 0 before the upgrade.
     pub(super) client: Cell<u64>,
     waker: Cell<Option<Waker>>,
-    orders: RefCell<Vec<Order>>,
+    orders: RefCell<Option<Box<Orders>>>,
     pub(super) queueing: Cell<Queueing>,
     /// It is the client's turn to be told of a stop.
     pub(super) is_told: Cell<bool>,
     /// It is to be reset; those who have asked for that wait until this is dropped.
     reset: OnceCell<Box<RefCell<Vec<Sender<Infallible>>>>>,
+}
+
+/// Orders for a connection, or the room that they had. Boxed, since it is as large as all else of a seat, and most have
+/// none.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    pub(super) list: Vec<Order>,
 }
 
 impl fmt::Debug for Seat {
@@ -49,22 +56,24 @@ impl Seat {
         self.waker.set(Some(waker));
     }
 
-    pub(super) fn take_orders(&self) -> Vec<Order> {
+    pub(super) fn take_orders(&self) -> Option<Box<Orders>> {
         self.orders.take()
     }
 
     /// Has room for orders from `spare`, if it has none.
-    pub(super) fn make_room(&self, spare: &mut Vec<Vec<Order>>) {
+    #[expect(clippy::vec_box, reason = "so they come from others")]
+    pub(super) fn make_room(&self, spare: &mut Vec<Box<Orders>>) {
         let mut orders = self.orders.borrow_mut();
-        if orders.capacity() == 0
-            && let Some(room) = spare.pop()
-        {
-            *orders = room;
+        if orders.is_none() {
+            *orders = spare.pop();
         }
     }
 
     pub(super) fn has_orders(&self) -> bool {
-        !self.orders.borrow().is_empty()
+        let orders = self.orders.borrow();
+        orders
+            .as_ref()
+            .is_some_and(|orders| !orders.list.is_empty())
     }
 
     /// Has the connection end with a reset, as a client's or before it is one. `done` is dropped after that.
@@ -83,13 +92,14 @@ impl Seat {
     }
 
     pub(super) fn give(&self, order: Order) {
-        self.orders.borrow_mut().push(order);
+        self.give_later(order);
         self.wake();
     }
 
     /// The same, for when its task is woken anyway.
     pub(super) fn give_later(&self, order: Order) {
-        self.orders.borrow_mut().push(order);
+        let mut orders = self.orders.borrow_mut();
+        orders.get_or_insert_default().list.push(order);
     }
 
     pub(super) fn wake(&self) {
@@ -115,6 +125,13 @@ mod tests {
     use std::sync::mpsc::{TryRecvError, channel};
 
     #[test]
+    fn one_is_not_large() {
+        // As a connection: its size decides what lies idle between tokio's pieces, too.
+        let size = size_of::<Seat>();
+        assert!(size <= 56, "a seat has {size} bytes, more than 56");
+    }
+
+    #[test]
     fn whoever_asks_for_a_reset_once_more_waits_as_well() {
         let seat = Seat::default();
         assert!(!seat.is_reset());
@@ -125,7 +142,8 @@ mod tests {
         });
         assert!(seat.is_reset());
         // The connection hears of it once.
-        assert_eq!(seat.take_orders().len(), 1);
+        let orders = seat.take_orders();
+        assert_eq!(orders.map(|orders| orders.list.len()), Some(1));
         for is_done in &waiting {
             assert_eq!(is_done.try_recv(), Err(TryRecvError::Empty));
         }

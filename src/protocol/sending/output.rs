@@ -59,10 +59,16 @@ impl Piece {
 }
 
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says something of its own; no state is made of them"
+)]
 pub(super) struct Output {
     chunks: Few<Piece>,
     /// What is left of the response at their front, which is no part of the conversation.
     response: u32,
+    /// The stream may hold something of the response.
+    pub(super) is_opening: bool,
     /// The stream has taken what it has not sent yet.
     is_unflushed: bool,
     /// The stream takes no more for now.
@@ -78,6 +84,7 @@ impl Output {
     pub(super) fn begin(response: Vec<u8>, account: &mut Account) -> Self {
         let mut output = Self {
             response: u32::try_from(response.len()).unwrap_or(u32::MAX),
+            is_opening: true,
             ..Self::default()
         };
         output.keep(response, account);

@@ -36,6 +36,8 @@ struct Behind(VecDeque<Slot>);
 pub(super) struct Slots {
     /// Nothing is read before the client is admitted.
     is_gated: bool,
+    /// Nothing is to be read while the connection is open.
+    pub(super) is_paused: bool,
     /// Answers that are awaited before all that is queued. Mostly there is nothing else, and nothing is allocated.
     awaited: usize,
     behind: Option<Box<Behind>>,

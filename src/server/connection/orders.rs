@@ -10,8 +10,10 @@ impl<W: Wire> Connection<W> {
     /// most often one without orders: 50 instructions a turn less.
     #[inline(never)]
     pub(super) fn obey_all(&mut self, turn: &mut Turn) -> bool {
-        let mut orders = self.seated.seat.take_orders();
-        for order in orders.drain(..) {
+        let Some(mut orders) = self.seated.seat.take_orders() else {
+            return true;
+        };
+        for order in orders.list.drain(..) {
             if !self.obey(order, turn) {
                 return false;
             }
