@@ -27,9 +27,9 @@ import uvloop
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from aio_support import thread_names
 from echoserver import NO_REPLY, Client, EchoServer
 from footprint import descriptors
+from support import thread_names
 
 # A life that takes longer hangs.
 PATIENCE = 60.0

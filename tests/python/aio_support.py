@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
-import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -17,7 +13,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as websockets_connect
 
 from echoserver import Client, EchoServer
-from support import TIMEOUT, eventually
+from support import TIMEOUT, eventually, thread_names
 
 T = TypeVar("T")
 Run = Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any]
@@ -96,18 +92,6 @@ async def soon(awaitable: Awaitable[T]) -> T:
 def no_thread_stays() -> None:
     """None of ours is left; the system forgets a thread that was joined a moment later."""
     eventually(lambda: not [name for name in thread_names() if name.startswith(("echoserver", "tokio"))])
-
-
-def thread_names() -> list[str]:
-    """The names of all threads of this process, as the system has them."""
-    if sys.platform != "linux":
-        return [thread.name for thread in threading.enumerate()]
-    names = []
-    for task in Path("/proc/self/task").iterdir():
-        # One may end at this moment.
-        with suppress(FileNotFoundError, ProcessLookupError):
-            names.append((task / "comm").read_text().strip())
-    return sorted(names)
 
 
 async def upper(client: Client) -> None:

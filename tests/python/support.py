@@ -93,10 +93,26 @@ def program(*command: str, **options: Any) -> subprocess.Popen[str]:
     return process
 
 
+def thread_names() -> list[str]:
+    """The names of all threads of this process, as the system has them."""
+    if sys.platform != "linux":
+        return [thread.name for thread in threading.enumerate()]
+    return sorted(name.strip() for name in _of_threads(os.getpid(), "comm"))
+
+
 def children(process: int) -> list[int]:
     """The processes that it has started and that live; none where the system does not tell."""
-    lists = Path(f"/proc/{process}/task").glob("*/children")
-    return [int(number) for file in lists for number in file.read_text().split()]
+    return [int(number) for numbers in _of_threads(process, "children") for number in numbers.split()]
+
+
+def _of_threads(process: int, file: str) -> list[str]:
+    """What this file of each of its threads says."""
+    said = []
+    for task in Path(f"/proc/{process}/task").glob("*"):
+        # One may end at this moment.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            said.append((task / file).read_text())
+    return said
 
 
 def has_open(process: int, file: Path) -> bool:

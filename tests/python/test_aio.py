@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aio_support import connect, exchange, no_thread_stays, soon, started, thread_names, until
+from aio_support import connect, exchange, no_thread_stays, soon, started, until
 from echoserver import Client, EchoServer
 from footprint import resident
-from support import FACTOR, RawClient, finished, python
+from support import FACTOR, RawClient, finished, python, thread_names
 
 if TYPE_CHECKING:
     from aio_support import Run

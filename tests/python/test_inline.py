@@ -11,7 +11,6 @@ import queue
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from echoserver import EchoServer
 from echoserver.testing import EchoTestServer, ManualClock
-from support import TIMEOUT, RawClient, connect, finished, in_thread, join, python
+from support import TIMEOUT, RawClient, connect, finished, in_thread, join, python, thread_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,11 +89,6 @@ def serve_with(server: EchoServer, act: Callable[[], object]) -> None:
     assert failures == []
 
 
-def threads() -> list[str]:
-    """The names of this process's threads."""
-    return [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
-
-
 def test_one_thread_serves_and_runs_all_callbacks() -> None:
     seen: dict[str, int] = {}
     names: list[str] = []
@@ -102,7 +96,7 @@ def test_one_thread_serves_and_runs_all_callbacks() -> None:
     def note(name: str, result: object) -> Callable[..., Any]:
         def callback(*_: object) -> object:
             seen[name] = threading.get_ident()
-            names.extend(threads() if sys.platform == "linux" else [])
+            names.extend(thread_names() if sys.platform == "linux" else [])
             return result
 
         return callback
@@ -127,7 +121,7 @@ def test_in_the_background_it_is_one_thread_too(way: str) -> None:
     ran: queue.Queue[tuple[str, list[str]]] = queue.Queue()
 
     def on_text(_client: Client, text: str) -> str:
-        ran.put((threading.current_thread().name, threads() if sys.platform == "linux" else []))
+        ran.put((threading.current_thread().name, thread_names() if sys.platform == "linux" else []))
         return text * 2
 
     server = inline(on_text=on_text)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aio_support import thread_names
 from echoserver import NO_REPLY, Client
-from support import TIMEOUT, RawClient, connect, eventually, frame, in_thread, join
+from support import TIMEOUT, RawClient, connect, eventually, frame, in_thread, join, thread_names
 
 if TYPE_CHECKING:
     from conftest import Listen
