@@ -18,6 +18,9 @@ pub enum Order {
     Admit,
     /// The answers to the client's oldest unanswered messages, in order.
     Replies(Replies),
+    /// Among the answers before it are messages of the application's: their room in the send queue is given back when these
+    /// are on the wire.
+    Sent(Room),
     /// Send a message now, between two others.
     Send(Message),
     /// Send a message that other clients get as well.

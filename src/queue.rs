@@ -31,6 +31,11 @@ pub struct Room {
 }
 
 impl Room {
+    /// Has this be the room of both. They are of one queue.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.cost += other.into_cost();
+    }
+
     /// The bytes that are to be given back with [`SendQueue::release`] instead, once.
     pub(crate) fn into_cost(mut self) -> usize {
         mem::take(&mut self.cost)

@@ -2,9 +2,10 @@
 
 use crate::client::Client;
 use crate::handler::Batch;
-use crate::order::{Order, Replies};
+use crate::order::{Message, Order, Replies};
 use crate::protocol::frame;
 use crate::protocol::message::Kind;
+use crate::queue::Room;
 use smallvec::SmallVec;
 use std::mem;
 use std::ops::Range;
@@ -25,6 +26,10 @@ pub(super) struct Answers {
     written: Option<Vec<u8>>,
     ends: SmallVec<[usize; 1]>,
     answered: usize,
+    /// What the callback of the next message has sent so far.
+    sent: Vec<Message>,
+    /// What others have sent, among the answers that are not posted yet.
+    room: Option<Room>,
 }
 
 /// The answer to one message.
@@ -46,6 +51,8 @@ impl Answers {
             written: None,
             ends: SmallVec::with_capacity(batch.messages.len()),
             answered: 0,
+            sent: Vec::new(),
+            room: None,
             batch,
         }
     }
@@ -61,6 +68,11 @@ impl Answers {
         Some((*kind, &self.batch.wire[payload.clone()]))
     }
 
+    /// Sends something before the answer to that message.
+    pub(super) fn send(&mut self, message: Message) {
+        self.sent.push(message);
+    }
+
     /// Answers that message.
     pub(super) fn answer(&mut self, answer: Answer<'_>) {
         let Some((_, payload)) = self.batch.messages.get(self.done) else {
@@ -70,6 +82,11 @@ impl Answers {
         self.answered += payload.len();
         self.done += 1;
         self.at = frame.end;
+        if !self.sent.is_empty() {
+            // What is echoed is read from where it lies.
+            let is_echo = matches!(answer, Answer::Echo);
+            self.write_sent(if is_echo { frame.start } else { frame.end });
+        }
         match answer {
             Answer::Echo => self.echo(frame),
             Answer::Send(kind, payload) => self.write(kind, payload, frame.end),
@@ -87,20 +104,30 @@ impl Answers {
         }
     }
 
-    /// Posts the answers so far, so that something can follow them. `are_followed` has the worker look for more in a
-    /// moment: whether it will, so not if there were none, or if it has ended.
-    pub(super) fn post(&mut self, are_followed: bool) -> bool {
-        if self.ends.is_empty() {
-            return false;
+    /// Gives what is finished to be posted, so that something can follow it, with what was sent since; `are_followed` says
+    /// so to the worker. Whether there were answers.
+    pub(super) fn take(&mut self, are_followed: bool, mut give: impl FnMut(Order)) -> bool {
+        let has_answers = !self.ends.is_empty();
+        if has_answers {
+            give(Order::Replies(Replies {
+                wire: self.take_wire(),
+                ends: mem::take(&mut self.ends),
+                answered: mem::take(&mut self.answered),
+                are_followed,
+            }));
         }
-        let replies = Replies {
-            wire: self.take_wire(),
-            ends: mem::take(&mut self.ends),
-            answered: mem::take(&mut self.answered),
-            are_followed,
-        };
-        self.client.order(Order::Replies(replies));
-        are_followed && !self.client.mailbox().is_closed()
+        if let Some(room) = self.room.take() {
+            give(Order::Sent(room));
+        }
+        let sent = self.sent.drain(..);
+        sent.for_each(|message| give(Order::Send(message)));
+        has_answers
+    }
+
+    /// Posts what is finished.
+    pub(super) fn post(&mut self) {
+        let client = self.client.clone();
+        self.take(false, |order| client.order(order));
     }
 
     fn echo(&mut self, frame: Range<usize>) {
@@ -114,6 +141,18 @@ impl Answers {
             wire.copy_within(frame, self.to);
         }
         self.to += len;
+    }
+
+    fn write_sent(&mut self, end: usize) {
+        let mut sent = mem::take(&mut self.sent);
+        for message in sent.drain(..) {
+            self.write(message.kind, &message.payload, end);
+            match &mut self.room {
+                Some(room) => room.join(message.room),
+                none => *none = Some(message.room),
+            }
+        }
+        self.sent = sent;
     }
 
     /// Writes a frame in the place of the message that ends at `end`, and of what was left free before that. Nothing in its

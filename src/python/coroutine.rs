@@ -4,6 +4,7 @@ use super::calls::{Stage, named};
 use super::enter::{call, enter};
 use super::errors::type_name;
 use super::imported::imported;
+use super::values::NoReply;
 use pyo3::exceptions::{PyStopIteration, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -12,7 +13,11 @@ use pyo3::types::{PyBytes, PyString};
 /// What has to be driven if a callback has returned something that has to be awaited: that, or a coroutine around it.
 pub(super) fn awaited<'py>(reply: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = reply.py();
-    if reply.is_none() || reply.is_exact_instance_of::<PyString>() {
+    // What callbacks mostly return: the abstract classes take long to say no.
+    if reply.is_none()
+        || reply.is_exact_instance_of::<PyString>()
+        || reply.is_exact_instance_of::<NoReply>()
+    {
         return Ok(None);
     }
     let imported = imported(py)?;

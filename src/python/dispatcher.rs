@@ -352,6 +352,7 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
         let core = &self.shared.core;
         let again = self.fatal.is_some();
         if !self.shared.link.is_forked() {
+            self.shared.link.post_finished();
             core.stop(if again {
                 Duration::ZERO
             } else {

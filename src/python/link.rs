@@ -199,7 +199,7 @@ impl Link {
 
     /// Posts the answers that are finished: what is done next concerns those after them.
     pub(super) fn post_finished(&self) {
-        lock(&self.outgoing).look();
+        lock(&self.outgoing).post_finished();
     }
 
     /// Gives a client's connection an order, which goes behind the answers before it. Any thread.

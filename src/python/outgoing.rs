@@ -1,9 +1,13 @@
 //! The way out: an order goes to its worker when it is given, behind the answers before it of that client's batch.
 //! Finished answers are posted when their batch ends, and before if the next callback takes long: then a worker that
 //! waits for them comes and takes them.
+//!
+//! In a turn of an event loop that has much to do even that would wake the worker for each of them. There all that is for
+//! it is gathered until the turn ends, or the worker comes, and what a callback sends to the client whose message it was
+//! called for goes among the answers.
 
 use super::answers::{Answer, Answers};
-use crate::client::Client;
+use crate::client::{Client, Letter};
 use crate::order::Order;
 use crate::protocol::message::Kind;
 use std::sync::Arc;
@@ -13,17 +17,38 @@ use std::sync::Arc;
 pub(super) struct Outgoing {
     /// The batches under way, the innermost last: a callback may run its event loop, and with it others.
     under_way: Vec<Answers>,
+    way: Way,
+}
+
+/// The way to the workers.
+#[derive(Debug, Default)]
+struct Way {
     /// A worker will look for finished answers in a moment.
     is_watched: bool,
     /// Nobody could: this thread serves the clients, too.
     is_alone: bool,
+    /// What a worker will come for is gathered.
+    gathers: bool,
+    /// In its order. Nothing goes past it.
+    gathered: Vec<Letter>,
 }
 
 impl Outgoing {
     /// From now on the thread that runs the callbacks is the one that serves the clients: they get all that is posted when
     /// it does so again.
     pub(super) const fn be_alone(&mut self) {
-        self.is_alone = true;
+        self.way.is_alone = true;
+    }
+
+    /// From now until `post_gathered` letters are gathered.
+    pub(super) const fn gather(&mut self) {
+        self.way.gathers = !self.way.is_alone;
+    }
+
+    /// Posts them.
+    pub(super) fn post_gathered(&mut self) {
+        self.way.gathers = false;
+        self.way.post_gathered();
     }
 
     /// Takes a batch up, at its beginning or where it was left.
@@ -43,8 +68,8 @@ impl Outgoing {
         };
         answers.answer(answer);
         // Whoever has got answers looks for more.
-        if !self.is_watched && !self.is_alone && answers.message().is_some() {
-            self.is_watched = answers.post(true);
+        if !self.way.is_watched && !self.way.is_alone && answers.message().is_some() {
+            self.way.is_watched = self.way.post(answers, true);
         }
     }
 
@@ -58,26 +83,82 @@ impl Outgoing {
     /// Ends the batch, or leaves it where it is, so that another can be answered meanwhile.
     pub(super) fn end(&mut self) -> Option<Answers> {
         let mut answers = self.under_way.pop()?;
-        answers.post(false);
+        self.way.is_watched |= self.way.post(&mut answers, self.way.gathers);
         Some(answers)
     }
 
     /// Gives a client's connection an order.
     pub(super) fn order(&mut self, client: &Arc<Client>, order: Order) {
-        for answers in &mut self.under_way {
-            if Arc::ptr_eq(answers.client(), client) {
-                self.is_watched |= answers.post(!self.is_alone);
+        let Self { under_way, way } = self;
+        let is_own = |answers: &&mut Answers| Arc::ptr_eq(answers.client(), client);
+        let order = match order {
+            Order::Send(message) if way.gathers && way.is_watched => {
+                let innermost = under_way.last_mut().filter(is_own);
+                match innermost.filter(|answers| answers.message().is_some()) {
+                    Some(answers) => return answers.send(message),
+                    None => Order::Send(message),
+                }
             }
+            order => order,
+        };
+        for answers in under_way.iter_mut().filter(is_own) {
+            way.is_watched |= way.post(answers, !way.is_alone);
         }
-        client.order(order);
+        way.give(client, order);
     }
 
-    /// Posts the answers that are finished: `false` if there are none, and nobody looks for more.
+    /// Posts what is finished: `false` if there is nothing, and the worker need not look again.
     pub(super) fn look(&mut self) -> bool {
-        self.is_watched = false;
-        for answers in &mut self.under_way {
-            self.is_watched |= answers.post(!self.is_alone);
+        let had_gathered = self.way.post_gathered();
+        self.post_finished();
+        self.way.is_watched |= had_gathered;
+        self.way.is_watched
+    }
+
+    /// Posts what is finished, whoever looks for it.
+    pub(super) fn post_finished(&mut self) {
+        let Self { under_way, way } = self;
+        way.post_gathered();
+        // Now nothing is gathered.
+        way.is_watched = false;
+        let mut is_watched = false;
+        for answers in under_way {
+            is_watched |= way.post(answers, !way.is_alone);
         }
-        self.is_watched
+        way.is_watched = is_watched;
+    }
+}
+
+impl Way {
+    /// Posts the answers so far, so that something can follow them. `are_followed` has the worker look for more in a
+    /// moment: whether it will, so not if there were none, or if it has ended.
+    fn post(&mut self, answers: &mut Answers, are_followed: bool) -> bool {
+        let client = answers.client().clone();
+        answers.take(are_followed, |order| self.give(&client, order))
+            && are_followed
+            && !client.mailbox().is_closed()
+    }
+
+    fn give(&mut self, client: &Arc<Client>, order: Order) {
+        if self.gathers && self.is_watched {
+            client.note(&order);
+            self.gathered.push((client.clone(), order));
+        } else {
+            client.order(order);
+        }
+    }
+
+    /// Whether there was something, and a worker for it.
+    fn post_gathered(&mut self) -> bool {
+        let mut has_posted = false;
+        while let Some((client, _)) = self.gathered.first() {
+            let mailbox = client.mailbox().clone();
+            // Mostly there is one worker.
+            let is_its = |(client, _): &mut Letter| Arc::ptr_eq(client.mailbox(), &mailbox);
+            let mut letters: Vec<_> = self.gathered.extract_if(.., is_its).collect();
+            mailbox.post(&mut letters);
+            has_posted |= !mailbox.is_closed();
+        }
+        has_posted
     }
 }

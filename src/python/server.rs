@@ -246,6 +246,7 @@ impl PyServer {
             event_loop.abandon(py);
         }
         waiting::detached(py, || {
+            shared.link.post_finished();
             // Whoever runs the callbacks is gone also where a worker is not.
             let _ = end(&shared.core, timeout);
             shared.link.events.remove_doorbell();
@@ -283,6 +284,8 @@ impl PyServer {
         let timeout =
             seconds("timeout", timeout)?.unwrap_or_else(|| shared.core.config().stop_timeout());
         py.detach(|| {
+            // What was ordered before goes out before.
+            shared.link.post_finished();
             shared.core.stop(timeout);
             // The deadline may be earlier than an event loop knows.
             shared.link.events.nudge();

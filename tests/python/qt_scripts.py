@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 __all__ = ["Script", "all_scripts", "script"]
 
-FILES = ("signals", "objects", "threads", "loop", "values", "command_line", "servers", "sockets", "main")
+FILES = ("signals", "objects", "threads", "loop", "values", "command_line", "servers", "sockets", "turns", "main")
 Say = Callable[..., None]
 
 

@@ -11,15 +11,16 @@ from weakref import ref
 from echoserver._core import NO_REPLY, Accept, Response
 from echoserver.qt._choice import is_valid
 from echoserver.qt.cors import QWebSocketCorsAuthenticator
+from echoserver.qt.incoming import Incoming
 from echoserver.qt.protocol import QWebSocketProtocol
 from echoserver.qt.QtCore import QObject
-from echoserver.qt.socket import QWebSocket
 from echoserver.server import EchoServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from echoserver._core import Client, NoReply, Request
+    from echoserver.qt.socket import QWebSocket
 
 __all__ = ["TOO_MANY", "Listener"]
 
@@ -27,9 +28,6 @@ _CloseCode = QWebSocketProtocol.CloseCode
 
 TOO_MANY = "Too many pending connections."
 _GOING_AWAY = 1001
-
-# Of the messages of a client that nobody has taken so many bytes are kept, and those of the read that they came with.
-_MOST_HELD = 2**16
 
 
 class Owner(Protocol):
@@ -59,8 +57,8 @@ class Listener:
         """Listens; BindError. `parent` is the server as a QObject. `options` are those of the main package's server."""
         # The program's, which has it.
         self._server = ref(server)
-        self._sockets: dict[Client, QWebSocket] = {}
-        self.pending: deque[QWebSocket] = deque()
+        self._clients: dict[Client, Incoming] = {}
+        self.pending: deque[Incoming] = deque()
         self._is_closed = False
         self._core = EchoServer(
             port,
@@ -89,11 +87,12 @@ class Listener:
         """Listens no more. Who was not taken is told so; the others go on."""
         self._core._core.close_listening()
         self._is_closed = True
-        for socket in self.pending:
+        for incoming in self.pending:
+            socket = incoming.socket
             socket._client.close(_GOING_AWAY, "Server closed.")
             socket.deleteLater()
         self.pending.clear()
-        if not self._sockets:
+        if not self._clients:
             self._core.stop(wait=False)
 
     # What the core calls, in the thread of the server
@@ -120,74 +119,61 @@ class Listener:
         if server is None or not is_valid(server):
             client.close(_GOING_AWAY)
             return
-        socket = QWebSocket(client)
-        self._sockets[client] = socket
+        self._clients[client] = incoming = Incoming(client)
         # Not the listener itself: Qt's connections are nothing that Python's collector sees through.
-        socket.destroyed.connect(partial(_deleted, ref(self), client))
-        self.pending.append(socket)
+        incoming.socket.destroyed.connect(partial(_deleted, ref(self), client))
+        self.pending.append(incoming)
         server._emit(server.newConnection)
 
     def take(self) -> QWebSocket:
         """The next of those that nobody has taken. What it had to hold, and what it sends, follows in a later turn."""
-        socket = self.pending.popleft()
-        if socket._is_paused:
-            socket._client.resume()
+        incoming = self.pending.popleft()
+        incoming.resume()
         server = self._server()
-        if socket._held and server is not None:
-            server._post(partial(self._release, socket))
+        if incoming.held and server is not None:
+            server._post(partial(self._release, incoming))
         else:
-            socket._held = None
-        return socket
+            incoming.held = None
+        return incoming.socket
 
-    def _release(self, socket: QWebSocket) -> None:
-        while socket._held and is_valid(socket):
-            socket._held.popleft()()
-        socket._held = None
-        if socket._has_ended:
-            self._forget(socket._client)
-
-    def _tell(self, socket: QWebSocket, event: Callable[[], None], size: int = 0) -> None:
-        """Now, or, with a message of that size, when somebody has taken the socket."""
-        if socket._held is None:
-            event()
-            return
-        socket._held.append(event)
-        socket._held_size += size
-        if socket._held_size > _MOST_HELD and not socket._is_paused:
-            # What more it sends is not read until then; nor is its close.
-            socket._is_paused = True
-            socket._client.pause()
+    def _release(self, incoming: Incoming) -> None:
+        incoming.release()
+        if incoming.has_ended:
+            self._forget(incoming.socket._client)
 
     def _forget(self, client: Client) -> None:
-        self._sockets.pop(client, None)
-        if self._is_closed and not self._sockets:
+        self._clients.pop(client, None)
+        if self._is_closed and not self._clients:
             with suppress(RuntimeError):
                 # In a forked child it is the parent's.
                 self._core.stop(wait=False)
 
     def _on_text(self, client: Client, message: str) -> NoReply:
-        return self._deliver(client, QWebSocket._text, message)
+        incoming = self._clients.get(client)
+        if incoming is not None:
+            if incoming.held is None:
+                incoming.text(message)
+            else:
+                incoming.tell(partial(incoming.text, message), len(message))
+        return NO_REPLY
 
     def _on_binary(self, client: Client, message: bytes) -> NoReply:
-        return self._deliver(client, QWebSocket._binary, message)
-
-    def _deliver(self, client: Client, emit: Callable[[QWebSocket, Any], None], message: str | bytes) -> NoReply:
-        socket = self._sockets.get(client)
-        if socket is not None:
-            if socket._held is None:
-                emit(socket, message)
+        incoming = self._clients.get(client)
+        if incoming is not None:
+            if incoming.held is None:
+                incoming.binary(message)
             else:
-                self._tell(socket, partial(emit, socket, message), len(message))
+                incoming.tell(partial(incoming.binary, message), len(message))
         return NO_REPLY
 
     def _on_disconnect(self, client: Client) -> None:
-        socket = self._sockets.get(client)
-        if socket is None:
+        incoming = self._clients.get(client)
+        if incoming is None:
             self._forget(client)
             return
-        socket._has_ended = True
-        self._tell(socket, socket._ended)
-        if socket._held is None:
+        incoming.has_ended = True
+        incoming.tell(incoming.socket._ended)
+        if incoming.held is None:
             self._forget(client)
 
     # What the door tells
@@ -200,15 +186,15 @@ class Listener:
 
     def ponged(self, client: Client, payload: bytes) -> None:
         """A ping of ours was answered."""
-        socket = self._sockets.get(client)
-        if socket is not None:
-            self._tell(socket, partial(socket._ponged, payload))
+        incoming = self._clients.get(client)
+        if incoming is not None:
+            incoming.tell(partial(incoming.socket._ponged, payload))
 
     def written(self, client: Client) -> None:
         """What was sent to it when it was asked about is on the wire."""
-        socket = self._sockets.get(client)
-        if socket is not None:
-            self._tell(socket, socket._was_written)
+        incoming = self._clients.get(client)
+        if incoming is not None:
+            incoming.tell(incoming.socket._was_written)
 
     def lost(self) -> None:
         """The `QWebSocketServer` was deleted, and the clients have ended with it.
@@ -216,7 +202,7 @@ class Listener:
         Their sockets are let go of here: Python's collector might do that in another thread, which Qt does not bear.
         """
         self._is_closed = True
-        self._sockets.clear()
+        self._clients.clear()
         self.pending.clear()
 
 

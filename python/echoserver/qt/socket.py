@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from echoserver._core import Client
-from echoserver.exceptions import ClientClosed, SendQueueFull
-from echoserver.qt._choice import is_valid, unknown
+from echoserver.qt._choice import check, is_valid, unknown
 from echoserver.qt._emitting import emit
-from echoserver.qt.frames import fragments, wire_length
 from echoserver.qt.peer import Peer
 from echoserver.qt.protocol import QWebSocketProtocol
 from echoserver.qt.QtCore import QByteArray, Signal
 from echoserver.qt.QtNetwork import QAbstractSocket
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from echoserver.qt.sending import Sending
+from echoserver.qt.wanted import Wanted
 
 __all__ = ["LARGEST", "QWebSocket"]
 
 # What Qt has as the largest size of a frame or a message.
 LARGEST = 2147483646
 
-_FRAME_SIZE = 512 * 1024
 _MAX_PING = 125
 _MAX_REASON = 123
 _ABNORMAL = 1006
-# A character has at most so many bytes in UTF-8.
-_WIDEST = 4
 
 _State = QAbstractSocket.SocketState
 _Error = QAbstractSocket.SocketError
@@ -93,21 +85,11 @@ class QWebSocket(Peer):
         super().__init__(client)
         self._state = _State.ConnectedState
         self._code, self._reason = _CloseCode.CloseCodeNormal, ""
-        self._error = ""
-        self._is_aborted = False
-        self._frame_size = _FRAME_SIZE
+        self._wanted = Wanted()
+        self._sending = Sending(client, self._wanted)
         self._max_message, self._max_frame = LARGEST, LARGEST
         self._read_buffer = 0
         self._pinged = 0.0
-        # What came before somebody took it from the queue, to be done then; None once that was so.
-        self._held: deque[Callable[[], None]] | None = deque()
-        self._held_size = 0
-        self._is_paused = False
-        self._has_ended = False
-        # Bytes that `bytesWritten` is to tell of, and those of them that are waited for.
-        self._unwritten, self._awaited = 0, 0
-        # Whether somebody is connected to signals that few programs want, and that are made only then.
-        self._wants_frames = self._wants_written = False
 
     # For a type checker there is no such function, so that it sees a name that is misspelt.
     if not TYPE_CHECKING:
@@ -121,11 +103,7 @@ class QWebSocket(Peer):
 
     def connectNotify(self, signal: Any) -> None:
         """Notes who is connected to signals that few programs want: from then on they are made."""
-        name = bytes(signal.name())
-        if name in {b"textFrameReceived", b"binaryFrameReceived"}:
-            self._wants_frames = True
-        elif name == b"bytesWritten":
-            self._wants_written = True
+        self._wanted.note(bytes(signal.name()))
 
     # Sending and closing
 
@@ -134,66 +112,26 @@ class QWebSocket(Peer):
 
         UnicodeEncodeError for a lone surrogate. Who does not read what waits for it is dropped at 16 MiB.
         """
-        self._check()
-        if message is None:
-            return 0
+        # As `_check`, which is one more call: so in all that is called per message.
+        if not is_valid(self):
+            check(self)
         if not isinstance(message, str):
+            if message is None:
+                return 0
             raise TypeError(f"sendTextMessage() takes a str, not {type(message).__name__}")
-        if len(message) * _WIDEST > self._frame_size:
-            payload = message.encode()
-            if len(payload) > self._frame_size:
-                return self._send_in_frames(payload, is_text=True)
-        return self._send(message)
+        return self._sending.send(message)
 
     def sendBinaryMessage(self, data: QByteArray | bytes | bytearray | memoryview) -> int:
         """Sends bytes and returns how many; 0 if it is not connected. Never blocks, in any thread."""
-        self._check()
-        payload = _bytes("sendBinaryMessage", data)
-        if len(payload) > self._frame_size:
-            return self._send_in_frames(payload, is_text=False)
-        return self._send(payload)
-
-    def _send(self, data: str | bytes) -> int:
-        try:
-            sent = self._client.send(data)
-        except ClientClosed:
-            return 0
-        except SendQueueFull as error:
-            return self._drop(error)
-        if self._wants_written:
-            self._count(wire_length(sent))
-        return sent
-
-    def _send_in_frames(self, payload: bytes, *, is_text: bool) -> int:
-        frames = fragments(payload, self._frame_size, is_text=is_text)
-        try:
-            self._client.send_raw(frames)
-        except ClientClosed:
-            return 0
-        except SendQueueFull as error:
-            return self._drop(error)
-        if self._wants_written:
-            self._count(len(frames))
-        return len(payload)
-
-    def _drop(self, error: SendQueueFull) -> int:
-        """It does not read, and the program does not look at `bytesToWrite`: what waits for it would only grow."""
-        logging.getLogger("echoserver").warning("QWebSocket of %s:%d dropped: %s", *self._client.peer, error)
-        self._error = str(error)
-        self._is_aborted = True
-        self._client.abort()
-        return 0
+        if not is_valid(self):
+            check(self)
+        return self._sending.send(_bytes("sendBinaryMessage", data))
 
     def ping(self, payload: QByteArray | bytes = b"") -> None:
         """Sends a ping with the first 125 bytes of `payload`; `pong` tells of its answer."""
         self._check()
         self._pinged = time.monotonic()
-        try:
-            self._client.ping(_bytes("ping", payload)[:_MAX_PING])
-        except ClientClosed:
-            return
-        except SendQueueFull as error:
-            self._drop(error)
+        self._sending.ping(_bytes("ping", payload)[:_MAX_PING])
 
     def close(
         self, closeCode: QWebSocketProtocol.CloseCode | int = _CloseCode.CloseCodeNormal, reason: str = ""
@@ -214,8 +152,7 @@ class QWebSocket(Peer):
     def abort(self) -> None:
         """Drops the connection without a close frame."""
         self._check()
-        self._is_aborted = True
-        self._client.abort()
+        self._sending.abort()
 
     def flush(self) -> bool:
         """Whether something waits for the network, which is sent by itself: nothing has to be done for it."""
@@ -254,12 +191,12 @@ class QWebSocket(Peer):
     def error(self) -> QAbstractSocket.SocketError:
         """RemoteHostClosedError if the client has gone without a close frame, else UnknownSocketError."""
         self._check()
-        return _Error.RemoteHostClosedError if self._error else _Error.UnknownSocketError
+        return _Error.RemoteHostClosedError if self._sending.error else _Error.UnknownSocketError
 
     def errorString(self) -> str:
         """What went wrong, "Unknown error" if nothing has."""
         self._check()
-        return self._error or "Unknown error"
+        return self._sending.error or "Unknown error"
 
     # Limits
 
@@ -308,13 +245,13 @@ class QWebSocket(Peer):
     def outgoingFrameSize(self) -> int:
         """Bytes of a frame at most; longer messages are sent in several."""
         self._check()
-        return self._frame_size
+        return self._sending.frame_size
 
     def setOutgoingFrameSize(self, outgoingFrameSize: int) -> None:
         """From the next message on. What is out of range, such as 0, changes nothing."""
         self._check()
         if 0 < outgoingFrameSize <= LARGEST:
-            self._frame_size = outgoingFrameSize
+            self._sending.frame_size = outgoingFrameSize
 
     def readBufferSize(self) -> int:
         """As it was set; 0 for no limit."""
@@ -333,42 +270,19 @@ class QWebSocket(Peer):
         if is_valid(self):
             emit(self, signal, *arguments)
 
-    def _text(self, message: str) -> None:
-        if not self._wants_frames or self._outlives(self.textFrameReceived, message):
-            emit(self, self.textMessageReceived, message)
-
-    def _binary(self, message: bytes) -> None:
-        payload = QByteArray(message)
-        if not self._wants_frames or self._outlives(self.binaryFrameReceived, payload):
-            emit(self, self.binaryMessageReceived, payload)
-
-    def _outlives(self, signal: Any, payload: object) -> bool:
-        """Tells of a frame, which is all of a message; whether the socket is still there to tell of that."""
-        emit(self, signal, payload, True)
-        return is_valid(self)
-
     def _ponged(self, payload: bytes) -> None:
         elapsed = round((time.monotonic() - self._pinged) * 1000)
         self._emit(self.pong, elapsed, QByteArray(payload))
 
-    def _count(self, written: int) -> None:
-        self._unwritten += written
-        if not self._awaited:
-            self._awaited, self._unwritten = self._unwritten, 0
-            self._client._tell_written()
-
     def _was_written(self) -> None:
-        written, self._awaited = self._awaited, 0
-        if self._unwritten:
-            self._count(0)
-        self._emit(self.bytesWritten, written)
+        self._emit(self.bytesWritten, self._sending.take_written())
 
     def _ended(self) -> None:
         """The connection has ended: says so, in Qt's order."""
         code = self._client.close_code or _ABNORMAL
         self._code, self._reason = _CloseCode(code), self._client.close_reason or ""
-        if code == _ABNORMAL and not self._is_aborted:
-            self._error = "The remote host closed the connection"
+        if code == _ABNORMAL and not self._sending.is_aborted:
+            self._sending.error = "The remote host closed the connection"
             self._emit(self.errorOccurred, _Error.RemoteHostClosedError)
         self._emit(self.aboutToClose)
         for state in (_State.ClosingState, _State.UnconnectedState):
@@ -379,10 +293,11 @@ class QWebSocket(Peer):
 
 
 def _bytes(call: str, data: object) -> bytes:
+    if isinstance(data, QByteArray):
+        payload = data.data()
+        return payload if isinstance(payload, bytes) else bytes(payload)
     if isinstance(data, bytes):
         return data
-    if isinstance(data, QByteArray):
-        return bytes(data.data())
     if isinstance(data, bytearray | memoryview):
         return bytes(data)
     raise TypeError(f"{call}() takes a QByteArray or bytes-like data, not {type(data).__name__}")

@@ -112,8 +112,9 @@ impl Sender {
         takes
     }
 
-    /// What has this ticket is not sent: the ticket goes back when everything before it is, as that of something sent.
-    pub(super) fn give_up(&mut self, ticket: usize, effects: &mut Effects) {
+    /// What has this ticket is not sent, or is among what is kept: the ticket goes back when everything before it is sent, as
+    /// that of something sent.
+    pub fn give_up(&mut self, ticket: usize, effects: &mut Effects) {
         let door = self.door.as_mut();
         match door.and_then(|door| door.last_ticket()) {
             Some(last) => *last += ticket,

@@ -66,7 +66,7 @@ impl Mail {
         let message = state.answers.message();
         let message = message.map(|(kind, payload)| to_python(py, kind, payload));
         if message.is_none() {
-            state.answers.post(false);
+            state.answers.post();
         }
         message.transpose()
     }
@@ -75,6 +75,6 @@ impl Mail {
     fn settle(&self) {
         let mut state = lock(&self.state);
         state.settle();
-        state.answers.post(false);
+        state.answers.post();
     }
 }

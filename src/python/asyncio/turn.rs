@@ -66,6 +66,9 @@ fn run(dispatcher: &mut OnLoop<'_, '_>) {
                 event_loop.doorbell.ring();
                 is_quiet = false;
             }
+            if event_loop.is_plain() && events.len() > 1 {
+                lock(&dispatcher.shared.link.outgoing).gather();
+            }
             lock(&event_loop.state)
                 .work
                 .extend(events.drain(..).map(Work::Event));
@@ -97,6 +100,9 @@ fn run(dispatcher: &mut OnLoop<'_, '_>) {
             }
             break;
         }
+    }
+    if event_loop.is_plain() {
+        lock(&dispatcher.shared.link.outgoing).post_gathered();
     }
     try_to_close(dispatcher);
 }

@@ -37,6 +37,7 @@ impl<W: Wire> Connection<W> {
                 answered,
                 ..
             }) => self.sender.answer(wire, &ends, answered, account, effects),
+            Order::Sent(room) => self.sender.give_up(room.into_cost(), effects),
             Order::Send(Message {
                 kind,
                 payload,

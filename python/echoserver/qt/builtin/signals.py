@@ -89,19 +89,31 @@ class QMetaMethod:
 class Connection:
     """One slot of one signal of one object. True until it is disconnected."""
 
-    __slots__ = ("__weakref__", "_cut", "_function", "_instance", "_is_once", "_kind", "_receiver", "key")
+    __slots__ = (
+        "__weakref__",
+        "_cut",
+        "_function",
+        "_has_home",
+        "_instance",
+        "_is_once",
+        "_kind",
+        "_receiver",
+        "key",
+    )
 
     def __init__(self, instance: SignalInstance, slot: Any, type: int) -> None:
         self._instance: SignalInstance | None = instance
         self._kind = type & _KIND
         self._is_once = bool(type & ConnectionType.SingleShotConnection)
         self._receiver: ref[Any] | None = None
+        # Whether the receiver is an object that belongs to a thread.
+        self._has_home = False
         method: MethodType | None = slot if hasattr(slot, "__func__") and hasattr(slot, "__self__") else None
         if isinstance(slot, SignalInstance):
             target = slot.source()
             self._function: Callable[..., object] = slot.signal.emit_from
             self._cut: int | None = len(slot.signal.types)
-            self._receiver = ref(target)
+            self._receiver, self._has_home = ref(target), True
             self.key: tuple[object, object] = (id(target), slot.signal)
         elif method is not None:
             # As in Qt a method is held weakly, a function is not.
@@ -109,7 +121,7 @@ class Connection:
             self._function = method.__func__
             count = slots.arity(method.__func__)
             self._cut = count if count is None else max(0, count - 1)
-            self._receiver = ref(receiver, partial(_forget, ref(self)))
+            self._receiver, self._has_home = ref(receiver, partial(_forget, ref(self))), isinstance(receiver, Emitter)
             self.key = (id(receiver), method.__func__)
         else:
             self._function = slot
@@ -125,17 +137,16 @@ class Connection:
             return
         if self._is_once:
             self.cut()
+        if self._cut is not None and len(arguments) > self._cut:
+            arguments = arguments[: self._cut]
         kind = self._kind
-        if kind == _DIRECT:
-            self._call(source, arguments)
-            return
+        receiver = None if self._receiver is None else self._receiver()
         # A slot runs in its object's thread; a function, and a method of something else, in the signal's.
-        receiver = self._receiver and self._receiver()
-        home = receiver._qt_home if isinstance(receiver, Emitter) else source._qt_home
-        if kind == _AUTO and home is here:
-            self._call(source, arguments)
+        home = source._qt_home if receiver is None or not self._has_home else receiver._qt_home
+        if kind == _DIRECT or (kind == _AUTO and home is here):
+            self._call(source, arguments, receiver)
         elif kind != _BLOCKING:
-            home.post(partial(self._call, source, arguments))
+            home.post(partial(self._call_later, source, arguments))
         elif home is here:
             raise RuntimeError("BlockingQueuedConnection: the slot's thread is the one that emits and would wait")
         else:
@@ -143,23 +154,23 @@ class Connection:
 
             def call() -> None:
                 try:
-                    self._call(source, arguments)
+                    self._call_later(source, arguments)
                 finally:
                     done.set()
 
             home.post(call)
             done.wait()
 
-    def _call(self, source: Emitter, arguments: tuple[Any, ...]) -> None:
-        if self._cut is not None:
-            arguments = arguments[: self._cut]
+    def _call(self, source: Emitter, arguments: tuple[Any, ...], receiver: Any) -> None:
         if self._receiver is None:
             slots.call(self._function, arguments, None, source)
-            return
-        receiver = self._receiver()
         # Deleted since it was posted.
-        if receiver is not None and not (isinstance(receiver, Emitter) and receiver._qt_gone):
+        elif receiver is not None and not (self._has_home and receiver._qt_gone):
             slots.call(self._function, (receiver, *arguments), receiver, source)
+
+    def _call_later(self, source: Emitter, arguments: tuple[Any, ...]) -> None:
+        # Until now nobody has kept it.
+        self._call(source, arguments, None if self._receiver is None else self._receiver())
 
     def arrive(self, is_there: bool) -> None:
         """Has the receiver know it, so that it ends with it; or forget it."""
@@ -257,7 +268,21 @@ class SignalInstance:
 
     def emit(self, *arguments: Any) -> None:
         """Calls the slots in the order in which they were connected, or has their threads do it. Any thread may."""
-        self.signal.emit_from(self.source(), *arguments)
+        source = self._source()
+        if source is None or source._qt_gone:
+            source = self.source()
+        if len(arguments) != self.signal.count:
+            raise self.signal.miscounted(arguments)
+        if self.connections and not source._qt_blocked:
+            self.deliver(source, arguments)
+
+    def deliver(self, source: Emitter, arguments: tuple[Any, ...]) -> None:
+        """Has the slots called, with arguments of which there are as many as there should be."""
+        if not self.signal.takes_all:
+            arguments = self.signal.fitting(arguments)
+        here = loop.here()
+        for connection in self.connections:
+            connection.deliver(here, source, arguments)
 
     def tell(self, *, is_connected: bool) -> None:
         """Tells the object that somebody was connected, or disconnected."""
@@ -276,6 +301,8 @@ class Signal:
             )
         # For a type given by name any value does.
         self.types: tuple[type, ...] = tuple(object if isinstance(each, str) else each for each in types)
+        self.count = len(self.types)
+        self.takes_all = all(each is object for each in self.types)
         self.name = name or ""
         self._attribute = self.name
         self.arguments = arguments or []
@@ -300,18 +327,23 @@ class Signal:
 
     def emit_from(self, source: Emitter, *arguments: Any) -> None:
         """Emits that of `source`."""
-        if len(arguments) != len(self.types):
-            raise TypeError(f"{self.name}() only accepts {len(self.types)} argument(s), {len(arguments)} given!")
+        if len(arguments) != self.count:
+            raise self.miscounted(arguments)
         instance: SignalInstance | None = vars(source).get(self._attribute)
-        if instance is None or not instance.connections or source._qt_blocked:
-            return
+        if instance is not None and instance.connections and not source._qt_blocked:
+            instance.deliver(source, arguments)
+
+    def miscounted(self, arguments: tuple[Any, ...]) -> TypeError:
+        """What to say of more or fewer arguments than there should be."""
+        return TypeError(f"{self.name}() only accepts {self.count} argument(s), {len(arguments)} given!")
+
+    def fitting(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        """They as what the signal says."""
         for position, (value, wanted) in enumerate(zip(arguments, self.types, strict=True)):
             if type(value) is not wanted and not isinstance(value, wanted):
                 fitting = _fitting(value, wanted, self.name)
                 arguments = (*arguments[:position], fitting, *arguments[position + 1 :])
-        here = loop.here()
-        for connection in instance.connections:
-            connection.deliver(here, source, arguments)
+        return arguments
 
 
 def _fitting(value: Any, wanted: type, name: str) -> object:

@@ -1,0 +1,188 @@
+"""Turns of the event loop that have much to do: what their slots send is gathered, and nobody is to notice."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+from echoserver import Client, EchoServer
+from echoserver.qt.QtWebSockets import QWebSocket, QWebSocketServer
+from qt_scripts import Say, script
+from qt_talks import LIMIT, client, listening, meanwhile, url
+
+
+class Gate:
+    """A slot that waits until messages of others have come: the turn after it has them all."""
+
+    def __init__(self) -> None:
+        self.is_entered, self.is_open = threading.Event(), threading.Event()
+
+    def enter(self) -> None:
+        """What the slot does."""
+        self.is_entered.set()
+        self.is_open.wait(LIMIT)
+
+    def crowd(self, address: str, messages: dict[ClientConnection, list[str]]) -> None:
+        """Sends them, each read before the next."""
+        with client(address) as one:
+            one.send("gate")
+            self.is_entered.wait(LIMIT)
+            for each, texts in messages.items():
+                for text in texts:
+                    each.send(text)
+                    # A pong does not wait for slots.
+                    assert each.ping().wait(LIMIT)
+            self.is_open.set()
+            # Not before its own message was handled.
+            one.recv(LIMIT)
+
+
+def taking(server: QWebSocketServer, text: Any) -> list[QWebSocket]:
+    """Has `text` called with each socket and its messages; the sockets, in the order of their coming."""
+    sockets: list[QWebSocket] = []
+
+    def came() -> None:
+        socket = server.nextPendingConnection()
+        assert socket is not None
+        sockets.append(socket)
+        socket.textMessageReceived.connect(lambda message: text(socket, message))
+
+    server.newConnection.connect(came)
+    return sockets
+
+
+@script(
+    "['a', 'a!', b'aa', 'ping', 'aaaaaaaaaaaaaaaaaaaa', 'b', 'b!', b'bb', 'ping', 'bbbbbbbbbbbbbbbbbbbb']",
+    "['c', 'c!', b'cc', 'ping', 'cccccccccccccccccccc']",
+    "1000 done",
+    "True",
+)
+def what_is_sent_in_a_crowded_turn_keeps_its_order(say: Say) -> None:
+    server, gate = listening(), Gate()
+    written, is_written = [0], threading.Event()
+
+    def text(socket: QWebSocket, message: str) -> None:
+        if message == "gate":
+            gate.enter()
+            socket.sendTextMessage("gate")
+        elif message == "close":
+            socket.close(1000, "done")
+        else:
+            socket.sendTextMessage(message)
+            socket.sendTextMessage(message + "!")
+            socket.sendBinaryMessage(message.encode() * 2)
+            socket.ping(message.encode())
+            socket.sendTextMessage("ping")
+            socket.sendTextMessage(message * 20)
+            if message == "c":
+                socket.bytesWritten.connect(count)
+                socket.sendTextMessage("")
+
+    def count(size: int) -> None:
+        written[0] += size
+        is_written.set()
+
+    taking(server, text)
+
+    def talk() -> list[Any]:
+        with client(url(server)) as one, client(url(server)) as two:
+            gate.crowd(url(server), {one: ["a", "b", "close"], two: ["c"]})
+            got: list[Any] = [[one.recv(LIMIT) for _ in range(10)], [two.recv(LIMIT) for _ in range(5)]]
+            try:
+                one.recv(LIMIT)
+            except ConnectionClosed as error:
+                got.append(error.rcvd)
+            two.recv(LIMIT)
+            # What the send queue had counted for it is given back.
+            got.append(is_written.wait(LIMIT) and written == [2])
+            return got
+
+    (got,) = meanwhile(talk)
+    if isinstance(got, list):
+        first, second, close, is_told = got
+        say(first)
+        say(second)
+        say(close.code, close.reason)
+        say(is_told)
+    else:
+        say(got)
+
+
+@script("True", "True", "['working', 'done']", "['working']")
+def what_a_slot_has_sent_goes_out_while_it_runs(say: Say) -> None:
+    server, gate, is_seen = listening(), Gate(), (threading.Event(), threading.Event())
+
+    def text(socket: QWebSocket, message: str) -> None:
+        if message == "gate":
+            gate.enter()
+            socket.sendTextMessage("gate")
+        elif message == "work":
+            for each in sockets[:2]:
+                each.sendTextMessage("working")
+            for event in is_seen:
+                say(event.wait(LIMIT))
+            socket.sendTextMessage("done")
+
+    sockets = taking(server, text)
+
+    def talk() -> list[list[object]]:
+        with client(url(server)) as one, client(url(server)) as two:
+
+            def see() -> None:
+                for each, event in zip((one, two), is_seen, strict=True):
+                    got.append([each.recv(LIMIT)])
+                    event.set()
+
+            got: list[list[object]] = []
+            seeing = threading.Thread(target=see)
+            seeing.start()
+            gate.crowd(url(server), {two: ["nothing"] * 3, one: ["nothing", "work"]})
+            seeing.join(LIMIT)
+            got[0].append(one.recv(LIMIT))
+            return got
+
+    (got,) = meanwhile(talk)
+    for each in got:
+        say(each)
+
+
+@script("['one', 'ONEONE', 'one', 'two', 'TWOTWO', 'two']", "['bye', '1001']")
+def callbacks_of_a_crowded_turn_send_and_reply_and_stop(say: Say) -> None:
+    gate, clients = Gate(), list[Client]()
+
+    def text(one: Client, message: str) -> None:
+        if message == "gate":
+            gate.enter()
+        elif message == "stop":
+            clients[1].send("bye")
+            server.stop(wait=False)
+        else:
+            one.send(message)
+            one.send(message.upper() * 2)
+
+    server = EchoServer(0, host="127.0.0.1", on_connect=clients.append, on_text=text)
+    server.start_qt()
+
+    def told(each: ClientConnection) -> list[object]:
+        got: list[object] = []
+        try:
+            while True:
+                got.append(each.recv(LIMIT))
+        except ConnectionClosed as error:
+            got.append(str(error.rcvd and error.rcvd.code))
+        return got
+
+    def talk() -> list[list[object]]:
+        with client(server.url) as one, client(server.url) as two, client(server.url) as three:
+            gate.crowd(server.url, {one: ["one", "two"], three: ["stop"]})
+            return [told(one), told(two)]
+
+    (got,) = meanwhile(talk)
+    if isinstance(got, list):
+        say(got[0][:6])
+        say(got[1])
+    else:
+        say(got)
