@@ -31,7 +31,11 @@ class Incoming:
         self._client = client
         self.socket = socket = QWebSocket(client)
         # Looked up once: attributes of a QObject take Python several times as long as others.
-        self._text, self._binary, self._wanted = socket.textMessageReceived, socket.binaryMessageReceived, socket._wanted
+        self._text, self._binary, self._wanted = (
+            socket.textMessageReceived,
+            socket.binaryMessageReceived,
+            socket._wanted,
+        )
         # What is to be done when somebody takes the socket from the queue; None once that was so.
         self.held: deque[Callable[[], None]] | None = deque()
         self._size = 0

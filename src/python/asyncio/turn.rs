@@ -1,6 +1,7 @@
 //! Turns on an event loop: what starts them, and what is done in one.
 
 use super::super::calls::Whose;
+use super::super::events::Event;
 use super::super::lock::lock;
 use super::super::runner::Runner;
 use super::super::shared::Shared;
@@ -49,6 +50,10 @@ fn run(dispatcher: &mut OnLoop<'_, '_>) {
     let mut events = Vec::new();
     // Where a callback may run the loop, the doorbell is heard as long as there is something to do.
     let mut is_quiet = !event_loop.is_plain();
+    if event_loop.is_plain() && !lock(&event_loop.state).work.is_empty() {
+        // The turn before had no time for it.
+        lock(&dispatcher.shared.link.outgoing).gather();
+    }
     loop {
         let mut state = lock(&event_loop.state);
         let Some(work) = state.work.pop_front() else {
@@ -66,7 +71,7 @@ fn run(dispatcher: &mut OnLoop<'_, '_>) {
                 event_loop.doorbell.ring();
                 is_quiet = false;
             }
-            if event_loop.is_plain() && events.len() > 1 {
+            if event_loop.is_plain() && are_many(&events) {
                 lock(&dispatcher.shared.link.outgoing).gather();
             }
             lock(&event_loop.state)
@@ -105,6 +110,14 @@ fn run(dispatcher: &mut OnLoop<'_, '_>) {
         lock(&dispatcher.shared.link.outgoing).post_gathered();
     }
     try_to_close(dispatcher);
+}
+
+/// Whether callbacks are called for them more than once.
+fn are_many(events: &[Event]) -> bool {
+    match events {
+        [Event::Messages(_, batch)] => batch.messages.len() > 1,
+        events => events.len() > 1,
+    }
 }
 
 /// What an event loop calls when something is queued for the callbacks.
