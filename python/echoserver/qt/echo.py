@@ -38,6 +38,7 @@ class EchoServer(QObject):
         self.m_debug = debug
         self.m_clients: list[QWebSocket] = []
         self.m_pWebSocketServer = QWebSocketServer("Echo Server", QWebSocketServer.SslMode.NonSecureMode, self)
+        self.m_pWebSocketServer._notes_messages = True
         if not self.m_pWebSocketServer.listen(QHostAddress(QHostAddress.SpecialAddress.Any), port):
             # Nobody gets this object, so the parent is not to have it either.
             self.setParent(None)

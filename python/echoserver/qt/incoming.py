@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from echoserver.qt._choice import is_valid
-from echoserver.qt._emitting import emit
+from echoserver.qt._emitting import emit, emitter
 from echoserver.qt.QtCore import QByteArray
 from echoserver.qt.socket import QWebSocket
 
@@ -26,16 +26,14 @@ class Incoming:
 
     __slots__ = ("_binary", "_client", "_is_paused", "_size", "_text", "_wanted", "has_ended", "held", "socket")
 
-    def __init__(self, client: Client) -> None:
-        """Makes the socket."""
+    def __init__(self, client: Client, *, is_noted: bool) -> None:
+        """Makes the socket. `is_noted`: `emitting()` tells whose messages they are."""
         self._client = client
         self.socket = socket = QWebSocket(client)
         # Looked up once: attributes of a QObject take Python several times as long as others.
-        self._text, self._binary, self._wanted = (
-            socket.textMessageReceived,
-            socket.binaryMessageReceived,
-            socket._wanted,
-        )
+        self._text = emitter(socket, socket.textMessageReceived, is_noted=is_noted)
+        self._binary = emitter(socket, socket.binaryMessageReceived, is_noted=is_noted)
+        self._wanted = socket._wanted
         # What is to be done when somebody takes the socket from the queue; None once that was so.
         self.held: deque[Callable[[], None]] | None = deque()
         self._size = 0
@@ -46,13 +44,13 @@ class Incoming:
     def text(self, message: str) -> None:
         """A text message."""
         if not self._wanted.frames or self._outlives(self.socket.textFrameReceived, message):
-            emit(self.socket, self._text, message)
+            self._text(message)
 
     def binary(self, message: bytes) -> None:
         """A binary message."""
         payload = QByteArray(message)
         if not self._wanted.frames or self._outlives(self.socket.binaryFrameReceived, payload):
-            emit(self.socket, self._binary, payload)
+            self._binary(payload)
 
     def _outlives(self, signal: Any, payload: object) -> bool:
         """Tells of a frame, which is all of a message; whether the socket is still there to tell of that."""

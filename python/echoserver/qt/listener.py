@@ -36,6 +36,7 @@ class Owner(Protocol):
     newConnection: Any
     originAuthenticationRequired: Any
     _asks_about_origins: bool
+    _notes_messages: bool
 
     def maxPendingConnections(self) -> int:
         """Its own."""
@@ -119,7 +120,7 @@ class Listener:
         if server is None or not is_valid(server):
             client.close(_GOING_AWAY)
             return
-        self._clients[client] = incoming = Incoming(client)
+        self._clients[client] = incoming = Incoming(client, is_noted=server._notes_messages)
         # Not the listener itself: Qt's connections are nothing that Python's collector sees through.
         incoming.socket.destroyed.connect(partial(_deleted, ref(self), client))
         self.pending.append(incoming)

@@ -94,6 +94,8 @@ class QWebSocketServer(QObject):
         self._subprotocols: list[str] = []
         self._ssl: Any = None
         self._asks_about_origins = False
+        # Whether `emitting()` is asked whose messages slots are called for.
+        self._notes_messages = False
         self._failure: BindError | None = None
         self._queued.connect(self._run, Qt.ConnectionType.QueuedConnection)
 

@@ -125,7 +125,7 @@ class QWebSocket(Peer):
         """Sends bytes and returns how many; 0 if it is not connected. Never blocks, in any thread."""
         if not is_valid(self):
             check(self)
-        return self._sending.send(_bytes("sendBinaryMessage", data))
+        return self._sending.send(bytes(data) if type(data) is QByteArray else _bytes("sendBinaryMessage", data))
 
     def ping(self, payload: QByteArray | bytes = b"") -> None:
         """Sends a ping with the first 125 bytes of `payload`; `pong` tells of its answer."""
@@ -293,11 +293,8 @@ class QWebSocket(Peer):
 
 
 def _bytes(call: str, data: object) -> bytes:
-    if isinstance(data, QByteArray):
-        payload = data.data()
-        return payload if isinstance(payload, bytes) else bytes(payload)
     if isinstance(data, bytes):
         return data
-    if isinstance(data, bytearray | memoryview):
+    if isinstance(data, QByteArray | bytearray | memoryview):
         return bytes(data)
     raise TypeError(f"{call}() takes a QByteArray or bytes-like data, not {type(data).__name__}")

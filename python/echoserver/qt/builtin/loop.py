@@ -22,7 +22,7 @@ from weakref import WeakSet
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Alarm", "Loop", "here", "is_main", "settle"]
+__all__ = ["Alarm", "Loop", "here", "is_main", "local", "settle"]
 
 # As many alarms that were called off as this, and more than half of all, are taken out before their time.
 _MANY_CALLED_OFF: Final = 64
@@ -313,17 +313,18 @@ class _Local(threading.local):
         self.loop = Loop()
 
 
-_local = _Local()
+# `local.loop` is what `here()` says.
+local = _Local()
 
 
 def here() -> Loop:
     """The loop of the thread that asks."""
-    return _local.loop
+    return local.loop
 
 
 def settle(loop: Loop) -> None:
     """Makes `loop` that of the thread that asks, which has none yet."""
-    _local.loop = loop
+    local.loop = loop
 
 
 def is_main() -> bool:

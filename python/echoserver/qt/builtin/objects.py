@@ -129,7 +129,9 @@ class QObject(Emitter):
 
         Also in a method that overrides one of a base class, where PySide6 says None.
         """
-        found = slots.sender_to(self._qt_check())
+        if self._qt_gone:
+            self._qt_check()
+        found = slots.sender_to(self)
         return found if isinstance(found, QObject) and not found._qt_gone else None
 
     def blockSignals(self, block: bool, /) -> bool:

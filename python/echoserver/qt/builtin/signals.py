@@ -140,11 +140,15 @@ class Connection:
         if self._cut is not None and len(arguments) > self._cut:
             arguments = arguments[: self._cut]
         kind = self._kind
-        receiver = None if self._receiver is None else self._receiver()
+        held = self._receiver
+        receiver = None if held is None else held()
         # A slot runs in its object's thread; a function, and a method of something else, in the signal's.
         home = source._qt_home if receiver is None or not self._has_home else receiver._qt_home
         if kind == _DIRECT or (kind == _AUTO and home is here):
-            self._call(source, arguments, receiver)
+            if held is None:
+                slots.call(self._function, arguments, None, source)
+            elif receiver is not None and not (self._has_home and receiver._qt_gone):
+                slots.call(self._function, (receiver, *arguments), receiver, source)
         elif kind != _BLOCKING:
             home.post(partial(self._call_later, source, arguments))
         elif home is here:
@@ -161,16 +165,14 @@ class Connection:
             home.post(call)
             done.wait()
 
-    def _call(self, source: Emitter, arguments: tuple[Any, ...], receiver: Any) -> None:
+    def _call_later(self, source: Emitter, arguments: tuple[Any, ...]) -> None:
         if self._receiver is None:
             slots.call(self._function, arguments, None, source)
-        # Deleted since it was posted.
-        elif receiver is not None and not (self._has_home and receiver._qt_gone):
+            return
+        # Nobody has kept it meanwhile, and it may have been deleted.
+        receiver = self._receiver()
+        if receiver is not None and not (self._has_home and receiver._qt_gone):
             slots.call(self._function, (receiver, *arguments), receiver, source)
-
-    def _call_later(self, source: Emitter, arguments: tuple[Any, ...]) -> None:
-        # Until now nobody has kept it.
-        self._call(source, arguments, None if self._receiver is None else self._receiver())
 
     def arrive(self, is_there: bool) -> None:
         """Has the receiver know it, so that it ends with it; or forget it."""
@@ -269,20 +271,20 @@ class SignalInstance:
     def emit(self, *arguments: Any) -> None:
         """Calls the slots in the order in which they were connected, or has their threads do it. Any thread may."""
         source = self._source()
-        if source is None or source._qt_gone:
-            source = self.source()
-        if len(arguments) != self.signal.count:
-            raise self.signal.miscounted(arguments)
-        if self.connections and not source._qt_blocked:
-            self.deliver(source, arguments)
+        self.emit_from(self.source() if source is None or source._qt_gone else source, arguments)
 
-    def deliver(self, source: Emitter, arguments: tuple[Any, ...]) -> None:
-        """Has the slots called, with arguments of which there are as many as there should be."""
-        if not self.signal.takes_all:
-            arguments = self.signal.fitting(arguments)
-        here = loop.here()
-        for connection in self.connections:
-            connection.deliver(here, source, arguments)
+    def emit_from(self, source: Emitter, arguments: tuple[Any, ...]) -> None:
+        """The same of its object, which may have no reference left but this one."""
+        signal = self.signal
+        if len(arguments) != signal.count:
+            raise signal.miscounted(arguments)
+        connections = self.connections
+        if connections and not source._qt_blocked:
+            if not signal.takes_all:
+                arguments = signal.fitting(arguments)
+            here = loop.local.loop
+            for connection in connections:
+                connection.deliver(here, source, arguments)
 
     def tell(self, *, is_connected: bool) -> None:
         """Tells the object that somebody was connected, or disconnected."""
@@ -327,11 +329,13 @@ class Signal:
 
     def emit_from(self, source: Emitter, *arguments: Any) -> None:
         """Emits that of `source`."""
-        if len(arguments) != self.count:
-            raise self.miscounted(arguments)
         instance: SignalInstance | None = vars(source).get(self._attribute)
-        if instance is not None and instance.connections and not source._qt_blocked:
-            instance.deliver(source, arguments)
+        if instance is None:
+            # Nobody was ever connected to it.
+            if len(arguments) != self.count:
+                raise self.miscounted(arguments)
+            return
+        instance.emit_from(source, arguments)
 
     def miscounted(self, arguments: tuple[Any, ...]) -> TypeError:
         """What to say of more or fewer arguments than there should be."""
