@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket as sockets_module
 import threading
 from typing import Any
 
@@ -57,7 +58,7 @@ def taking(server: QWebSocketServer, text: Any) -> list[QWebSocket]:
 @script(
     "['a', 'a!', b'aa', 'ping', 'aaaaaaaaaaaaaaaaaaaa', 'b', 'b!', b'bb', 'ping', 'bbbbbbbbbbbbbbbbbbbb']",
     "['c', 'c!', b'cc', 'ping', 'cccccccccccccccccccc']",
-    "1000 done",
+    "bye 1000 done",
     "True",
 )
 def what_is_sent_in_a_crowded_turn_keeps_its_order(say: Say) -> None:
@@ -69,6 +70,7 @@ def what_is_sent_in_a_crowded_turn_keeps_its_order(say: Say) -> None:
             gate.enter()
             socket.sendTextMessage("gate")
         elif message == "close":
+            socket.sendTextMessage("bye")
             socket.close(1000, "done")
         else:
             socket.sendTextMessage(message)
@@ -91,6 +93,7 @@ def what_is_sent_in_a_crowded_turn_keeps_its_order(say: Say) -> None:
         with client(url(server)) as one, client(url(server)) as two:
             gate.crowd(url(server), {one: ["a", "b", "close"], two: ["c"]})
             got: list[Any] = [[one.recv(LIMIT) for _ in range(10)], [two.recv(LIMIT) for _ in range(5)]]
+            got.append(one.recv(LIMIT))
             try:
                 one.recv(LIMIT)
             except ConnectionClosed as error:
@@ -102,10 +105,10 @@ def what_is_sent_in_a_crowded_turn_keeps_its_order(say: Say) -> None:
 
     (got,) = meanwhile(talk)
     if isinstance(got, list):
-        first, second, close, is_told = got
+        first, second, last, close, is_told = got
         say(first)
         say(second)
-        say(close.code, close.reason)
+        say(last, close.code, close.reason)
         say(is_told)
     else:
         say(got)
@@ -149,7 +152,41 @@ def what_a_slot_has_sent_goes_out_while_it_runs(say: Say) -> None:
         say(each)
 
 
-@script("['one', 'ONEONE', 'one', 'two', 'TWOTWO', 'two']", "['bye', '1001']")
+@script("True True")
+def what_is_not_read_counts_until_it_is(say: Say) -> None:
+    server, gate = listening(), Gate()
+    # Together less than what drops a client, and more than TCP takes.
+    many, size = 28, 512 * 1024
+
+    def text(socket: QWebSocket, message: str) -> None:
+        if message == "much":
+            socket.sendTextMessage(much)
+            return
+        if message == "gate":
+            gate.enter()
+        else:
+            left.append(sockets[0].bytesToWrite())
+        socket.sendTextMessage(message)
+
+    sockets = taking(server, text)
+    left: list[int] = []
+    much = "x" * size
+
+    def talk() -> bool:
+        with sockets_module.socket() as reader:
+            reader.setsockopt(sockets_module.SOL_SOCKET, sockets_module.SO_RCVBUF, 4096)
+            reader.connect(("127.0.0.1", server.serverPort()))
+            with client(url(server), sock=reader, max_queue=1) as one, client(url(server)) as two:
+                gate.crowd(url(server), {one: ["much"] * many})
+                two.send("left")
+                two.recv(LIMIT)
+                return all(len(one.recv(LIMIT)) == size for _ in range(many))
+
+    (came,) = meanwhile(talk)
+    say(came, left[0] > many * size // 2)
+
+
+@script("['ONE', 'oneone', 'one', 'TWO', 'twotwo', 'two']", "['bye', '1001']")
 def callbacks_of_a_crowded_turn_send_and_reply_and_stop(say: Say) -> None:
     gate, clients = Gate(), list[Client]()
 
@@ -160,8 +197,9 @@ def callbacks_of_a_crowded_turn_send_and_reply_and_stop(say: Say) -> None:
             clients[1].send("bye")
             server.stop(wait=False)
         else:
-            one.send(message)
-            one.send(message.upper() * 2)
+            # The first fits where the message lies, which is echoed after that; the second does not.
+            one.send(message.upper())
+            one.send(message * 2)
 
     server = EchoServer(0, host="127.0.0.1", on_connect=clients.append, on_text=text)
     server.start_qt()
