@@ -180,6 +180,7 @@ def what_is_not_read_counts_until_it_is(say: Say) -> None:
                 gate.crowd(url(server), {one: ["much"] * many})
                 two.send("left")
                 two.recv(LIMIT)
+                reader.setsockopt(sockets_module.SOL_SOCKET, sockets_module.SO_RCVBUF, 4 << 20)
                 return all(len(one.recv(LIMIT)) == size for _ in range(many))
 
     (came,) = meanwhile(talk)
