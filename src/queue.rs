@@ -32,7 +32,7 @@ pub struct Room {
 
 impl Room {
     /// Has this be the room of both. They are of one queue.
-    pub(crate) fn join(&mut self, other: Self) {
+    pub fn join(&mut self, other: Self) {
         self.cost += other.into_cost();
     }
 
