@@ -4,8 +4,9 @@
 //! answers through [`Client::order`] or [`Request::decide`].
 
 use crate::admission::{Decision, Request};
-use crate::client::Client;
+use crate::client::{Client, Letter};
 use crate::endpoint::Peer;
+use crate::mailbox::Mailbox;
 use crate::protocol::account::{self, Account};
 use crate::protocol::frame;
 use crate::protocol::message::Kind;
@@ -260,8 +261,9 @@ pub trait Handler: Send + Sync + Debug {
     fn on_park(&self) {}
 
     /// A moment has passed since replies came that said more might follow: what is ready now is to be posted. `true`
-    /// if something was, and it is to be asked again. Also the last thing of a worker, which may have been about to ask.
-    fn on_look(&self) -> bool {
+    /// if something was, and it is to be asked again. Also the last thing of a worker, which may have been about to ask:
+    /// that one's letterbox, which is `worker`, is closed then, and it asks no more.
+    fn on_look(&self, _worker: &Arc<Mailbox<Letter>>) -> bool {
         false
     }
 

@@ -271,7 +271,7 @@ impl PyClient {
     /// What is sent meanwhile is not waited for. TimeoutError after `timeout` seconds; None waits for ever.
     #[pyo3(signature = (timeout=None))]
     fn flush(&self, py: Python<'_>, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        self.link()?;
+        self.link()?.post_finished();
         let timeout = seconds("timeout", timeout)?;
         let flushed = self.client.flushed();
         if waiting::wait(py, timeout, |until| flushed.wait(Some(until)))? {
@@ -370,6 +370,7 @@ impl PyClient {
     /// As `flush`, to be awaited, on any event loop; for a time limit use `asyncio.timeout()`.
     fn flush_async<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let link = self.link()?;
+        link.post_finished();
         let mut flushed = self.client.flushed();
         if flushed.is_over() {
             return crossing::done(py);

@@ -46,7 +46,10 @@ impl Asked {
     /// The server does not serve.
     fn new(py: Python<'_>, shared: &Shared, change: Change) -> Result<Self, Error> {
         Ok(Self {
-            pending: py.detach(|| shared.core.change(change))?,
+            pending: py.detach(|| {
+                shared.link.post_finished();
+                shared.core.change(change)
+            })?,
             answer: OnceLock::new(),
         })
     }
@@ -117,6 +120,8 @@ impl Down {
         change(py, &self.shared, Change::Down(outage))?;
         match self.clients {
             Clients::Reset => {
+                // A signal's handler may have sent something.
+                self.shared.link.post_finished();
                 let pending = core.reset();
                 waiting::wait_undisturbed(py, |until| pending.wait(until).is_some())?;
             }

@@ -10,16 +10,19 @@ use super::lock::lock;
 use super::outgoing::Outgoing;
 use super::wanted::{Wanted, Whom};
 use crate::admission::Request;
-use crate::client::Client;
+use crate::client::{Client, Letter};
 use crate::endpoint::Peer;
 use crate::handler::{Batch, Callbacks, Gate, Handler, Summary, Wants};
+use crate::mailbox::Mailbox;
 use crate::order::Order;
 use crate::record::Record;
+use crate::server::{Pending, Server};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 #[derive(Debug)]
@@ -45,6 +48,8 @@ pub(super) struct Link {
     over: AtomicBool,
     /// What clients did, if that is recorded.
     pub(super) record: OnceLock<Arc<Record>>,
+    /// The server, whose workers have this.
+    pub(super) core: OnceLock<Weak<Server>>,
 }
 
 impl Link {
@@ -64,6 +69,7 @@ impl Link {
             callback: Mutex::new(None),
             over: AtomicBool::new(false),
             record: OnceLock::new(),
+            core: OnceLock::new(),
         })
     }
 
@@ -197,9 +203,23 @@ impl Link {
         self.record.get().is_some_and(|record| record.is_over()) && !self.drain.is_expected()
     }
 
-    /// Posts the answers that are finished: what is done next concerns those after them.
+    /// Posts the answers that are finished, and what is gathered: what is done next concerns those after them. For whatever
+    /// changes the server.
     pub(super) fn post_finished(&self) {
         lock(&self.outgoing).post_finished();
+    }
+
+    /// The same for whoever looks at what was recorded or counted: pending until the workers have done it, where a turn
+    /// gathers what is for them.
+    pub(super) fn finish(&self) -> Option<Pending<Infallible>> {
+        let mut outgoing = lock(&self.outgoing);
+        if !outgoing.gathers() {
+            return None;
+        }
+        outgoing.post_finished();
+        drop(outgoing);
+        let core = self.core.get().and_then(Weak::upgrade);
+        core.map(|core| core.obeyed())
     }
 
     /// Gives a client's connection an order, which goes behind the answers before it. Any thread.
@@ -271,8 +291,8 @@ impl Handler for Link {
         self.events.wake_if_owed(false);
     }
 
-    fn on_look(&self) -> bool {
-        lock(&self.outgoing).look()
+    fn on_look(&self, worker: &Arc<Mailbox<Letter>>) -> bool {
+        lock(&self.outgoing).look(worker)
     }
 
     fn on_close(&self, client: &Arc<Client>) {

@@ -8,6 +8,7 @@
 
 use super::answers::{Answer, Answers};
 use crate::client::{Client, Letter};
+use crate::mailbox::Mailbox;
 use crate::order::Order;
 use crate::protocol::message::Kind;
 use std::sync::Arc;
@@ -23,13 +24,13 @@ pub(super) struct Outgoing {
 /// The way to the workers.
 #[derive(Debug, Default)]
 struct Way {
-    /// A worker will look for finished answers in a moment.
-    is_watched: bool,
+    /// The letterboxes of the workers that will look for finished answers in a moment.
+    watchers: Vec<Arc<Mailbox<Letter>>>,
     /// Nobody could: this thread serves the clients, too.
     is_alone: bool,
     /// What a worker will come for is gathered.
     gathers: bool,
-    /// In its order. Nothing goes past it.
+    /// In its order. Nothing goes past it; empty if nobody watches.
     gathered: Vec<Letter>,
 }
 
@@ -68,8 +69,8 @@ impl Outgoing {
         };
         answers.answer(answer);
         // Whoever has got answers looks for more.
-        if !self.way.is_watched && !self.way.is_alone && answers.message().is_some() {
-            self.way.is_watched = self.way.post(answers, true);
+        if !self.way.is_watched() && !self.way.is_alone && answers.message().is_some() {
+            self.way.post(answers, true);
         }
     }
 
@@ -83,7 +84,7 @@ impl Outgoing {
     /// Ends the batch, or leaves it where it is, so that another can be answered meanwhile.
     pub(super) fn end(&mut self) -> Option<Answers> {
         let mut answers = self.under_way.pop()?;
-        self.way.is_watched |= self.way.post(&mut answers, self.way.gathers);
+        self.way.post(&mut answers, self.way.gathers);
         Some(answers)
     }
 
@@ -92,7 +93,7 @@ impl Outgoing {
         let Self { under_way, way } = self;
         let is_own = |answers: &&mut Answers| Arc::ptr_eq(answers.client(), client);
         let order = match order {
-            Order::Send(message) if way.gathers && way.is_watched => {
+            Order::Send(message) if way.gathers && way.is_watched() => {
                 let innermost = under_way.last_mut().filter(is_own);
                 match innermost.filter(|answers| answers.message().is_some()) {
                     Some(answers) => return answers.send(message),
@@ -102,63 +103,96 @@ impl Outgoing {
             order => order,
         };
         for answers in under_way.iter_mut().filter(is_own) {
-            way.is_watched |= way.post(answers, !way.is_alone);
+            way.post(answers, !way.is_alone);
         }
         way.give(client, order);
     }
 
-    /// Posts what is finished: `false` if there is nothing, and the worker need not look again.
-    pub(super) fn look(&mut self) -> bool {
-        let had_gathered = self.way.post_gathered();
-        self.post_finished();
-        self.way.is_watched |= had_gathered;
-        self.way.is_watched
+    /// Posts what is finished: `false` if there is nothing, or the worker has ended, and it need not look again.
+    pub(super) fn look(&mut self, worker: &Arc<Mailbox<Letter>>) -> bool {
+        let has_posted = self.post_finished();
+        let watches = has_posted && !worker.is_closed();
+        self.way.watch(worker, watches);
+        watches
     }
 
-    /// Posts what is finished, whoever looks for it.
-    pub(super) fn post_finished(&mut self) {
+    /// Posts what is finished, whoever looks for it. Whether there was something.
+    pub(super) fn post_finished(&mut self) -> bool {
         let Self { under_way, way } = self;
-        way.post_gathered();
-        // Now nothing is gathered.
-        way.is_watched = false;
-        let mut is_watched = false;
+        let mut has_posted = false;
         for answers in under_way {
-            is_watched |= way.post(answers, !way.is_alone);
+            has_posted |= way.post(answers, !way.is_alone);
         }
-        way.is_watched = is_watched;
+        // They may be among what is gathered.
+        way.post_gathered() || has_posted
+    }
+
+    /// Whether it gathers: what was given, and what a worker has come for, may not have been done.
+    pub(super) const fn gathers(&self) -> bool {
+        self.way.gathers
     }
 }
 
 impl Way {
-    /// Posts the answers so far, so that something can follow them. `are_followed` has the worker look for more in a
-    /// moment: whether it will, so not if there were none, or if it has ended.
-    fn post(&mut self, answers: &mut Answers, are_followed: bool) -> bool {
-        let client = answers.client().clone();
-        answers.take(are_followed, |order| self.give(&client, order))
-            && are_followed
-            && !client.mailbox().is_closed()
+    const fn is_watched(&self) -> bool {
+        !self.watchers.is_empty()
     }
 
-    fn give(&mut self, client: &Arc<Client>, order: Order) {
-        if self.gathers && self.is_watched {
-            client.note(&order);
-            self.gathered.push((client.clone(), order));
-        } else {
-            client.order(order);
+    /// A worker will look in a moment, or not.
+    fn watch(&mut self, worker: &Arc<Mailbox<Letter>>, watches: bool) {
+        let place = self
+            .watchers
+            .iter()
+            .position(|watcher| Arc::ptr_eq(watcher, worker));
+        match place {
+            None if watches => self.watchers.push(worker.clone()),
+            Some(place) if !watches => drop(self.watchers.swap_remove(place)),
+            _ => {}
         }
     }
 
-    /// Whether there was something, and a worker for it.
+    /// Posts the answers so far, so that something can follow them; `are_followed` has their worker look for more in a
+    /// moment. Whether there were some.
+    fn post(&mut self, answers: &mut Answers, are_followed: bool) -> bool {
+        let client = answers.client().clone();
+        answers.take(are_followed, |order| self.give(&client, order))
+    }
+
+    fn give(&mut self, client: &Arc<Client>, order: Order) {
+        if self.gathers && self.is_watched() {
+            client.note(&order);
+            self.gathered.push((client.clone(), order));
+        } else {
+            let are_followed = are_followed(&order);
+            client.order(order);
+            self.posted(client.mailbox(), are_followed);
+        }
+    }
+
+    /// Whether there was something.
     fn post_gathered(&mut self) -> bool {
-        let mut has_posted = false;
+        let has_posted = !self.gathered.is_empty();
         while let Some((client, _)) = self.gathered.first() {
             let mailbox = client.mailbox().clone();
             // Mostly there is one worker.
             let is_its = |(client, _): &mut Letter| Arc::ptr_eq(client.mailbox(), &mailbox);
             let mut letters: Vec<_> = self.gathered.extract_if(.., is_its).collect();
+            let are_followed = letters.iter().any(|(_, order)| are_followed(order));
             mailbox.post(&mut letters);
-            has_posted |= !mailbox.is_closed();
+            self.posted(&mailbox, are_followed);
         }
         has_posted
     }
+
+    /// A worker was given something. It looks for more if that said so, unless it has ended.
+    fn posted(&mut self, mailbox: &Arc<Mailbox<Letter>>, are_followed: bool) {
+        if are_followed && !mailbox.is_closed() {
+            self.watch(mailbox, true);
+        }
+    }
+}
+
+/// Whether the worker that gets this looks for more.
+const fn are_followed(order: &Order) -> bool {
+    matches!(order, Order::Replies(replies) if replies.are_followed)
 }

@@ -18,6 +18,18 @@ use std::sync::Arc;
 /// What `story` returns.
 type Story<'py> = (Bound<'py, PyList>, usize, Bound<'py, PyList>, bool);
 
+/// What callbacks have answered is done, recorded and counted from now on, also in a turn that gathers it.
+///
+/// # Errors
+/// `RuntimeError` in a forked process, and what a signal's handler raises.
+pub(super) fn catch_up(py: Python<'_>, link: &Link) -> PyResult<()> {
+    link.check_process()?;
+    match link.finish() {
+        None => Ok(()),
+        Some(pending) => waiting::wait_undisturbed(py, |until| pending.wait(until).is_some()),
+    }
+}
+
 /// What the clients of a server did. Nothing in it waits but `wait`.
 ///
 /// What may be missing, because there was no room for it, is a RuntimeError.
@@ -62,7 +74,7 @@ impl PyRecord {
         py: Python<'py>,
         client: &Client,
     ) -> PyResult<(Option<Bound<'py, PyAny>>, bool)> {
-        self.link.check_process()?;
+        catch_up(py, &self.link)?;
         let taken = self.record.take_message(client);
         let (message, has_ended) = taken.map_err(|Missing| self.missing())?;
         let message = message.map(|(kind, payload)| to_python(py, kind, &payload));
@@ -75,7 +87,7 @@ impl PyRecord {
         py: Python<'py>,
         client: &Client,
     ) -> PyResult<(Option<Bound<'py, PyBytes>>, bool)> {
-        self.link.check_process()?;
+        catch_up(py, &self.link)?;
         let taken = self.record.take_pong(client);
         let (pong, has_ended) = taken.map_err(|Missing| self.missing())?;
         Ok((pong.map(|payload| PyBytes::new(py, &payload)), has_ended))
@@ -88,7 +100,7 @@ impl PyRecord {
         client: Option<u64>,
         most: usize,
     ) -> PyResult<Bound<'py, PyList>> {
-        self.link.check_process()?;
+        catch_up(py, &self.link)?;
         let rows = py.detach(|| self.record.rows(client));
         let rows = rows.map_err(|Missing| self.missing())?;
         let all = rows.iter().flat_map(|row| messages(row));
@@ -159,7 +171,7 @@ impl PyRecord {
         most: usize,
         client: Option<u64>,
     ) -> PyResult<(usize, Bound<'py, PyList>, bool)> {
-        self.link.check_process()?;
+        catch_up(py, &self.link)?;
         let latest = py.detach(|| self.record.latest(client, most));
         let all: Vec<_> = latest.rows.iter().flat_map(|row| messages(row)).collect();
         let last = all[all.len().saturating_sub(most)..].iter().copied();
@@ -167,8 +179,8 @@ impl PyRecord {
     }
 
     /// How many these are.
-    fn message_count(&self) -> PyResult<usize> {
-        self.link.check_process()?;
+    fn message_count(&self, py: Python<'_>) -> PyResult<usize> {
+        catch_up(py, &self.link)?;
         self.record
             .message_count()
             .map_err(|Missing| self.missing())
@@ -189,7 +201,7 @@ impl PyRecord {
     ///
     /// The first of them, how many are left out, the last, and whether more came that was not recorded.
     fn story<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Story<'py>> {
-        self.link.check_process()?;
+        catch_up(py, &self.link)?;
         let story = py.detach(|| self.record.story(most));
         let first = self.lines(py, story.first)?;
         let last = self.lines(py, story.last)?;

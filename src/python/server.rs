@@ -17,7 +17,7 @@ use super::lock::lock;
 use super::log;
 use super::on_thread;
 use super::options;
-use super::recording::PyRecord;
+use super::recording::{PyRecord, catch_up};
 use super::shared::Shared;
 use super::waiting;
 use super::wanted::Whom;
@@ -88,7 +88,7 @@ impl PyServer {
     fn set_callback(&self, name: &str, callback: Bound<'_, PyAny>) -> PyResult<()> {
         let Shared {
             callbacks, link, ..
-        } = &**self.shared()?;
+        } = &**self.to_change()?;
         let stage = Stage::of(name)
             .ok_or_else(|| PyTypeError::new_err(format!("there is no callback {name}")))?;
         if callback.is_none() {
@@ -113,7 +113,7 @@ impl PyServer {
 
     #[setter]
     fn set_echo(&self, echo: Bound<'_, PyAny>) -> PyResult<()> {
-        let link = &self.shared()?.link;
+        let link = &self.to_change()?.link;
         link.set_echo(Argument::of("echo", echo).boolean()?);
         Ok(())
     }
@@ -183,7 +183,7 @@ impl PyServer {
 
     #[setter]
     fn set_debug(&self, py: Python<'_>, debug: Bound<'_, PyAny>) -> PyResult<()> {
-        let link = &self.shared()?.link;
+        let link = &self.to_change()?.link;
         switch_debug(py, link, Argument::of("debug", debug).boolean()?)
     }
 
@@ -274,7 +274,7 @@ impl PyServer {
 
     /// Has messages wait for iterators from now on. RuntimeError if callbacks have them.
     fn iterate(&self) -> PyResult<()> {
-        self.shared()?.link.iterate()
+        self.to_change()?.link.iterate()
     }
 
     /// Asks it to stop within `timeout` seconds (None: `stop_timeout`) and returns at once.
@@ -446,6 +446,7 @@ impl PyServer {
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
         self.record()?;
         let shared = self.shared()?;
+        catch_up(py, &shared.link)?;
         py.detach(|| shared.core.clear_record());
         shared.forget_gone();
         Ok(())
@@ -471,6 +472,7 @@ impl PyServer {
     /// The counters by name.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let shared = self.shared()?;
+        catch_up(py, &shared.link)?;
         let stats = PyDict::new(py);
         for (name, value) in shared.core.stats().fields() {
             stats.set_item(name, value)?;
@@ -491,6 +493,13 @@ impl PyServer {
     fn shared(&self) -> PyResult<&Arc<Shared>> {
         self.unchecked.link.check_process()?;
         Ok(&self.unchecked)
+    }
+
+    /// The same for what changes the server: all that callbacks have sent and answered goes out before.
+    fn to_change(&self) -> PyResult<&Arc<Shared>> {
+        let shared = self.shared()?;
+        shared.link.post_finished();
+        Ok(shared)
     }
 
     fn event_loop(&self) -> Option<Arc<EventLoop>> {

@@ -55,8 +55,11 @@ impl Shared {
             // Set once, here.
             let _ = link.record.set(record.clone());
         }
+        let core = Arc::new(core);
+        // As well.
+        let _ = link.core.set(Arc::downgrade(&core));
         Arc::new(Self {
-            core: Arc::new(core),
+            core,
             link,
             callbacks: Callbacks::new(),
             owner,

@@ -36,6 +36,13 @@ impl Server {
         self.tell_faults()
     }
 
+    /// Done, without an answer, when every connection has done all that it was ordered before, and that is recorded and
+    /// counted: it hears once more of the faults, behind that.
+    #[must_use]
+    pub fn obeyed(&self) -> Pending<Infallible> {
+        self.tell_faults()
+    }
+
     fn tell_faults(&self) -> Pending<Infallible> {
         let (done, is_done) = mpsc::channel();
         // Before the start there are no connections, and nobody to tell them.

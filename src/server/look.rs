@@ -1,7 +1,9 @@
 //! A look for replies that are ready while the handler is busy with something else: a moment after others came, and again
 //! while there are some.
 
+use crate::client::Letter;
 use crate::handler::Handler;
+use crate::mailbox::Mailbox;
 use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
@@ -11,7 +13,8 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// The runtime's timers go by whole milliseconds, so this is the next one of them.
+/// The runtime's timers go by whole milliseconds, so this is the next one of them; its wait for events rounds up as well: a
+/// look comes 1 to 2 ms later.
 const MOMENT: Duration = Duration::from_micros(1);
 
 /// A worker's looks.
@@ -41,7 +44,11 @@ impl Look {
     }
 
     /// Looks; never ends.
-    pub(super) async fn keep(self: Rc<Self>, handler: Arc<dyn Handler>) {
+    pub(super) async fn keep(
+        self: Rc<Self>,
+        handler: Arc<dyn Handler>,
+        orders: Arc<Mailbox<Letter>>,
+    ) {
         loop {
             poll_fn(|cx| {
                 if self.is_due.get() {
@@ -52,7 +59,7 @@ impl Look {
             })
             .await;
             sleep(MOMENT).await;
-            self.is_due.set(handler.on_look());
+            self.is_due.set(handler.on_look(&orders));
         }
     }
 }

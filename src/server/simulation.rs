@@ -93,10 +93,11 @@ use super::opening::newcomer::Newcomer;
 use super::shaped::Shaped;
 use super::worker;
 use super::{Server, opening};
-use crate::client::{Client, Ends};
+use crate::client::{Client, Ends, Letter};
 use crate::config::Config;
 use crate::endpoint::{self, Endpoint};
 use crate::handler::{Batch, Echo, Gate, Handler, Summary, Wants};
+use crate::mailbox::Mailbox;
 use crate::manual_clock::ManualClock;
 use crate::order::{Close, Order, Replies};
 use crate::protocol::close;
@@ -365,7 +366,7 @@ impl Handler for Recorder {
         batches.push((client.clone(), batch));
     }
 
-    fn on_look(&self) -> bool {
+    fn on_look(&self, _worker: &Arc<Mailbox<Letter>>) -> bool {
         self.looks.fetch_add(1, Ordering::Relaxed) < 2
     }
 

@@ -64,9 +64,10 @@ pub(super) struct Ended(pub(super) Arc<Shared>, pub(super) usize);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        self.0.workers[self.1].close();
+        let face = &self.0.workers[self.1];
+        face.close();
         // After that: whoever posts to this worker from now on sees that it looks no more.
-        self.0.handler.on_look();
+        self.0.handler.on_look(&face.orders);
     }
 }
 
@@ -80,8 +81,8 @@ pub(super) async fn main(desk: Rc<Desk>, listeners: Vec<Listener>) {
     if let Some(keeper) = desk.clock.keeper(move || own.has_queue()) {
         drop(spawn_local(keeper));
     }
-    let handler = desk.shared.handler.clone();
-    drop(spawn_local(desk.look.clone().keep(handler)));
+    let (handler, orders) = (desk.shared.handler.clone(), desk.face().orders.clone());
+    drop(spawn_local(desk.look.clone().keep(handler, orders)));
     let mut post = Post::default();
     let mut course = Course::default();
     poll_fn(|cx| {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket as sockets_module
 import threading
 from typing import Any
@@ -187,6 +188,17 @@ def what_is_not_read_counts_until_it_is(say: Say) -> None:
     say(came, left[0] > many * size // 2)
 
 
+def told(each: ClientConnection) -> list[object]:
+    """What it gets until its connection ends, and the close code."""
+    got: list[object] = []
+    try:
+        while True:
+            got.append(each.recv(LIMIT))
+    except ConnectionClosed as error:
+        got.append(str(error.rcvd and error.rcvd.code))
+    return got
+
+
 @script("['ONE', 'oneone', 'one', 'TWO', 'twotwo', 'two']", "['bye', '1001']")
 def callbacks_of_a_crowded_turn_send_and_reply_and_stop(say: Say) -> None:
     gate, clients = Gate(), list[Client]()
@@ -205,15 +217,6 @@ def callbacks_of_a_crowded_turn_send_and_reply_and_stop(say: Say) -> None:
     server = EchoServer(0, host="127.0.0.1", on_connect=clients.append, on_text=text)
     server.start_qt()
 
-    def told(each: ClientConnection) -> list[object]:
-        got: list[object] = []
-        try:
-            while True:
-                got.append(each.recv(LIMIT))
-        except ConnectionClosed as error:
-            got.append(str(error.rcvd and error.rcvd.code))
-        return got
-
     def talk() -> list[list[object]]:
         with client(server.url) as one, client(server.url) as two, client(server.url) as three:
             gate.crowd(server.url, {one: ["one", "two"], three: ["stop"]})
@@ -225,3 +228,114 @@ def callbacks_of_a_crowded_turn_send_and_reply_and_stop(say: Say) -> None:
         say(got[1])
     else:
         say(got)
+
+
+@script("2")
+def what_a_slot_has_sent_goes_out_before_the_server_goes_down(say: Say) -> None:
+    gate, clients, sent = Gate(), list[Client](), list[int]()
+
+    def text(_: Client, message: str) -> None:
+        if message == "gate":
+            gate.enter()
+        elif message == "down":
+            before = server.stats().messages_sent
+            for each in clients[:2]:
+                each.send("bye")
+            with server.down(clients="reset"):
+                # Nobody is left to send to.
+                sent.append(server.stats().messages_sent - before)
+
+    server = EchoServer(0, host="127.0.0.1", on_connect=clients.append, on_text=text)
+    server.start_qt()
+
+    def talk() -> None:
+        with client(server.url) as one, client(server.url) as two:
+            # The one at the gate is reset as well, maybe before it has read its echo.
+            with contextlib.suppress(ConnectionClosed):
+                gate.crowd(server.url, {two: ["x"] * 3, one: ["x", "down"]})
+            for each in (one, two):
+                told(each)
+        server.stop()
+
+    (error,) = meanwhile(talk)
+    say(*sent, *([error] if error else []))
+
+
+@script("['a', 'b'] 5", "[] ['clear']")
+def what_was_answered_in_a_crowded_turn_is_recorded_and_counted(say: Say) -> None:
+    gate, clients = Gate(), list[Client]()
+
+    def text(one: Client, message: str) -> None:
+        if message == "gate":
+            gate.enter()
+        elif message == "look":
+            one.send("sent")
+            say(clients[1].received, server.stats().messages_sent)
+        elif message == "clear":
+            server.clear()
+
+    server = EchoServer(0, host="127.0.0.1", on_connect=clients.append, on_text=text, record=1 << 20)
+    server.start_qt()
+
+    def talk() -> list[object]:
+        with client(server.url) as one, client(server.url) as two:
+            gate.crowd(server.url, {two: ["a", "b"], one: ["c", "look", "clear"]})
+            while one.recv(LIMIT) != "clear":
+                pass
+            got: list[object] = [each.received for each in (clients[1], clients[0])]
+        server.stop()
+        return got
+
+    (got,) = meanwhile(talk)
+    say(*got)
+
+
+@script("True")
+def what_a_slot_has_sent_goes_out_while_it_runs_if_a_worker_has_ended(say: Say) -> None:
+    gate, clients = Gate(), list[Client]()
+    is_gone, is_seen, never = threading.Event(), threading.Event(), threading.Event()
+    # Each before the worker looks again.
+    many, pause = 500, 0.0002
+
+    def text(_: Client, message: str) -> None:
+        if message == "gate":
+            gate.enter()
+        elif message == "stop":
+            server.stop(LIMIT, wait=False)
+        elif message == "work":
+            left = many
+            while left > 0:
+                left -= is_gone.is_set()
+                clients[3].send("tick")
+                never.wait(pause)
+            clients[3].send("last")
+            say(is_seen.wait(LIMIT))
+
+    server = EchoServer(0, host="127.0.0.1", on_connect=clients.append, on_text=text, workers=2)
+    server.start_qt()
+
+    def talk() -> None:
+        # They have the first worker and the second in turn, who waits at the gate the first.
+        url = server.url
+        with client(url) as one, client(url) as two, client(url), client(url) as four:
+
+            def leave() -> None:
+                try:
+                    told(one)
+                finally:
+                    is_gone.set()
+
+            def see() -> None:
+                while four.recv(LIMIT) != "last":
+                    pass
+                is_seen.set()
+                told(four)
+
+            threads = [threading.Thread(target=each) for each in (leave, see)]
+            for thread in threads:
+                thread.start()
+            gate.crowd(server.url, {one: ["x", "stop", "x"], two: ["work"], four: ["x"]})
+            for thread in threads:
+                thread.join(LIMIT)
+
+    meanwhile(talk)

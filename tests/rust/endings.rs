@@ -4,8 +4,10 @@ use crate::support::{
     BINARY, BINARY_BEGINS, CLOSE, ENDS, Frame, PING, PONG, REQUEST, Raw, Running, TEXT,
     close_payload, frame, is_alone, limit, within,
 };
+use echoserver::client::Letter;
 use echoserver::config::Config;
 use echoserver::handler::Handler;
+use echoserver::mailbox::Mailbox;
 use socket2::SockRef;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -311,7 +313,7 @@ fn binary_zeros_after_the_end_are_nobodys_business() {
 struct Looked(AtomicUsize);
 
 impl Handler for Looked {
-    fn on_look(&self) -> bool {
+    fn on_look(&self, _worker: &Arc<Mailbox<Letter>>) -> bool {
         self.0.fetch_add(1, Ordering::Relaxed);
         false
     }

@@ -65,7 +65,10 @@ impl<W: Wire> Connection<W> {
                 let (code, reason) = (close.code(), close.reason());
                 self.sender.close(code, reason, account, effects);
             }
-            Order::Faults(_done) => self.follow_faults(turn),
+            Order::Faults(done) => {
+                self.follow_faults(turn);
+                turn.told.extend(done);
+            }
             Order::Abort => return false,
             Order::Reset => {
                 self.wire.reset_on_drop();

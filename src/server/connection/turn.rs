@@ -8,7 +8,9 @@ use crate::protocol::sending::Effects;
 use crate::protocol::tally::Tally;
 use crate::record::Record;
 use crate::server::stats::Counters;
+use std::convert::Infallible;
 use std::mem;
+use std::sync::mpsc::Sender;
 
 /// Names of the server's counters, each once: that is all a counter needs here.
 macro_rules! counts {
@@ -61,6 +63,8 @@ pub(super) struct Turn {
     pub(super) messages: Tally,
     /// Something of it is recorded already, or may be looked at: its end is to be told.
     pub(super) is_seen: bool,
+    /// Who waits for all that was ordered to be done, and told: dropped after that.
+    pub(super) told: Vec<Sender<Infallible>>,
 }
 
 impl Turn {
@@ -75,6 +79,7 @@ impl Turn {
             counts: Counts::default(),
             messages: Tally::default(),
             is_seen: false,
+            told: Vec::new(),
         }
     }
 
