@@ -51,12 +51,14 @@ impl Wants {
     pub const PONG: Self = Self(1 << 6);
     /// What there was of each client, at its end: of those that come from then on.
     pub const SUMMARY: Self = Self(1 << 7);
-    /// Those who do not get in, and why: requests that are refused, and failures of TLS.
+    /// Those who do not get in, and why: requests that are refused, failures of TLS, and of accepting.
     pub const REFUSAL: Self = Self(1 << 8);
     /// Not the handler's: every message is to be recorded.
     pub(crate) const RECORD: Self = Self(1 << 9);
     /// Nor this: something is to be asked about every message of this connection.
     pub(crate) const SLOW: Self = Self(1 << 10);
+    /// Of messages that are wanted, in which frames they came, if in several: of clients that come from then on.
+    pub const FRAMES: Self = Self(1 << 11);
 
     /// Whether something of `other` is wanted.
     #[must_use]
@@ -126,7 +128,10 @@ pub struct Batch {
     pub wire: Vec<u8>,
     /// What they are and where the payloads lie in `wire`.
     pub messages: SmallVec<[(Kind, Range<usize>); 1]>,
-    /// Holds the charge for both.
+    /// Of those that came in several frames the place among `messages`, and how many bytes of payload each frame had;
+    /// in their order, and only with [`Wants::FRAMES`].
+    pub frames: Vec<(usize, Vec<usize>)>,
+    /// Holds the charge for all of it.
     account: Account,
 }
 
@@ -136,6 +141,7 @@ impl Batch {
         Self {
             wire: account::buffer(room),
             messages: SmallVec::with_capacity(count),
+            frames: Vec::new(),
             account,
         }
     }
@@ -156,6 +162,13 @@ impl Batch {
         self.messages.push((kind, start..start + len));
         self.account
             .charge_anyway(header_len + len + size_of::<(Kind, Range<usize>)>())
+    }
+
+    /// The message that was appended last came in frames of these lengths. `false` as before.
+    pub(crate) fn push_frames(&mut self, lengths: Vec<usize>) -> bool {
+        let size = size_of_val(&lengths[..]) + size_of::<(usize, Vec<usize>)>();
+        self.frames.push((self.messages.len() - 1, lengths));
+        self.account.charge_anyway(size)
     }
 
     /// Gives back room that was not needed; much of it is left if most messages were of a kind that is not wanted.
@@ -285,6 +298,10 @@ pub trait Handler: Send + Sync + Debug {
     /// Who may say by the PROXY protocol for whom it has connected has not done so as that has it. Called only with
     /// [`Wants::REFUSAL`].
     fn on_proxy_failure(&self, _peer: Peer, _reason: &str) {}
+
+    /// Connections can't be accepted, for want of descriptors or memory; it is tried again. Called only with
+    /// [`Wants::REFUSAL`].
+    fn on_accept_failure(&self, _reason: &str) {}
 
     /// What is counted of callbacks, for whoever watches the server.
     fn callbacks(&self) -> Callbacks {

@@ -418,6 +418,7 @@ class Client(_Asked):
     def _take_pong(self) -> tuple[bytes | None, bool]: ...
     @property
     def _queued(self) -> int: ...
+    def _frames(self) -> list[int]: ...
     def _set_limits(self, message: int, frame: int) -> None: ...
     def _tell_written(self) -> None: ...
     @property
@@ -824,6 +825,9 @@ class Server:
 
     def resume(self) -> None:
         """Accepts clients again. Errors as `pause`."""
+
+    def note_frames(self) -> None:
+        """Has `Client._frames` tell of messages of clients that come from now on."""
 
     def close_listening(self) -> None:
         """Closes the sockets that it listens on, for good; clients are served as before. Errors as `pause`."""

@@ -13,6 +13,7 @@
 mod control;
 mod event;
 mod fragments;
+mod frames;
 mod header;
 mod inflating;
 mod payload;
@@ -51,6 +52,8 @@ struct Kept {
     partial: Partial,
     /// Of a header or of a control payload.
     cut: Vec<u8>,
+    /// Lengths of its frames, if these are noted.
+    frames: Vec<usize>,
 }
 
 /// The receiving side of one connection: bytes in, events out.
@@ -76,6 +79,10 @@ struct Kept {
 /// assert_eq!(violation.code, 1002);
 /// ```
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says something of its own; no state is made of them"
+)]
 pub struct Receiver {
     terms: Arc<Terms>,
     /// Payload bytes of the current frame that are yet to come.
@@ -85,6 +92,8 @@ pub struct Receiver {
     fin: bool,
     opcode: Opcode,
     inside: bool,
+    /// The lengths of a message's frames are noted.
+    notes_frames: bool,
     /// The message that has begun, with its UTF-8 state.
     kind: Option<Kind>,
     utf8: Utf8,
@@ -111,6 +120,7 @@ impl Receiver {
             fin: true,
             opcode: Opcode::Binary,
             inside: false,
+            notes_frames: false,
             kind: None,
             utf8: Utf8::NEW,
             kept: None,
@@ -167,7 +177,7 @@ impl Receiver {
                 let Some(header) = self.header(window)? else {
                     return Ok(None);
                 };
-                self.begin(header)?;
+                self.begin(header, account)?;
                 let is_whole = window.bytes.len() - window.read >= self.missing;
                 if is_whole && !self.compressed && !header.opcode.is_control() {
                     if header.fin && header.opcode != Opcode::Continuation {
@@ -261,6 +271,7 @@ impl Receiver {
     /// Gives what is kept back to `account`; the receiver is at its end.
     pub fn release(&mut self, account: &mut Account) {
         self.take_partial().release(account);
+        drop(self.take_frames(account));
         self.kept = None;
         if let Some(mut deflate) = self.deflate.take() {
             deflate.release(account);

@@ -68,6 +68,13 @@ impl Answers {
         Some((*kind, &self.batch.wire[payload.clone()]))
     }
 
+    /// The lengths of the frames in which it came; none if it came in one, or they are not noted.
+    pub(super) fn frames(&self) -> &[usize] {
+        let frames = &self.batch.frames;
+        let place = frames.binary_search_by_key(&self.done, |(message, _)| *message);
+        place.map_or(&[], |place| &frames[place].1)
+    }
+
     /// Sends something before the answer to that message.
     pub(super) fn send(&mut self, message: Message) {
         self.sent.push(message);

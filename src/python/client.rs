@@ -10,6 +10,7 @@ use super::flushing::Flushing;
 use super::head;
 use super::imported::imported;
 use super::link::Link;
+use super::lock::lock;
 use super::recording::PyRecord;
 use super::tls::PyTlsInfo;
 use super::values::{payload, sendable};
@@ -491,6 +492,12 @@ impl PyClient {
         };
         self.link()?.order(&self.client, Order::Limits(limits));
         Ok(())
+    }
+
+    /// In its `on_text` or `on_binary`: the lengths of the frames that the message came in; none if it came in one.
+    #[pyo3(name = "_frames")]
+    fn frames(&self) -> PyResult<Vec<usize>> {
+        Ok(lock(&self.link()?.outgoing).frames(&self.client))
     }
 
     /// Bytes that wait for the network, each message counted with 64 more than its payload.

@@ -60,11 +60,12 @@ impl Event {
 /// Somebody who did not get in, for the log.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    /// What is said, with places for the other two.
+    /// What is said, with places for those of the other two that there are.
     pub(super) text: &'static str,
     /// What has happened, in a word.
     pub(super) event: &'static str,
-    pub(super) peer: Peer,
+    /// Nobody, of connections that could not be accepted.
+    pub(super) peer: Option<Peer>,
     pub(super) reason: String,
 }
 

@@ -312,7 +312,7 @@ impl Handler for Link {
         self.events.push_refusal(|| Refusal {
             text: "request of %s refused: %s",
             event: "refused",
-            peer,
+            peer: Some(peer),
             reason: reason.to_owned(),
         });
     }
@@ -321,7 +321,7 @@ impl Handler for Link {
         self.events.push_refusal(|| Refusal {
             text: "TLS with %s failed: %s",
             event: "tls_failed",
-            peer,
+            peer: Some(peer),
             reason: reason.to_owned(),
         });
     }
@@ -330,7 +330,16 @@ impl Handler for Link {
         self.events.push_refusal(|| Refusal {
             text: "PROXY header of %s refused: %s",
             event: "proxy_refused",
-            peer,
+            peer: Some(peer),
+            reason: reason.to_owned(),
+        });
+    }
+
+    fn on_accept_failure(&self, reason: &str) {
+        self.events.push_refusal(|| Refusal {
+            text: "connections can't be accepted: %s",
+            event: "not_accepted",
+            peer: None,
             reason: reason.to_owned(),
         });
     }

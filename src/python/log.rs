@@ -62,12 +62,15 @@ pub(super) fn refusal(py: Python<'_>, refusal: &Refusal, unlogged: u64) -> PyRes
     let info = imported(py)?
         .logger(py, SERVER)?
         .getattr(intern!(py, "info"))?;
-    let peer = refusal.peer.to_string();
     let said = facts(py, refusal.event)?;
-    said.set_item(intern!(py, "peer"), &peer)?;
     said.set_item(intern!(py, "reason"), &refusal.reason)?;
-    let arguments = (refusal.text, peer, &refusal.reason);
-    say(&info, arguments, &said)?;
+    if let Some(peer) = &refusal.peer {
+        let peer = peer.to_string();
+        said.set_item(intern!(py, "peer"), &peer)?;
+        say(&info, (refusal.text, peer, &refusal.reason), &said)?;
+    } else {
+        say(&info, (refusal.text, &refusal.reason), &said)?;
+    }
     rest(
         &info,
         "%d more were refused, too many at once to be logged",

@@ -62,6 +62,13 @@ impl Outgoing {
         self.under_way.last()?.message()
     }
 
+    /// The lengths of the frames of that message, if it is of this client and came in several.
+    pub(super) fn frames(&self, client: &Arc<Client>) -> Vec<usize> {
+        let innermost = self.under_way.last();
+        let own = innermost.filter(|answers| Arc::ptr_eq(answers.client(), client));
+        own.map_or_else(Vec::new, |answers| answers.frames().to_vec())
+    }
+
     /// Answers that message.
     pub(super) fn answer(&mut self, answer: Answer<'_>) {
         let Some(answers) = self.under_way.last_mut() else {

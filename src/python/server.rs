@@ -105,6 +105,12 @@ impl PyServer {
         Ok(())
     }
 
+    /// Has `Client._frames` tell of messages of clients that come from now on.
+    fn note_frames(&self) -> PyResult<()> {
+        self.shared()?.link.wanted.set(Whom::Frames, Wants::FRAMES);
+        Ok(())
+    }
+
     /// Whether what no callback answers is echoed.
     #[getter]
     fn echo(&self) -> PyResult<bool> {

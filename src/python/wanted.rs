@@ -18,18 +18,20 @@ pub(super) enum Whom {
     Handshakes,
     /// The door of an event loop that is not asyncio's.
     Door,
+    /// Who is told of the frames of a message.
+    Frames,
 }
 
 #[derive(Debug)]
 pub(super) struct Wanted {
-    parts: Mutex<[Wants; 6]>,
+    parts: Mutex<[Wants; 7]>,
     sum: AtomicU32,
 }
 
 impl Wanted {
     pub(super) fn new() -> Self {
         let wanted = Self {
-            parts: Mutex::new([Wants::NOTHING; 6]),
+            parts: Mutex::new([Wants::NOTHING; 7]),
             sum: AtomicU32::default(),
         };
         wanted.set(Whom::Log, Wants::REFUSAL);

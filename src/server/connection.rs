@@ -127,6 +127,9 @@ impl<W: Wire> Connection<W> {
         };
         let mut account = Account::new(shared.memory.clone());
         let mut receiver = Receiver::new(shared.terms.with(client.deflate));
+        if handler.wants().has(Wants::FRAMES) {
+            receiver.note_frames();
+        }
         let mut sender = Sender::new(response, is_admitted, shared.sending.clone(), &mut account);
         if let Some(agreed) = client.deflate {
             let settings = shared.config.compression.unwrap_or_default();

@@ -22,6 +22,7 @@ use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -243,6 +244,14 @@ impl Desk {
         let handler = &self.shared.handler;
         if handler.wants().has(Wants::REFUSAL) {
             handler.on_proxy_failure(peer, reason);
+        }
+    }
+
+    /// Connections wait that can't be accepted.
+    pub(super) fn report_accept(&self, error: &io::Error) {
+        let handler = &self.shared.handler;
+        if handler.wants().has(Wants::REFUSAL) {
+            handler.on_accept_failure(&error.to_string());
         }
     }
 

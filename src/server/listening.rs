@@ -229,6 +229,7 @@ async fn accept(listener: &Listener<Awake>, desk: &Rc<Desk>, place: Place) {
             Err(error) => {
                 desk.count(|counters| counters.accept_errors.add(1));
                 if !is_of_one(&error) {
+                    desk.report_accept(&error);
                     // Want of descriptors or memory: the waiting connection stays in the backlog meanwhile.
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(BACK_OFF.1);

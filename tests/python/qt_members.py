@@ -2,12 +2,15 @@
 
     python tests/python/qt_members.py                writes docs/qt-members.md
     python tests/python/qt_members.py --print        prints it, with what it is made of, as JSON
+    python tests/python/qt_members.py --others       what else PySide6 has there, and what is said of it, as JSON
 
 One that is there has to be used by a test; every other one has to be refused with a sentence.
 """
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import re
 import sys
@@ -34,12 +37,12 @@ MEMBERS = {
         handshakeInterruptedOnError""",
     "QWebSocket": """
         close abort sendTextMessage sendBinaryMessage ping flush bytesToWrite state isValid closeCode closeReason
-        errorString peerAddress peerPort localAddress localPort origin requestUrl request handshakeOptions subprotocol
-        version resourceName maxAllowedIncomingFrameSize setMaxAllowedIncomingFrameSize maxAllowedIncomingMessageSize
-        setMaxAllowedIncomingMessageSize maxIncomingFrameSize maxIncomingMessageSize maxOutgoingFrameSize
-        outgoingFrameSize setOutgoingFrameSize readBufferSize setReadBufferSize sslConfiguration textMessageReceived
-        binaryMessageReceived textFrameReceived binaryFrameReceived disconnected aboutToClose stateChanged
-        errorOccurred pong bytesWritten readChannelFinished""",
+        error errorString peerAddress peerPort localAddress localPort origin requestUrl request handshakeOptions
+        subprotocol version resourceName maxAllowedIncomingFrameSize setMaxAllowedIncomingFrameSize
+        maxAllowedIncomingMessageSize setMaxAllowedIncomingMessageSize maxIncomingFrameSize maxIncomingMessageSize
+        maxOutgoingFrameSize outgoingFrameSize setOutgoingFrameSize readBufferSize setReadBufferSize sslConfiguration
+        textMessageReceived binaryMessageReceived textFrameReceived binaryFrameReceived disconnected aboutToClose
+        stateChanged errorOccurred pong bytesWritten readChannelFinished""",
     "QWebSocketCorsAuthenticator": "origin allowed setAllowed",
     "QWebSocketProtocol": "CloseCode Version",
     "QHostAddress": "SpecialAddress toString",
@@ -49,15 +52,16 @@ MEMBERS = {
 
 @dataclass(frozen=True)
 class Row:
-    """A member: that it is there, with the files of tests that use it; or the sentence that refuses it."""
+    """A member: what it does, with the files of tests that use it; or the sentence that refuses it."""
 
     owner: str
     member: str
     tests: tuple[str, ...]
+    does: str
     refusal: str
 
     def __str__(self) -> str:
-        return f"| `{self.owner}.{self.member}` | {self.refusal or 'present'} |"
+        return f"| `{self.owner}.{self.member}` | {self.refusal or self.does} |"
 
 
 def rows() -> list[Row]:
@@ -70,7 +74,26 @@ def rows() -> list[Row]:
         kind = next(getattr(each, owner) for each in (QtWebSockets, QtNetwork, QtCore) if hasattr(each, owner))
         for member in members.split():
             tests = tuple(name for name, text in texts.items() if re.search(rf"[.\"]{member}\b", text))
-            found.append(Row(owner, member, tests, refusal(kind, member)))
+            found.append(Row(owner, member, tests, does(kind, member), refusal(kind, member)))
+    return found
+
+
+def does(kind: Any, member: str) -> str:
+    """What its documentation begins with, if it is ours and has some."""
+    method = inspect.getattr_static(kind, member, None)
+    text = inspect.getdoc(getattr(kind, member)) if isinstance(method, staticmethod) or callable(method) else None
+    is_ours = kind.__module__.startswith("echoserver.qt.") and ".builtin." not in kind.__module__
+    return f"present: {text.splitlines()[0]}" if text and is_ours and not isinstance(method, type) else "present"
+
+
+def others() -> list[Row]:
+    """What PySide6's own classes have beside that: what is said of each when it is asked for."""
+    original = importlib.import_module("PySide6.QtWebSockets")
+    found = []
+    for owner, members in MEMBERS.items():
+        kind, own = getattr(original, owner, None), getattr(QtWebSockets, owner, None)
+        for member in sorted(set(dir(kind)) - set(dir(QtCore.QObject)) - set(members.split())) if kind else ():
+            found.append(Row(owner, member, (), "", refusal(own, member)))
     return found
 
 
@@ -94,7 +117,7 @@ def listing() -> str:
     return "\n".join([
         "# The members of Qt's WebSocket classes",
         "",
-        "Those that matter to a server: whether `echoserver.qt` has them, or what it says instead.",
+        "Those that matter to a server: what they do in `echoserver.qt`, or what it says instead.",
         "Made by `tests/python/qt_members.py`; a test fails when it is not so any more, or no test uses what is there.",
         "",
         "| member | |",
@@ -107,5 +130,7 @@ def listing() -> str:
 if __name__ == "__main__":
     if sys.argv[1:] == ["--print"]:
         json.dump({"listing": listing(), "rows": [asdict(row) for row in rows()]}, sys.stdout)
+    elif sys.argv[1:] == ["--others"]:
+        json.dump([asdict(row) for row in others()], sys.stdout)
     else:
         DOCUMENT.write_text(listing(), encoding="utf-8")

@@ -17,7 +17,19 @@ from dataclasses import dataclass
 
 __all__ = ["Script", "all_scripts", "script"]
 
-FILES = ("signals", "objects", "threads", "loop", "values", "command_line", "servers", "sockets", "turns", "main")
+FILES = (
+    "signals",
+    "objects",
+    "threads",
+    "loop",
+    "values",
+    "command_line",
+    "servers",
+    "sockets",
+    "frames",
+    "turns",
+    "main",
+)
 Say = Callable[..., None]
 
 

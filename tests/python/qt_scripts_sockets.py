@@ -223,7 +223,16 @@ def long_messages_are_sent_in_frames(say: Say) -> None:
     say(sent[2])
 
 
-@script("frame abc True", "text abc", "frame b'xy' True", "binary b'xy'", "pong True b'why'", "written 5")
+@script(
+    "frame a False",
+    "frame bc False",
+    "frame  True",
+    "text abc",
+    "frame b'xy' True",
+    "binary b'xy'",
+    "pong True b'why'",
+    "written 5",
+)
 def frames_pongs_and_bytes_written_are_told(say: Say) -> None:
     server = listening()
     taken: list[QWebSocket] = []

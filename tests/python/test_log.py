@@ -6,6 +6,7 @@ import logging
 import queue
 import re
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -54,6 +55,31 @@ def all_texts(server: EchoServer, caplog: pytest.LogCaptureFixture, level: int =
 def without_port(text: str) -> str:
     text = re.sub(r"seconds=\d\.\d{3} ", "", text)
     return re.sub(r"127\.0\.0\.1:\d+", "PEER", text)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
+@pytest.mark.usefixtures("info")
+def test_connections_that_can_not_be_accepted(run: Listen, caplog: pytest.LogCaptureFixture) -> None:
+    import resource
+
+    def not_accepted() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if "be accepted" in record.getMessage()]
+
+    server = run(echo=True)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as client:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+        try:
+            client.connect(server.address)
+            eventually(not_accepted, "a line of the log")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    record = not_accepted()[0]
+    assert (record.name, record.levelno) == ("echoserver", logging.INFO)
+    assert record.getMessage().startswith("connections can't be accepted: ")
+    said = vars(record)["echoserver"]
+    assert said.keys() == {"event", "reason"}
+    assert said["event"] == "not_accepted"
 
 
 def gone(client: int, code: int, path: str, *messages: str) -> str:

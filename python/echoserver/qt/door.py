@@ -29,8 +29,8 @@ _LOST_TIMEOUT = 0.5
 class Told(Protocol):
     """Who hears of what no callback is called for."""
 
-    def refused(self, reason: str) -> None:
-        """An upgrade request was refused; the reason begins with the status."""
+    def refused(self, event: str, reason: str) -> None:
+        """Somebody did not get in; `event` as in the log. The reason of "refused" begins with the status."""
 
     def ponged(self, client: Client, payload: bytes) -> None:
         """A ping of ours was answered."""
@@ -127,10 +127,10 @@ class Door:
                 stacklevel=2,
             )
 
-    def refused(self, reason: str) -> None:
-        """An upgrade request was refused."""
+    def refused(self, event: str, reason: str) -> None:
+        """Somebody did not get in."""
         if self._told is not None:
-            self._told.refused(reason)
+            self._told.refused(event, reason)
 
     def ponged(self, client: Client, payload: bytes) -> None:
         """A ping was answered."""

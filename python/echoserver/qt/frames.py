@@ -1,8 +1,14 @@
-"""A message in several frames, for `QWebSocket.setOutgoingFrameSize()`."""
+"""A message in several frames, for `QWebSocket.setOutgoingFrameSize()` and the signals that tell of frames."""
 
 from __future__ import annotations
 
-__all__ = ["fragments", "wire_length"]
+import codecs
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["fragments", "parts", "wire_length"]
 
 _FIN = 0x80
 # Lengths from here on have a field of 16 bits, and those beyond that one of 64 (section 5.2).
@@ -29,6 +35,23 @@ def _header(first: int, length: int) -> bytes:
     if length < 2**16:
         return bytes((first, _LONG)) + length.to_bytes(2)
     return bytes((first, _LONG + 1)) + length.to_bytes(8)
+
+
+def parts(message: str | bytes, lengths: Sequence[int]) -> Iterator[tuple[str | bytes, bool]]:
+    """Of a message that came in frames of these lengths, what each had of it, and whether it was the last.
+
+    Without lengths it is one frame. A character that two frames share is in the later one.
+    """
+    if not lengths:
+        yield message, True
+        return
+    payload = message.encode() if isinstance(message, str) else message
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    end = 0
+    for number, length in enumerate(lengths, 1):
+        start, end = end, end + length
+        part = payload[start:end]
+        yield decoder.decode(part) if isinstance(message, str) else part, number == len(lengths)
 
 
 def wire_length(length: int) -> int:

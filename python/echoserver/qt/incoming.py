@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from echoserver.qt._choice import is_valid
 from echoserver.qt._emitting import emit, emitter
+from echoserver.qt.frames import parts
 from echoserver.qt.QtCore import QByteArray
 from echoserver.qt.socket import QWebSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from echoserver._core import Client
 
@@ -41,21 +42,23 @@ class Incoming:
         # Its end was told, or is held.
         self.has_ended = False
 
-    def text(self, message: str) -> None:
-        """A text message."""
-        if not self._wanted.frames or self._outlives(self.socket.textFrameReceived, message):
+    def text(self, message: str, frames: Sequence[int] | None = None) -> None:
+        """A text message, which came in frames of these lengths; None if it is the one that the client tells of."""
+        if not self._wanted.frames or self._outlives(self.socket.textFrameReceived, message, frames):
             self._text(message)
 
-    def binary(self, message: bytes) -> None:
-        """A binary message."""
-        payload = QByteArray(message)
-        if not self._wanted.frames or self._outlives(self.socket.binaryFrameReceived, payload):
-            self._binary(payload)
+    def binary(self, message: bytes, frames: Sequence[int] | None = None) -> None:
+        """The same of a binary message."""
+        if not self._wanted.frames or self._outlives(self.socket.binaryFrameReceived, message, frames):
+            self._binary(QByteArray(message))
 
-    def _outlives(self, signal: Any, payload: object) -> bool:
-        """Tells of a frame, which is all of a message; whether the socket is still there to tell of that."""
-        emit(self.socket, signal, payload, True)
-        return is_valid(self.socket)
+    def _outlives(self, signal: Any, message: str | bytes, frames: Sequence[int] | None) -> bool:
+        """Tells of the frames of a message; whether the socket is still there to tell of that."""
+        for part, is_last in parts(message, self._client._frames() if frames is None else frames):
+            emit(self.socket, signal, part if isinstance(part, str) else QByteArray(part), is_last)
+            if not is_valid(self.socket):
+                return False
+        return True
 
     def tell(self, event: Callable[[], None], size: int = 0) -> None:
         """Now, or, with a message of that size, when somebody has taken the socket."""

@@ -17,6 +17,7 @@ from echoserver.qt.QtCore import QObject
 from echoserver.server import EchoServer
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from echoserver._core import Client, NoReply, Request
@@ -48,21 +49,24 @@ class Owner(Protocol):
 
     def _emit(self, signal: Any, *arguments: object) -> None: ...
     def _post(self, call: Callable[[], None]) -> None: ...
-    def _fail(self, reason: str) -> None: ...
+    def _fail(self, event: str, reason: str) -> None: ...
 
 
 class Listener:
     """The main package's server under a `QWebSocketServer`, and what its callbacks tell the sockets."""
 
-    def __init__(self, server: Owner, parent: QObject, port: int, options: dict[str, Any]) -> None:
-        """Listens; BindError. `parent` is the server as a QObject. `options` are those of the main package's server."""
+    def __init__(self, server: Owner, parent: QObject, options: dict[str, Any]) -> None:
+        """Listens; errors and `options` are those of the main package's server, `parent` is this one as a QObject.
+
+        A `sock` that is among them is closed with it.
+        """
         # The program's, which has it.
         self._server = ref(server)
         self._clients: dict[Client, Incoming] = {}
         self.pending: deque[Incoming] = deque()
         self._is_closed = False
+        self._given: socket.socket | None = options.get("sock")
         self._core = EchoServer(
-            port,
             echo=False,
             workers=1,
             on_handshake=self._on_handshake,
@@ -72,9 +76,14 @@ class Listener:
             on_disconnect=self._on_disconnect,
             **options,
         )
-        self.port = self._core.port
+        self.host, self.port = self._core.address
         self.url = self._core.url_for("/").removesuffix("/")
+        self._core._core.note_frames()
         self._core._run.start_qt(parent, self)
+
+    def descriptor(self) -> int:
+        """Of the socket that it was given; -1 if it has bound its own."""
+        return -1 if self._given is None else self._given.fileno()
 
     def pause(self) -> None:
         """Clients wait in the system's backlog."""
@@ -87,7 +96,7 @@ class Listener:
     def close(self) -> None:
         """Listens no more. Who was not taken is told so; the others go on."""
         self._core._core.close_listening()
-        self._is_closed = True
+        self._leave()
         for incoming in self.pending:
             socket = incoming.socket
             socket._client.close(_GOING_AWAY, "Server closed.")
@@ -95,6 +104,11 @@ class Listener:
         self.pending.clear()
         if not self._clients:
             self._core.stop(wait=False)
+
+    def _leave(self) -> None:
+        self._is_closed = True
+        if self._given is not None:
+            self._given.close()
 
     # What the core calls, in the thread of the server
 
@@ -155,7 +169,7 @@ class Listener:
             if incoming.held is None:
                 incoming.text(message)
             else:
-                incoming.tell(partial(incoming.text, message), len(message))
+                incoming.tell(partial(incoming.text, message, client._frames()), len(message))
         return NO_REPLY
 
     def _on_binary(self, client: Client, message: bytes) -> NoReply:
@@ -164,7 +178,7 @@ class Listener:
             if incoming.held is None:
                 incoming.binary(message)
             else:
-                incoming.tell(partial(incoming.binary, message), len(message))
+                incoming.tell(partial(incoming.binary, message, client._frames()), len(message))
         return NO_REPLY
 
     def _on_disconnect(self, client: Client) -> None:
@@ -179,11 +193,11 @@ class Listener:
 
     # What the door tells
 
-    def refused(self, reason: str) -> None:
-        """An upgrade request was refused; the reason begins with the status."""
+    def refused(self, event: str, reason: str) -> None:
+        """Somebody did not get in."""
         server = self._server()
         if server is not None and is_valid(server):
-            server._fail(reason)
+            server._fail(event, reason)
 
     def ponged(self, client: Client, payload: bytes) -> None:
         """A ping of ours was answered."""
@@ -202,7 +216,7 @@ class Listener:
 
         Their sockets are let go of here: Python's collector might do that in another thread, which Qt does not bear.
         """
-        self._is_closed = True
+        self._leave()
         self._clients.clear()
         self.pending.clear()
 

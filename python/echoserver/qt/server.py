@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from echoserver.exceptions import BindError
-from echoserver.qt._choice import check, module, unknown
+from echoserver.qt._choice import check, is_valid, module, unknown
 from echoserver.qt._emitting import emit
-from echoserver.qt.listener import TOO_MANY, Listener
+from echoserver.qt.listener import Listener
 from echoserver.qt.protocol import QWebSocketProtocol
 from echoserver.qt.QtCore import QObject, Qt, QUrl, Signal
-from echoserver.qt.QtNetwork import QHostAddress
+from echoserver.qt.QtNetwork import QAbstractSocket, QHostAddress
+from echoserver.qt.refusals import as_error, is_of_certificate, ssl_error
 from echoserver.qt.tls import tls_of
 
 if TYPE_CHECKING:
@@ -38,24 +40,16 @@ _FOREVER = 1e9
 _MAX_PENDING = 30
 _HANDSHAKE_TIMEOUT = 10_000
 
-# The close code by which `error()` tells of a refusal, by its status, and what it says if it is ours.
-_REFUSALS = {
-    "403": (_CloseCode.CloseCodePolicyViolated, "Access forbidden: the origin is not allowed."),
-    "503": (_CloseCode.CloseCodeAbnormalDisconnection, TOO_MANY),
-}
-
 # What there is only with a TCP server of the program's own.
 _LEFT_OUT = frozenset({"handleConnection", "nativeDescriptor", "proxy", "setNativeDescriptor", "setProxy"})
 # What Qt's TLS tells.
-_TLS_LEFT_OUT = frozenset(
-    {
-        "alertReceived",
-        "alertSent",
-        "handshakeInterruptedOnError",
-        "preSharedKeyAuthenticationRequired",
-        "sslErrorsOccurred",
-    }
-)
+_TLS_LEFT_OUT = {
+    "alertReceived": "TLS is the core's; an alert of a client's is an error, of which sslErrors and errorString() tell",
+    "alertSent": "TLS is the core's; sslErrors and errorString() tell for what it was sent",
+    "handshakeInterruptedOnError": "a handshake that fails has ended, and sslErrors tells of it",
+    "preSharedKeyAuthenticationRequired": "TLS is the core's, which knows no keys that are shared before",
+    "sslErrorsOccurred": "the connections are the core's, and have no QSslSocket; sslErrors tells the same",
+}
 
 
 class QWebSocketServer(QObject):
@@ -74,7 +68,7 @@ class QWebSocketServer(QObject):
     newConnection = Signal()
     closed = Signal()
     serverError = Signal(_CloseCode)
-    acceptError = Signal(object)
+    acceptError = Signal(QAbstractSocket.SocketError)
     originAuthenticationRequired = Signal(object)
     sslErrors = Signal(object)
     peerVerifyError = Signal(object)
@@ -109,8 +103,7 @@ class QWebSocketServer(QObject):
                 )
                 raise AttributeError(message)
             if name in _TLS_LEFT_OUT:
-                message = f"{type(self).__name__}.{name} is not here: TLS is the core's, and says in the log what fails"
-                raise AttributeError(message)
+                raise AttributeError(f"{type(self).__name__}.{name} is not here: {_TLS_LEFT_OUT[name]}")
             return unknown(self, super(), name)
 
     # Listening
@@ -123,26 +116,28 @@ class QWebSocketServer(QObject):
         self._check()
         if not isinstance(address, QHostAddress | _Special):
             raise TypeError(f"listen() takes a QHostAddress, not {type(address).__name__}")
-        if self._listener is not None:
-            self._error_text = "listen() was called before, and close() not since"
-            return False
         address = QHostAddress(address)
-        if address.isNull():
+        if address.isNull() and self._listener is None:
             self._error_text = "the address is none"
             return False
         host = next((host for special, host in _EVERYWHERE.items() if address == QHostAddress(special)), _NOWHERE)
-        options: dict[str, Any] = {
-            "host": address.toString() if host is _NOWHERE else host,
+        return self._listen(address, {"host": address.toString() if host is _NOWHERE else host, "port": port})
+
+    def _listen(self, address: QHostAddress | None, where: dict[str, Any]) -> bool:
+        if self._listener is not None:
+            self._error_text = "listen() was called before, and close() not since"
+            return False
+        options = where | {
             "server_header": self._name,
             "open_timeout": _FOREVER if self._timeout < 0 else self._timeout / 1000,
         }
         try:
             with self._tls() as tls:
-                self._listener = Listener(self, self, port, options | {"tls": tls})
+                self._listener = Listener(self, self, options | {"tls": tls})
         except BindError as error:
             self._failure, self._error_text = error, str(error)
             return False
-        self._address, self._is_paused = address, False
+        self._address, self._is_paused = address or QHostAddress(self._listener.host), False
         return True
 
     def close(self) -> None:
@@ -182,15 +177,30 @@ class QWebSocketServer(QObject):
         return QUrl() if self._listener is None else QUrl(self._listener.url)
 
     def socketDescriptor(self) -> int:
-        """-1: the socket is the core's."""
+        """As it was set; -1 after `listen()`, whose socket is the core's, and while it does not listen."""
         self._check()
-        return -1
+        return -1 if self._listener is None else self._listener.descriptor()
 
     def setSocketDescriptor(self, socketDescriptor: int) -> bool:
-        """False: a socket of somebody else's can't be listened on, yet; `errorString()` says so."""
+        """Listens on a socket that listens already, such as one of systemd's, and closes it in `close()`.
+
+        False, with an `errorString()`, if it can't, or listens already; the descriptor is as it was then.
+        """
         self._check()
-        self._error_text = f"descriptor {socketDescriptor}: a socket that somebody else has bound can't be listened on"
-        return False
+        try:
+            given = socket.socket(fileno=socketDescriptor)
+        except (OSError, ValueError) as error:
+            self._error_text = f"descriptor {socketDescriptor}: {error}"
+            return False
+        is_listening = False
+        try:
+            is_listening = self._listen(None, {"sock": given})
+        except ValueError as error:
+            self._error_text = f"descriptor {socketDescriptor}: {error}"
+        finally:
+            if not is_listening:
+                given.detach()
+        return is_listening
 
     def pauseAccepting(self) -> None:
         """Clients wait in the system's backlog until `resumeAccepting()`."""
@@ -289,8 +299,9 @@ class QWebSocketServer(QObject):
         return module("QtNetwork").QSslConfiguration() if self._ssl is None else self._ssl
 
     def setSslConfiguration(self, sslConfiguration: Any) -> None:
-        """Certificate, chain and key in SecureMode, from the next `listen()` on; of the rest nothing is used.
+        """Certificate, chain and key in SecureMode, from the next `listen()` on.
 
+        With VerifyPeer clients need certificates that one of the CA certificates has signed. The rest is not used.
         `PySide6.QtNetwork` has what that takes: without PySide6 use `EchoServer(tls=...)` of the main package.
         """
         self._check()
@@ -316,11 +327,17 @@ class QWebSocketServer(QObject):
     def _run(self, call: Callable[[], None]) -> None:
         call()
 
-    def _fail(self, reason: str) -> None:
-        """A request was refused; the reason begins with the status."""
-        status, _, text = reason.partition(" ")
-        code, own = _REFUSALS.get(status, (_CloseCode.CloseCodeProtocolError, ""))
-        self._error = code
-        # What this package has refused itself, as a callback of the core.
-        self._error_text = own if text == "of on_handshake" else text
+    def _fail(self, event: str, reason: str) -> None:
+        """Somebody did not get in, as the log has it."""
+        if event == "not_accepted":
+            self._error_text = reason
+            self._emit(self.acceptError, QAbstractSocket.SocketError.SocketResourceError)
+            return
+        self._error, self._error_text = as_error(event, reason)
         self._emit(self.serverError, self._error)
+        if event == "tls_failed" and is_valid(self):
+            error = ssl_error(reason)
+            if is_of_certificate(reason):
+                self._emit(self.peerVerifyError, error)
+            if is_valid(self):
+                self._emit(self.sslErrors, [error])

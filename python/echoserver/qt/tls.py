@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from echoserver._core import TLS
+from echoserver.qt._choice import module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,8 @@ __all__ = ["tls_of"]
 def tls_of(configuration: Any) -> Iterator[TLS]:
     """Certificate, chain and key of it, in files that are there, for this user only, while the block runs.
 
-    ValueError if it has none: a server needs them.
+    With VerifyPeer its CA certificates are those that clients' certificates have to be from. ValueError if there are
+    none, or no certificate or key of its own.
     """
     certificates = [] if configuration is None else configuration.localCertificateChain()
     if not certificates and configuration is not None and not configuration.localCertificate().isNull():
@@ -35,4 +37,11 @@ def tls_of(configuration: Any) -> Iterator[TLS]:
         certificate_file.write_bytes(b"".join(bytes(one.toPem().data()) for one in certificates))
         key_file.touch(mode=0o600)
         key_file.write_bytes(bytes(configuration.privateKey().toPem().data()))
-        yield TLS(os.fspath(certificate_file), os.fspath(key_file))
+        client_ca = None
+        if configuration.peerVerifyMode() == module("QtNetwork").QSslSocket.PeerVerifyMode.VerifyPeer:
+            authorities = configuration.caCertificates()
+            if not authorities:
+                raise ValueError("a server with VerifyPeer needs setCaCertificates(): those of its clients")
+            client_ca = Path(folder, "authorities.pem")
+            client_ca.write_bytes(b"".join(bytes(one.toPem().data()) for one in authorities))
+        yield TLS(os.fspath(certificate_file), os.fspath(key_file), client_ca=client_ca)

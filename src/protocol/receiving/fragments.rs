@@ -36,13 +36,16 @@ impl Receiver {
             }
             _ => (window.read, room),
         };
-        let mut end = self.join(window, start, start.saturating_add(most))?;
+        let mut end = self.join(window, start, start.saturating_add(most), account)?;
         if !self.fin
             && most < room
             && let Some(to) = self.go_on_long(window, start..end, room)
         {
             (start, end) = (to, to + end - start);
-            end = self.join(window, end, start.saturating_add(room))?;
+            if self.notes_frames {
+                self.note_frame(self.missing, false, account)?;
+            }
+            end = self.join(window, end, start.saturating_add(room), account)?;
         }
         if self.fin {
             return self.end_frame(start..end);
@@ -61,6 +64,7 @@ impl Receiver {
         window: &mut Window<'_>,
         mut end: usize,
         most: usize,
+        account: &mut Account,
     ) -> Result<usize, Violation> {
         let (mut len, mut key, mut fin) = (self.missing, self.key, self.fin);
         loop {
@@ -82,6 +86,9 @@ impl Receiver {
             };
             window.read += next.size;
             (len, key, fin) = (more, next.key, next.fin);
+            if self.notes_frames {
+                self.note_frame(len, false, account)?;
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 
 use super::Receiver;
 use crate::protocol::frame::{MAX_CLIENT_HEADER, MAX_CONTROL, Opcode, RSV1};
+use crate::protocol::account::Account;
 use crate::protocol::message::Kind;
 use crate::protocol::terms::Terms;
 use crate::protocol::violation::Violation;
@@ -158,7 +159,7 @@ impl Receiver {
     }
 
     /// Checks a header against what came before it and enters its frame.
-    pub(super) fn begin(&mut self, header: Header) -> Result<(), Violation> {
+    pub(super) fn begin(&mut self, header: Header, account: &mut Account) -> Result<(), Violation> {
         if !header.opcode.is_control() {
             match (Kind::of(header.opcode), self.kind) {
                 (None, None) => {
@@ -198,6 +199,12 @@ impl Receiver {
         self.fin = header.fin;
         self.opcode = header.opcode;
         self.inside = true;
+        let is_whole = header.fin && header.opcode != Opcode::Continuation;
+        let is_noted = self.notes_frames && !self.compressed && !is_whole;
+        if is_noted && !header.opcode.is_control() {
+            let is_first = header.opcode != Opcode::Continuation;
+            self.note_frame(self.missing, is_first, account)?;
+        }
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Tests of `receiving.rs`: whole conversations, and what the tables of its parts have in common.
 
 mod fragments;
+mod frames;
 mod header;
 mod payload;
 mod rules;

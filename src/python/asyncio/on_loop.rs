@@ -156,7 +156,8 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
         let Some(hooks) = self.plain_hooks() else {
             return Ok(());
         };
-        call_method(hooks, intern!(self.py, "refused"), (&refusal.reason,)).map(drop)
+        let arguments = (refusal.event, &refusal.reason);
+        call_method(hooks, intern!(self.py, "refused"), arguments).map(drop)
     }
 
     fn ponged(&mut self, shared: &Shared, client: &Arc<Client>, payload: &[u8]) -> PyResult<()> {

@@ -215,6 +215,7 @@ impl<W: Wire> Connection<W> {
         window: &Window<'_>,
         turn: &mut Turn,
     ) {
+        let frames = self.receiver.take_frames(&mut self.account);
         if !turn.wants.has_kind(kind) {
             return parts.release(&mut self.account);
         }
@@ -230,6 +231,7 @@ impl<W: Wire> Connection<W> {
         });
         let pieces = parts.pieces().chain([&window.bytes[payload]]);
         let fits = batch.push(kind, mark, len, pieces);
+        let fits = fits && (frames.is_empty() || batch.push_frames(frames));
         parts.release(&mut self.account);
         let effects = &mut turn.effects;
         self.sender.hold(len, &mut self.account, effects);
