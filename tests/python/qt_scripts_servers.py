@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import socket as sockets
 from functools import partial
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from echoserver.qt.QtCore import QCoreApplication, Qt, QThread
+from echoserver.qt.QtCore import QCoreApplication, QObject, Qt, QThread
 from echoserver.qt.QtNetwork import QHostAddress
-from echoserver.qt.QtWebSockets import QWebSocketProtocol, QWebSocketServer
+from echoserver.qt.QtWebSockets import QWebSocket, QWebSocketProtocol, QWebSocketServer
 from qt_scripts import Say, script
 from qt_talks import Echo, client, listening, meanwhile, once, url
 
@@ -102,6 +103,43 @@ def an_address_that_is_not_to_be_had_is_false(say: Say) -> None:
             server.listen(address, port)  # type: ignore[arg-type]
         except (TypeError, OverflowError) as error:
             say(type(error).__name__)
+
+
+class Answering(QObject):
+    """Has no reference to any client."""
+
+    def __init__(self, server: QWebSocketServer) -> None:
+        super().__init__()
+        self.server = server
+        server.newConnection.connect(self.came)
+
+    def came(self) -> None:
+        socket = self.server.nextPendingConnection()
+        assert socket is not None
+        socket.textMessageReceived.connect(self.text)
+
+    def text(self, message: str) -> None:
+        socket = self.sender()
+        assert isinstance(socket, QWebSocket)
+        socket.sendTextMessage(message)
+
+
+@script("[['one', 'two']]")
+def a_socket_that_nobody_refers_to_goes_on(say: Say) -> None:
+    server = listening()
+    answering = Answering(server)
+
+    def talk() -> list[str]:
+        with client(url(server)) as one:
+            back = []
+            for message in ("one", "two"):
+                one.send(message)
+                back.append(str(one.recv()))
+                gc.collect()
+            return back
+
+    say(meanwhile(talk))
+    del answering
 
 
 def status(address: str, **options: Any) -> int | str:
