@@ -67,6 +67,7 @@ impl Receiver {
         account: &mut Account,
     ) -> Result<usize, Violation> {
         let (mut len, mut key, mut fin) = (self.missing, self.key, self.fin);
+        let is_noted = self.notes_frames;
         loop {
             masking::unmask(window.bytes, window.read, end, len, key);
             window.read += len;
@@ -86,7 +87,7 @@ impl Receiver {
             };
             window.read += next.size;
             (len, key, fin) = (more, next.key, next.fin);
-            if self.notes_frames {
+            if is_noted {
                 self.note_frame(len, false, account)?;
             }
         }

@@ -24,6 +24,7 @@ impl Receiver {
     }
 
     /// A data frame begins whose payload has `len` bytes; not one that is a whole message.
+    #[inline(never)]
     pub(super) fn note_frame(
         &mut self,
         len: usize,
