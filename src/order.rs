@@ -37,12 +37,14 @@ pub enum Order {
     Limits(Limits),
     /// Close with this code and reason.
     Close(Close),
-    /// Drop the connection without a word.
+    /// Drop the connection without a word. What was ordered before goes as far as the network takes it at once.
     Abort,
     /// The same with a reset of TCP, whatever is on its way.
     Reset,
     /// Other faults are set. Whoever waits for that waits until this is dropped.
     Faults(Option<Sender<Infallible>>),
+    /// Drop this when all that was ordered before is done, and can be seen.
+    Tell(Sender<Infallible>),
 }
 
 /// A message of the application's. [`Client::message`](crate::client::Client::message) makes it.

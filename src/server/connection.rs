@@ -179,7 +179,7 @@ impl<W: Wire> Connection<W> {
 
     fn poll_turn(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<End> {
         self.seated.seat.register(cx);
-        if self.seated.seat.has_orders() && !self.obey_all(turn) {
+        if self.seated.seat.has_orders() && !self.obey_all(cx, turn) {
             return Poll::Ready(End::Drop);
         }
         if self.seated.desk.is_stopping() && self.seated.desk.is_told(&self.seated.seat) {
@@ -208,23 +208,8 @@ impl<W: Wire> Connection<W> {
     fn poll_io(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<End> {
         let mut left = TURN;
         loop {
-            let (account, effects) = (&mut self.account, &mut turn.effects);
-            self.sender.settle(account, effects);
-            if !self.sender.is_flushed() {
-                turn.is_seen |= self.seated.desk.shared.record.is_some();
-                match self.send_kept(cx, turn) {
-                    Ok(true) => {}
-                    Ok(false) => return Poll::Pending,
-                    Err(error) => return Poll::Ready(End::of(&error)),
-                }
-            }
-            if self.sender.has_waiting() {
-                if self.has_to_wait(turn) {
-                    return Poll::Pending;
-                }
-                let (account, effects) = (&mut self.account, &mut turn.effects);
-                self.sender.work(&mut turn.budget, account, effects);
-                continue;
+            if let Err(error) = ready!(self.send_all(cx, turn)) {
+                return Poll::Ready(End::of(&error));
             }
             if self.sender.is_done() || self.has_ended && self.sender.is_settled() {
                 let has_end = self.has_ended && self.wire.ends_on_drop();
@@ -253,6 +238,29 @@ impl<W: Wire> Connection<W> {
                 Ok(len) => left = left.saturating_sub(len),
                 Err(error) => return Poll::Ready(End::of(&error)),
             }
+        }
+    }
+
+    /// Sends all that can be sent now; ready when nothing is left.
+    #[inline]
+    fn send_all(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<io::Result<()>> {
+        loop {
+            let (account, effects) = (&mut self.account, &mut turn.effects);
+            self.sender.settle(account, effects);
+            if !self.sender.is_flushed() {
+                turn.is_seen |= self.seated.desk.shared.record.is_some();
+                if !self.send_kept(cx, turn)? {
+                    return Poll::Pending;
+                }
+            }
+            if !self.sender.has_waiting() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.has_to_wait(turn) {
+                return Poll::Pending;
+            }
+            let (account, effects) = (&mut self.account, &mut turn.effects);
+            self.sender.work(&mut turn.budget, account, effects);
         }
     }
 

@@ -188,6 +188,15 @@ impl Desk {
         }
     }
 
+    /// Has the connections that were ordered something drop `done` when they have done it.
+    pub(super) fn tell_obeyed(&self, done: &Sender<Infallible>) {
+        for (_, seat) in self.seats.borrow().iter() {
+            if seat.has_orders() {
+                seat.give_later(Order::Tell(done.clone()));
+            }
+        }
+    }
+
     /// Takes a seat for a connection.
     pub(super) fn sit(self: &Rc<Self>) -> Seated {
         let mut seats = self.seats.borrow_mut();

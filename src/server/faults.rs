@@ -36,19 +36,27 @@ impl Server {
         self.tell_faults()
     }
 
-    /// Done, without an answer, when every connection has done all that it was ordered before, and that is recorded and
-    /// counted: it hears once more of the faults, behind that.
-    #[must_use]
-    pub fn obeyed(&self) -> Pending<Infallible> {
-        self.tell_faults()
+    fn tell_faults(&self) -> Pending<Infallible> {
+        self.command(Command::Faults)
     }
 
-    fn tell_faults(&self) -> Pending<Infallible> {
+    /// Done, without an answer, when every connection has done all that it was ordered before, and that is recorded and
+    /// counted.
+    #[must_use]
+    pub fn obeyed(&self) -> Pending<Infallible> {
+        self.command(Command::Obey)
+    }
+
+    /// Has every worker do something; done when all connections that it is for have dropped the sender.
+    fn command(
+        &self,
+        command: impl Fn(mpsc::Sender<Infallible>) -> Command,
+    ) -> Pending<Infallible> {
         let (done, is_done) = mpsc::channel();
         // Before the start there are no connections, and nobody to tell them.
         if matches!(*lock(&self.state), State::Started(_)) {
             for worker in &self.shared.workers {
-                worker.commands.post_one(Command::Faults(done.clone()));
+                worker.commands.post_one(command(done.clone()));
             }
         }
         Pending::new(is_done)

@@ -60,6 +60,11 @@ impl Seat {
         self.orders.take()
     }
 
+    /// Nobody does these any more.
+    pub(super) fn give_back(&self, orders: Box<Orders>) {
+        self.orders.replace(Some(orders));
+    }
+
     /// Has room for orders from `spare`, if it has none.
     #[expect(clippy::vec_box, reason = "so they come from others")]
     pub(super) fn make_room(&self, spare: &mut Vec<Box<Orders>>) {

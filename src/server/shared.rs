@@ -57,6 +57,8 @@ pub(super) enum Command {
     Reset(Sender<Infallible>),
     /// Other faults are set. Each client's connection drops the sender when it knows them.
     Faults(Sender<Infallible>),
+    /// Each connection that was ordered something drops the sender when it has done it.
+    Obey(Sender<Infallible>),
 }
 
 /// What all threads of a server share.

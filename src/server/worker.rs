@@ -245,5 +245,6 @@ fn obey(desk: &Rc<Desk>, command: Command, listening: &mut Listening) {
         Command::Change(asked) => listening.ask(asked),
         Command::Reset(done) => desk.reset(&done),
         Command::Faults(done) => desk.tell_faults(&done),
+        Command::Obey(done) => desk.tell_obeyed(&done),
     }
 }

@@ -2,8 +2,8 @@
 //! what was agreed ([`Terms`]) and what came before it. Short messages come past it (`short.rs`).
 
 use super::Receiver;
-use crate::protocol::frame::{MAX_CLIENT_HEADER, MAX_CONTROL, Opcode, RSV1};
 use crate::protocol::account::Account;
+use crate::protocol::frame::{MAX_CLIENT_HEADER, MAX_CONTROL, Opcode, RSV1};
 use crate::protocol::message::Kind;
 use crate::protocol::terms::Terms;
 use crate::protocol::violation::Violation;

@@ -4,20 +4,29 @@ use super::Connection;
 use super::turn::Turn;
 use crate::order::{Limits, Message, Order, Ping, Raw, Replies, Share};
 use crate::server::wire::Wire;
+use std::task::Context;
 
 impl<W: Wire> Connection<W> {
     /// Does what was ordered since the last turn. `false`: the connection is to be dropped. Apart from the turn, which is
     /// most often one without orders: 50 instructions a turn less.
     #[inline(never)]
-    pub(super) fn obey_all(&mut self, turn: &mut Turn) -> bool {
+    pub(super) fn obey_all(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> bool {
         let Some(mut orders) = self.seated.seat.take_orders() else {
             return true;
         };
-        for order in orders.list.drain(..) {
-            if !self.obey(order, turn) {
-                return false;
-            }
+        let mut given = orders.list.drain(..);
+        let goes_on = given.by_ref().all(|order| self.obey(order, turn));
+        if !goes_on {
+            // Whoever waits for something behind it waits for the end.
+            orders.list = given.collect();
+            self.seated.seat.give_back(orders);
+            self.record_answers(turn);
+            // What was given before may have come with it only because the worker, or the turn that gave it, had much to
+            // do.
+            let _ = self.send_all(cx, turn);
+            return false;
         }
+        drop(given);
         self.seated.desk.keep_room(orders);
         self.record_answers(turn);
         true
@@ -65,10 +74,8 @@ impl<W: Wire> Connection<W> {
                 let (code, reason) = (close.code(), close.reason());
                 self.sender.close(code, reason, account, effects);
             }
-            Order::Faults(done) => {
-                self.follow_faults(turn);
-                turn.told.extend(done);
-            }
+            Order::Faults(_done) => self.follow_faults(turn),
+            Order::Tell(done) => turn.told.push(done),
             Order::Abort => return false,
             Order::Reset => {
                 self.wire.reset_on_drop();

@@ -3,7 +3,9 @@
 use super::{BINARY, Config, NEVER, Simulation, TEXT, closed, frame, sent, settle};
 use crate::order::Order;
 use crate::protocol::message::Kind;
+use crate::server::shared::Command;
 use std::sync::Arc;
+use std::sync::mpsc::{TryRecvError, channel};
 
 #[test]
 fn a_send_queue_is_given_back_when_all_is_sent() {
@@ -83,5 +85,57 @@ fn an_order_that_is_thrown_away_gives_its_room_back() {
         client.mailbox().close();
         client.order(last);
         assert_eq!(client.queued(), 0);
+    });
+}
+
+#[test]
+fn what_was_ordered_before_an_end_goes_as_far_as_it_is_taken() {
+    Simulation::echo(Config::default(), async |simulation| {
+        for room in [usize::MAX, 5, 0] {
+            for end in [|| Order::Abort, || Order::Reset] {
+                let (peer, client) = simulation.open().await;
+                peer.take_only(room);
+                client.send(Kind::Text, "before", usize::MAX).unwrap();
+                client.order(end());
+                client.order(Order::Admit);
+                peer.expect_drop().await;
+                let all = b"\x81\x06before";
+                assert_eq!(peer.take_received(), &all[..room.min(all.len())]);
+                assert_eq!(client.ended().unwrap().0, 1006);
+            }
+        }
+    });
+}
+
+#[test]
+fn whoever_waits_for_orders_to_be_done_wakes_nobody_who_has_none() {
+    let config = Config {
+        record: Some(1 << 20),
+        ..Config::default()
+    };
+    Simulation::echo(config, async |simulation| {
+        let obeyed = || {
+            let (done, is_done) = channel();
+            let commands = &simulation.desk.face().commands;
+            commands.post_one(Command::Obey(done));
+            is_done
+        };
+        let (_idle, _) = simulation.open().await;
+        let (peer, client) = simulation.open().await;
+        settle().await;
+        let news = &simulation.server.record().unwrap().news;
+        let before = news.count();
+        let is_done = obeyed();
+        settle().await;
+        assert_eq!(is_done.try_recv(), Err(TryRecvError::Disconnected));
+        assert_eq!(news.count(), before);
+
+        client.send(Kind::Text, "sent", usize::MAX).unwrap();
+        let is_done = obeyed();
+        assert_eq!(is_done.try_recv(), Err(TryRecvError::Empty));
+        settle().await;
+        assert_eq!(is_done.try_recv(), Err(TryRecvError::Disconnected));
+        assert_eq!(peer.read().await, sent(TEXT, "sent"));
+        assert_eq!(news.count(), before + 1);
     });
 }
