@@ -11,6 +11,9 @@ use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Payload bytes that callbacks have sent, and that go out among the answers: their room is given back together.
+const JOINED: usize = 16 << 10;
+
 /// A batch that is being answered. Answers are written over the messages they answer while they fit there, so that
 /// the buffer goes back to the worker as it came.
 #[derive(Debug)]
@@ -28,8 +31,10 @@ pub(super) struct Answers {
     answered: usize,
     /// What the callback of the next message has sent so far.
     sent: Vec<Message>,
-    /// What others have sent, among the answers that are not posted yet.
+    /// The room of what others have sent, among the answers that are not posted yet.
     room: Option<Room>,
+    /// Payload bytes of both.
+    joined: usize,
 }
 
 /// The answer to one message.
@@ -53,6 +58,7 @@ impl Answers {
             answered: 0,
             sent: Vec::new(),
             room: None,
+            joined: 0,
             batch,
         }
     }
@@ -75,8 +81,17 @@ impl Answers {
         place.map_or(&[], |place| &frames[place].1)
     }
 
-    /// Sends something before the answer to that message.
+    /// Whether something can be sent before the answer to that message: if there is one, and it is short, or fits where
+    /// the message lies. Room for much would be given back late, with the last byte of all.
+    pub(super) fn takes(&self, message: &Message) -> bool {
+        let joined = self.joined + message.payload.len();
+        let next = self.message();
+        next.is_some_and(|(_, payload)| joined <= payload.len().max(JOINED))
+    }
+
+    /// Sends it.
     pub(super) fn send(&mut self, message: Message) {
+        self.joined += message.payload.len();
         self.sent.push(message);
     }
 
@@ -115,6 +130,7 @@ impl Answers {
     /// so to the worker. Whether there were answers.
     pub(super) fn take(&mut self, are_followed: bool, mut give: impl FnMut(Order)) -> bool {
         let has_answers = !self.ends.is_empty();
+        self.joined = 0;
         if has_answers {
             give(Order::Replies(Replies {
                 wire: self.take_wire(),
@@ -190,7 +206,9 @@ impl Answers {
     fn take_wire(&mut self) -> Vec<u8> {
         let own = mem::replace(&mut self.from, self.at)..mem::replace(&mut self.to, self.at);
         let wire = &mut self.batch.wire;
-        if let Some(written) = self.written.take() {
+        if let Some(mut written) = self.written.take() {
+            // It has grown in steps that double, and all that it has is charged.
+            written.shrink_to_fit();
             written
         } else if own.start == 0
             && self.done == self.batch.messages.len()

@@ -1,10 +1,13 @@
 //! One message to all clients: one frame, which they share.
 
 use super::argument::Argument;
+use super::catching_up::catch_up;
 use super::client::PyClient;
 use super::link::Link;
 use super::shared::Shared;
 use super::values::sendable;
+use crate::client::Client;
+use crate::order::SendError;
 use pyo3::prelude::*;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,21 +23,31 @@ pub(super) fn broadcast(
     let payload = sendable("broadcast", data)?;
     let (kind, bytes) = (payload.kind, payload.bytes()?);
     let excluded = exclude.map_or_else(|| Ok(HashSet::new()), |exclude| numbers(exclude, link))?;
-    Ok(py.detach(|| {
-        let Some(frame) = core.frame(kind, bytes) else {
-            return 0;
-        };
-        let mut taken = 0;
-        for client in core.clients() {
-            if !excluded.contains(&client.id)
-                && let Ok(order) = client.share(&frame, link.max_send_queue)
-            {
-                link.order(&client, order);
+    let Some(frame) = py.detach(|| core.frame(kind, bytes)) else {
+        return Ok(0);
+    };
+    let mut taken = 0;
+    // Those whose send queue has no room are left.
+    let mut give = |clients: &mut Vec<Arc<Client>>| {
+        clients.retain(|client| match client.share(&frame, link.max_send_queue) {
+            Ok(order) => {
+                link.order(client, order);
                 taken += 1;
+                false
             }
-        }
-        taken
-    }))
+            Err(error) => matches!(error, SendError::Full(_)),
+        });
+    };
+    let mut clients = py.detach(|| {
+        let mut clients = core.clients();
+        clients.retain(|client| !excluded.contains(&client.id));
+        give(&mut clients);
+        clients
+    });
+    if !clients.is_empty() && catch_up(py, link)? {
+        py.detach(|| give(&mut clients));
+    }
+    Ok(taken)
 }
 
 /// The numbers of clients that are left out.

@@ -3,6 +3,7 @@
 use super::address;
 use super::argument::{Argument, Given, seconds};
 use super::attributes::Attributes;
+use super::catching_up::with_room;
 use super::crossing;
 use super::enter::{call, call_method};
 use super::errors::{self, type_name};
@@ -13,7 +14,7 @@ use super::link::Link;
 use super::lock::lock;
 use super::recording::PyRecord;
 use super::tls::PyTlsInfo;
-use super::values::{payload, sendable};
+use super::values::{Payload, payload, sendable};
 use super::waiting;
 use crate::client::Client;
 use crate::order::{Close, Limits, Order, SendError};
@@ -99,9 +100,14 @@ impl PyClient {
         &self.client
     }
 
-    /// Gives an order that takes room in the send queue.
-    fn order(&self, order: Result<Order, SendError>) -> PyResult<()> {
+    /// Gives an order that takes room in the send queue, which has at most so many bytes.
+    fn order(
+        &self,
+        py: Python<'_>,
+        order: impl Fn(usize) -> Result<Order, SendError>,
+    ) -> PyResult<()> {
         let (id, limit) = (self.client.id, self.link.max_send_queue);
+        let order = with_room(py, &self.link, || order(limit))?;
         let order = order.map_err(|error| errors::send_error(&error, id, limit))?;
         self.link.order(&self.client, order);
         Ok(())
@@ -260,10 +266,12 @@ impl PyClient {
     /// elsewhere it goes out at once, between messages. SendQueueFull if more than `max_send_queue` bytes would wait,
     /// ClientClosed if the client is closed, UnicodeEncodeError for a lone surrogate.
     fn send(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let limit = self.link()?.max_send_queue;
+        self.link()?;
         let payload = sendable("send", data)?;
         let bytes = payload.bytes()?;
-        self.order(self.client.message(payload.kind, bytes, limit))?;
+        self.order(data.py(), |limit| {
+            self.client.message(payload.kind, bytes, limit)
+        })?;
         Ok(bytes.len())
     }
 
@@ -290,14 +298,14 @@ impl PyClient {
     /// They need not be frames, or may be what no server sends (`echoserver.testing.violations`): what they do to the
     /// conversation is the caller's business. Their order among others, and errors, are those of `send`.
     fn send_raw(&self, data: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let limit = self.link()?.max_send_queue;
+        self.link()?;
         let payload = payload(data)?.filter(|payload| payload.kind == Kind::Binary);
         let payload = payload.ok_or_else(|| {
             let actual = type_name(data);
             PyTypeError::new_err(format!("send_raw() takes bytes-like data, not {actual}"))
         })?;
         let bytes = payload.bytes()?;
-        self.order(self.client.raw(bytes, limit))?;
+        self.order(data.py(), |limit| self.client.raw(bytes, limit))?;
         Ok(bytes.len())
     }
 
@@ -474,13 +482,12 @@ impl PyClient {
     ///
     /// ValueError for a longer payload, ClientClosed if the client is closed.
     #[pyo3(signature = (payload=None))]
-    fn ping(&self, payload: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let limit = self.link()?.max_send_queue;
-        let bytes = match payload {
-            Some(payload) => sendable("ping", payload)?.bytes()?.to_vec(),
-            None => Vec::new(),
-        };
-        self.order(self.client.ping(bytes, limit))
+    fn ping(&self, py: Python<'_>, payload: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        self.link()?;
+        let payload = payload.map(|payload| sendable("ping", payload));
+        let payload = payload.transpose()?;
+        let bytes = payload.as_ref().map_or(Ok(&[][..]), Payload::bytes)?;
+        self.order(py, |limit| self.client.ping(bytes, limit))
     }
 
     /// From its next frame on no message may be longer than `message` bytes, and no frame than `frame`: 1009.

@@ -1,6 +1,7 @@
 //! Faults as Python sets them: the table, what is checked when one is made, and one that is set.
 
 use super::argument::Argument;
+use super::catching_up::catch_up;
 use super::client::PyClient;
 use super::errors::{shown, type_name};
 use super::handshake;
@@ -328,8 +329,12 @@ impl PyFault {
 
     /// How often it has acted; of what acts on bytes, on how many connections.
     #[getter]
-    fn hits(&self) -> u64 {
-        self.fault.hits()
+    fn hits(&self, py: Python<'_>) -> PyResult<u64> {
+        // A child has those of its parent, which nobody adds to.
+        if !self.link.is_forked() {
+            catch_up(py, &self.link)?;
+        }
+        Ok(self.fault.hits())
     }
 
     /// Whether it always acts when it can.
@@ -363,13 +368,13 @@ impl PyFault {
         self.stop(py)
     }
 
-    fn __repr__(&self, py: Python<'_>) -> String {
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let hits = self.hits(py)?;
         let state = if self.fault.is_over() { ", over" } else { "" };
-        format!(
-            "<Fault {}: {} hits{state}>",
-            shown(self.kind.bind(py)),
-            self.fault.hits()
-        )
+        Ok(format!(
+            "<Fault {}: {hits} hits{state}>",
+            shown(self.kind.bind(py))
+        ))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -209,17 +209,12 @@ impl Link {
         lock(&self.outgoing).post_finished();
     }
 
-    /// The same for whoever looks at what was recorded or counted: pending until the workers have done it, where a turn
-    /// gathers what is for them.
-    pub(super) fn finish(&self) -> Option<Pending<Infallible>> {
-        let mut outgoing = lock(&self.outgoing);
-        if !outgoing.gathers() {
-            return None;
-        }
-        outgoing.post_finished();
-        drop(outgoing);
-        let core = self.core.get().and_then(Weak::upgrade);
-        core.map(|core| core.obeyed())
+    /// Posts what a turn has gathered. If that, or what was gathered before, may not be done: what tells when it is, and
+    /// what `Outgoing::note_done` is to be told then.
+    pub(super) fn finish(&self) -> Option<(Pending<Infallible>, u64)> {
+        let given = lock(&self.outgoing).finish()?;
+        let core = self.core.get().and_then(Weak::upgrade)?;
+        Some((core.obeyed(), given))
     }
 
     /// Gives a client's connection an order, which goes behind the answers before it. Any thread.

@@ -17,6 +17,7 @@ mod at_fork;
 mod attributes;
 mod broadcast;
 mod calls;
+mod catching_up;
 mod client;
 mod clock;
 mod control;

@@ -32,6 +32,9 @@ struct Way {
     gathers: bool,
     /// In its order. Nothing goes past it; empty if nobody watches.
     gathered: Vec<Letter>,
+    /// How often workers were given something by turns that gather, and how often of that it is known to be done.
+    given: u64,
+    done: u64,
 }
 
 impl Outgoing {
@@ -102,7 +105,7 @@ impl Outgoing {
         let order = match order {
             Order::Send(message) if way.gathers && way.is_watched() => {
                 let innermost = under_way.last_mut().filter(is_own);
-                match innermost.filter(|answers| answers.message().is_some()) {
+                match innermost.filter(|answers| answers.takes(&message)) {
                     Some(answers) => return answers.send(message),
                     None => Order::Send(message),
                 }
@@ -134,9 +137,19 @@ impl Outgoing {
         way.post_gathered() || has_posted
     }
 
-    /// Whether it gathers: what was given, and what a worker has come for, may not have been done.
-    pub(super) const fn gathers(&self) -> bool {
-        self.way.gathers
+    /// Posts what a turn has gathered. If workers may not have done all of that, and of what was gathered before: how
+    /// often they were given something, for `note_done`.
+    pub(super) fn finish(&mut self) -> Option<u64> {
+        if self.way.gathers {
+            self.post_finished();
+        }
+        let Way { given, done, .. } = self.way;
+        (done < given).then_some(given)
+    }
+
+    /// So much is done.
+    pub(super) fn note_done(&mut self, given: u64) {
+        self.way.done = self.way.done.max(given);
     }
 }
 
@@ -171,6 +184,7 @@ impl Way {
             self.gathered.push((client.clone(), order));
         } else {
             let are_followed = are_followed(&order);
+            self.given += u64::from(self.gathers);
             client.order(order);
             self.posted(client.mailbox(), are_followed);
         }
@@ -179,6 +193,7 @@ impl Way {
     /// Whether there was something.
     fn post_gathered(&mut self) -> bool {
         let has_posted = !self.gathered.is_empty();
+        self.given += u64::from(has_posted);
         while let Some((client, _)) = self.gathered.first() {
             let mailbox = client.mailbox().clone();
             // Mostly there is one worker.

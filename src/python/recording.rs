@@ -1,6 +1,7 @@
 //! `_core.Record`: what clients did, as Python reads it. Waiting for more of it is Python's, in `echoserver.reading`.
 
 use super::argument::seconds;
+use super::catching_up::catch_up;
 use super::crossing;
 use super::handshake::PyRequest;
 use super::head::since_epoch;
@@ -10,6 +11,7 @@ use super::waiting;
 use crate::client::Client;
 use crate::protocol::message::Kind;
 use crate::record::{Entry, Missing, Record, What, messages};
+use crate::server::Server;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
@@ -18,24 +20,13 @@ use std::sync::Arc;
 /// What `story` returns.
 type Story<'py> = (Bound<'py, PyList>, usize, Bound<'py, PyList>, bool);
 
-/// What callbacks have answered is done, recorded and counted from now on, also in a turn that gathers it.
-///
-/// # Errors
-/// `RuntimeError` in a forked process, and what a signal's handler raises.
-pub(super) fn catch_up(py: Python<'_>, link: &Link) -> PyResult<()> {
-    link.check_process()?;
-    match link.finish() {
-        None => Ok(()),
-        Some(pending) => waiting::wait_undisturbed(py, |until| pending.wait(until).is_some()),
-    }
-}
-
 /// What the clients of a server did. Nothing in it waits but `wait`.
 ///
 /// What may be missing, because there was no room for it, is a RuntimeError.
 #[pyclass(frozen, name = "Record", module = "echoserver._core")]
 pub(super) struct PyRecord {
-    record: Arc<Record>,
+    /// As the workers have it: for a look at what callbacks have answered there is `record`.
+    kept: Arc<Record>,
     link: Arc<Link>,
 }
 
@@ -47,7 +38,7 @@ impl PyRecord {
     pub(super) fn of(link: &Arc<Link>) -> PyResult<Self> {
         match link.record.get() {
             Some(record) => Ok(Self {
-                record: record.clone(),
+                kept: record.clone(),
                 link: link.clone(),
             }),
             None => Err(PyRuntimeError::new_err(
@@ -57,15 +48,40 @@ impl PyRecord {
         }
     }
 
+    /// It, with all that callbacks have answered.
+    ///
+    /// # Errors
+    /// As `catch_up`.
+    fn record(&self, py: Python<'_>) -> PyResult<&Record> {
+        catch_up(py, &self.link)?;
+        Ok(&self.kept)
+    }
+
+    /// Has the workers forget it.
+    ///
+    /// # Errors
+    /// As `catch_up`.
+    pub(super) fn clear(&self, py: Python<'_>, core: &Server) -> PyResult<()> {
+        // What is behind would be recorded after that.
+        self.record(py)?;
+        py.detach(|| core.clear_record());
+        Ok(())
+    }
+
     /// The next client that was not taken yet; with `path` the next of those that asked for it.
-    pub(super) fn take_client(&self, path: Option<&str>) -> PyResult<Option<Arc<Client>>> {
-        let taken = self.record.take_client(path);
+    pub(super) fn take_client(
+        &self,
+        py: Python<'_>,
+        path: Option<&str>,
+    ) -> PyResult<Option<Arc<Client>>> {
+        let taken = self.record(py)?.take_client(path);
         taken.map_err(|Missing| self.missing())
     }
 
     /// All clients that there ever were.
-    pub(super) fn clients(&self) -> PyResult<Vec<Arc<Client>>> {
-        self.record.clients().map_err(|Missing| self.missing())
+    pub(super) fn clients(&self, py: Python<'_>) -> PyResult<Vec<Arc<Client>>> {
+        let clients = self.record(py)?.clients();
+        clients.map_err(|Missing| self.missing())
     }
 
     /// The next message of a client that was not taken yet, and whether the client is gone.
@@ -74,8 +90,7 @@ impl PyRecord {
         py: Python<'py>,
         client: &Client,
     ) -> PyResult<(Option<Bound<'py, PyAny>>, bool)> {
-        catch_up(py, &self.link)?;
-        let taken = self.record.take_message(client);
+        let taken = self.record(py)?.take_message(client);
         let (message, has_ended) = taken.map_err(|Missing| self.missing())?;
         let message = message.map(|(kind, payload)| to_python(py, kind, &payload));
         Ok((message.transpose()?, has_ended))
@@ -87,8 +102,7 @@ impl PyRecord {
         py: Python<'py>,
         client: &Client,
     ) -> PyResult<(Option<Bound<'py, PyBytes>>, bool)> {
-        catch_up(py, &self.link)?;
-        let taken = self.record.take_pong(client);
+        let taken = self.record(py)?.take_pong(client);
         let (pong, has_ended) = taken.map_err(|Missing| self.missing())?;
         Ok((pong.map(|payload| PyBytes::new(py, &payload)), has_ended))
     }
@@ -100,8 +114,8 @@ impl PyRecord {
         client: Option<u64>,
         most: usize,
     ) -> PyResult<Bound<'py, PyList>> {
-        catch_up(py, &self.link)?;
-        let rows = py.detach(|| self.record.rows(client));
+        let record = self.record(py)?;
+        let rows = py.detach(|| record.rows(client));
         let rows = rows.map_err(|Missing| self.missing())?;
         let all = rows.iter().flat_map(|row| messages(row));
         to_list(py, all.take(most))
@@ -109,7 +123,7 @@ impl PyRecord {
 
     /// What is raised where something may be missing.
     fn missing(&self) -> PyErr {
-        let bound = self.record.bound();
+        let bound = self.kept.bound();
         PyRuntimeError::new_err(format!(
             "more came than record={bound} bytes (or memory_limit) have room for, and the rest was not recorded: \
             clear() makes room, a larger record= has more of it"
@@ -123,13 +137,13 @@ impl PyRecord {
     #[getter]
     fn count(&self) -> PyResult<u64> {
         self.link.check_process()?;
-        Ok(self.record.news.count())
+        Ok(self.kept.news.count())
     }
 
     /// Whether the server has ended, so that nothing is recorded any more.
     #[getter]
     fn is_over(&self) -> bool {
-        self.record.is_over()
+        self.kept.is_over()
     }
 
     /// Whether its callbacks have ended as well, so that nothing happens any more.
@@ -144,16 +158,13 @@ impl PyRecord {
     fn wait(&self, py: Python<'_>, since: u64, timeout: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         self.link.check_process()?;
         let timeout = seconds("timeout", timeout)?;
-        waiting::wait(py, timeout, |until| {
-            self.record.news.wait(since, Some(until))
-        })
-        .map(drop)
+        waiting::wait(py, timeout, |until| self.kept.news.wait(since, Some(until))).map(drop)
     }
 
     /// A future of the running loop for that.
     fn news<'py>(&self, py: Python<'py>, since: u64) -> PyResult<Bound<'py, PyAny>> {
         self.link.check_process()?;
-        let mut heard = self.record.news.heard(since);
+        let mut heard = self.kept.news.heard(since);
         crossing::future(py, self.link.clone(), move |cx| heard.poll(cx))
     }
 
@@ -171,8 +182,8 @@ impl PyRecord {
         most: usize,
         client: Option<u64>,
     ) -> PyResult<(usize, Bound<'py, PyList>, bool)> {
-        catch_up(py, &self.link)?;
-        let latest = py.detach(|| self.record.latest(client, most));
+        let record = self.record(py)?;
+        let latest = py.detach(|| record.latest(client, most));
         let all: Vec<_> = latest.rows.iter().flat_map(|row| messages(row)).collect();
         let last = all[all.len().saturating_sub(most)..].iter().copied();
         Ok((latest.count, to_list(py, last)?, latest.is_cut))
@@ -180,16 +191,14 @@ impl PyRecord {
 
     /// How many these are.
     fn message_count(&self, py: Python<'_>) -> PyResult<usize> {
-        catch_up(py, &self.link)?;
-        self.record
-            .message_count()
-            .map_err(|Missing| self.missing())
+        let count = self.record(py)?.message_count();
+        count.map_err(|Missing| self.missing())
     }
 
     /// The requests since the beginning or `clear`.
     fn requests<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        self.link.check_process()?;
-        let requests = py.detach(|| self.record.requests());
+        let record = self.record(py)?;
+        let requests = py.detach(|| record.requests());
         let requests = requests.map_err(|Missing| self.missing())?;
         let objects = requests
             .iter()
@@ -201,8 +210,8 @@ impl PyRecord {
     ///
     /// The first of them, how many are left out, the last, and whether more came that was not recorded.
     fn story<'py>(&self, py: Python<'py>, most: usize) -> PyResult<Story<'py>> {
-        catch_up(py, &self.link)?;
-        let story = py.detach(|| self.record.story(most));
+        let record = self.record(py)?;
+        let story = py.detach(|| record.story(most));
         let first = self.lines(py, story.first)?;
         let last = self.lines(py, story.last)?;
         Ok((first, story.left_out, last, story.is_cut))

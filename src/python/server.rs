@@ -6,6 +6,7 @@ use super::asyncio::event_loop::{EventLoop, Surroundings};
 use super::asyncio::turn::Reader;
 use super::broadcast::broadcast;
 use super::calls::Stage;
+use super::catching_up::catch_up;
 use super::client::PyClient;
 use super::clock;
 use super::crossing;
@@ -17,7 +18,7 @@ use super::lock::lock;
 use super::log;
 use super::on_thread;
 use super::options;
-use super::recording::{PyRecord, catch_up};
+use super::recording::PyRecord;
 use super::shared::Shared;
 use super::waiting;
 use super::wanted::Whom;
@@ -289,14 +290,15 @@ impl PyServer {
         let shared = self.shared()?;
         let timeout =
             seconds("timeout", timeout)?.unwrap_or_else(|| shared.core.config().stop_timeout());
+        // What was ordered before goes out before. With no time it would not, if it were only posted.
+        let caught_up = catch_up(py, &shared.link);
         py.detach(|| {
-            // What was ordered before goes out before.
             shared.link.post_finished();
             shared.core.stop(timeout);
             // The deadline may be earlier than an event loop knows.
             shared.link.events.nudge();
         });
-        Ok(())
+        caught_up.map(drop)
     }
 
     /// Seconds that a stop has if it is given none: those of the drain, and `close_timeout`.
@@ -443,24 +445,22 @@ impl PyServer {
         let path = path
             .map(|path| Argument::of("path", path).text())
             .transpose()?;
-        let taken = self.record()?.take_client(path.as_deref())?;
+        let taken = self.record()?.take_client(py, path.as_deref())?;
         let object = |client| self.shared()?.listed(py, &client);
         taken.map(object).transpose()
     }
 
     /// Forgets messages, pongs, requests, clients that nobody has taken, and clients that are gone.
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
-        self.record()?;
         let shared = self.shared()?;
-        catch_up(py, &shared.link)?;
-        py.detach(|| shared.core.clear_record());
+        self.record()?.clear(py, &shared.core)?;
         shared.forget_gone();
         Ok(())
     }
 
     /// The clients since the beginning or `clear`, and who was connected then, in the order of their coming.
     fn accepted<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let clients = self.record()?.clients()?;
+        let clients = self.record()?.clients(py)?;
         PyList::new(py, self.shared()?.all_listed(py, &clients)?)
     }
 

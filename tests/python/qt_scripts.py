@@ -28,6 +28,7 @@ FILES = (
     "sockets",
     "frames",
     "turns",
+    "behind",
     "main",
 )
 Say = Callable[..., None]
