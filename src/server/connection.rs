@@ -208,8 +208,23 @@ impl<W: Wire> Connection<W> {
     fn poll_io(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<End> {
         let mut left = TURN;
         loop {
-            if let Err(error) = ready!(self.send_all(cx, turn)) {
-                return Poll::Ready(End::of(&error));
+            let (account, effects) = (&mut self.account, &mut turn.effects);
+            self.sender.settle(account, effects);
+            if !self.sender.is_flushed() {
+                turn.is_seen |= self.seated.desk.shared.record.is_some();
+                match self.send_kept(cx, turn) {
+                    Ok(true) => {}
+                    Ok(false) => return Poll::Pending,
+                    Err(error) => return Poll::Ready(End::of(&error)),
+                }
+            }
+            if self.sender.has_waiting() {
+                if self.has_to_wait(turn) {
+                    return Poll::Pending;
+                }
+                let (account, effects) = (&mut self.account, &mut turn.effects);
+                self.sender.work(&mut turn.budget, account, effects);
+                continue;
             }
             if self.sender.is_done() || self.has_ended && self.sender.is_settled() {
                 let has_end = self.has_ended && self.wire.ends_on_drop();
@@ -238,29 +253,6 @@ impl<W: Wire> Connection<W> {
                 Ok(len) => left = left.saturating_sub(len),
                 Err(error) => return Poll::Ready(End::of(&error)),
             }
-        }
-    }
-
-    /// Sends all that can be sent now; ready when nothing is left.
-    #[inline]
-    fn send_all(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<io::Result<()>> {
-        loop {
-            let (account, effects) = (&mut self.account, &mut turn.effects);
-            self.sender.settle(account, effects);
-            if !self.sender.is_flushed() {
-                turn.is_seen |= self.seated.desk.shared.record.is_some();
-                if !self.send_kept(cx, turn)? {
-                    return Poll::Pending;
-                }
-            }
-            if !self.sender.has_waiting() {
-                return Poll::Ready(Ok(()));
-            }
-            if self.has_to_wait(turn) {
-                return Poll::Pending;
-            }
-            let (account, effects) = (&mut self.account, &mut turn.effects);
-            self.sender.work(&mut turn.budget, account, effects);
         }
     }
 

@@ -254,7 +254,9 @@ def test_with_too_few_descriptors_it_says_so_or_serves(options: tuple[str, ...])
                 assert client.recv() == "hello"
             process.terminate()
             status, _, err = finished(process)
-            assert (status, err) == (0, LISTENING)
+            # It may have none left for who comes next.
+            full = "echoserver: connections can't be accepted: Too many open files (os error 24)\n"
+            assert (status, err.replace(full, "")) == (0, LISTENING)
         else:
             status, out, err = finished(process)
             assert (status, out) == (1, "")

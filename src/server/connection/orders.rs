@@ -21,15 +21,31 @@ impl<W: Wire> Connection<W> {
             orders.list = given.collect();
             self.seated.seat.give_back(orders);
             self.record_answers(turn);
-            // What was given before may have come with it only because the worker, or the turn that gave it, had much to
-            // do.
-            let _ = self.send_all(cx, turn);
+            self.send_last(cx, turn);
             return false;
         }
         drop(given);
         self.seated.desk.keep_room(orders);
         self.record_answers(turn);
         true
+    }
+
+    /// Sends what was ordered before it is dropped, as far as that can be sent now: it may have come together with that
+    /// only because the worker, or the turn that gave it, had much to do.
+    #[cold]
+    fn send_last(&mut self, cx: &mut Context<'_>, turn: &mut Turn) {
+        loop {
+            let (account, effects) = (&mut self.account, &mut turn.effects);
+            self.sender.settle(account, effects);
+            if !self.sender.is_flushed() && !matches!(self.send_kept(cx, turn), Ok(true)) {
+                return;
+            }
+            if !self.sender.has_waiting() || self.has_to_wait(turn) {
+                return;
+            }
+            let (account, effects) = (&mut self.account, &mut turn.effects);
+            self.sender.work(&mut turn.budget, account, effects);
+        }
     }
 
     /// `false`: the connection is to be dropped.
