@@ -38,7 +38,7 @@ newer: $(VENV)/.tools ## the Python tests on CPython 3.14 and 3.15 of Debian's t
 	$(BIN)/python tests/python/newer_versions.py
 
 inline: $(VENV)/.tools ## the Python tests that make servers, with workers=0
-	ECHOSERVER_WITHOUT_WORKERS=1 $(BIN)/pytest -q tests/python
+	ECHOSERVER_WITHOUT_WORKERS=1 $(BIN)/python tests/python/unsteady.py -q tests/python
 
 check: $(VENV)/.tools ## formats, lints, types, stubs and docs of both languages
 	cargo fmt --check

@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from unsteady import FAILED, ROOT, outcome
+
 OLDEST = (3, 11)
 PROBE = """
 import json, sys, sysconfig
@@ -117,11 +118,10 @@ def environment(interpreter: Interpreter, wheel: Path) -> Path:
     return python
 
 
-def tests_pass(python: str | Path, arguments: list[str]) -> bool:
-    """Whether they do."""
+def tested(python: str | Path, arguments: list[str]) -> str:
+    """What becomes of the tests there."""
     processes = str((os.cpu_count() or 1) + 1)
-    command = [python, "-m", "pytest", "-n", processes, "--dist", "worksteal", *arguments]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    return outcome([python, "-m", "pytest"], ["-n", processes, "--dist", "worksteal", *arguments])
 
 
 def main(arguments: list[str]) -> int:
@@ -130,7 +130,7 @@ def main(arguments: list[str]) -> int:
     if own is None:
         raise SystemExit(f"{sys.executable} is not CPython {OLDEST[0]}.{OLDEST[1]} or later")
     title(own)
-    outcome = {own: "passed" if tests_pass(sys.executable, arguments) else "FAILED"}
+    outcomes = {own: tested(sys.executable, arguments)}
     rest = others(own)
     with tempfile.TemporaryDirectory() as folder:
         wheel: Path | None = None
@@ -140,13 +140,13 @@ def main(arguments: list[str]) -> int:
                 wheel = wheel or build_wheel(Path(folder))
                 python = environment(interpreter, wheel)
             except SetupError as error:
-                outcome[interpreter] = f"NOT RUN, could not be set up: {error}"
+                outcomes[interpreter] = f"NOT RUN, could not be set up: {error}"
                 continue
-            outcome[interpreter] = "passed" if tests_pass(python, arguments) else "FAILED"
+            outcomes[interpreter] = tested(python, arguments)
     print("\nPython tests:")
-    for interpreter, what in outcome.items():
+    for interpreter, what in outcomes.items():
         print(f"  {interpreter}: {what}")
-    return int("FAILED" in outcome.values())
+    return int(FAILED in outcomes.values())
 
 
 def title(interpreter: Interpreter) -> None:
