@@ -93,6 +93,7 @@ class Door:
             self.loop.call_soon(self._end_in_child)
 
     def _end_in_child(self) -> None:
+        self.back_in_child(None)
         try:
             self._core.stop(0)
         except RuntimeError as error:
@@ -142,6 +143,17 @@ class Door:
         self._closed.set()
         for clients in tuple(self._iterators):
             clients.end()
+
+    def back_in_child(self, task: asyncio.Task[None] | None) -> None:
+        """A forked child goes back to the loop, out of a step of that task.
+
+        asyncio takes no loop for running in a child, which may run one of its own, and from 3.14 on no task; who comes
+        back finds its step refused then, and those of all other tasks, which would wait for ever.
+        """
+        if asyncio._get_running_loop() is None:
+            asyncio._set_running_loop(self.loop)
+        if task is not None and asyncio.current_task(self.loop) is None:
+            asyncio.tasks._enter_task(self.loop, task)
 
     def lost(self) -> None:
         """The loop was closed, and has dropped what it had of us, before the server was stopped."""

@@ -18,10 +18,16 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no fork")
 PROGRAM = """
 import asyncio, logging, os, signal, sys, threading
 from echoserver import EchoServer
-pids = []
+pids, tasks = [], []
+async def ready():
+    if pids[0] == 0:
+        os._exit(9)
+
 def fork():
     if pids:
         return
+    if IS_READY:
+        tasks.append(asyncio.create_task(ready()))
     pids.append(os.fork())
     if pids[0] == 0:
         # Whoever stays here would keep the pipes to the test open.
@@ -46,6 +52,11 @@ async def at_once(*_):
 async def after_a_wait(*_):
     await asyncio.sleep(0)
     fork()
+
+async def in_a_task(*_):
+    # Which is the application's: its step is nothing of ours, and asyncio complains of it from 3.14 on.
+    logging.getLogger("asyncio").disabled = True
+    await asyncio.create_task(at_once())
 
 def serve():
     if HOW == "serve":
@@ -77,9 +88,10 @@ print(os.waitstatus_to_exitcode(os.waitpid(pids[0], 0)[1]), flush=True)
 STAGES = ["on_handshake", "on_connect", "on_text", "on_disconnect", "on_closed"]
 
 
-def forked(how: str, kind: str, stage: str, raises: str = "None") -> subprocess.Popen[str]:
+def forked(how: str, kind: str, stage: str, raises: str = "None", *, is_ready: bool = False) -> subprocess.Popen[str]:
     code = PROGRAM.replace("HOW", repr(how)).replace("KIND", kind).replace("STAGE", repr(stage))
-    return python(code.replace("RAISES", raises), env={"PYTHONWARNINGS": "ignore"})
+    code = code.replace("IS_READY", str(is_ready)).replace("RAISES", raises)
+    return python(code, env={"PYTHONWARNINGS": "ignore"})
 
 
 def converse(process: subprocess.Popen[str]) -> None:
@@ -103,7 +115,7 @@ def test_a_child_touches_nothing_and_the_parent_goes_on(how: str, stage: str) ->
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("kind", ["at_once", "after_a_wait"])
+@pytest.mark.parametrize("kind", ["at_once", "after_a_wait", "in_a_task"])
 def test_so_it_is_in_an_async_def(kind: str, stage: str) -> None:
     process = forked("serve_async", kind, stage)
     converse(process)
@@ -114,5 +126,13 @@ def test_so_it_is_in_an_async_def(kind: str, stage: str) -> None:
 @pytest.mark.parametrize("stage", ["on_handshake", "on_text", "on_closed"])
 def test_what_the_child_raises_to_end_itself_ends_it(kind: str, stage: str) -> None:
     process = forked("serve", kind, stage, "SystemExit(9)")
+    converse(process)
+    assert finished(process) == (0, "9\n", "")
+
+
+@pytest.mark.parametrize("kind", ["plain", "at_once", "after_a_wait"])
+@pytest.mark.parametrize("stage", ["on_handshake", "on_text", "on_closed"])
+def test_a_task_that_was_ready_before_the_fork_goes_on_in_the_child(kind: str, stage: str) -> None:
+    process = forked("serve_async", kind, stage, is_ready=True)
     converse(process)
     assert finished(process) == (0, "9\n", "")

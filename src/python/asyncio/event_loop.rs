@@ -2,6 +2,7 @@
 
 use super::super::calls::{Stage, Whose};
 use super::super::doorbell::Doorbell;
+use super::super::enter::call_method;
 use super::super::events::Event;
 use super::super::lock::lock;
 use super::super::shared::Shared;
@@ -217,6 +218,18 @@ impl EventLoop {
     pub(super) fn tasks(&self) -> PyResult<&Tasks> {
         let none = || PyRuntimeError::new_err("this event loop has no tasks");
         self.tasks.as_ref().ok_or_else(none)
+    }
+
+    /// The thread goes back to the loop, out of a step of that task if it is one: in a forked child asyncio has to be told.
+    ///
+    /// # Errors
+    /// As asyncio's, if the child runs something else by now.
+    pub(super) fn go_back(&self, py: Python<'_>, task: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        if self.is_plain() || !self.shared.link.is_forked() {
+            return Ok(());
+        }
+        let hooks = self.around.hooks.bind(py);
+        call_method(hooks, intern!(py, "back_in_child"), (task,)).map(drop)
     }
 
     /// What a callback that was cancelled is taken to have answered.

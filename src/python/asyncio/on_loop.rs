@@ -255,6 +255,7 @@ impl<'py> LoopRunner<'_, 'py> {
             let tasks = event_loop.tasks()?;
             tasks.enter.call1(py, (arguments.0, &arguments.1))?;
             let step = shared.link.call(name, || Ok(running.step(py, None)));
+            event_loop.go_back(py, Some(&arguments.1))?;
             tasks.leave.call1(py, (arguments.0, &arguments.1))?;
             step
         };

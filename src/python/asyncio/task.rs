@@ -137,8 +137,19 @@ impl Pump {
         lock(&self.line.state).number == self.number
     }
 
-    /// A step of the task: what it has to wait for then, or `None` at its end.
+    /// A step of the task, which goes back to the loop: what it has to wait for then, or `None` at its end.
     fn advance(&self, py: Python<'_>, thrown: Option<PyErr>) -> PyResult<Option<Py<PyAny>>> {
+        let task = lock(&self.line.state)
+            .task
+            .as_ref()
+            .map(|task| task.bind(py).clone());
+        let awaited = self.step(py, thrown);
+        let back = self.event_loop.go_back(py, task.as_ref());
+        let awaited = awaited?;
+        back.map(|()| awaited)
+    }
+
+    fn step(&self, py: Python<'_>, thrown: Option<PyErr>) -> PyResult<Option<Py<PyAny>>> {
         if !self.is_current() {
             return thrown.map_or(Ok(None), Err);
         }

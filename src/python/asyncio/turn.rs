@@ -42,7 +42,9 @@ fn turn(py: Python<'_>, event_loop: &Arc<EventLoop>) -> PyResult<()> {
     event_loop.shared.link.drain.move_here();
     let mut dispatcher = dispatcher(py, event_loop, None);
     run(&mut dispatcher);
-    end_turn(dispatcher)
+    let ended = end_turn(dispatcher);
+    let back = event_loop.go_back(py, None);
+    ended.and(back)
 }
 
 fn run(dispatcher: &mut OnLoop<'_, '_>) {
