@@ -22,11 +22,24 @@ SYSTEM = FOLDER / "system"
 CHECKOUT = "/checkout"
 # What it takes of this machine: where names are looked up, and how pip gets at packages.
 SHARED = ("/etc/resolv.conf", "/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
+# Mounts are this command's own, and end with it.
+MOUNTS = ("unshare", "--mount")
 ENTER = 'mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
+# Seconds for a step of the set-up, which may wait for a network that is not there.
+LIMIT = ("timeout", "--kill-after", "10", "300")
+
+
+def inside(system: Path, *command: str) -> list[str]:
+    """That command in the system, with what it needs of the kernel."""
+    return [*MOUNTS, "sh", "-c", ENTER, str(system), *command]
 
 
 def unpack() -> None:
     """Debian's testing with these CPythons, if it is not there."""
+    try:
+        run(*inside(Path("/"), "true"))
+    except (SetupError, OSError) as error:
+        raise SetupError(f"here nobody may mount and chroot, which takes root: {error}") from error
     if SYSTEM.exists():
         return
     if not shutil.which("debootstrap"):
@@ -39,7 +52,8 @@ def unpack() -> None:
     # One that is not whole is none.
     with tempfile.TemporaryDirectory(dir=FOLDER) as half:
         made = Path(half) / "system"
-        run("debootstrap", "--variant=minbase", f"--include={packages}", "testing", made, *([mirror] if mirror else ()))
+        what = ["--variant=minbase", f"--include={packages}", "testing", made, *([mirror] if mirror else ())]
+        run(*LIMIT, *MOUNTS, "debootstrap", *what)
         made.rename(SYSTEM)
 
 
@@ -57,46 +71,57 @@ def fill(wheel: Path) -> None:
             shutil.copy(name, SYSTEM / name.lstrip("/"))
 
 
-def inside(*command: str) -> list[str]:
-    """That command in the system. What it needs of the kernel goes with it."""
-    environment = ["env", "-u", "PIP_FIND_LINKS", "-C", CHECKOUT, "HOME=/root", "LANG=C.UTF-8"]
-    return ["unshare", "--mount", "sh", "-c", ENTER, str(SYSTEM), *environment, *command]
+def at_work(*command: str) -> list[str]:
+    """That command in the checkout there."""
+    return inside(SYSTEM, "env", "-u", "PIP_FIND_LINKS", "-C", CHECKOUT, "HOME=/root", "LANG=C.UTF-8", *command)
 
 
 def environment(version: str, wheel: Path) -> str:
     """The python of a virtual environment there with the wheel and what the tests need."""
-    python = f"/venv-{version}/bin/python"
-    if not (SYSTEM / python.lstrip("/")).is_symlink():
-        run(*inside(f"python{version}", "-m", "venv", f"/venv-{version}"))
+    folder = f"/venv-{version}"
+    python = f"{folder}/bin/python"
+    # pip is the last that comes there.
+    if not (SYSTEM / folder.lstrip("/") / "bin" / "pip").exists():
+        run(*LIMIT, *at_work(f"python{version}", "-m", "venv", folder))
     package = f"{CHECKOUT}/{wheel.name}"
-    run(*inside(python, "-m", "pip", "install", "--quiet", f"echoserver[test] @ file://{package}"))
-    run(*inside(python, "-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps", package))
+    pip = (*LIMIT, *at_work(python, "-m", "pip", "install", "--quiet"))
+    run(*pip, f"echoserver[test] @ file://{package}")
+    run(*pip, "--force-reinstall", "--no-deps", package)
     return python
+
+
+def outcome(version: str, wheel: Path, arguments: list[str]) -> str:
+    """What becomes of the tests on that CPython."""
+    print(f"\n--- CPython {version}", flush=True)
+    try:
+        python = environment(version, wheel)
+    except (SetupError, OSError) as error:
+        return not_run(error)
+    processes = str((os.cpu_count() or 1) + 1)
+    tests = at_work(python, "-m", "pytest", "-n", processes, "--dist", "worksteal", *arguments)
+    return "FAILED" if subprocess.run(tests, check=False).returncode else "passed"
+
+
+def not_run(error: Exception) -> str:
+    """That they could not be run."""
+    return f"NOT RUN, could not be set up: {error}"
 
 
 def main(arguments: list[str]) -> int:
     """Runs all, tells what happened, and returns the exit status."""
-    outcome: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
-        wheel: Path | None = None
-        for version in VERSIONS:
-            print(f"\n--- CPython {version}", flush=True)
-            try:
-                if wheel is None:
-                    unpack()
-                    wheel = build_wheel(Path(folder))
-                    fill(wheel)
-                python = environment(version, wheel)
-            except (SetupError, OSError) as error:
-                outcome[version] = f"NOT RUN, could not be set up: {error}"
-                continue
-            processes = str((os.cpu_count() or 1) + 1)
-            tests = inside(python, "-m", "pytest", "-n", processes, "--dist", "worksteal", *arguments)
-            outcome[version] = "FAILED" if subprocess.run(tests, check=False).returncode else "passed"
+        try:
+            unpack()
+            wheel = build_wheel(Path(folder))
+            fill(wheel)
+        except (SetupError, OSError) as error:
+            outcomes = dict.fromkeys(VERSIONS, not_run(error))
+        else:
+            outcomes = {version: outcome(version, wheel, arguments) for version in VERSIONS}
     print("\nPython tests:")
-    for version, what in outcome.items():
+    for version, what in outcomes.items():
         print(f"  CPython {version}: {what}")
-    return int("FAILED" in outcome.values())
+    return int("FAILED" in outcomes.values())
 
 
 if __name__ == "__main__":

@@ -211,6 +211,8 @@ def test_mistakes_are_found(checker: list[str], tmp_path: Path) -> None:
     file.write_text(WRONG)
     command = [sys.executable, *checker, str(file)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    if "nodeenv failed" in result.stderr:
+        pytest.skip("NOT TESTED WITH PYRIGHT: there is no node here, and none could be downloaded")
     errors = re.findall(r"wrong\.py:(\d+):(?:\d+)? (?:- )?error", result.stdout)
     assert set(map(int, errors)) == set(range(1, len(WRONG.splitlines()) + 1)) - RIGHT, result.stdout
 
