@@ -587,9 +587,13 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
         )
 
     def __del__(self) -> None:
-        run: Run | None = self.__dict__.get("_own_run")
         try:
-            if run is None or run.core.is_used:
+            # Its dictionary would be made for it, with references that the collector takes for others'.
+            run: Run = object.__getattribute__(self, "_own_run")
+        except AttributeError:
+            return
+        try:
+            if run.core.is_used:
                 return
             text = f"{shown(self)} was never run"
             run.core.stop(0)

@@ -1,12 +1,13 @@
 //! What the binding uses of Python's modules, imported with the first server: later there may be no descriptors left to
 //! read a module with, and at the end of the interpreter nothing can be imported.
 
-use super::enter::call;
+use super::enter::{call, enter_with};
 use super::errors;
+use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
+use pyo3::types::{IntoPyDict, PyType};
 use std::time::Duration;
 
 pub(super) struct Imported {
@@ -56,6 +57,7 @@ pub(super) fn imported(py: Python<'_>) -> PyResult<&'static Imported> {
     IMPORTED.get_or_try_init(py, || {
         let get = |module: &str, name: &str| py.import(module)?.getattr(name);
         errors::import(py);
+        warm_up_printing(py)?;
         Ok(Imported {
             headers: get("echoserver.headers", "Headers")?.unbind(),
             send: get("echoserver.sending", "send")?.unbind(),
@@ -73,6 +75,15 @@ pub(super) fn imported(py: Python<'_>) -> PyResult<&'static Imported> {
             get_logger: get("logging", "getLogger")?.unbind(),
         })
     })
+}
+
+/// From 3.15 on Python imports some of what it prints exceptions with when it first does.
+fn warm_up_printing(py: Python<'_>) -> PyResult<()> {
+    let nowhere = py.import("io")?.getattr("StringIO")?.call0()?;
+    let print = py.import("traceback")?.getattr("print_exception")?;
+    let exception = PyException::new_err(()).into_value(py);
+    let options = [("file", nowhere)].into_py_dict(py)?;
+    enter_with(&print, &(exception,).into_pyobject(py)?, Some(&options)).map(drop)
 }
 
 /// What prints.

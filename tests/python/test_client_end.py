@@ -39,6 +39,7 @@ def test_a_client_has_its_server_but_does_not_keep_it() -> None:
     assert client.server is server
     del server
     gc.collect()
+    assert not [one for one in gc.get_objects() if type(one) is Mine]
     with pytest.raises(ReferenceError, match="ended"):
         _ = client.server
     # The rest of it stays readable.

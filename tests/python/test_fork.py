@@ -110,7 +110,7 @@ print(os.waitstatus_to_exitcode(status))
 
 
 def test_a_child_closes_nothing_that_has_the_number_of_a_socket_of_before() -> None:
-    assert finished(python(REUSED)) == (0, "0\n", "")
+    assert finished(python(REUSED, env={"PYTHONWARNINGS": "ignore"})) == (0, "0\n", "")
 
 
 LEFT = """

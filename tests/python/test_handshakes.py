@@ -172,7 +172,7 @@ def test_reset_is_a_tcp_reset(forks: bool) -> None:
     """Also after a fork, since when connections are shut down before they are closed."""
     here = str(Path(__file__).parent)
     program = RESET.replace("TESTS", repr(here)).replace("FORKS", repr(forks))
-    assert finished(python(program)) == (0, "reset\n", "")
+    assert finished(python(program, env={"PYTHONWARNINGS": "ignore"})) == (0, "reset\n", "")
 
 
 def test_hang_answers_nothing_until_the_client_goes_or_the_server_ends() -> None:

@@ -317,7 +317,7 @@ print(clock.time)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork")
 def test_a_forked_child_needs_a_clock_of_its_own() -> None:
-    assert finished(python(FORKED))[:2] == (0, "2.0\n")
+    assert finished(python(FORKED, env={"PYTHONWARNINGS": "ignore"}))[:2] == (0, "2.0\n")
 
 
 @pytest.mark.echo_server(clock=ManualClock(), ping_interval=20)
