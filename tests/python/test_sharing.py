@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 import sys
@@ -51,14 +52,15 @@ def test_any_sequence_will_do_and_an_address_that_is_there_twice_is_one(run: Lis
 def test_a_host_that_is_no_use_is_named() -> None:
     with pytest.raises(BindError, match=r"^cannot listen on host=no-such-host\.invalid port=0: "):
         EchoServer(0, host=["127.0.0.1", "no-such-host.invalid"])
-    with socket.create_server(("127.0.0.2", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(
-            BindError, match=rf"^cannot listen on host=127\.0\.0\.2 port={port}: Address already in use"
-        ):
-            EchoServer(port, host=BOTH)
+    # Of nobody else: a port of 127.0.0.1 may be that of a client.
+    free, taken = "127.0.6.4", "127.0.6.5"
+    with socket.create_server((taken, 0)) as listener:
+        port = listener.getsockname()[1]
+        text = f"cannot listen on host={taken} port={port}: Address already in use"
+        with pytest.raises(BindError, match=f"^{re.escape(text)}"):
+            EchoServer(port, host=[free, taken])
         # Nothing is left of the other one.
-        EchoServer(port, host=BOTH[0]).stop()
+        EchoServer(port, host=free).stop()
 
 
 @pytest.mark.parametrize(
