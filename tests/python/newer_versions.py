@@ -109,12 +109,14 @@ def not_run(error: Exception) -> str:
 
 def main(arguments: list[str]) -> int:
     """Runs all, tells what happened, and returns the exit status."""
+    # Root's commands, which are not on everybody's path.
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
     with tempfile.TemporaryDirectory() as folder:
         try:
             unpack()
             wheel = build_wheel(Path(folder))
             fill(wheel)
-        except (SetupError, OSError) as error:
+        except (SetupError, OSError, subprocess.CalledProcessError) as error:
             outcomes = dict.fromkeys(VERSIONS, not_run(error))
         else:
             outcomes = {version: outcome(version, wheel, arguments) for version in VERSIONS}
