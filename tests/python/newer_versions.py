@@ -13,13 +13,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from all_versions import ROOT, SetupError, build_wheel, run
+import unsteady
+from all_versions import SetupError, build_wheel, run
+from unsteady import FAILED, ROOT
 
 VERSIONS = ("3.14", "3.15")
 FOLDER = ROOT / ".cache" / "newer"
 SYSTEM = FOLDER / "system"
 # Where the tests are there.
 CHECKOUT = "/checkout"
+WORK = SYSTEM / CHECKOUT.lstrip("/")
 # What it takes of this machine: where names are looked up, and how pip gets at packages.
 SHARED = ("/etc/resolv.conf", "/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
 # Mounts are this command's own, and end with it.
@@ -59,13 +62,12 @@ def unpack() -> None:
 
 def fill(wheel: Path) -> None:
     """Puts there what is tested."""
-    work = SYSTEM / CHECKOUT.lstrip("/")
-    shutil.rmtree(work, ignore_errors=True)
+    shutil.rmtree(WORK, ignore_errors=True)
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
-        (work / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, work / name, follow_symlinks=False)
-    shutil.copy2(wheel, work)
+        (WORK / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, WORK / name, follow_symlinks=False)
+    shutil.copy2(wheel, WORK)
     for name in SHARED:
         if Path(name).exists():
             shutil.copy(name, SYSTEM / name.lstrip("/"))
@@ -98,8 +100,8 @@ def outcome(version: str, wheel: Path, arguments: list[str]) -> str:
     except (SetupError, OSError) as error:
         return not_run(error)
     processes = str((os.cpu_count() or 1) + 1)
-    tests = at_work(python, "-m", "pytest", "-n", processes, "--dist", "worksteal", *arguments)
-    return "FAILED" if subprocess.run(tests, check=False).returncode else "passed"
+    pytest = at_work(python, "-m", "pytest")
+    return unsteady.outcome(pytest, ["-n", processes, "--dist", "worksteal", *arguments], root=WORK)
 
 
 def not_run(error: Exception) -> str:
@@ -123,7 +125,7 @@ def main(arguments: list[str]) -> int:
     print("\nPython tests:")
     for version, what in outcomes.items():
         print(f"  CPython {version}: {what}")
-    return int("FAILED" in outcomes.values())
+    return int(FAILED in outcomes.values())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from all_versions import ROOT, Interpreter, SetupError, build_wheel, others, probe
+from all_versions import Interpreter, SetupError, build_wheel, others, probe
+from unsteady import ROOT
 
 __all__ = ["MOST", "flaws", "main"]
 
