@@ -7,6 +7,8 @@ use std::mem;
 
 /// Room for that many at first; it doubles.
 const FIRST: usize = 16;
+/// Of a message no more are told apart: a frame costs its sender 6 bytes, and whoever is told of it far more.
+const MOST: usize = 4096;
 
 impl Receiver {
     /// From the next message on [`Self::take_frames`] says in which frames it came.
@@ -15,7 +17,7 @@ impl Receiver {
     }
 
     /// The lengths of the payloads of the frames of the last message, in their order: none of one that came in a single
-    /// frame, or compressed. What they take is given back to `account`.
+    /// frame, or compressed. From the 4096th on they are one. What they take is given back to `account`.
     pub fn take_frames(&mut self, account: &mut Account) -> Vec<usize> {
         let kept = self.kept.as_mut();
         let frames = kept.map_or_else(Vec::new, |kept| mem::take(&mut kept.frames));
@@ -35,6 +37,11 @@ impl Receiver {
         if is_first {
             // Nobody has taken those of the last.
             frames.clear();
+        }
+        if let Some(last) = frames.get_mut(MOST - 1) {
+            // Within `usize`: it is a part of the message.
+            *last += len;
+            return Ok(());
         }
         if frames.len() == frames.capacity() {
             let before = frames.capacity();

@@ -80,3 +80,29 @@ fn they_are_charged_also_if_the_frames_are_empty() {
         assert_eq!(reader.account.held(), 0);
     }
 }
+
+#[test]
+fn those_beyond_the_last_that_is_told_are_one_with_it() {
+    for size in [3, 7 * 1000, usize::MAX] {
+        let mut reader = Reader::new(100_000, 1 << 20);
+        reader.receiver.note_frames();
+        let mut wire = frame(BINARY & MORE, b"a");
+        for _ in 0..10_000 {
+            wire.extend(frame(CONTINUE & MORE, b"b"));
+        }
+        let most = 4096;
+        for read in wire.chunks(size) {
+            let all = found(&mut reader.receiver, &mut reader.account, read).unwrap();
+            assert!(all.is_empty());
+        }
+        let frames = most * size_of::<usize>();
+        let held = reader.account.held();
+        assert!(held <= frames + 2 * 10_001 + 1024, "{held} bytes");
+        let last = frame(CONTINUE, b"");
+        let all = found(&mut reader.receiver, &mut reader.account, &last).unwrap();
+        let mut expected = vec![1; most];
+        expected[most - 1] = 10_001 - (most - 1);
+        assert_eq!(all, [(10_001, expected)]);
+        assert_eq!(reader.account.held(), 0);
+    }
+}
