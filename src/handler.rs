@@ -59,6 +59,8 @@ impl Wants {
     pub(crate) const SLOW: Self = Self(1 << 10);
     /// Of messages that are wanted, in which frames they came, if in several: of clients that come from then on.
     pub const FRAMES: Self = Self(1 << 11);
+    /// Plain requests, answered as such.
+    pub const PLAIN: Self = Self(1 << 12);
 
     /// Whether something of `other` is wanted.
     #[must_use]
@@ -291,9 +293,13 @@ pub trait Handler: Send + Sync + Debug {
     /// An upgrade request was refused; the reason begins with the status. Called only with [`Wants::REFUSAL`].
     fn on_refusal(&self, _peer: Peer, _reason: &str) {}
 
-    /// TLS with somebody failed, at the handshake or later: once for a connection. Called only with
+    /// A request that asks for no WebSocket was answered; the reason begins with the status. Called only with
+    /// [`Wants::PLAIN`].
+    fn on_plain(&self, _peer: Peer, _reason: &str) {}
+
+    /// TLS with somebody failed, at the handshake or, if that `was_open`, later: once for a connection. Called only with
     /// [`Wants::REFUSAL`].
-    fn on_tls_failure(&self, _peer: Peer, _reason: &str) {}
+    fn on_tls_failure(&self, _peer: Peer, _reason: &str, _was_open: bool) {}
 
     /// Who may say by the PROXY protocol for whom it has connected has not done so as that has it. Called only with
     /// [`Wants::REFUSAL`].

@@ -117,9 +117,11 @@ impl<'a, 'py, R: Runner<'py>> Dispatcher<'a, 'py, R> {
     }
 
     fn refusal(&mut self, refusal: &Refusal) {
-        let unlogged = self.shared.link.events.take_unlogged_refusals();
-        let logged = log::refusal(self.py, refusal, unlogged);
-        self.check_log(logged);
+        if let Some(text) = refusal.text {
+            let unlogged = self.shared.link.events.take_unlogged_refusals();
+            let logged = log::refusal(self.py, text, refusal, unlogged);
+            self.check_log(logged);
+        }
         let told = self.runner.refused(refusal);
         self.check(told);
     }

@@ -57,11 +57,13 @@ impl Event {
     }
 }
 
-/// Somebody who did not get in, for the log.
+/// Somebody who did not get in, for the log and for the door of an event loop.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    /// What is said, with places for those of the other two that there are.
-    pub(super) text: &'static str,
+    /// What the log says, with places for those of the other two that there are; nothing of plain requests.
+    pub(super) text: Option<&'static str>,
+    /// Whether it was in already, of which the door is not told.
+    pub(super) was_in: bool,
     /// What has happened, in a word.
     pub(super) event: &'static str,
     /// Nobody, of connections that could not be accepted.
@@ -87,11 +89,18 @@ struct Lines {
 impl Lines {
     /// Whether one more may wait; else it is counted.
     const fn take_place(&mut self) -> bool {
+        let has_place = self.take_place_uncounted();
+        if !has_place {
+            self.unlogged += 1;
+        }
+        has_place
+    }
+
+    /// The same of what is in no log.
+    const fn take_place_uncounted(&mut self) -> bool {
         let has_place = self.waiting < MAX_LINES;
         if has_place {
             self.waiting += 1;
-        } else {
-            self.unlogged += 1;
         }
         has_place
     }
@@ -141,6 +150,15 @@ impl Events {
     pub(super) fn push_refusal(&self, make: impl FnOnce() -> Refusal) {
         let mut queue = lock(&self.queue);
         if queue.refusals.take_place() {
+            queue.events.push(Event::Refusal(make()));
+            self.wake(queue, false);
+        }
+    }
+
+    /// The same of somebody who is in no log.
+    pub(super) fn push_unlogged(&self, make: impl FnOnce() -> Refusal) {
+        let mut queue = lock(&self.queue);
+        if queue.refusals.take_place_uncounted() {
             queue.events.push(Event::Refusal(make()));
             self.wake(queue, false);
         }

@@ -305,16 +305,28 @@ impl Handler for Link {
 
     fn on_refusal(&self, peer: Peer, reason: &str) {
         self.events.push_refusal(|| Refusal {
-            text: "request of %s refused: %s",
+            text: Some("request of %s refused: %s"),
+            was_in: false,
             event: "refused",
             peer: Some(peer),
             reason: reason.to_owned(),
         });
     }
 
-    fn on_tls_failure(&self, peer: Peer, reason: &str) {
+    fn on_plain(&self, peer: Peer, reason: &str) {
+        self.events.push_unlogged(|| Refusal {
+            text: None,
+            was_in: false,
+            event: "plain",
+            peer: Some(peer),
+            reason: reason.to_owned(),
+        });
+    }
+
+    fn on_tls_failure(&self, peer: Peer, reason: &str, was_open: bool) {
         self.events.push_refusal(|| Refusal {
-            text: "TLS with %s failed: %s",
+            text: Some("TLS with %s failed: %s"),
+            was_in: was_open,
             event: "tls_failed",
             peer: Some(peer),
             reason: reason.to_owned(),
@@ -323,7 +335,8 @@ impl Handler for Link {
 
     fn on_proxy_failure(&self, peer: Peer, reason: &str) {
         self.events.push_refusal(|| Refusal {
-            text: "PROXY header of %s refused: %s",
+            text: Some("PROXY header of %s refused: %s"),
+            was_in: false,
             event: "proxy_refused",
             peer: Some(peer),
             reason: reason.to_owned(),
@@ -332,7 +345,8 @@ impl Handler for Link {
 
     fn on_accept_failure(&self, reason: &str) {
         self.events.push_refusal(|| Refusal {
-            text: "connections can't be accepted: %s",
+            text: Some("connections can't be accepted: %s"),
+            was_in: false,
             event: "not_accepted",
             peer: None,
             reason: reason.to_owned(),

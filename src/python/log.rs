@@ -58,7 +58,12 @@ pub(super) fn wants(py: Python<'_>) -> PyResult<Wants> {
 }
 
 /// At INFO: whoever can connect can cause it, as often as it likes. `unlogged` are those before it that were not queued.
-pub(super) fn refusal(py: Python<'_>, refusal: &Refusal, unlogged: u64) -> PyResult<()> {
+pub(super) fn refusal(
+    py: Python<'_>,
+    text: &str,
+    refusal: &Refusal,
+    unlogged: u64,
+) -> PyResult<()> {
     let info = imported(py)?
         .logger(py, SERVER)?
         .getattr(intern!(py, "info"))?;
@@ -67,9 +72,9 @@ pub(super) fn refusal(py: Python<'_>, refusal: &Refusal, unlogged: u64) -> PyRes
     if let Some(peer) = &refusal.peer {
         let peer = peer.to_string();
         said.set_item(intern!(py, "peer"), &peer)?;
-        say(&info, (refusal.text, peer, &refusal.reason), &said)?;
+        say(&info, (text, peer, &refusal.reason), &said)?;
     } else {
-        say(&info, (refusal.text, &refusal.reason), &said)?;
+        say(&info, (text, &refusal.reason), &said)?;
     }
     rest(
         &info,

@@ -17,6 +17,7 @@ use crate::handler::Wants;
 use crate::order::Order;
 use crate::protocol::account;
 use crate::protocol::deflate;
+use crate::protocol::http::Refusal;
 use crate::stamp::Stamp;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -244,6 +245,14 @@ impl Desk {
         }
     }
 
+    /// A plain request of `peer` is answered.
+    pub(super) fn report_plain(&self, peer: Peer, answer: &Refusal) {
+        let handler = &self.shared.handler;
+        if handler.wants().has(Wants::PLAIN) {
+            handler.on_plain(peer, &format!("{}, {}", answer.status, answer.reason));
+        }
+    }
+
     /// `peer` may say by the PROXY protocol who it is, and has not done so as that has it.
     pub(super) fn report_proxy(&self, peer: Peer, reason: &str) {
         self.count(|counters| {
@@ -264,12 +273,12 @@ impl Desk {
         }
     }
 
-    /// TLS with `peer` failed; it is reported once.
-    pub(super) fn report_tls(&self, peer: Peer, reason: &str) {
+    /// TLS with `peer` failed, after its handshake if that `was_open`; it is reported once.
+    pub(super) fn report_tls(&self, peer: Peer, reason: &str, was_open: bool) {
         self.count(|counters| counters.tls_failures.add(1));
         let handler = &self.shared.handler;
         if handler.wants().has(Wants::REFUSAL) {
-            handler.on_tls_failure(peer, reason);
+            handler.on_tls_failure(peer, reason, was_open);
         }
     }
 

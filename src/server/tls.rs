@@ -82,26 +82,26 @@ async fn open<W: Wire>(
             return None;
         }
         None => {
-            desk.report_tls(ends.peer, "no TLS handshake within open_timeout");
+            desk.report_tls(ends.peer, "no TLS handshake within open_timeout", false);
             return None;
         }
     }
     if first[0].is_ascii_uppercase() {
         let answer = http::write(&http::needs_tls(), desk);
         desk.count(|counters| counters.handshakes_refused.add(1));
-        desk.report_tls(ends.peer, "the client speaks plain HTTP");
+        desk.report_tls(ends.peer, "the client speaks plain HTTP", false);
         linger::answer(&mut wire, &answer, &[], &seated).await;
         return None;
     }
     if is_too_old(&first) {
-        desk.report_tls(ends.peer, "the client speaks no TLS newer than 1.1");
+        desk.report_tls(ends.peer, "the client speaks no TLS newer than 1.1", false);
         linger::answer(&mut wire, &PROTOCOL_VERSION, &[], &seated).await;
         return None;
     }
     let mut stream = match TlsStream::new(wire, config, first, ends.peer, desk.clone()) {
         Ok(stream) => stream,
         Err(error) => {
-            desk.report_tls(ends.peer, &reason::sentence(&error));
+            desk.report_tls(ends.peer, &reason::sentence(&error), false);
             return None;
         }
     };

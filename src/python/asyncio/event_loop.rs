@@ -165,7 +165,8 @@ impl EventLoop {
         }
         let doorbell = shared.link.events.hang_doorbell(is_watched)?;
         if tasks.is_none() {
-            shared.link.wanted.set(Whom::Door, Wants::PONG);
+            let wants = Wants::PONG | Wants::PLAIN;
+            shared.link.wanted.set(Whom::Door, wants);
         }
         Ok(Arc::new(Self {
             around,

@@ -153,6 +153,9 @@ impl<'py> Runner<'py> for LoopRunner<'_, 'py> {
     }
 
     fn refused(&mut self, refusal: &Refusal) -> PyResult<()> {
+        if refusal.was_in {
+            return Ok(());
+        }
         let Some(hooks) = self.plain_hooks() else {
             return Ok(());
         };

@@ -158,7 +158,9 @@ async fn judge<W: AsyncRead + Unpin>(
             } else if let Some(page) = page::answer(&head, &plain, &desk) {
                 Answer::page(page)
             } else {
-                Answer::plain(&http::plain(&head, &plain, &desk), &desk)
+                let answer = http::plain(&head, &plain, &desk);
+                desk.report_plain(newcomer.ends.peer, &answer);
+                Answer::plain(&answer, &desk)
             }
         }
         Read::Judged(_, Verdict::Refuse(refusal)) => {

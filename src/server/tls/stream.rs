@@ -302,7 +302,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// Tells the handler why TLS with this client failed, once.
     pub(super) fn report(&mut self, reason: &str) {
         if !mem::replace(&mut self.is_reported, true) {
-            self.desk.report_tls(self.peer, reason);
+            let was_open = !self.tls.is_handshaking();
+            self.desk.report_tls(self.peer, reason, was_open);
         }
     }
 
