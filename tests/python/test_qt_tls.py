@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import trustme
 
 from certificates import Authority
 from qt_variants import PYSIDE6, environment, needs
-from support import FACTOR, connect, finished, first_line, program
+from support import FACTOR, TIMEOUT, connect, finished, first_line, program
 
 PROGRAM = """
 import sys
@@ -54,6 +55,18 @@ say(server.serverPort())
 app.exec()
 """
 
+LOGGED = """
+import logging
+
+class Handler(logging.Handler):
+    def emit(self, record):
+        if record.getMessage().startswith("TLS with "):
+            print("logged", flush=True)
+
+logging.getLogger("echoserver").addHandler(Handler())
+logging.getLogger("echoserver").setLevel(logging.INFO)
+"""
+
 
 @pytest.mark.parametrize("verifies", [False, True])
 def test_what_fails_is_told(authority: Authority, tmp_path: Path, verifies: bool) -> None:
@@ -72,6 +85,9 @@ def test_what_fails_is_told(authority: Authority, tmp_path: Path, verifies: bool
         with pytest.raises(ssl.SSLError):
             connect(url, ssl=trusting)
         trusting.load_cert_chain(*stranger.issue("other", "other.example"))
+        with pytest.raises(ssl.SSLError):
+            connect(url, ssl=trusting)
+        trusting.load_cert_chain(*authority.issue("late", "late.example", days=-1))
         with pytest.raises(ssl.SSLError):
             connect(url, ssl=trusting)
         trusting.load_cert_chain(*authority.issue("client", "client.example"))
@@ -95,7 +111,46 @@ def test_what_fails_is_told(authority: Authority, tmp_path: Path, verifies: bool
         "sslErrors ['NoPeerCertificate']",
     ]
     assert lines[5].startswith("serverError CloseCodeTlsHandshakeFailed the client's certificate is refused: ")
-    assert lines[6:] == ["peerVerifyError CertificateRejected", "sslErrors ['CertificateRejected']"]
+    assert lines[6:8] == [
+        "peerVerifyError UnableToGetLocalIssuerCertificate",
+        "sslErrors ['UnableToGetLocalIssuerCertificate']",
+    ]
+    assert lines[8].endswith(" the client's certificate is refused: it has expired")
+    assert lines[9:] == ["peerVerifyError CertificateExpired", "sslErrors ['CertificateExpired']"]
+
+
+def test_tls_that_breaks_later_is_no_handshake_that_fails(authority: Authority) -> None:
+    needs(PYSIDE6)
+    certfile, keyfile = authority.issue("server", key_type=trustme.KeyType.RSA)
+    command = [sys.executable, "-c", f"VERIFIES = False\n{LOGGED}{PROGRAM}", certfile, keyfile]
+    process = program(*map(str, command), env=environment(PYSIDE6))
+    port = int(first_line(process))
+    context = authority.context()
+    plain = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+    with context.wrap_socket(plain, server_hostname="localhost") as one:
+        one.sendall(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        assert one.recv(1000).startswith(b"HTTP/1.1 101 ")
+        with socket.socket(fileno=one.detach()) as broken:
+            broken.sendall(b"\x17\x03\x03\x00\x05junk!")
+            # The program quits when that client is gone.
+            status, out, err = finished(process, 60 * FACTOR)
+    assert (status, err) == (0, "")
+    assert out.splitlines() == ["logged"]
+
+
+def test_a_wrong_key_is_told_by_what_has_set_it(authority: Authority) -> None:
+    needs(PYSIDE6)
+    certfile, _ = authority.issue("server", key_type=trustme.KeyType.RSA)
+    _, keyfile = authority.issue("other", key_type=trustme.KeyType.RSA)
+    command = [sys.executable, "-c", f"VERIFIES = False\n{PROGRAM}", certfile, keyfile]
+    status, _, err = finished(program(*map(str, command), env=environment(PYSIDE6)), 60 * FACTOR)
+    assert status == 1
+    assert err.splitlines()[-1] == (
+        "ValueError: setPrivateKey(): is not the key of the first certificate in setLocalCertificate()"
+    )
 
 
 def test_who_verifies_has_authorities(authority: Authority) -> None:

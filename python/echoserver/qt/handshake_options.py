@@ -25,6 +25,10 @@ class QWebSocketHandshakeOptions:
         """Sets them."""
         self._subprotocols = list(protocols)
 
+    def swap(self, other: QWebSocketHandshakeOptions) -> None:
+        """Exchanges the two."""
+        self._subprotocols, other._subprotocols = other._subprotocols, self._subprotocols
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, QWebSocketHandshakeOptions) and self._subprotocols == other._subprotocols
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Incoming"]
 
-# Of the messages of a client that nobody has taken so many bytes are kept, and those of the read that they came with.
+# Bytes of memory for the messages of a client that nobody has taken; beyond them there are those of the read with which
+# that is passed.
 _MOST_HELD = 2**16
+# Bytes that one more in the queue takes, and a number that is not kept once for all.
+_PLACE, _NUMBER = 8, 32
 
 
 class Incoming:
@@ -35,8 +39,9 @@ class Incoming:
         self._text = emitter(socket, socket.textMessageReceived, is_noted=is_noted)
         self._binary = emitter(socket, socket.binaryMessageReceived, is_noted=is_noted)
         self._wanted = socket._wanted
-        # What is to be done when somebody takes the socket from the queue; None once that was so.
-        self.held: deque[Callable[[], None]] | None = deque()
+        # What is to be told when somebody takes the socket from the queue; None once that was so. Messages are there as
+        # they are, if they came in several frames with the lengths of these: anything more would be most of the memory.
+        self.held: deque[str | bytes | tuple[Any, ...] | Callable[[], None]] | None = deque()
         self._size = 0
         self._is_paused = False
         # Its end was told, or is held.
@@ -56,17 +61,30 @@ class Incoming:
         """Tells of the frames of a message; whether the socket is still there to tell of that."""
         for part, is_last in parts(message, self._client._frames() if frames is None else frames):
             emit(self.socket, signal, part if isinstance(part, str) else QByteArray(part), is_last)
-            if not is_valid(self.socket):
+            if not self._is_heard():
                 return False
         return True
 
-    def tell(self, event: Callable[[], None], size: int = 0) -> None:
-        """Now, or, with a message of that size, when somebody has taken the socket."""
+    def _is_heard(self) -> bool:
+        """Whether a slot has neither deleted the socket nor dropped the connection."""
+        return is_valid(self.socket) and not self.socket._sending.is_aborted
+
+    def tell(self, event: Callable[[], None]) -> None:
+        """Now, or when somebody has taken the socket."""
         if self.held is None:
             event()
-            return
-        self.held.append(event)
-        self._size += size
+        else:
+            self.held.append(event)
+
+    def hold(self, message: str | bytes) -> None:
+        """A message of a socket that nobody has taken."""
+        assert self.held is not None
+        frames = self._client._frames()
+        one = (message, *frames) if frames else message
+        self.held.append(one)
+        self._size += sys.getsizeof(message) + _PLACE
+        if frames:
+            self._size += sys.getsizeof(one) + _NUMBER * len(frames)
         if self._size > _MOST_HELD and not self._is_paused:
             # What more it sends is not read until then; nor is its close.
             self._is_paused = True
@@ -80,5 +98,13 @@ class Incoming:
     def release(self) -> None:
         """Tells what was held, and from now on all at once."""
         while self.held and is_valid(self.socket):
-            self.held.popleft()()
+            one = self.held.popleft()
+            if callable(one):
+                one()
+            elif self._is_heard():
+                message, *frames = one if isinstance(one, tuple) else (one,)
+                if isinstance(message, str):
+                    self.text(message, frames)
+                else:
+                    self.binary(message, frames)
         self.held = None

@@ -14,20 +14,20 @@ from echoserver.qt.cors import QWebSocketCorsAuthenticator
 from echoserver.qt.incoming import Incoming
 from echoserver.qt.protocol import QWebSocketProtocol
 from echoserver.qt.QtCore import QObject
+from echoserver.qt.refusals import BY_CALLBACK, CLOSED, TOO_MANY, is_for_good
 from echoserver.server import EchoServer
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from echoserver._core import Client, NoReply, Request
+    from echoserver.qt.given import Given
     from echoserver.qt.socket import QWebSocket
 
-__all__ = ["TOO_MANY", "Listener"]
+__all__ = ["Listener"]
 
 _CloseCode = QWebSocketProtocol.CloseCode
 
-TOO_MANY = "Too many pending connections."
 _GOING_AWAY = 1001
 
 
@@ -55,17 +55,19 @@ class Owner(Protocol):
 class Listener:
     """The main package's server under a `QWebSocketServer`, and what its callbacks tell the sockets."""
 
-    def __init__(self, server: Owner, parent: QObject, options: dict[str, Any]) -> None:
+    def __init__(self, server: Owner, parent: QObject, options: dict[str, Any], given: Given | None) -> None:
         """Listens; errors and `options` are those of the main package's server, `parent` is this one as a QObject.
 
-        A `sock` that is among them is closed with it.
+        What was `given` is closed with it.
         """
         # The program's, which has it.
         self._server = ref(server)
         self._clients: dict[Client, Incoming] = {}
         self.pending: deque[Incoming] = deque()
         self._is_closed = False
-        self._given: socket.socket | None = options.get("sock")
+        # It can't accept, whatever is tried, and that was told.
+        self._is_useless = False
+        self._given = given
         self._core = EchoServer(
             echo=False,
             workers=1,
@@ -83,7 +85,7 @@ class Listener:
 
     def descriptor(self) -> int:
         """Of the socket that it was given; -1 if it has bound its own."""
-        return -1 if self._given is None else self._given.fileno()
+        return -1 if self._given is None else self._given.number
 
     def pause(self) -> None:
         """Clients wait in the system's backlog."""
@@ -96,7 +98,7 @@ class Listener:
     def close(self) -> None:
         """Listens no more. Who was not taken is told so; the others go on."""
         self._core._core.close_listening()
-        self._leave()
+        self._is_closed = True
         for incoming in self.pending:
             socket = incoming.socket
             socket._client.close(_GOING_AWAY, "Server closed.")
@@ -104,9 +106,6 @@ class Listener:
         self.pending.clear()
         if not self._clients:
             self._core.stop(wait=False)
-
-    def _leave(self) -> None:
-        self._is_closed = True
         if self._given is not None:
             self._given.close()
 
@@ -169,7 +168,7 @@ class Listener:
             if incoming.held is None:
                 incoming.text(message)
             else:
-                incoming.tell(partial(incoming.text, message, client._frames()), len(message))
+                incoming.hold(message)
         return NO_REPLY
 
     def _on_binary(self, client: Client, message: bytes) -> NoReply:
@@ -178,7 +177,7 @@ class Listener:
             if incoming.held is None:
                 incoming.binary(message)
             else:
-                incoming.tell(partial(incoming.binary, message, client._frames()), len(message))
+                incoming.hold(message)
         return NO_REPLY
 
     def _on_disconnect(self, client: Client) -> None:
@@ -195,6 +194,12 @@ class Listener:
 
     def refused(self, event: str, reason: str) -> None:
         """Somebody did not get in."""
+        if event == "not_accepted" and is_for_good(reason):
+            if self._is_useless:
+                return
+            self._is_useless = True
+        if self._is_closed and reason == f"503 {BY_CALLBACK}":
+            reason = f"503 {CLOSED}"
         server = self._server()
         if server is not None and is_valid(server):
             server._fail(event, reason)
@@ -216,9 +221,17 @@ class Listener:
 
         Their sockets are let go of here: Python's collector might do that in another thread, which Qt does not bear.
         """
-        self._leave()
+        self._is_closed = True
+        clients, pending = list(self._clients.values()), list(self.pending)
         self._clients.clear()
         self.pending.clear()
+        for incoming in clients:
+            if not incoming.has_ended and incoming not in pending and is_valid(incoming.socket):
+                incoming.socket._was_left()
+                if is_valid(incoming.socket):
+                    incoming.socket.deleteLater()
+        if self._given is not None:
+            self._given.close()
 
 
 def _deleted(listener: ref[Listener], client: Client, *_: object) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import socket
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from echoserver.exceptions import BindError
 from echoserver.qt._choice import check, is_valid, module, unknown
 from echoserver.qt._emitting import emit
+from echoserver.qt.given import Given
 from echoserver.qt.listener import Listener
 from echoserver.qt.protocol import QWebSocketProtocol
 from echoserver.qt.QtCore import QObject, Qt, QUrl, Signal
 from echoserver.qt.QtNetwork import QAbstractSocket, QHostAddress
-from echoserver.qt.refusals import as_error, is_of_certificate, ssl_error
-from echoserver.qt.tls import tls_of
+from echoserver.qt.refusals import accept_error, as_error, is_of_certificate, ssl_error
+from echoserver.qt.tls import by_setters, tls_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,6 +35,8 @@ _NOWHERE = object()
 
 # Seconds for who has no limit.
 _FOREVER = 1e9
+# Milliseconds: in none at all nobody would come in, and the core takes that for an error.
+_SHORTEST = 1
 
 _MAX_PENDING = 30
 _HANDSHAKE_TIMEOUT = 10_000
@@ -90,7 +91,7 @@ class QWebSocketServer(QObject):
         self._asks_about_origins = False
         # Whether `emitting()` is asked whose messages slots are called for.
         self._notes_messages = False
-        self._failure: BindError | None = None
+        self._failure: OSError | None = None
         self._queued.connect(self._run, Qt.ConnectionType.QueuedConnection)
 
     # For a type checker there is no such function, so that it sees a name that is misspelt.
@@ -124,21 +125,30 @@ class QWebSocketServer(QObject):
         return self._listen(address, {"host": address.toString() if host is _NOWHERE else host, "port": port})
 
     def _listen(self, address: QHostAddress | None, where: dict[str, Any]) -> bool:
-        if self._listener is not None:
-            self._error_text = "listen() was called before, and close() not since"
+        if self._is_in_use():
             return False
-        options = where | {
-            "server_header": self._name,
-            "open_timeout": _FOREVER if self._timeout < 0 else self._timeout / 1000,
-        }
         try:
-            with self._tls() as tls:
-                self._listener = Listener(self, self, options | {"tls": tls})
-        except BindError as error:
+            self._start(address, where)
+        except OSError as error:
             self._failure, self._error_text = error, str(error)
             return False
-        self._address, self._is_paused = address or QHostAddress(self._listener.host), False
         return True
+
+    def _is_in_use(self) -> bool:
+        if self._listener is not None:
+            self._error_text = "listen() was called before, and close() not since"
+        return self._listener is not None
+
+    def _start(self, address: QHostAddress | None, where: dict[str, Any], given: Given | None = None) -> None:
+        timeout = _FOREVER if self._timeout < 0 else min(max(self._timeout, _SHORTEST) / 1000, _FOREVER)
+        options = where | {"server_header": self._name, "open_timeout": timeout}
+        with self._tls() as tls:
+            try:
+                self._listener = Listener(self, self, options | {"tls": tls}, given)
+            except ValueError as error:
+                # By the names that they have here.
+                raise ValueError(by_setters(str(error)).replace("server_header=", "serverName=", 1)) from error
+        self._address, self._is_paused = address or QHostAddress(self._listener.host), False
 
     def close(self) -> None:
         """Listens no more. Who was not taken from the queue is told 1001; the others stay connected.
@@ -184,23 +194,28 @@ class QWebSocketServer(QObject):
     def setSocketDescriptor(self, socketDescriptor: int) -> bool:
         """Listens on a socket that listens already, such as one of systemd's, and closes it in `close()`.
 
-        False, with an `errorString()`, if it can't, or listens already; the descriptor is as it was then.
+        It is the server's then: of a `socket.socket` hand over what `detach()` returns. False, with an `errorString()`,
+        if it can't, or listens already; the descriptor is as it was then. TypeError for what is no int.
         """
         self._check()
+        if not isinstance(socketDescriptor, int):
+            raise TypeError(f"setSocketDescriptor() takes an int, not {type(socketDescriptor).__name__}")
+        if self._is_in_use():
+            return False
         try:
-            given = socket.socket(fileno=socketDescriptor)
-        except (OSError, ValueError) as error:
+            given = Given(socketDescriptor)
+            with given.opened() as sock:
+                self._start(None, {"sock": sock}, given)
+        except OSError as error:
             self._error_text = f"descriptor {socketDescriptor}: {error}"
             return False
-        is_listening = False
-        try:
-            is_listening = self._listen(None, {"sock": given})
         except ValueError as error:
-            self._error_text = f"descriptor {socketDescriptor}: {error}"
-        finally:
-            if not is_listening:
-                given.detach()
-        return is_listening
+            name, _, reason = str(error).partition(">: ")
+            if not name.startswith("sock="):
+                raise
+            self._error_text = f"descriptor {socketDescriptor}: {reason}"
+            return False
+        return True
 
     def pauseAccepting(self) -> None:
         """Clients wait in the system's backlog until `resumeAccepting()`."""
@@ -331,7 +346,7 @@ class QWebSocketServer(QObject):
         """Somebody did not get in, as the log has it."""
         if event == "not_accepted":
             self._error_text = reason
-            self._emit(self.acceptError, QAbstractSocket.SocketError.SocketResourceError)
+            self._emit(self.acceptError, accept_error(reason))
             return
         self._error, self._error_text = as_error(event, reason)
         self._emit(self.serverError, self._error)

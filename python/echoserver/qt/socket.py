@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from echoserver._core import Client
+from echoserver._core import DEFAULTS, Client
 from echoserver.qt._choice import check, is_valid, unknown
 from echoserver.qt._emitting import emit
 from echoserver.qt.peer import Peer
@@ -19,6 +19,8 @@ __all__ = ["LARGEST", "QWebSocket"]
 
 # What Qt has as the largest size of a frame or a message.
 LARGEST = 2147483646
+# And what there is before somebody sets one.
+_MAX_MESSAGE = cast("int", DEFAULTS["max_message_size"])
 
 _MAX_PING = 125
 _MAX_REASON = 123
@@ -87,7 +89,7 @@ class QWebSocket(Peer):
         self._code, self._reason = _CloseCode.CloseCodeNormal, ""
         self._wanted = Wanted()
         self._sending = Sending(client, self._wanted)
-        self._max_message, self._max_frame = LARGEST, LARGEST
+        self._max_message, self._max_frame = _MAX_MESSAGE, LARGEST
         self._read_buffer = 0
         self._pinged = 0.0
 
@@ -201,7 +203,7 @@ class QWebSocket(Peer):
     # Limits
 
     def maxAllowedIncomingMessageSize(self) -> int:
-        """Bytes of the longest message that it may send."""
+        """Bytes of the longest message that it may send; 64 MiB before it is set."""
         self._check()
         return self._max_message
 
@@ -276,6 +278,12 @@ class QWebSocket(Peer):
 
     def _was_written(self) -> None:
         self._emit(self.bytesWritten, self._sending.take_written())
+
+    def _was_left(self) -> None:
+        """Its server was deleted, and has ended the connection: says so, as Qt does."""
+        self._state, self._code = _State.UnconnectedState, _CloseCode.CloseCodeGoingAway
+        self._emit(self.stateChanged, _State.UnconnectedState)
+        self._emit(self.disconnected)
 
     def _ended(self) -> None:
         """The connection has ended: says so, in Qt's order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,14 @@ from echoserver.qt._choice import module
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["tls_of"]
+__all__ = ["by_setters", "tls_of"]
+
+# What of a configuration is in the file of an option.
+_SETTERS = {
+    "certfile": "setLocalCertificate()",
+    "keyfile": "setPrivateKey()",
+    "client_ca": "setCaCertificates()",
+}
 
 
 @contextmanager
@@ -45,3 +53,8 @@ def tls_of(configuration: Any) -> Iterator[TLS]:
             client_ca = Path(folder, "authorities.pem")
             client_ca.write_bytes(b"".join(bytes(one.toPem().data()) for one in authorities))
         yield TLS(os.fspath(certificate_file), os.fspath(key_file), client_ca=client_ca)
+
+
+def by_setters(reason: str) -> str:
+    """What is wrong with a file, said of what has set it: the file is gone when that is read."""
+    return re.sub("(" + "|".join(_SETTERS) + ")='[^']*'", lambda match: _SETTERS[match[1]], reason)
