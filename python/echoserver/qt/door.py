@@ -30,7 +30,10 @@ class Told(Protocol):
     """Who hears of what no callback is called for."""
 
     def refused(self, event: str, reason: str) -> None:
-        """Somebody did not get in; `event` as in the log. The reason of "refused" begins with the status."""
+        """Somebody did not get in; `event` as in the log, or "plain" for a request that asks for no WebSocket.
+
+        The reason of "plain" and "refused" begins with the status.
+        """
 
     def ponged(self, client: Client, payload: bytes) -> None:
         """A ping of ours was answered."""

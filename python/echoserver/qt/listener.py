@@ -226,7 +226,9 @@ class Listener:
         self._clients.clear()
         self.pending.clear()
         for incoming in clients:
-            if not incoming.has_ended and incoming not in pending and is_valid(incoming.socket):
+            # An end that is held has not been told.
+            is_told = incoming.has_ended and incoming.held is None
+            if not is_told and incoming not in pending and is_valid(incoming.socket):
                 incoming.socket._was_left()
                 if is_valid(incoming.socket):
                     incoming.socket.deleteLater()
