@@ -382,7 +382,7 @@ class Client(_Asked):
         """Seconds between the last ping that was answered and its pong."""
 
     def send(self, data: str | Buffer) -> int:
-        """Queues a message, text for a `str` and else binary, and returns its payload bytes. Never blocks.
+        """Queues a message, text for a `str` and else binary, and returns its payload bytes. Waits for no client.
 
         What a callback sends to its own client goes out after the replies before it and before its own reply; from
         elsewhere it goes out at once, between messages. SendQueueFull if more than `max_send_queue` bytes would wait,
@@ -450,7 +450,7 @@ class Client(_Asked):
         """As `wait_pong`, to be awaited, on any event loop."""
 
     def send_raw(self, data: Buffer) -> int:
-        """Sends bytes as they are, between two frames, and returns how many. Never blocks.
+        """Sends bytes as they are, between two frames, and returns how many. Waits for no client.
 
         They need not be frames, or may be what no server sends (`echoserver.testing.violations`): what they do to the
         conversation is the caller's business. Their order among others, and errors, are those of `send`.

@@ -524,7 +524,8 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
     def broadcast(self, data: str | Buffer, exclude: Iterable[Client] = ()) -> int:
         """Sends `data` to all clients except those in `exclude`: text if it is a `str`, else binary.
 
-        Returns how many it was queued for. Never blocks: closed clients and those with a full send queue are left out.
+        Returns how many it was queued for. Waits for no client: those that are closed, or whose send queue is full, are
+        left out.
         """
         return self._core.broadcast(data, exclude)
 

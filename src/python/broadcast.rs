@@ -4,6 +4,7 @@ use super::argument::Argument;
 use super::catching_up::catch_up;
 use super::client::PyClient;
 use super::link::Link;
+use super::lock::lock;
 use super::shared::Shared;
 use super::values::sendable;
 use crate::client::Client;
@@ -44,8 +45,13 @@ pub(super) fn broadcast(
         give(&mut clients);
         clients
     });
-    if !clients.is_empty() && catch_up(py, link)? {
-        py.detach(|| give(&mut clients));
+    if !clients.is_empty() {
+        // Of those that are full of what this turn has gathered for them.
+        let whom: HashSet<u64> = lock(&link.outgoing).whom().iter().copied().collect();
+        clients.retain(|client| whom.contains(&client.id));
+        if !clients.is_empty() && catch_up(py, link)? {
+            py.detach(|| give(&mut clients));
+        }
     }
     Ok(taken)
 }

@@ -4,6 +4,7 @@
 use super::link::Link;
 use super::lock::lock;
 use super::waiting;
+use crate::client::Client;
 use crate::order::SendError;
 use pyo3::prelude::*;
 
@@ -14,7 +15,8 @@ use pyo3::prelude::*;
 /// `RuntimeError` in a forked process, and what a signal's handler raises.
 pub(super) fn catch_up(py: Python<'_>, link: &Link) -> PyResult<bool> {
     link.check_process()?;
-    let Some((pending, given)) = link.finish() else {
+    // Apart from the interpreter: who stops the server holds its lock until its threads have ended.
+    let Some((pending, given)) = py.detach(|| link.finish()) else {
         return Ok(false);
     };
     waiting::wait_undisturbed(py, |until| pending.wait(until).is_some())?;
@@ -22,17 +24,20 @@ pub(super) fn catch_up(py: Python<'_>, link: &Link) -> PyResult<bool> {
     Ok(true)
 }
 
-/// What `give` returns, also if a send queue has no room at first because it is full of what was gathered.
+/// What `give` returns, also if the send queue of that client has no room at first because it is full of what this turn
+/// has gathered for it. Who does not read is not waited for again.
 ///
 /// # Errors
 /// As `catch_up`.
 pub(super) fn with_room<T>(
     py: Python<'_>,
     link: &Link,
+    client: &Client,
     give: impl Fn() -> Result<T, SendError>,
 ) -> PyResult<Result<T, SendError>> {
     let given = give();
-    if matches!(given, Err(SendError::Full(_))) && catch_up(py, link)? {
+    let is_full = matches!(given, Err(SendError::Full(_)));
+    if is_full && lock(&link.outgoing).whom().contains(&client.id) && catch_up(py, link)? {
         return Ok(give());
     }
     Ok(given)

@@ -107,7 +107,7 @@ impl PyClient {
         order: impl Fn(usize) -> Result<Order, SendError>,
     ) -> PyResult<()> {
         let (id, limit) = (self.client.id, self.link.max_send_queue);
-        let order = with_room(py, &self.link, || order(limit))?;
+        let order = with_room(py, &self.link, &self.client, || order(limit))?;
         let order = order.map_err(|error| errors::send_error(&error, id, limit))?;
         self.link.order(&self.client, order);
         Ok(())
@@ -260,7 +260,7 @@ impl PyClient {
         self.settled().rtt().map(|rtt| rtt.as_secs_f64())
     }
 
-    /// Queues a message, text for a `str` and else binary, and returns its payload bytes. Never blocks.
+    /// Queues a message, text for a `str` and else binary, and returns its payload bytes. Waits for no client.
     ///
     /// What a callback sends to its own client goes out after the replies before it and before its own reply; from
     /// elsewhere it goes out at once, between messages. SendQueueFull if more than `max_send_queue` bytes would wait,
@@ -293,7 +293,7 @@ impl PyClient {
         )))
     }
 
-    /// Sends bytes as they are, between two frames, and returns how many. Never blocks.
+    /// Sends bytes as they are, between two frames, and returns how many. Waits for no client.
     ///
     /// They need not be frames, or may be what no server sends (`echoserver.testing.violations`): what they do to the
     /// conversation is the caller's business. Their order among others, and errors, are those of `send`.

@@ -1,6 +1,7 @@
 //! `_core.ManualClock`: the clock of servers whose test advances it.
 
 use super::argument::Argument;
+use super::catching_up::catch_up;
 use super::control::Awaited;
 use super::crossing;
 use super::fork::forks;
@@ -64,6 +65,7 @@ impl PyManualClock {
                 "advance() would stop the event loop that runs in this thread: await advance_async() instead",
             ));
         }
+        self.catch_up(py)?;
         let advance = py.detach(|| self.clock.advance(seconds));
         waiting::wait(py, None, |until| advance.wait(Some(until)))?;
         Ok(())
@@ -81,6 +83,7 @@ impl PyManualClock {
         self.check("advance_async()")?;
         // Nothing happens where nobody can wait for it.
         pyo3_async_runtimes::get_running_loop(py)?;
+        self.catch_up(py)?;
         let advance = py.detach(|| self.clock.advance(seconds));
         let advance = Arc::new(Mutex::new(advance));
         crossing::future(py, advance.clone(), move |cx| lock(&advance).poll(cx))
@@ -105,6 +108,17 @@ impl PyManualClock {
         Err(PyRuntimeError::new_err(
             "this clock belongs to the process that was forked, as the servers that have it: make one here",
         ))
+    }
+
+    /// What callbacks have sent before is done when the clock is advanced.
+    ///
+    /// # Errors
+    /// What a signal's handler raises.
+    fn catch_up(&self, py: Python<'_>) -> PyResult<()> {
+        let links: Vec<_> = lock(&self.links).iter().filter_map(Weak::upgrade).collect();
+        links
+            .iter()
+            .try_for_each(|link| catch_up(py, link).map(drop))
     }
 
     /// # Errors

@@ -32,6 +32,8 @@ struct Way {
     gathers: bool,
     /// In its order. Nothing goes past it; empty if nobody watches.
     gathered: Vec<Letter>,
+    /// The numbers of the clients that such a turn had something for, since it began or was caught up with.
+    whom: Vec<u64>,
     /// How often workers were given something by turns that gather, and how often of that it is known to be done.
     given: u64,
     done: u64,
@@ -52,6 +54,7 @@ impl Outgoing {
     /// Posts them.
     pub(super) fn post_gathered(&mut self) {
         self.way.gathers = false;
+        self.way.whom.clear();
         self.way.post_gathered();
     }
 
@@ -106,7 +109,10 @@ impl Outgoing {
             Order::Send(message) if way.gathers && way.is_watched() => {
                 let innermost = under_way.last_mut().filter(is_own);
                 match innermost.filter(|answers| answers.takes(&message)) {
-                    Some(answers) => return answers.send(message),
+                    Some(answers) => {
+                        way.whom.push(client.id);
+                        return answers.send(message);
+                    }
                     None => Order::Send(message),
                 }
             }
@@ -142,9 +148,15 @@ impl Outgoing {
     pub(super) fn finish(&mut self) -> Option<u64> {
         if self.way.gathers {
             self.post_finished();
+            self.way.whom.clear();
         }
         let Way { given, done, .. } = self.way;
         (done < given).then_some(given)
+    }
+
+    /// The numbers of the clients whose send queue may be full only of what a turn that gathers has for them.
+    pub(super) fn whom(&self) -> &[u64] {
+        &self.way.whom
     }
 
     /// So much is done.
@@ -179,6 +191,9 @@ impl Way {
     }
 
     fn give(&mut self, client: &Arc<Client>, order: Order) {
+        if self.gathers {
+            self.whom.push(client.id);
+        }
         if self.gathers && self.is_watched() {
             client.note(&order);
             self.gathered.push((client.clone(), order));

@@ -2,9 +2,9 @@
 
 use super::argument::{Argument, Given, SURROGATE};
 use super::waiting;
-use crate::server::{MAX_FILE, read_file};
+use crate::server::{MAX_FILE, TOO_LONG, read_file};
 use crate::tls::{Flaw, MinVersion, Password, Tls, TlsFacts, TlsFiles};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use std::ffi::OsStr;
@@ -150,7 +150,13 @@ pub(super) fn ca_file<'py>(
     py: Python<'py>,
     path: Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    contents(py, "ca", path, MAX_FILE)
+    const NAME: &str = "ca";
+    let bytes = contents(py, NAME, path.clone(), MAX_FILE + 1)?;
+    if bytes.as_bytes().len() as u64 > MAX_FILE {
+        let reason = format!("{NAME}: {TOO_LONG}");
+        return Err(PyOSError::new_err((None::<i32>, reason, path.unbind())));
+    }
+    Ok(bytes)
 }
 
 /// At most so many bytes of a file. A signal may end the wait for it, as it can't for Python's own reading if it comes

@@ -51,7 +51,7 @@ pub use shared::Change;
 #[cfg(fuzzing)]
 pub use simulation::fuzz;
 pub use stats::Stats;
-pub use tls::reading::{MAX_FILE, read_file};
+pub use tls::reading::{MAX_FILE, TOO_LONG, read_file};
 
 use crate::condition::wait_while;
 use crate::config::Config;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket as sockets_module
+import threading
 import time
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ from websockets.sync.client import connect
 
 from echoserver import NO_REPLY, Client, EchoServer, NoReply
 from echoserver.exceptions import SendQueueFull
-from echoserver.testing import faults
+from echoserver.testing import ManualClock, faults
 from qt_scripts import Say, script
 from qt_scripts_turns import Gate, told
 from qt_talks import LIMIT, client, meanwhile
@@ -103,6 +104,92 @@ def a_send_queue_is_not_full_of_what_is_gathered(say: Say) -> None:
 
     for error in filter(None, meanwhile(talk)):
         say(error)
+
+
+@script("True True", "True True")
+def who_does_not_read_is_waited_for_once(say: Say) -> None:
+    gate, clients = Gate(), list[Client]()
+    rounds, size, room = 50, 900, 1 << 16
+
+    def fill() -> None:
+        """The send queue of the first, down to the last message that has room."""
+        for each in room // 4, size:
+            with contextlib.suppress(SendQueueFull):
+                while clients[0].send("x" * each):
+                    pass
+
+    def full(send: Callable[[], object]) -> None:
+        fill()
+        refused, before = 0, server._core.record.count
+        for _ in range(rounds):
+            clients[1].send("x")
+            try:
+                refused += send() == 0
+            except SendQueueFull:
+                refused += 1
+        # TCP may take a little meanwhile. Each connection that is waited for raises the count.
+        say(refused > rounds // 2, server._core.record.count - before < rounds)
+
+    def text(_: Client, message: str) -> None:
+        if message == "gate":
+            gate.enter()
+        elif message == "act":
+            full(lambda: clients[0].send("x" * size))
+            full(lambda: server.broadcast("x" * size, exclude=clients[1:]))
+
+    server = EchoServer(
+        0, host="127.0.0.1", on_connect=clients.append, on_text=text, record=1 << 24, max_send_queue=room, workers=1
+    )
+    server.start_qt()
+
+    def talk() -> None:
+        with sockets_module.socket() as reader:
+            reader.setsockopt(sockets_module.SOL_SOCKET, sockets_module.SO_RCVBUF, 4096)
+            reader.connect(("127.0.0.1", server.port))
+            with connect(server.url, sock=reader, max_queue=1, compression=None), client(server.url) as two:
+                gate.crowd(server.url, {two: ["a", "act", "b"]})
+                while two.recv(LIMIT) != "b":
+                    pass
+                server.stop(0)
+
+    for error in filter(None, meanwhile(talk)):
+        say(error)
+
+
+@script("4000")
+def a_clock_is_advanced_behind_what_was_given(say: Say) -> None:
+    gate, clients, clock = Gate(), list[Client](), ManualClock()
+    given, advanced = threading.Event(), threading.Event()
+
+    def text(_: Client, message: str) -> None:
+        if message == "gate":
+            gate.enter()
+        elif message == "act":
+            clients[1].close(4000)
+            given.set()
+            advanced.wait(LIMIT)
+
+    server = EchoServer(
+        0, host="127.0.0.1", on_connect=clients.append, on_text=text, clock=clock, idle_timeout=20, workers=1
+    )
+    server.start_qt()
+
+    def advance() -> None:
+        given.wait(LIMIT)
+        clock.advance(20)
+        advanced.set()
+
+    def talk() -> int | None:
+        with client(server.url) as one, client(server.url) as two:
+            with contextlib.suppress(ConnectionClosed):
+                gate.crowd(server.url, {one: ["a", "act", "b"]})
+            with contextlib.suppress(ConnectionClosed):
+                two.recv(LIMIT)
+            return two.close_code
+
+    code, _ = meanwhile(talk, advance)
+    say(code)
+    server.stop(0)
 
 
 @script("3 True")

@@ -247,6 +247,15 @@ def test_a_wrong_file_is_status_2_and_its_option_named(content: str | None, said
     assert re.search(rf"error: argument --ca: '{re.escape(str(ca))}':? {re.escape(said)}", err)
 
 
+@pytest.mark.parametrize("command", ["load", "send"])
+def test_what_is_too_long_for_certificates_is_not_cut(command: str, tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(b"\n" * ((16 << 20) + 1))
+    status, out, err = ended([SCRIPT, command, "wss://127.0.0.1:1/", f"--ca={ca}"])
+    assert (status, out) == (2, "")
+    assert err.endswith(f"argument --ca: '{ca}': is longer than 16 MiB, so it is not what is meant\n")
+
+
 def test_a_system_that_trusts_nobody_needs_a_ca(tmp_path: Path) -> None:
     nothing = str(tmp_path / "nothing")
     status, _, err = loaded("wss://127.0.0.1:1/", SSL_CERT_FILE=nothing, SSL_CERT_DIR=nothing)

@@ -10,9 +10,11 @@ import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from aio_support import soon
 from echoserver import Client, EchoServer
@@ -21,6 +23,39 @@ from support import FACTOR, TIMEOUT, RawClient, Watched, connect, finished, firs
 if TYPE_CHECKING:
     from aio_support import Run
     from conftest import Listen
+
+
+@pytest.mark.parametrize("size", [1000, 20_000])
+def test_what_was_sent_before_an_abort_arrives_compressed_or_not(listen: Listen, size: int) -> None:
+    # More than the worker compresses in one turn.
+    much = [f"{number} {'much ' * (size // 5)}" for number in range(100_000 // size)]
+
+    def on_text(client: Client, _text: str) -> None:
+        for text in much:
+            client.send(text)
+        client.abort()
+
+    server = listen(on_text=on_text, compression="deflate").start()
+    with connect(server.url, max_queue=None, compression="deflate") as client:
+        assert client.protocol.extensions
+        client.send("x")
+        got = []
+        with suppress(ConnectionClosed):
+            while True:
+                got.append(client.recv(TIMEOUT))
+    assert got == much
+
+
+def test_the_frames_of_a_message_are_not_those_of_the_next(listen: Listen) -> None:
+    seen: queue.Queue[list[int]] = queue.Queue()
+    server = listen(on_binary=lambda client, _: seen.put(client._frames()))
+    server._core.note_frames()
+    with server, RawClient(server.port).opened() as client:
+        # A text is echoed without a callback.
+        client.send(1, b"abc", fin=False)
+        client.send(0, b"defg")
+        client.send(2, b"whole")
+        assert seen.get(timeout=TIMEOUT) == []
 
 
 def test_a_client_has_its_server_but_does_not_keep_it() -> None:

@@ -110,7 +110,7 @@ class QWebSocket(Peer):
     # Sending and closing
 
     def sendTextMessage(self, message: str) -> int:
-        """Sends text and returns its bytes in UTF-8; 0 if it is not connected. Never blocks, in any thread.
+        """Sends text and returns its bytes in UTF-8; 0 if it is not connected. Waits for no client, in any thread.
 
         UnicodeEncodeError for a lone surrogate. Who does not read what waits for it is dropped at 16 MiB.
         """
@@ -124,7 +124,7 @@ class QWebSocket(Peer):
         return self._sending.send(message)
 
     def sendBinaryMessage(self, data: QByteArray | bytes | bytearray | memoryview) -> int:
-        """Sends bytes and returns how many; 0 if it is not connected. Never blocks, in any thread."""
+        """Sends bytes and returns how many; 0 if it is not connected. Waits for no client, in any thread."""
         if not is_valid(self):
             check(self)
         return self._sending.send(bytes(data) if type(data) is QByteArray else _bytes("sendBinaryMessage", data))

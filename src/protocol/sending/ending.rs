@@ -67,10 +67,15 @@ impl Sender {
     pub fn hurry(&mut self, account: &mut Account, effects: &mut Effects) {
         if matches!(self.closing, Closing::Due(_) | Closing::Last(_)) {
             self.slots.clear(account);
-            if let Some(door) = &mut self.door {
-                door.send_plain(&mut self.output, account);
-            }
+            self.send_waiting(account);
             self.settle(account, effects);
+        }
+    }
+
+    /// What waits for its turn at compression goes out as it is: no other turn comes.
+    pub fn send_waiting(&mut self, account: &mut Account) {
+        if let Some(door) = &mut self.door {
+            door.send_plain(&mut self.output, account);
         }
     }
 

@@ -163,7 +163,15 @@ impl Slots {
 
     /// Nothing is waited for any more, and what is held is given up.
     pub(super) fn clear(&mut self, account: &mut Account) {
-        let behind = mem::take(self).behind;
+        let is_paused = self.is_paused;
+        let behind = mem::replace(
+            self,
+            Self {
+                is_paused,
+                ..Self::default()
+            },
+        )
+        .behind;
         for slot in behind.map_or_else(VecDeque::new, |behind| behind.0) {
             account.release(COST);
             if let Slot::Held(held) = slot {

@@ -40,7 +40,14 @@ impl<W: Wire> Connection<W> {
             if !self.sender.is_flushed() && !matches!(self.send_kept(cx, turn), Ok(true)) {
                 return;
             }
-            if !self.sender.has_waiting() || self.has_to_wait(turn) {
+            if !self.sender.has_waiting() {
+                return;
+            }
+            if !self.sender.has_doorkeeper() {
+                self.sender.send_waiting(&mut self.account);
+                continue;
+            }
+            if self.has_to_wait(turn) {
                 return;
             }
             let (account, effects) = (&mut self.account, &mut turn.effects);

@@ -130,6 +130,7 @@ impl<W: Wire> Connection<W> {
             } => {
                 turn.messages.add(kind, parts.len() + payload.len());
                 if turn.wants.passes(kind) {
+                    self.forget_frames(turn);
                     let (account, effects) = (&mut self.account, &mut turn.effects);
                     self.sender
                         .reply(kind, parts, payload, window, account, effects);
@@ -190,6 +191,7 @@ impl<W: Wire> Connection<W> {
             let mark = if is_plain { self.sender.mark() } else { 0 };
             return self.give(kind, mark, parts, payload, window, turn);
         }
+        self.forget_frames(turn);
         let account = &mut self.account;
         let (budget, effects) = (&mut turn.budget, &mut turn.effects);
         if turn.wants.has(Wants::SLOW) && self.sender.has_doorkeeper() {
@@ -202,6 +204,13 @@ impl<W: Wire> Connection<W> {
         } else {
             self.sender
                 .reply_compressed(kind, parts, window, budget, account, effects);
+        }
+    }
+
+    /// The frames of a message of which nobody is told are not those of the next.
+    fn forget_frames(&mut self, turn: &Turn) {
+        if turn.wants.has(Wants::FRAMES) {
+            drop(self.receiver.take_frames(&mut self.account));
         }
     }
 

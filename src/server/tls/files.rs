@@ -1,6 +1,6 @@
 //! Certificates and keys from PEM files. Every error names the option, the file, and what is wrong with it.
 
-use super::reading::{MAX_FILE, read_file};
+use super::reading::{MAX_FILE, TOO_LONG, read_file};
 use super::reason;
 use crate::error::Error;
 use crate::tls::{Password, Patience};
@@ -40,7 +40,7 @@ impl Source<'_> {
     fn read(self) -> Result<Vec<u8>, Error> {
         let bytes = read_file(self.option, self.path, MAX_FILE + 1, self.patience)?;
         if bytes.len() as u64 > MAX_FILE {
-            return Err(self.wrong("is longer than 16 MiB, so it is not what is meant"));
+            return Err(self.wrong(TOO_LONG));
         }
         Ok(bytes)
     }

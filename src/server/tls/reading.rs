@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// Bytes of a file of certificates at most: all authorities of the web are 200 kB, and a device may have no end.
 pub const MAX_FILE: u64 = 16 << 20;
+/// What is wrong with a longer one.
+pub const TOO_LONG: &str = "is longer than 16 MiB, so it is not what is meant";
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 /// For the writer of a pipe to come.
