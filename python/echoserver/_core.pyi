@@ -510,7 +510,10 @@ class Client(_Asked):
     @property
     def _is_held(self) -> bool: ...
     def abort(self) -> None:
-        """Drops the connection without a close frame and returns at once. On a closed client it does nothing."""
+        """Drops the connection without a close frame and returns at once.
+
+        What was sent before goes as far as the network takes it without a wait. On a closed client it does nothing.
+        """
 
     def __getattr__(self, name: str) -> Any: ...
     def __setattr__(self, name: str, value: object, /) -> None: ...

@@ -587,7 +587,9 @@ impl PyClient {
         self.client.is_held()
     }
 
-    /// Drops the connection without a close frame and returns at once. On a closed client it does nothing.
+    /// Drops the connection without a close frame and returns at once.
+    ///
+    /// What was sent before goes as far as the network takes it without a wait. On a closed client it does nothing.
     fn abort(&self) -> PyResult<()> {
         self.link()?.order(&self.client, Order::Abort);
         Ok(())

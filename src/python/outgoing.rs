@@ -110,7 +110,7 @@ impl Outgoing {
                 let innermost = under_way.last_mut().filter(is_own);
                 match innermost.filter(|answers| answers.takes(&message)) {
                     Some(answers) => {
-                        way.whom.push(client.id);
+                        way.note(client);
                         return answers.send(message);
                     }
                     None => Order::Send(message),
@@ -183,6 +183,19 @@ impl Way {
         }
     }
 
+    /// It has something for that client.
+    fn note(&mut self, client: &Client) {
+        if self.whom.last() == Some(&client.id) {
+            return;
+        }
+        // A turn may last, and send much to few.
+        if self.whom.len() == self.whom.capacity() {
+            self.whom.sort_unstable();
+            self.whom.dedup();
+        }
+        self.whom.push(client.id);
+    }
+
     /// Posts the answers so far, so that something can follow them; `are_followed` has their worker look for more in a
     /// moment. Whether there were some.
     fn post(&mut self, answers: &mut Answers, are_followed: bool) -> bool {
@@ -192,7 +205,7 @@ impl Way {
 
     fn give(&mut self, client: &Arc<Client>, order: Order) {
         if self.gathers {
-            self.whom.push(client.id);
+            self.note(client);
         }
         if self.gathers && self.is_watched() {
             client.note(&order);
