@@ -154,8 +154,8 @@ class EchoServer(CallbackAttributes, Reading, Faulting):
     - `ping_interval`: between keepalive pings. None: no pings.
     - `ping_timeout`: for the answer to one; 1011 after it.
 
-    - `clock`: a `ManualClock` of echoserver.testing, by which these go then, but for the drain, and what faults and
-      handshakes delay: it stands still until a test advances it. What calls wait for, such as `stop()`, stays real.
+    - `clock`: a `ManualClock` of echoserver.testing. These times go by it then, and so does what faults and handshakes
+      delay: it stands still until a test advances it. The drain, and what calls wait for, such as `stop()`, stay real.
       None: the system's clock.
 
     TLS:
