@@ -46,9 +46,7 @@ pub(super) fn broadcast(
         clients
     });
     if !clients.is_empty() {
-        // Of those that are full of what this turn has gathered for them.
-        let whom: HashSet<u64> = lock(&link.outgoing).whom().iter().copied().collect();
-        clients.retain(|client| whom.contains(&client.id));
+        lock(&link.outgoing).keep_behind(&mut clients);
         if !clients.is_empty() && catch_up(py, link)? {
             py.detach(|| give(&mut clients));
         }

@@ -11,6 +11,7 @@ use crate::client::{Client, Letter};
 use crate::mailbox::Mailbox;
 use crate::order::Order;
 use crate::protocol::message::Kind;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What the callbacks of a server have for the workers. Whatever posts holds its lock: that keeps the order.
@@ -148,15 +149,27 @@ impl Outgoing {
     pub(super) fn finish(&mut self) -> Option<u64> {
         if self.way.gathers {
             self.post_finished();
-            self.way.whom.clear();
         }
         let Way { given, done, .. } = self.way;
         (done < given).then_some(given)
     }
 
-    /// The numbers of the clients whose send queue may be full only of what a turn that gathers has for them.
-    pub(super) fn whom(&self) -> &[u64] {
-        &self.way.whom
+    /// Keeps those clients whose send queue may be full only of what a turn that gathers has for them: they are caught up
+    /// with now, and not again before there is more for them.
+    pub(super) fn keep_behind(&mut self, clients: &mut Vec<Arc<Client>>) {
+        let whom = &mut self.way.whom;
+        let behind: HashSet<u64> = whom.iter().copied().collect();
+        clients.retain(|client| behind.contains(&client.id));
+        let kept: HashSet<u64> = clients.iter().map(|client| client.id).collect();
+        whom.retain(|id| !kept.contains(id));
+    }
+
+    /// The same of one.
+    pub(super) fn is_behind(&mut self, client: &Client) -> bool {
+        let whom = &mut self.way.whom;
+        let before = whom.len();
+        whom.retain(|id| *id != client.id);
+        whom.len() < before
     }
 
     /// So much is done.
@@ -192,6 +205,8 @@ impl Way {
         if self.whom.len() == self.whom.capacity() {
             self.whom.sort_unstable();
             self.whom.dedup();
+            // As long as that is much, not at the next but one.
+            self.whom.reserve(self.whom.len());
         }
         self.whom.push(client.id);
     }

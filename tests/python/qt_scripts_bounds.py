@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from echoserver.qt.QtCore import QObject, QTimer, Signal
+from echoserver.qt.QtCore import QEventLoop, QObject, QTimer, Signal
 from echoserver.qt.QtWebSockets import QWebSocketServer
 from qt_scripts import Say, script
 from qt_scripts_frames import BINARY, CONTINUE, FIN, TEXT, Raw, frame, listen_to
@@ -196,3 +196,43 @@ def behind_an_abort_nothing_is_told(say: Say) -> None:
 def behind_a_close_what_has_waited_is_told(say: Say) -> None:
     told = told_after("close", is_late=True)
     say("|".join(each.split(" ", 1)[1] for each in told))
+
+
+@script("True first last 1002")
+def who_was_held_up_while_it_was_told_is_read_on(say: Say) -> None:
+    server = listening()
+    told: list[str] = []
+    loop, timer = QEventLoop(), QTimer()
+    timer.timeout.connect(lambda: loop.quit() if waits[0]._is_paused else None)
+    waits: list[Any] = []
+    was_paused: list[bool] = []
+    counted = Counted(server)
+
+    def text(message: str) -> None:
+        told.append(message)
+        if message == "first":
+            # What comes meanwhile is held as well.
+            timer.start(1)
+            QTimer.singleShot(LIMIT * 1000, loop.quit)
+            loop.exec()
+            timer.stop()
+            was_paused.append(waits[0]._is_paused)
+
+    def take() -> None:
+        assert server._listener is not None
+        waits.append(server._listener.pending[0])
+        counted.take()
+        counted.socket.textMessageReceived.connect(text)
+
+    take_when(server, lambda incoming: bool(incoming.held), take)
+
+    def talk() -> Raw:
+        one = Raw(server.serverPort())
+        one.send(frame(TEXT | FIN, b"first"), are_apart=False)
+        one.socket.sendall(frame(TEXT | FIN, b"x" * 100) * 1000 + frame(TEXT | FIN, b"last"))
+        return one
+
+    (one,) = meanwhile(talk)
+    counted.wait_for(1002)
+    say(*was_paused, told[0], told[-1], len(told))
+    one.socket.close()

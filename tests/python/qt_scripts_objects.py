@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from echoserver.qt.QtCore import QCoreApplication, QEventLoop, QObject, QTimer, Signal
+from echoserver.qt.QtCore import QCoreApplication, QEventLoop, QObject, Qt, QTimer, Signal
 from qt_scripts import Say, script
 
 
@@ -151,3 +151,21 @@ def what_is_not_there_is_an_error(say: Say) -> None:
         _ = QObject().noSuchThing  # type: ignore[attr-defined]
     except AttributeError:
         say("AttributeError")
+
+
+@script("slot 0", "slot 1", "slot 2", "end")
+def a_queued_slot_that_has_the_others_called_is_the_last(say: Say) -> None:
+    class Sender(QObject):
+        number = Signal(int)
+
+    def slot(number: int) -> None:
+        say(f"slot {number}")
+        if number == 0:
+            QCoreApplication.processEvents()
+
+    sender = Sender()
+    sender.number.connect(slot, Qt.ConnectionType.QueuedConnection)
+    for number in range(3):
+        sender.number.emit(number)
+    turn()
+    say("end")

@@ -29,7 +29,18 @@ _PLACE, _NUMBER = 8, 32
 class Incoming:
     """Of one client, whose socket it keeps."""
 
-    __slots__ = ("_binary", "_client", "_is_paused", "_size", "_text", "_wanted", "has_ended", "held", "socket")
+    __slots__ = (
+        "_binary",
+        "_client",
+        "_is_paused",
+        "_size",
+        "_text",
+        "_wanted",
+        "has_ended",
+        "held",
+        "is_left",
+        "socket",
+    )
 
     def __init__(self, client: Client, *, is_noted: bool) -> None:
         """Makes the socket. `is_noted`: `emitting()` tells whose messages they are."""
@@ -46,6 +57,8 @@ class Incoming:
         self._is_paused = False
         # Its end was told, or is held.
         self.has_ended = False
+        # The server was deleted: the socket has said so, and tells nothing more.
+        self.is_left = False
 
     def text(self, message: str, frames: Sequence[int] | None = None) -> None:
         """A text message, which came in frames of these lengths; None if it is the one that the client tells of."""
@@ -66,8 +79,8 @@ class Incoming:
         return True
 
     def _is_heard(self) -> bool:
-        """Whether a slot has neither deleted the socket nor dropped the connection."""
-        return is_valid(self.socket) and not self.socket._sending.is_aborted
+        """Whether a slot has neither deleted the socket or its server nor dropped the connection."""
+        return is_valid(self.socket) and not (self.is_left or self.socket._sending.is_aborted)
 
     def tell(self, event: Callable[[], None]) -> None:
         """Now, or when somebody has taken the socket."""
@@ -90,14 +103,9 @@ class Incoming:
             self._is_paused = True
             self._client.pause()
 
-    def resume(self) -> None:
-        """Somebody takes the socket."""
-        if self._is_paused:
-            self._client.resume()
-
     def release(self) -> None:
-        """Tells what was held, and from now on all at once."""
-        while self.held and is_valid(self.socket):
+        """Tells what was held, and from now on all at once: then more is read."""
+        while self.held and is_valid(self.socket) and not self.is_left:
             one = self.held.popleft()
             if callable(one):
                 one()
@@ -108,3 +116,6 @@ class Incoming:
                 else:
                     self.binary(message, frames)
         self.held = None
+        if self._is_paused:
+            self._is_paused = False
+            self._client.resume()

@@ -115,11 +115,15 @@ class Listener:
         server = self._server()
         if server is None or not is_valid(server) or self._is_closed:
             return Response(503)
+        # Somebody came, so it can accept.
+        self._is_useless = False
         if len(self.pending) >= server.maxPendingConnections():
             return Response(503, body=TOO_MANY.encode())
         if server._asks_about_origins:
             authenticator = QWebSocketCorsAuthenticator(request.origin or "")
             server._emit(server.originAuthenticationRequired, authenticator)
+            if not is_valid(server):
+                return Response(503)
             if not authenticator.allowed():
                 return Response(403)
         supported = server.supportedSubprotocols()
@@ -130,8 +134,9 @@ class Listener:
 
     def _on_connect(self, client: Client) -> None:
         server = self._server()
-        if server is None or not is_valid(server):
-            client.close(_GOING_AWAY)
+        if server is None or not is_valid(server) or self._is_closed:
+            # It had its 101 just before.
+            client.close(_GOING_AWAY, "Server closed.")
             return
         self._clients[client] = incoming = Incoming(client, is_noted=server._notes_messages)
         # Not the listener itself: Qt's connections are nothing that Python's collector sees through.
@@ -142,7 +147,6 @@ class Listener:
     def take(self) -> QWebSocket:
         """The next of those that nobody has taken. What it had to hold, and what it sends, follows in a later turn."""
         incoming = self.pending.popleft()
-        incoming.resume()
         server = self._server()
         if incoming.held and server is not None:
             server._post(partial(self._release, incoming))
@@ -225,6 +229,8 @@ class Listener:
         clients, pending = list(self._clients.values()), list(self.pending)
         self._clients.clear()
         self.pending.clear()
+        for incoming in clients:
+            incoming.is_left = True
         for incoming in clients:
             # An end that is held has not been told.
             is_told = incoming.has_ended and incoming.held is None

@@ -87,6 +87,8 @@ class QWebSocket(Peer):
         super().__init__(client)
         self._state = _State.ConnectedState
         self._code, self._reason = _CloseCode.CloseCodeNormal, ""
+        # Here, and before the client did.
+        self._has_closed = False
         self._wanted = Wanted()
         self._sending = Sending(client, self._wanted)
         self._max_message, self._max_frame = _MAX_MESSAGE, LARGEST
@@ -149,6 +151,7 @@ class QWebSocket(Peer):
         is_first = self._client.is_open
         self._client.close(code, cut)
         if is_first:
+            self._has_closed = True
             self._code, self._reason = _CloseCode(code), cut
 
     def abort(self) -> None:
@@ -210,7 +213,7 @@ class QWebSocket(Peer):
     def setMaxAllowedIncomingMessageSize(self, maxAllowedIncomingMessageSize: int) -> None:
         """A longer message ends the connection with 1009. What is out of range changes nothing."""
         self._check()
-        if 0 <= maxAllowedIncomingMessageSize <= LARGEST:
+        if 0 <= _int("setMaxAllowedIncomingMessageSize", maxAllowedIncomingMessageSize) <= LARGEST:
             self._max_message = maxAllowedIncomingMessageSize
             self._limit()
 
@@ -222,7 +225,7 @@ class QWebSocket(Peer):
     def setMaxAllowedIncomingFrameSize(self, maxAllowedIncomingFrameSize: int) -> None:
         """The same for each frame."""
         self._check()
-        if 0 <= maxAllowedIncomingFrameSize <= LARGEST:
+        if 0 <= _int("setMaxAllowedIncomingFrameSize", maxAllowedIncomingFrameSize) <= LARGEST:
             self._max_frame = maxAllowedIncomingFrameSize
             self._limit()
 
@@ -281,7 +284,11 @@ class QWebSocket(Peer):
 
     def _was_left(self) -> None:
         """Its server was deleted, and has ended the connection: says so, as Qt does."""
-        self._state, self._code = _State.UnconnectedState, _CloseCode.CloseCodeGoingAway
+        if self._sending.is_aborted:
+            self._code = _CloseCode.CloseCodeAbnormalDisconnection
+        elif not self._has_closed:
+            self._code = _CloseCode.CloseCodeGoingAway
+        self._state = _State.UnconnectedState
         self._emit(self.stateChanged, _State.UnconnectedState)
         self._emit(self.disconnected)
 
@@ -298,6 +305,12 @@ class QWebSocket(Peer):
             self._emit(self.stateChanged, state)
         self._emit(self.disconnected)
         self._emit(self.readChannelFinished)
+
+
+def _int(call: str, number: object) -> int:
+    if isinstance(number, int):
+        return number
+    raise TypeError(f"{call}() takes an int, not {type(number).__name__}")
 
 
 def _bytes(call: str, data: object) -> bytes:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["by_setters", "tls_of"]
 
+_FILES = ("certificates.pem", "key.pem", "authorities.pem")
 # What of a configuration is in the file of an option.
 _SETTERS = {
     "certfile": "setLocalCertificate()",
@@ -40,8 +41,8 @@ def tls_of(configuration: Any) -> Iterator[TLS]:
             "a server in SecureMode needs setSslConfiguration() with setLocalCertificate() and setPrivateKey() before "
             "it listens"
         )
-    with tempfile.TemporaryDirectory(prefix="echoserver-") as folder:
-        certificate_file, key_file = Path(folder, "certificates.pem"), Path(folder, "key.pem")
+    with _folder() as folder:
+        certificate_file, key_file = (Path(folder, name) for name in _FILES[:2])
         certificate_file.write_bytes(b"".join(bytes(one.toPem().data()) for one in certificates))
         key_file.touch(mode=0o600)
         key_file.write_bytes(bytes(configuration.privateKey().toPem().data()))
@@ -50,9 +51,21 @@ def tls_of(configuration: Any) -> Iterator[TLS]:
             authorities = configuration.caCertificates()
             if not authorities:
                 raise ValueError("a server with VerifyPeer needs setCaCertificates(): those of its clients")
-            client_ca = Path(folder, "authorities.pem")
+            client_ca = Path(folder, _FILES[2])
             client_ca.write_bytes(b"".join(bytes(one.toPem().data()) for one in authorities))
         yield TLS(os.fspath(certificate_file), os.fspath(key_file), client_ca=client_ca)
+
+
+@contextmanager
+def _folder() -> Iterator[str]:
+    """A folder for files while the block runs. It goes also where no descriptor is left: no key stays."""
+    folder = tempfile.mkdtemp(prefix="echoserver-")
+    try:
+        yield folder
+    finally:
+        for name in _FILES:
+            Path(folder, name).unlink(missing_ok=True)
+        Path(folder).rmdir()
 
 
 def by_setters(reason: str) -> str:

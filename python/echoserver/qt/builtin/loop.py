@@ -157,8 +157,10 @@ class Loop:
     def _step(self, is_over: Callable[[], bool], *, deletes: bool) -> None:
         # Those that are there now: a call that posts itself again keeps nobody from the rest.
         for _ in range(len(self._posted)):
-            self._posted.popleft()()
-            self._raise()
+            # A call that runs a loop has had the rest done.
+            if self._posted:
+                self._posted.popleft()()
+                self._raise()
         if deletes:
             self._delete()
         for descriptor, mask in self._ready(is_over, deletes=deletes):
@@ -172,6 +174,8 @@ class Loop:
 
     def _delete(self) -> None:
         for _ in range(len(self._deletions)):
+            if not self._deletions:
+                return
             depth, call = self._deletions.popleft()
             # Asked for in a turn: in that turn's loop. Asked for before any: in the first.
             if self._depth <= max(depth, 1):
