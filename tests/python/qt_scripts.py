@@ -28,6 +28,7 @@ FILES = (
     "sockets",
     "frames",
     "bounds",
+    "leaving",
     "given",
     "refusals",
     "turns",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -206,17 +207,20 @@ def who_was_held_up_while_it_was_told_is_read_on(say: Say) -> None:
     timer.timeout.connect(lambda: loop.quit() if waits[0]._is_paused else None)
     waits: list[Any] = []
     was_paused: list[bool] = []
+    go_on, end = threading.Event(), threading.Event()
     counted = Counted(server)
 
     def text(message: str) -> None:
         told.append(message)
         if message == "first":
             # What comes meanwhile is held as well.
+            go_on.set()
             timer.start(1)
             QTimer.singleShot(LIMIT * 1000, loop.quit)
             loop.exec()
             timer.stop()
             was_paused.append(waits[0]._is_paused)
+            end.set()
 
     def take() -> None:
         assert server._listener is not None
@@ -229,7 +233,10 @@ def who_was_held_up_while_it_was_told_is_read_on(say: Say) -> None:
     def talk() -> Raw:
         one = Raw(server.serverPort())
         one.send(frame(TEXT | FIN, b"first"), are_apart=False)
-        one.socket.sendall(frame(TEXT | FIN, b"x" * 100) * 1000 + frame(TEXT | FIN, b"last"))
+        go_on.wait(LIMIT)
+        one.socket.sendall(frame(TEXT | FIN, b"x" * 100) * 1000)
+        end.wait(LIMIT)
+        one.socket.sendall(frame(TEXT | FIN, b"last"))
         return one
 
     (one,) = meanwhile(talk)
