@@ -37,7 +37,7 @@ pub(super) fn with_room<T>(
 ) -> PyResult<Result<T, SendError>> {
     let given = give();
     let is_full = matches!(given, Err(SendError::Full(_)));
-    if is_full && lock(&link.outgoing).is_behind(client) && catch_up(py, link)? {
+    if is_full && lock(&link.outgoing).take_behind(client) && catch_up(py, link)? {
         return Ok(give());
     }
     Ok(given)

@@ -71,6 +71,24 @@ pub(super) struct Refusal {
     pub(super) reason: String,
 }
 
+impl Refusal {
+    /// Of somebody who was not in, as the log says it.
+    pub(super) fn new(
+        event: &'static str,
+        text: &'static str,
+        peer: Option<Peer>,
+        reason: &str,
+    ) -> Self {
+        Self {
+            text: Some(text),
+            was_in: false,
+            event,
+            peer,
+            reason: reason.to_owned(),
+        }
+    }
+}
+
 /// A client that is gone, for the log.
 #[derive(Debug)]
 pub(super) struct Ended {

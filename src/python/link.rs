@@ -304,52 +304,44 @@ impl Handler for Link {
     }
 
     fn on_refusal(&self, peer: Peer, reason: &str) {
-        self.events.push_refusal(|| Refusal {
-            text: Some("request of %s refused: %s"),
-            was_in: false,
-            event: "refused",
-            peer: Some(peer),
-            reason: reason.to_owned(),
+        self.events.push_refusal(|| {
+            Refusal::new("refused", "request of %s refused: %s", Some(peer), reason)
         });
     }
 
     fn on_plain(&self, peer: Peer, reason: &str) {
         self.events.push_unlogged(|| Refusal {
             text: None,
-            was_in: false,
-            event: "plain",
-            peer: Some(peer),
-            reason: reason.to_owned(),
+            ..Refusal::new("plain", "", Some(peer), reason)
         });
     }
 
     fn on_tls_failure(&self, peer: Peer, reason: &str, was_open: bool) {
         self.events.push_refusal(|| Refusal {
-            text: Some("TLS with %s failed: %s"),
             was_in: was_open,
-            event: "tls_failed",
-            peer: Some(peer),
-            reason: reason.to_owned(),
+            ..Refusal::new("tls_failed", "TLS with %s failed: %s", Some(peer), reason)
         });
     }
 
     fn on_proxy_failure(&self, peer: Peer, reason: &str) {
-        self.events.push_refusal(|| Refusal {
-            text: Some("PROXY header of %s refused: %s"),
-            was_in: false,
-            event: "proxy_refused",
-            peer: Some(peer),
-            reason: reason.to_owned(),
+        self.events.push_refusal(|| {
+            Refusal::new(
+                "proxy_refused",
+                "PROXY header of %s refused: %s",
+                Some(peer),
+                reason,
+            )
         });
     }
 
     fn on_accept_failure(&self, reason: &str) {
-        self.events.push_refusal(|| Refusal {
-            text: Some("connections can't be accepted: %s"),
-            was_in: false,
-            event: "not_accepted",
-            peer: None,
-            reason: reason.to_owned(),
+        self.events.push_refusal(|| {
+            Refusal::new(
+                "not_accepted",
+                "connections can't be accepted: %s",
+                None,
+                reason,
+            )
         });
     }
 

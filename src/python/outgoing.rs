@@ -164,8 +164,8 @@ impl Outgoing {
         whom.retain(|id| !kept.contains(id));
     }
 
-    /// The same of one.
-    pub(super) fn is_behind(&mut self, client: &Client) -> bool {
+    /// The same of one: whether it was kept.
+    pub(super) fn take_behind(&mut self, client: &Client) -> bool {
         let whom = &mut self.way.whom;
         let before = whom.len();
         whom.retain(|id| *id != client.id);

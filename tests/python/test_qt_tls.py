@@ -141,14 +141,19 @@ def test_tls_that_breaks_later_is_no_handshake_that_fails(authority: Authority) 
     assert out.splitlines() == ["logged"]
 
 
+def refused(certfile: Path, keyfile: Path, *, verifies: bool) -> str:
+    """The error with which a program ends that listens with these."""
+    command = [sys.executable, "-c", f"VERIFIES = {verifies}\n{PROGRAM}", certfile, keyfile]
+    status, _, err = finished(program(*map(str, command), env=environment(PYSIDE6)), 60 * FACTOR)
+    assert status == 1
+    return err.splitlines()[-1]
+
+
 def test_a_wrong_key_is_told_by_what_has_set_it(authority: Authority) -> None:
     needs(PYSIDE6)
     certfile, _ = authority.issue("server", key_type=trustme.KeyType.RSA)
     _, keyfile = authority.issue("other", key_type=trustme.KeyType.RSA)
-    command = [sys.executable, "-c", f"VERIFIES = False\n{PROGRAM}", certfile, keyfile]
-    status, _, err = finished(program(*map(str, command), env=environment(PYSIDE6)), 60 * FACTOR)
-    assert status == 1
-    assert err.splitlines()[-1] == (
+    assert refused(certfile, keyfile, verifies=False) == (
         "ValueError: setPrivateKey(): is not the key of the first certificate in setLocalCertificate()"
     )
 
@@ -156,9 +161,6 @@ def test_a_wrong_key_is_told_by_what_has_set_it(authority: Authority) -> None:
 def test_who_verifies_has_authorities(authority: Authority) -> None:
     needs(PYSIDE6)
     certfile, keyfile = authority.issue("server", key_type=trustme.KeyType.RSA)
-    command = [sys.executable, "-c", f"VERIFIES = True\n{PROGRAM}", certfile, keyfile]
-    status, _, err = finished(program(*map(str, command), env=environment(PYSIDE6)), 60 * FACTOR)
-    assert status == 1
-    assert err.splitlines()[-1] == (
+    assert refused(certfile, keyfile, verifies=True) == (
         "ValueError: a server with VerifyPeer needs setCaCertificates(): those of its clients"
     )

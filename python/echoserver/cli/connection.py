@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import SplitResult, urlsplit
 
 from echoserver import printing
-from echoserver._core import ca_file
+from echoserver.cli.roots import roots_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ def trust(path: str | None) -> ssl.SSLContext:
     if path is None:
         return ssl.create_default_context()
     # What is no ASCII can only be a comment. Nothing at all would be the system's certificates.
-    pem = ca_file(path).decode("ascii", "ignore") or "\n"
+    pem = roots_in(path).decode("ascii", "ignore") or "\n"
     try:
         return ssl.create_default_context(cadata=pem)
     except ssl.SSLError:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from echoserver import printing
-from echoserver._core import Load, ca_file, shown
-from echoserver.cli.roots import system_roots
+from echoserver._core import Load, shown
+from echoserver.cli.roots import roots_in, system_roots
 from echoserver.cli.screen import Screen
 from echoserver.cli.values import count, seconds, size
 
@@ -71,8 +71,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         ca_pem = _ca_pem(given)
     except OSError as error:
-        reason = (error.strerror or str(error)).removeprefix("ca: ")
-        command_line.error(f"argument --ca: {shown(given.ca)}: {reason}")
+        command_line.error(f"argument --ca: {shown(given.ca)}: {error}")
     try:
         load = Load(
             given.url,
@@ -193,4 +192,4 @@ def _ca_pem(given: argparse.Namespace) -> bytes | None:
     """The certificates to trust, in PEM, if there is to be TLS. OSError for a file that can't be read."""
     if not given.url.startswith("wss:"):
         return None
-    return system_roots() if given.ca is None else ca_file(given.ca)
+    return system_roots() if given.ca is None else roots_in(given.ca)

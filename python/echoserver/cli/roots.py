@@ -9,13 +9,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from echoserver._core import ca_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["system_roots"]
+__all__ = ["roots_in", "system_roots"]
 
 # In base64, and perhaps with some spaces: whatever else is there is none.
 _PEM: Final = re.compile(rb"^-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----", re.MULTILINE)
+
+
+def roots_in(path: str) -> bytes:
+    """What is in a file of certificates. OSError that says what is wrong with it, without its name."""
+    try:
+        return ca_file(path)
+    except OSError as error:
+        raise OSError(str(error.strerror).removeprefix("ca: ")) from None
 
 
 def system_roots() -> bytes:

@@ -95,8 +95,7 @@ def main(arguments: Sequence[str]) -> int:
         # Before the event loop, which a file that is a pipe would hold up.
         trust = connection.trust(given.ca) if is_secure else None
     except OSError as error:
-        reason = (error.strerror or str(error)).removeprefix("ca: ")
-        command_line.error(f"argument --ca: {shown(given.ca)}: {reason}")
+        command_line.error(f"argument --ca: {shown(given.ca)}: {error}")
     with Stdout().let_go():
         status, sentence = asyncio.run(_talk(given, trust, messages if given.messages else None))
     if sentence:

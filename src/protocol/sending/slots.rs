@@ -3,7 +3,6 @@
 use crate::protocol::account::Account;
 use crate::protocol::partial::Chunk;
 use std::collections::VecDeque;
-use std::mem;
 
 /// Messages that may wait for their answers; beyond it the client is not read from.
 const MAX_UNANSWERED: usize = 1024;
@@ -163,15 +162,11 @@ impl Slots {
 
     /// Nothing is waited for any more, and what is held is given up.
     pub(super) fn clear(&mut self, account: &mut Account) {
-        let is_paused = self.is_paused;
-        let behind = mem::replace(
-            self,
-            Self {
-                is_paused,
-                ..Self::default()
-            },
-        )
-        .behind;
+        let behind = self.behind.take();
+        *self = Self {
+            is_paused: self.is_paused,
+            ..Self::default()
+        };
         for slot in behind.map_or_else(VecDeque::new, |behind| behind.0) {
             account.release(COST);
             if let Slot::Held(held) = slot {

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from weakref import WeakSet
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Alarm", "Loop", "here", "is_main", "local", "settle"]
 
+_Queued = TypeVar("_Queued")
 # As many alarms that were called off as this, and more than half of all, are taken out before their time.
 _MANY_CALLED_OFF: Final = 64
 
@@ -156,11 +157,9 @@ class Loop:
 
     def _step(self, is_over: Callable[[], bool], *, deletes: bool) -> None:
         # Those that are there now: a call that posts itself again keeps nobody from the rest.
-        for _ in range(len(self._posted)):
-            # A call that runs a loop has had the rest done.
-            if self._posted:
-                self._posted.popleft()()
-                self._raise()
+        for posted in _there_now(self._posted):
+            posted()
+            self._raise()
         if deletes:
             self._delete()
         for descriptor, mask in self._ready(is_over, deletes=deletes):
@@ -173,10 +172,7 @@ class Loop:
         self._ring_alarms()
 
     def _delete(self) -> None:
-        for _ in range(len(self._deletions)):
-            if not self._deletions:
-                return
-            depth, call = self._deletions.popleft()
+        for depth, call in _there_now(self._deletions):
             # Asked for in a turn: in that turn's loop. Asked for before any: in the first.
             if self._depth <= max(depth, 1):
                 call()
@@ -310,6 +306,14 @@ def _leave_all_to_parent() -> None:
 if hasattr(os, "register_at_fork"):
     # Before any notifier's of this package, which takes itself from the loop.
     os.register_at_fork(after_in_child=_leave_all_to_parent)
+
+
+def _there_now(queue: deque[_Queued]) -> Iterator[_Queued]:
+    """Takes those that are in it now; fewer if a call among them runs a loop, which takes the rest."""
+    for _ in range(len(queue)):
+        if not queue:
+            return
+        yield queue.popleft()
 
 
 class _Local(threading.local):
